@@ -1,0 +1,96 @@
+"""Decorators that turn plain functions into a SageMaker endpoint.
+
+>>> from sagemaker_inference import model_loader, predictor, serve
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference import decoder as _decoder_module
+from sagemaker_inference import encoder as _encoder_module
+from sagemaker_inference import transformer as _transformer_module
+from sagemaker_inference.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
+
+    from sagemaker_inference.model_server import serve
+    from sagemaker_inference.requests import Context
+
+    _Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+    class DecoderModule(Protocol):
+        """The module ``sagemaker_inference.decoder``, which is also the decorator."""
+
+        def __call__(self, *types: str) -> Callable[[_Handler], _Handler]:
+            """Register what reads bodies of these types; see `Registry.decoder`."""
+
+        def decode(self, obj: Any, content_type: str) -> Any:
+            """Read a body with the built-in codecs, as AWS's toolkit does."""
+
+    class EncoderModule(Protocol):
+        """The module ``sagemaker_inference.encoder``, which is also the decorator."""
+
+        def __call__(self, *types: str) -> Callable[[_Handler], _Handler]:
+            """Register what writes these types; see `Registry.encoder`."""
+
+        def encode(self, array_like: Any, content_type: str) -> Any:
+            """Write an array with the built-in codecs, as AWS's toolkit does."""
+
+    decoder: DecoderModule
+    encoder: EncoderModule
+
+__all__ = [
+    "Context",
+    "Registry",
+    "before_load",
+    "decoder",
+    "default_registry",
+    "encoder",
+    "model_loader",
+    "on_shutdown",
+    "predictor",
+    "serve",
+    "transformer",
+    "warmup",
+]
+__version__: Final = "2.0.0"
+
+model_loader = default_registry.model_loader
+predictor = default_registry.predictor
+before_load = default_registry.before_load
+warmup = default_registry.warmup
+on_shutdown = default_registry.on_shutdown
+
+
+class _CallableModule(ModuleType):
+    """A module that is also a decorator: AWS's ``decoder.decode`` and our ``@decoder``.
+
+    "Customizing module attribute access" in Python's data model documents a module's __class__.
+    """
+
+    def __call__(self, *arguments: Any) -> Any:
+        return getattr(default_registry, self.__name__.rpartition(".")[2])(*arguments)
+
+
+for _module in (_decoder_module, _encoder_module, _transformer_module):
+    _module.__class__ = _CallableModule
+
+# Starting the server takes modules that a program under test never needs.
+_LAZY: Final = {
+    "serve": "sagemaker_inference.model_server",
+    "Context": "sagemaker_inference.requests",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,331 @@
+"""From what is registered to the handler that answers requests.
+
+Here a program is complete or refused: everything a request needs is looked up by then, once per
+content type, so that the path of a request has no choice left to make.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sagemaker_inference import codecs, content_types, environment, handlers, parameters
+from sagemaker_inference.errors import (
+    DecodeError,
+    NotAcceptableError,
+    StartError,
+    UnsupportedMediaTypeError,
+)
+from sagemaker_inference.registry import Batching, Registration, Registry
+from sagemaker_inference.service import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sagemaker_inference.handlers import Handler, Role
+    from sagemaker_inference.requests import Body, Context
+
+# Headers come from clients: what is remembered about them must not grow with what they send.
+_REMEMBERED: Final = 256
+
+
+class Decoding(NamedTuple):
+    """How bodies of one Content-Type are read: ``read(body, content type, context)``."""
+
+    read: Callable[[Body, str, Context], Any]
+    is_async: bool = False
+    own: Handler | None = None
+
+
+class Encoding(NamedTuple):
+    """How answers for one Accept header are written: ``write(prediction, type, context)``."""
+
+    write: Callable[[Any, str, Context], Any]
+    content_type: str
+    is_async: bool = False
+    own: Handler | None = None
+
+
+@dataclass(frozen=True)
+class InferenceHandler:
+    """A complete program.
+
+    Attributes:
+        model_loader, predictor, transformer, before_load, warmup, on_shutdown: its handlers;
+            exactly one of predictor and transformer is there.
+        batching: how the predictor is fed.
+        decoders, encoders: the program's own, in the order of registration.
+        default_accept: what to answer with where the client leaves the choice.
+    """
+
+    model_loader: Handler
+    predictor: Handler | None
+    transformer: Registration | None
+    before_load: Handler | None
+    warmup: Handler | None
+    on_shutdown: Handler | None
+    batching: Batching
+    decoders: tuple[Registration, ...]
+    encoders: tuple[Registration, ...]
+    default_accept: str
+    _decodings: dict[str, Decoding] = field(default_factory=dict)
+    _encodings: dict[str, Encoding] = field(default_factory=dict)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether requests run concurrently in a loop, because a handler of theirs awaits."""
+        used = [found.handler for found in (*self.decoders, *self.encoders)]
+        used += [self.predictor] if self.predictor else []
+        used += [self.transformer.handler] if self.transformer else []
+        return any(handler.is_async for handler in used)
+
+    @property
+    def plan(self) -> Plan:
+        """How requests are to reach this program."""
+        return Plan(
+            max_batch_size=self.batching.max_batch_size,
+            max_batch_delay=self.batching.max_batch_delay,
+            threads=self.batching.threads,
+            is_async=self.is_async,
+        )
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Content types that can be read, the program's own first."""
+        return _own_first(self.decoders, codecs.decodable())
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        """Content types that can be answered with, the program's own first."""
+        return _own_first(self.encoders, codecs.encodable())
+
+    def decoding(self, content_type: str) -> Decoding:
+        """Find out how to read a body.
+
+        Raises:
+            UnsupportedMediaTypeError: nobody here reads this type.
+        """
+        found = self._decodings.get(content_type)
+        if found is None:
+            found = self._find_decoding(content_type)
+            _remember(self._decodings, content_type, found)
+        return found
+
+    def encoding(self, accept: str) -> Encoding:
+        """Find out how to write the answer.
+
+        Raises:
+            NotAcceptableError: nothing that the client accepts can be written.
+        """
+        found = self._encodings.get(accept)
+        if found is None:
+            found = self._find_encoding(accept)
+            _remember(self._encodings, accept, found)
+        return found
+
+    def accepted(self, accept: str) -> str:
+        """The concrete type that a transformer should answer with.
+
+        Without a list of what the transformer offers, the client's first concrete type counts.
+        """
+        ranges = content_types.parse_accept(accept)
+        wanted = sorted((-value, index, name) for index, (name, value) in enumerate(ranges) if value)
+        if not wanted or "*" in wanted[0][2]:
+            return self.default_accept
+        return wanted[0][2]
+
+    def _find_decoding(self, content_type: str) -> Decoding:
+        if not content_type:
+            return self._guessed()
+        name = content_types.parse(content_type).name
+        own = _most_specific(self.decoders, name)
+        if own is not None:
+            return _own_decoding(own)
+        codec = codecs.find(name)
+        if codec is None or codec.decode is None:
+            message = (
+                f"Content-Type {name[:80]!r} is not supported; "
+                f"send one of: {', '.join(self.readable)}."
+            )
+            raise UnsupportedMediaTypeError(message)
+        decode = codec.decode
+        return Decoding(lambda body, header, _context: decode(body, header))
+
+    def _guessed(self) -> Decoding:
+        """Read a body without Content-Type, as batch transform may send it.
+
+        RFC 9110 section 8.3 lets the recipient look: a program with decoders of its own gets it;
+        otherwise it is JSON where it begins like an array or an object, else CSV.
+        """
+        if self.decoders:
+            return _own_decoding(self.decoders[0])
+
+        def read(body: Body, _header: str, context: Context) -> Any:
+            first = bytes(body[:64]).lstrip()[:1]
+            name = content_types.JSON if first in (b"[", b"{") else content_types.CSV
+            return self.decoding(name).read(body, name, context)
+
+        return Decoding(read)
+
+    def _find_encoding(self, accept: str) -> Encoding:
+        ranges = content_types.parse_accept(accept)
+        if all(name == content_types.ANY and value for name, value in ranges):
+            accept = self.default_accept
+            ranges = content_types.parse_accept(accept)
+        named = [name for name, _ in ranges if "*" not in name]
+        offers = [name for found in self.encoders for name in found.content_types if "*" not in name]
+        offers += [name for name in named if _most_specific(self.encoders, name) is not None]
+        offers += codecs.encodable()
+        # An alias such as application/x-ndjson is as good as the name that the codec lists.
+        offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
+        chosen = content_types.negotiate(accept, offers)
+        if chosen is None:
+            message = f"Nothing in Accept {accept[:80]!r} can be produced; accept one of: " + (
+                f"{', '.join(self.writable)}."
+            )
+            raise NotAcceptableError(message)
+        own = _most_specific(self.encoders, chosen)
+        if own is not None:
+            return Encoding(own.handler.call, chosen, own.handler.is_async, own.handler)
+        codec = codecs.find(chosen)
+        if codec is None or codec.encode is None:  # offers come from the two tables just asked
+            raise NotAcceptableError(chosen)
+        encode = codec.encode
+        return Encoding(lambda prediction, name, _context: encode(prediction, name), chosen)
+
+
+def assemble(registry: Registry, label: str) -> InferenceHandler:
+    """Close the registry and make its program complete.
+
+    Raises:
+        StartError: the program, which ``label`` names, has no model loader or nothing that predicts.
+    """
+    registry.close("the program was assembled; serving has begun")
+
+    def only(role: Role) -> Registration | None:
+        found = registry.find(role)
+        return found[0] if found else None
+
+    loader, predictor = only(handlers.MODEL_LOADER), only(handlers.PREDICTOR)
+    transformer = only(handlers.TRANSFORMER)
+    if loader is None:
+        raise StartError(_missing(label, handlers.MODEL_LOADER, "return open(...)"))
+    if predictor is None and transformer is None:
+        raise StartError(_missing(label, handlers.PREDICTOR, "return model.predict(data)"))
+    encoders = tuple(registry.find(handlers.ENCODER))
+    own = [name for found in encoders for name in found.content_types if "*" not in name]
+    default = os.environ.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
+
+    def handler(found: Registration | None) -> Handler | None:
+        return found.handler if found else None
+
+    return InferenceHandler(
+        model_loader=loader.handler,
+        predictor=handler(predictor),
+        transformer=transformer,
+        before_load=handler(only(handlers.BEFORE_LOAD)),
+        warmup=handler(only(handlers.WARMUP)),
+        on_shutdown=handler(only(handlers.ON_SHUTDOWN)),
+        batching=_batching(predictor),
+        decoders=tuple(registry.find(handlers.DECODER)),
+        encoders=encoders,
+        default_accept=default or (own[0] if own else content_types.JSON),
+    )
+
+
+def _batching(predictor: Registration | None) -> Batching:
+    """The predictor's numbers; environment variables go before what the decorator says."""
+    said = predictor.batching if predictor else Batching()
+    size = environment.number(
+        environment.MAX_BATCH_SIZE_ENV, said.max_batch_size, "requests", least=1
+    )
+    delay = environment.number(
+        environment.MAX_BATCH_DELAY_ENV, said.max_batch_delay, "seconds", whole=False
+    )
+    if said.max_batch_size == 1 and size != 1:
+        message = (
+            f"{environment.MAX_BATCH_SIZE_ENV}={size} asks for batches, but the predictor takes one "
+            "request at a time. Write @predictor(max_batch_size=...), and it gets lists."
+        )
+        raise StartError(message)
+    return Batching(
+        max_batch_size=int(size or 1),
+        max_batch_delay=float(delay or 0),
+        collate=said.collate,
+        retry_one_by_one=said.retry_one_by_one,
+        threads=said.threads,
+    )
+
+
+def _missing(label: str, role: Role, example: str) -> str:
+    return (
+        f"{label} registers no {role.name}. Add one above serve(__name__):\n"
+        f"    @{role.name}\n    def {role.name.split('_')[-1]}({', '.join(role.offers)}):\n"
+        f"        {example}"
+    )
+
+
+def _own_first(own: Sequence[Registration], built_in: Sequence[str]) -> tuple[str, ...]:
+    names = [name for found in own for name in found.content_types]
+    return tuple(dict.fromkeys((*names, *built_in)))
+
+
+def _most_specific(own: Sequence[Registration], name: str) -> Registration | None:
+    for pattern in (name, name.partition("/")[0] + "/*", content_types.ANY):
+        for found in own:
+            if pattern in found.content_types:
+                return found
+    return None
+
+
+def _own_decoding(found: Registration) -> Decoding:
+    call = found.handler.call
+    convert = body_converter(found)
+    return Decoding(
+        lambda body, header, context: call(convert(body, header), header, context),
+        found.handler.is_async,
+        found.handler,
+    )
+
+
+def body_converter(found: Registration) -> Callable[[Body, str], Any]:
+    """What turns a body into what this handler takes, by the annotation of its parameter."""
+    if found.is_script:
+        return _as_script
+    return _BODY_TYPES.get(found.handler.hints.get("body", ""), _as_bytes)
+
+
+def _as_bytes(body: Body, _header: str) -> bytes:
+    return body if isinstance(body, bytes) else bytes(body)
+
+
+def _as_view(body: Body, _header: str) -> memoryview:
+    return memoryview(body)
+
+
+def _as_text(body: Body, header: str) -> str:
+    charset = content_types.parse(header).parameters.get("charset", "utf-8")
+    try:
+        return str(bytes(body), charset)
+    except (LookupError, UnicodeDecodeError) as error:
+        message = f"the body is no text in charset {charset[:40]!r}: {error}"
+        raise DecodeError(message) from error
+
+
+def _as_script(body: Body, header: str) -> str | Body:
+    """AWS's toolkit hands JSON and CSV over as str, anything else as bytes."""
+    if content_types.parse(header).name in content_types.UTF8_TYPES:
+        return _as_text(body, header)
+    return bytearray(body)
+
+
+_BODY_TYPES: Final[dict[str, Callable[[Body, str], Any]]] = {
+    "str": _as_text,
+    "memoryview": _as_view,
+}
+
+
+def _remember(known: dict[str, Any], key: str, value: Any) -> None:
+    if len(known) < _REMEMBERED and len(key) < _REMEMBERED:
+        known[key] = value

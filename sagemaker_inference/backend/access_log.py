@@ -1,0 +1,76 @@
+"""The access line: one per request, when it has been answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sagemaker_inference.requests import Request, Response
+
+
+class AccessLog:
+    """Writes a line per request straight to a descriptor: a request pays one system call for it.
+
+    MMS's front end does not pass the path on; SageMaker invokes by ``POST /invocations`` only.
+
+    Args:
+        fd: where to write; the container's stderr.
+        level: the container's log level; above INFO nothing is written.
+        as_json: JSON lines instead of text.
+    """
+
+    def __init__(self, fd: int, level: int, *, as_json: bool = False) -> None:
+        self._fd = fd
+        self._as_json = as_json
+        self._second = 0
+        self._stamp = ""
+        if level > logging.INFO:
+            self.write = _write_nothing  # type: ignore[method-assign]
+
+    def write(self, request: Request, response: Response, waited: float) -> None:
+        """Say what was answered, and where the milliseconds went.
+
+        Args:
+            request: the request.
+            response: its answer.
+            waited: the longest the request can have waited in this process, in seconds: since it
+                last looked for requests.
+        """
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        times = (
+            waited * 1000,
+            response.decode_seconds * 1000,
+            response.predict_seconds * 1000,
+            response.encode_seconds * 1000,
+        )
+        if self._as_json:
+            names = ("queue_ms", "decode_ms", "predict_ms", "encode_ms")
+            document = {
+                "time": self._stamp,
+                "level": "INFO",
+                "method": "POST",
+                "path": "/invocations",
+                "status": int(response.status),
+                **{name: round(value, 3) for name, value in zip(names, times, strict=True)},
+                "request_id": request.id,
+            }
+            line = json.dumps(document)
+        else:
+            line = "%s INFO POST /invocations %d queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s" % (
+                self._stamp,
+                response.status,
+                *times,
+                request.id,
+            )
+        os.write(self._fd, line.encode() + b"\n")
+
+
+def _write_nothing(_request: Request, _response: Response, _waited: float) -> None:
+    """The log level leaves access lines out."""

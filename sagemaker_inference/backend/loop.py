@@ -1,0 +1,368 @@
+"""The sockets of a model process: one loop over the connections of the front end.
+
+All model processes share the connections, through one epoll instance that the supervisor made.
+A connection on which a request has arrived is handed to exactly one process that waits
+(``EPOLLONESHOT``), which answers and puts it back. So a process takes work when it is free: nothing
+waits behind a busy process while another is idle, what has arrived while a prediction ran is the
+next batch, and a request that no process has taken yet survives the death of any of them.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import select
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sagemaker_inference.backend import slots, wire
+from sagemaker_inference.errors import PredictionTimeoutError
+from sagemaker_inference.logging import get_logger
+from sagemaker_inference.requests import error_response
+from sagemaker_inference.service import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sagemaker_inference.backend.access_log import AccessLog
+    from sagemaker_inference.backend.slots import SlotTable
+    from sagemaker_inference.requests import Request, Response
+    from sagemaker_inference.service import Service
+
+ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
+_FIRST_READ: Final = 65536
+# A poll that took less than this, in seconds, did not wait.
+_AT_ONCE: Final = 50e-6
+
+logger = get_logger()
+
+
+class Connection:
+    """One connection of the front end, at its slot's descriptor."""
+
+    __slots__ = ("generation", "leftover", "slot", "sock")
+
+    def __init__(self, slot: int, generation: int, sock: socket.socket) -> None:
+        self.slot = slot
+        self.generation = generation
+        self.sock = sock
+        self.leftover = b""
+
+    def receive(self, limit: int) -> wire.Message | None:
+        """Read one whole message; None where the front end has closed the connection.
+
+        A message that fits the first read costs one system call. A longer one gets a buffer of its
+        full length, and its body is a view into that.
+
+        Raises:
+            OSError: the connection broke, or stood still for longer than its time limit.
+            WireError: what arrived is no message.
+        """
+        data = self.leftover or self.sock.recv(_FIRST_READ)
+        if not data:
+            return None
+        found = wire.read(data, limit)
+        if isinstance(found, int):
+            return self._receive_long(data, found, limit)
+        message, end = found
+        self.leftover = data[end:]
+        return message
+
+    def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
+        buffer = bytearray(needed)
+        buffer[: len(start)] = start
+        filled = len(start)
+        while True:
+            view = memoryview(buffer)
+            while filled < needed:
+                count = self.sock.recv_into(view[filled:])
+                if not count:
+                    return None
+                filled += count
+            found = wire.read(view[:filled], limit)
+            if not isinstance(found, int):
+                message, end = found
+                self.leftover = bytes(view[end:filled])
+                return message
+            needed = found
+            view.release()
+            larger = bytearray(needed)
+            larger[:filled] = buffer[:filled]
+            buffer = larger
+
+    def send(self, pieces: Sequence[wire.Body]) -> None:
+        """Send all pieces; one system call unless the socket's buffer is full.
+
+        Raises:
+            OSError: the connection broke, or stood still for longer than its time limit.
+        """
+        sent = self.sock.sendmsg(pieces)
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            if sent < view.nbytes:
+                self.sock.sendall(view[sent:])
+                sent = 0
+            else:
+                sent -= view.nbytes
+
+
+class Work(NamedTuple):
+    """A message that waits for its answer."""
+
+    connection: Connection
+    requests: list[Request]
+    waited: float
+
+
+class Loop:
+    """Takes requests, has them answered, sends the answers.
+
+    Args:
+        service: what answers.
+        epoll_fd: the shared epoll instance.
+        stop_fd: a descriptor registered there that becomes ready when the server stops.
+        control: where the supervisor sends connections.
+        table: the shared records.
+        limit: most bytes of a body.
+        timeout: seconds until an async request is given up; None for ever.
+        access: writes the access line of each request.
+        index: the place of this process among the workers.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        epoll_fd: int,
+        stop_fd: int,
+        control: socket.socket,
+        table: SlotTable,
+        limit: int,
+        timeout: float | None,
+        access: AccessLog,
+        index: int,
+    ) -> None:
+        self._service = service
+        self._epoll = select.epoll.fromfd(epoll_fd)
+        self._stop_fd = stop_fd
+        self._control = control
+        self._table = table
+        self._limit = limit
+        self._timeout = timeout
+        self._access = access
+        self._index = index
+        self._pid = os.getpid()
+        self._connections: dict[int, Connection] = {}
+        self._stopping = False
+        self._looked = monotonic()
+
+    def run(self) -> None:
+        """Serve until the server stops."""
+        plan = self._service.plan
+        if plan.is_async:
+            asyncio.run(self._serve_concurrently(plan.concurrency, self._answer_async))
+        elif plan.threads > 1:
+            with ThreadPoolExecutor(plan.threads, "predictor") as pool:
+
+                async def in_thread(work: Work) -> list[Response]:
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(pool, self._answer_now, work.requests)
+
+                asyncio.run(self._serve_concurrently(plan.threads, in_thread))
+        else:
+            self._serve_one_batch_at_a_time(plan.max_batch_size, plan.max_batch_delay)
+
+    def _serve_one_batch_at_a_time(self, size: int, delay: float) -> None:
+        poll = self._epoll.poll
+        while not self._stopping:
+            asked = monotonic()
+            ready = poll(-1, size)
+            works = self._take(ready, asked)
+            if delay and works and len(works) < size:
+                self._wait_for_more(works, size, delay)
+            while works:
+                requests = [request for work in works for request in work.requests]
+                responses = iter(self._answer_now(requests))
+                followers = [
+                    self._finish(work, list(islice(responses, len(work.requests))))
+                    for work in works
+                ]
+                works = [work for work in followers if work is not None]
+
+    def _wait_for_more(self, works: list[Work], size: int, delay: float) -> None:
+        deadline = monotonic() + delay
+        while len(works) < size and not self._stopping:
+            asked = monotonic()
+            if asked >= deadline:
+                return
+            works += self._take(self._epoll.poll(deadline - asked, size - len(works)), asked)
+
+    def _answer_now(self, requests: list[Request]) -> list[Response]:
+        return run(self._service.answer(requests))
+
+    async def _answer_async(self, work: Work) -> list[Response]:
+        try:
+            return await asyncio.wait_for(self._service.answer(work.requests), self._timeout)
+        except asyncio.TimeoutError:
+            logger.error("request %s was given up after %g s", work.requests[0].id, self._timeout)  # noqa: TRY400
+            error = PredictionTimeoutError(f"No prediction within {self._timeout:g} seconds.")
+            return [error_response(error, request.id, request.accept) for request in work.requests]
+
+    async def _serve_concurrently(
+        self, concurrency: int, answer: Callable[[Work], asyncio.Future[list[Response]]]
+    ) -> None:
+        """One task per message, as many as ``concurrency`` at a time."""
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        running: set[asyncio.Task[None]] = set()
+
+        async def serve(work: Work | None) -> None:
+            while work is not None:
+                work = self._finish(work, await answer(work))
+
+        def finished(task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            if len(running) == concurrency - 1:
+                listen()
+            task.result()
+
+        def look() -> None:
+            ready = self._epoll.poll(0, concurrency - len(running))
+            for work in self._take(ready, monotonic()):
+                task = loop.create_task(serve(work))
+                running.add(task)
+                task.add_done_callback(finished)
+            # With every place taken, what is ready stays ready: looking again would spin.
+            if self._stopping or len(running) >= concurrency:
+                loop.remove_reader(self._epoll.fileno())
+            if self._stopping:
+                done.set()
+
+        def listen() -> None:
+            if not self._stopping:
+                loop.add_reader(self._epoll.fileno(), look)
+
+        listen()
+        await done.wait()
+        if running:
+            await asyncio.wait(running)
+
+    def _take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
+        """Read the messages of the connections that this process was handed.
+
+        A request that was there when the process asked may have come any time since it last
+        looked; one that the process had to wait for has just come.
+        """
+        works: list[Work] = []
+        now = monotonic()
+        waited = now - self._looked if now - asked < _AT_ONCE else 0.0
+        self._looked = now
+        for fd, _ in ready:
+            if fd == self._stop_fd:
+                self._stopping = True
+                continue
+            slot = fd - slots.FIRST_FD
+            state, generation = self._table.state(slot)
+            # Only after a process died between taking a connection and saying so, a connection is
+            # handed out twice; see Supervisor._recover.
+            if state != slots.IDLE:
+                continue
+            self._table.write(slot, slots.READING, self._pid, generation)
+            connection = self._connections.get(slot)
+            if connection is None or connection.generation != generation:
+                connection = self._fetch(slot, generation)
+            work = self._receive(connection, waited)
+            if work is not None:
+                works.append(work)
+        return works
+
+    def _receive(self, connection: Connection, waited: float) -> Work | None:
+        while True:
+            try:
+                message = connection.receive(self._limit)
+            except (OSError, wire.WireError) as error:
+                logger.warning("the front end's connection %d broke: %s", connection.slot, error)
+                message = None
+            if message is None:
+                self._drop(connection)
+                return None
+            if not isinstance(message, wire.Load):
+                break
+            self._send(connection, [wire.loaded(message.model_name, self._pid)])
+            if not connection.leftover:
+                self._give_back(connection)
+                return None
+        self._table.write(
+            connection.slot, slots.RUNNING, self._pid, connection.generation, message[0].id
+        )
+        return Work(connection, message, waited)
+
+    def _finish(self, work: Work, responses: list[Response]) -> Work | None:
+        """Send the answers; return what the front end sent behind the message, if anything."""
+        connection = work.connection
+        if self._connections.get(connection.slot) is not connection:
+            return None
+        self._table.mark(connection.slot, slots.ANSWERING)
+        answers = list(zip(work.requests, responses, strict=True))
+        if len(answers) == 1:
+            pieces = wire.write(work.requests[0].id, responses[0])
+        else:
+            pieces = wire.write_batch([(request.id, response) for request, response in answers])
+        self._table.count_answer(self._index)
+        follower = None
+        if self._send(connection, pieces):
+            if connection.leftover:
+                follower = self._receive(connection, 0.0)
+            else:
+                self._give_back(connection)
+        for request, response in answers:
+            self._access.write(request, response, work.waited)
+        return follower
+
+    def _send(self, connection: Connection, pieces: Sequence[wire.Body]) -> bool:
+        try:
+            connection.send(pieces)
+        except OSError as error:
+            logger.warning("an answer could not be delivered: %s", error)
+            self._drop(connection)
+            return False
+        return True
+
+    def _give_back(self, connection: Connection) -> None:
+        self._table.mark(connection.slot, slots.IDLE)
+        try:
+            self._epoll.modify(slots.FIRST_FD + connection.slot, ARMED)
+        except OSError:  # the supervisor has closed this connection meanwhile
+            self._connections.pop(connection.slot, None)
+
+    def _drop(self, connection: Connection) -> None:
+        """Let go of a connection that is of no more use; the supervisor sees it closed."""
+        self._connections.pop(connection.slot, None)
+        self._table.mark(connection.slot, slots.IDLE)
+        try:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def _fetch(self, slot: int, generation: int) -> Connection:
+        """Receive connections from the supervisor until this one is there.
+
+        It is on its way: the supervisor sends a connection before it hands out its events.
+        """
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._control, 8, 1)
+            numbers = array.array("i", data)
+            got, number = numbers[0], numbers[1]
+            old = self._connections.pop(got, None)
+            if old is not None:
+                old.sock.detach()
+            fd = os.dup2(fds[0], slots.FIRST_FD + got, inheritable=False)
+            os.close(fds[0])
+            connection = Connection(got, number, socket.socket(fileno=fd))
+            self._connections[got] = connection
+            if got == slot and number == generation:
+                return connection

@@ -1,0 +1,84 @@
+"""What the supervisor and a model process tell each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the supervisor tells a model process.
+
+    Attributes:
+        program: the user's program, or None where ``handler_service`` brings its own.
+        handler_service: a handler service written for MMS, or "".
+        model_dir: where the model is.
+        index: its place among the workers.
+        gpu_id: which GPU it has, or None; the process sees it as number 0.
+        control_fd: a socket to the supervisor: connections come in, reports go out.
+        epoll_fd, stop_fd, table_fd: shared by all model processes; see `backend.loop`.
+        log_fd: where access lines go.
+        payload_limit: most bytes of a body.
+        timeout: seconds a prediction may take.
+    """
+
+    program: Program | None
+    handler_service: str
+    model_dir: str
+    index: int
+    gpu_id: int | None
+    control_fd: int
+    epoll_fd: int
+    stop_fd: int
+    table_fd: int
+    log_fd: int
+    payload_limit: int
+    timeout: float
+
+    def dump(self) -> str:
+        """As text for the environment."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Assignment:
+        """From text."""
+        fields = json.loads(text)
+        if fields["program"] is not None:
+            fields["program"] = Program(**fields["program"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a model process tells the supervisor.
+
+    Attributes:
+        stage: "assembled" when the program is imported and complete, "loaded" when it can answer.
+        slots: connections of the front end that keep this process busy.
+        patience: seconds beyond the time limit in which the process ends a request by itself.
+        readable, writable: content types, for the line that says what is served.
+    """
+
+    stage: str
+    slots: int = 1
+    patience: float = 0.0
+    readable: Sequence[str] = ()
+    writable: Sequence[str] = ()
+
+    def dump(self) -> bytes:
+        """As bytes for the socket."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> Report:
+        """From bytes."""
+        return cls(**json.loads(data))

@@ -1,0 +1,212 @@
+"""The bytes between Multi Model Server's front end (Java) and a back end; bytes only, no sockets.
+
+Lengths are big-endian int32, -1 ends a list. The layout is what MMS 1.1.11 sends and reads
+(``ModelRequestEncoder`` and ``ModelResponseDecoder`` in its jar; ``mms/protocol`` in its package);
+tests/contract pins it against the released package.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as _ShortBuffer  # noqa: N812 - what it means here
+from typing import TYPE_CHECKING, Final, NamedTuple, Union
+
+from sagemaker_inference.requests import Headers, Part, Request
+
+if TYPE_CHECKING:
+    from sagemaker_inference.requests import Body, Response
+
+_INT: Final = Struct("!i")
+_END: Final = _INT.pack(-1)
+_LOAD: Final = ord("L")
+_PREDICT: Final = ord("I")
+# A value is followed by at least the ends of its parameters and of the batch.
+_TAIL: Final = 8
+_HEADER_LIMIT: Final = 1 << 20
+
+_OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
+
+
+class WireError(Exception):
+    """The front end sent what no front end sends; the connection cannot be used any more."""
+
+
+class Load(NamedTuple):
+    """The front end asks for a model.
+
+    Attributes:
+        model_name: its name.
+        model_path: its folder.
+        batch_size: most requests the front end will send in one message.
+        handler: the handler service, as configured.
+        gpu_id: -1 for none.
+        io_name: start of the names of two files the front end reads output from.
+    """
+
+    model_name: str
+    model_path: str
+    batch_size: int
+    handler: str
+    gpu_id: int
+    io_name: str
+
+
+Message = Union[Load, "list[Request]"]
+
+
+def read(data: Body, limit: int) -> tuple[Message, int] | int:
+    """Read one message from the start of ``data``.
+
+    Args:
+        data: what has arrived so far; at least one byte.
+        limit: most bytes that a single value may have.
+
+    Returns:
+        The message and where it ends; or, where it is incomplete, the least number of bytes from
+        the start that are needed to get further.
+
+    Raises:
+        WireError: no front end sends this.
+    """
+    try:
+        if data[0] == _PREDICT:
+            return _read_predict(data, limit)
+        if data[0] == _LOAD:
+            return _read_load(data)
+    except _ShortBuffer:
+        # A length is cut off: some four bytes more tell further.
+        return len(data) + _INT.size
+    message = f"unknown command {data[0]:#x}"
+    raise WireError(message)
+
+
+def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:
+    number = _INT.unpack_from
+    size = len(data)
+    requests: list[Request] = []
+    place = 1
+    while True:
+        length = number(data, place)[0]
+        place += 4
+        if length == -1:
+            return requests, place
+        end = place + _checked(length, _HEADER_LIMIT)
+        if end > size:
+            return end + _TAIL
+        request_id = str(data[place:end], "utf-8", "replace")
+        place = end
+        headers: list[tuple[str, str]] = []
+        while (length := number(data, place)[0]) != -1:
+            place += 4
+            end = place + _checked(length, _HEADER_LIMIT)
+            if end > size:
+                return end + _TAIL
+            name = str(data[place:end], "utf-8", "replace")
+            length = number(data, end)[0]
+            place = end + 4
+            end = place + _checked(length, _HEADER_LIMIT)
+            if end > size:
+                return end + _TAIL
+            headers.append((name, str(data[place:end], "utf-8", "replace")))
+            place = end
+        place += 4
+        parts: list[Part] = []
+        while (length := number(data, place)[0]) != -1:
+            place += 4
+            end = place + _checked(length, _HEADER_LIMIT)
+            if end > size:
+                return end + _TAIL
+            name = str(data[place:end], "utf-8", "replace")
+            length = number(data, end)[0]
+            place = end + 4
+            end = place + _checked(length, _HEADER_LIMIT)
+            if end > size:
+                return end + _TAIL
+            content_type = str(data[place:end], "utf-8", "replace")
+            length = number(data, end)[0]
+            place = end + 4
+            end = place + _checked(length, limit)
+            if end > size:
+                return end + _TAIL
+            parts.append(Part(name, content_type, data[place:end]))
+            place = end
+        place += 4
+        requests.append(Request(request_id, Headers(headers), parts))
+
+
+def _read_load(data: Body) -> tuple[Load, int] | int:
+    place = 1
+    fields: list[str | int] = []
+    for is_text in (True, True, False, True, False, True):
+        (value,) = _INT.unpack_from(data, place)
+        place += 4
+        if is_text:
+            end = place + _checked(value, _HEADER_LIMIT)
+            if end > len(data):
+                return end
+            fields.append(str(data[place:end], "utf-8", "replace"))
+            place = end
+        else:
+            fields.append(value)
+    return Load(*fields), place  # type: ignore[arg-type]
+
+
+def _checked(length: int, limit: int) -> int:
+    if 0 <= length <= limit:
+        return length
+    message = f"a field of {length} bytes, where at most {limit} can be"
+    raise WireError(message)
+
+
+def loaded(model_name: str, pid: int) -> bytes:
+    """The answer to `Load`: the front end reads the process id from the end of its text."""
+    text = f"loaded {model_name} [PID]:{pid}".encode()
+    return _INT.pack(200) + _INT.pack(len(text)) + text + _END
+
+
+def write(request_id: str, response: Response) -> list[Body]:
+    """The answer to a message of one request, in pieces that one ``sendmsg`` sends."""
+    body = response.body
+    size = body.nbytes if isinstance(body, memoryview) else len(body)
+    return [_OK + _head(request_id, response, size), body, _END]
+
+
+def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
+    """The answer to a message of several requests."""
+    pieces: list[Body] = [_OK]
+    for request_id, response in answers:
+        body = response.body
+        size = body.nbytes if isinstance(body, memoryview) else len(body)
+        pieces += [_head(request_id, response, size), body]
+    pieces.append(_END)
+    return pieces
+
+
+def _head(request_id: str, response: Response, size: int) -> bytes:
+    number = _INT.pack
+    identity = request_id.encode()
+    content_type = _line(response.content_type)
+    phrase = response.phrase.encode("ascii", "replace")
+    pieces = [
+        number(len(identity)),
+        identity,
+        number(len(content_type)),
+        content_type,
+        number(response.status),
+        number(len(phrase)),
+        phrase,
+        number(len(response.headers)),
+    ]
+    for name, value in response.headers.items():
+        for text in (_line(name), _line(value)):
+            pieces += [number(len(text)), text]
+    pieces.append(number(size))
+    return b"".join(pieces)
+
+
+def _line(text: str) -> bytes:
+    """A header value without line breaks: with one, the front end drops the connection."""
+    encoded = str(text).encode("utf-8", "replace")
+    if b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
+        encoded = b" ".join(encoded.replace(b"\0", b" ").split())
+    return encoded

@@ -1,0 +1,64 @@
+"""Predictions as numpy arrays, whichever library made them.
+
+Libraries are recognised by what their objects can do; none is imported for the purpose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sagemaker_inference.errors import EncodeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Their buffers are not numpy's: ml_dtypes registers them as void-like types of one or two bytes.
+SMALL_FLOATS = ("bfloat16", "float8")
+
+
+def as_array(prediction: object, format_name: str) -> NDArray[Any]:
+    """The prediction as an array: numpy, pandas, torch, scipy sparse, or what np.asarray takes.
+
+    Raises:
+        EncodeError: it is ragged, or of a type that makes no array.
+    """
+    if type(prediction) is np.ndarray and prediction.dtype.kind != "V":
+        return prediction
+    try:
+        found = _unwrapped(prediction)
+        array = np.asarray(found)
+    except Exception as error:
+        raise unencodable(prediction, format_name) from error
+    if array.dtype.name.startswith(SMALL_FLOATS):
+        return array.astype(np.float32)
+    return array
+
+
+def unencodable(prediction: object, format_name: str, reason: str = "") -> EncodeError:
+    """What to raise for a prediction that a format has no way to write."""
+    kind = type(prediction)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else (
+        f"{kind.__module__}.{kind.__qualname__}"
+    )
+    ending = f": {reason}" if reason else ""
+    return EncodeError(f"A prediction of type {name[:80]} cannot be written as {format_name}{ending}")
+
+
+def _unwrapped(prediction: Any) -> Any:  # noqa: ANN401
+    if hasattr(prediction, "detach"):
+        tensor = prediction.detach().cpu()
+        if hasattr(tensor, "resolve_conj"):
+            tensor = tensor.resolve_conj().resolve_neg()
+        try:
+            return tensor.numpy()
+        except TypeError:
+            return tensor.float().numpy()
+    if hasattr(prediction, "toarray"):
+        return prediction.toarray()
+    if hasattr(prediction, "to_numpy"):
+        return prediction.to_numpy()
+    if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
+        return list(prediction)
+    return prediction

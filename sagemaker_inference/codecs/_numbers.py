@@ -1,0 +1,290 @@
+"""Arrays of numbers in text, read without making a Python object of each number.
+
+simdjson reads a JSON array into one flat buffer, whatever its nesting. The shape is then read off
+the brackets and commas alone, which also shows ragged and mixed lists. Where simdjson is not
+installed, orjson does the same with Python objects in between.
+
+Long texts are read in pieces: simdjson wants up to twelve bytes of working memory for a byte of
+text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import orjson
+
+try:
+    import simdjson
+except ImportError:
+    simdjson = None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Numbers: TypeAlias = NDArray[Any]
+
+_SMALL: Final = 1024
+_PIECE: Final = 1 << 18
+_MAX_DEPTH: Final = 32
+_DIGITS_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_INTEGER: Final = b"0" * 19
+_COMMA: Final = ord(",")
+_CELL_BYTES: Final = b"0123456789+-.eE \t"
+_INTEGER_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![.eE])")
+_CLOSING: Final = re.compile(rb"\s*\]")
+
+
+def nested(text: bytes | bytearray) -> Numbers | None:
+    """A JSON text that is a rectangular array of numbers, as int64 or float64 of its shape.
+
+    None for everything else that `codecs.json` knows a better answer to: ragged, mixed and empty
+    lists, nulls, integers beyond int64, invalid JSON.
+    """
+    if b'"' in text:
+        return None
+    size = len(text)
+    if size <= _SMALL:
+        return None if has_long_integer(text) else _small(text)
+    if size > _PIECE:
+        return _nested_in_pieces(text)
+    flat = _flat(text)
+    if flat is None:
+        return None
+    shape = _shape(_brackets(text))
+    return flat.reshape(shape) if shape and math.prod(shape) == flat.size else None
+
+
+def table(text: bytes | bytearray) -> Numbers | None:
+    """Lines of comma-separated JSON numbers, as int64 or float64 of shape (lines, columns).
+
+    Expects ``\n`` between lines and none at the end. None for everything else.
+    """
+    if b'"' in text or b"[" in text:
+        return None
+    end = text.find(b"\n")
+    columns = 1 + text.count(b",", 0, len(text) if end < 0 else end)
+    if len(text) <= _PIECE:
+        return _rows(text, columns)
+    total = 1 + text.count(b"\n")
+    found: Numbers | None = None
+    row = 0
+    for piece in _lines(text):
+        rows = _rows(piece, columns)
+        if rows is None:
+            return None
+        found = _into(found, rows, row, (total, columns))
+        row += len(rows)
+    return found
+
+
+def has_long_integer(text: bytes | bytearray) -> bool:
+    """Whether 19 digits stand in a row: an integer so long may not fit int64.
+
+    orjson rounds those beyond 64 bits to floats, and np.array those that need uint64.
+    """
+    if len(text) <= _SMALL:
+        if len(text) < len(_LONG_INTEGER):
+            return False
+        return _LONG_INTEGER in text.translate(_DIGITS_TO_ZEROS)
+    codes = np.frombuffer(text, np.uint8)
+    for start in range(0, len(codes), _PIECE):
+        run = (codes[start : start + _PIECE + len(_LONG_INTEGER) - 1] - ord("0")) < 10  # noqa: PLR2004
+        for shift in (1, 2, 4, 8, 3):
+            run = run[:-shift] & run[shift:]
+        if run.any():
+            return True
+    return False
+
+
+def _small(text: bytes | bytearray) -> Numbers | None:
+    """As fast as can be for a few numbers; all integers are known to be shorter than 19 digits."""
+    try:
+        found = np.array(orjson.loads(text))
+    except ValueError:
+        return None
+    return found if found.dtype.kind in "fib" else None
+
+
+def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
+    values = b"[%b]" % text.replace(b"\n", b",")
+    small = len(text) <= _SMALL
+    if small:
+        flat = None if has_long_integer(text) else _small(values)
+    else:
+        flat = _flat(values)
+    if flat is None or flat.dtype == np.bool_:
+        return None
+    ends = bytes(text.translate(None, _CELL_BYTES)) if small else _marks(text, np.equal, b"\n")
+    rows, rest = divmod(len(ends) + 1, columns)
+    row = b"," * (columns - 1)
+    if rest or flat.size != rows * columns or ends != (row + b"\n") * (rows - 1) + row:
+        return None
+    if flat.dtype == np.float64 and _has_integer_negative_zero(flat, text):
+        return None
+    return flat.reshape(rows, columns)
+
+
+class _Workplace(threading.local):
+    """Memory that each thread keeps, since getting it anew takes longer than the work in it."""
+
+    def __init__(self) -> None:
+        self.parser = simdjson.Parser() if simdjson else None
+        self.marks = np.empty(_PIECE, np.bool_)
+        self.more = np.empty(_PIECE, np.bool_)
+
+
+_here: Final = _Workplace()
+
+
+def _flat_by_simdjson(text: bytes | bytearray) -> Numbers | None:
+    try:
+        document = _here.parser.parse(text)
+        if b"." not in text:
+            try:
+                return np.frombuffer(document.as_buffer(of_type="i"), np.int64)
+            except TypeError:
+                pass
+        return np.frombuffer(document.as_buffer(of_type="d"), np.float64)
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        return None
+
+
+def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
+    if has_long_integer(text):
+        return None
+    try:
+        values = orjson.loads(text)
+        while type(values[0]) is list:
+            values = list(chain.from_iterable(values))
+        found = np.array(values)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return found if found.dtype in (np.int64, np.float64) and found.ndim == 1 else None
+
+
+_flat = _flat_by_orjson if simdjson is None else _flat_by_simdjson
+
+
+def _brackets(text: bytes | bytearray) -> bytes:
+    # Of the bytes of an array of numbers, "e" and the brackets come after "E".
+    return _marks(text, np.greater, b"E").replace(b"e", b"")
+
+
+def _marks(text: bytes | bytearray, compare: np.ufunc, byte: bytes) -> bytes:
+    """The commas of a text, and the bytes that compare so with one, in their order."""
+    codes = np.frombuffer(text, np.uint8)
+    size = len(codes)
+    if size > _PIECE:
+        marks, more = np.empty((2, size), np.bool_)
+    else:
+        marks, more = _here.marks[:size], _here.more[:size]
+    np.equal(codes, _COMMA, out=marks)
+    compare(codes, byte[0], out=more)
+    np.logical_or(marks, more, out=marks)
+    return codes[marks.nonzero()[0]].tobytes()
+
+
+def _shape(brackets: bytes) -> tuple[int, ...] | None:
+    """The shape whose brackets and commas these are; None if there is no such shape."""
+    depth = len(brackets) - len(brackets.lstrip(b"["))
+    if not 0 < depth <= _MAX_DEPTH:
+        return None
+    shape = []
+    block = b""
+    for level in range(1, depth + 1):
+        start = depth - level
+        end = -1 if level == depth else brackets.find(b"]" * level)
+        length = (len(brackets) if end < 0 else end + level) - start
+        if level == 1:
+            count, rest = length - 1, 0
+            block = b"," * (count - 1)
+        else:
+            count, rest = divmod(length - 1, len(block) + 1)
+            block = (block + b",") * (count - 1) + block
+        block = b"[" + block + b"]"
+        if rest or len(block) > len(brackets):
+            return None
+        shape.append(count)
+    return tuple(reversed(shape)) if block == brackets else None
+
+
+def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
+    total = text.count(b",") + 1
+    found: Numbers | None = None
+    brackets = []
+    filled = 0
+    for piece, opened, closed in _pieces(text):
+        flat = _flat(piece)
+        if flat is None:
+            return None
+        found = _into(found, flat, filled, (total,))
+        filled += flat.size
+        marks = _brackets(piece)
+        brackets.append(marks[opened : len(marks) - closed])
+    shape = _shape(b",".join(brackets))
+    if found is None or shape is None or math.prod(shape) != filled or filled != total:
+        return None
+    return found.reshape(shape)
+
+
+def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
+    """Cut at commas; brackets are opened and closed again so that each piece is JSON.
+
+    All pieces are valid JSON if and only if the text is: an array may end before a comma, and
+    may begin after one unless it closes there. Yields a piece that is not JSON where the text is
+    none for another reason.
+    """
+    start = depth = 0
+    while True:
+        comma = text.find(b",", start + _PIECE)
+        end = len(text) if comma < 0 else comma
+        level = depth + text.count(b"[", start, end) - text.count(b"]", start, end)
+        if comma < 0:
+            yield b"[" * depth + text[start:], depth, 0
+            return
+        if not 0 < level <= _MAX_DEPTH or _CLOSING.match(text, comma + 1):
+            yield b"", 0, 0
+            return
+        yield b"".join((b"[" * depth, text[start:end], b"]" * level)), depth, level
+        start, depth = comma + 1, level
+
+
+def _lines(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + _PIECE)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
+
+
+def _has_integer_negative_zero(numbers: Numbers, text: bytes | bytearray) -> bool:
+    """Whether a cell is ``-0``: JSON's integer zero, but negative zero among CSV's floats."""
+    if np.count_nonzero(numbers) == numbers.size:
+        return False
+    return _INTEGER_NEGATIVE_ZERO.search(text) is not None
+
+
+def _into(
+    found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]
+) -> Numbers:
+    """Put a part in its place; integers already there become floats, in place, for a float."""
+    if found is None:
+        found = np.empty(shape, part.dtype)
+    elif found.dtype == np.int64 and part.dtype == np.float64:
+        floats = found.view(np.float64)
+        step = max(1, _PIECE // found[:1].nbytes)
+        for begin in range(0, start, step):
+            end = min(begin + step, start)
+            floats[begin:end] = found[begin:end]
+        found = floats
+    found[start : start + len(part)] = part
+    return found

@@ -1,0 +1,257 @@
+"""CSV (RFC 4180), rows by columns.
+
+`decode` always gives two dimensions, so that ``data @ weights`` means the same for one row and
+for many: one row of three values has shape (1, 3), three rows of one value (3, 1), one value
+(1, 1).
+
+=============================  ===================================================================
+body                           result
+=============================  ===================================================================
+all integers of 64 bits        int64
+any other numbers              float64, bit for bit as Python's ``float``; an empty cell is NaN
+any text                       object: the cells of a column that has text are str, those of a
+                               column of numbers are int or float
+=============================  ===================================================================
+
+Numbers are what ``float`` takes: ``nan``, ``inf``, ``+1``, ``.5``, spaces around. Cells may be
+quoted; quoted cells may hold commas, line ends and doubled quotes. Lines end with LF, CRLF or
+CR; blank lines are passed over, and ``#`` is not special. A first row counts as a header and is
+left out if all its cells are text and some column has nothing but numbers below it; the
+parameter ``header=present`` or ``header=absent`` of the content type settles it.
+
+`encode` writes one row per line: a matrix's rows, or each value of a one-dimensional prediction
+on a line of its own. NaN is ``nan``, infinity ``inf``, booleans ``True`` and ``False``; text is
+quoted where it must be.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+
+from sagemaker_inference import content_types
+from sagemaker_inference.codecs import _arrays, _numbers
+from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("text/csv", "application/csv")
+
+_NAN: Final = float("nan")
+_NUMBER_START: Final = b"0123456789-+., \tnNiI"
+_CELL: Final = re.compile(r'(?:[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*|([^",\n][^,\n]*|))(,|\n|\Z)')
+_QUOTED: Final = re.compile(r'[",\r\n]')
+
+
+def decode(
+    body: Body | str,
+    content_type: str = CONTENT_TYPES[0],
+    *,
+    header: bool | None = None,
+    dtype: DTypeLike | None = None,
+) -> NDArray[Any]:
+    """Read rows by columns.
+
+    Args:
+        body: the text; UTF-8 unless the content type names another charset.
+        content_type: the Content-Type header, for its charset and its ``header`` parameter.
+        header: whether the first row names the columns and is left out; None leaves it to the
+            content type, or to what the cells look like.
+        dtype: what the array is made of; None chooses by the cells. ``str`` keeps them as text.
+
+    Raises:
+        DecodeError: the body is empty, its rows are of different lengths, a quote is not closed,
+            or a cell does not fit the dtype.
+        UnsupportedMediaTypeError: the charset is unknown.
+    """
+    if header is None and ";" in content_type:
+        named = content_types.parse(content_type).parameters.get("header", "").lower()
+        header = {"present": True, "absent": False}.get(named)
+    text = _lines(utf8(body, content_type))
+    as_text = dtype is not None and np.dtype(dtype).kind in "OU"
+    found = None if as_text else _fast(text, header)
+    if found is None:
+        found = _from_cells(_cells(text), header, as_text=as_text)
+    if dtype is None or as_text:
+        return found
+    try:
+        return found.astype(dtype)
+    except (TypeError, ValueError, OverflowError):
+        msg = f"Invalid CSV: a cell does not fit dtype {np.dtype(dtype).name}"
+        raise DecodeError(msg) from None
+
+
+def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+    """Write a prediction of at most two dimensions, one row per line.
+
+    Raises:
+        EncodeError: the prediction makes no array, or one of more dimensions.
+    """
+    array = _arrays.as_array(prediction, "CSV")
+    if array.ndim > 2:  # noqa: PLR2004
+        raise _arrays.unencodable(prediction, "CSV", f"it has {array.ndim} dimensions")
+    if array.ndim < 2:  # noqa: PLR2004
+        array = array.reshape(-1, 1)
+    if array.size == 0:
+        return b"\n" * len(array)
+    kind = array.dtype.kind
+    if kind in "iuf" and array.dtype.itemsize in (4, 8) or kind in "iu":
+        if kind != "f" or np.isfinite(array).all():
+            array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+            lines = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+            return lines[2:-2].replace(b"],[", b"\n") + b"\n"
+    return _from_values(array)
+
+
+def _lines(text: bytes | bytearray) -> bytes | bytearray:
+    """The text with LF between lines and none around."""
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if text[:1] == b"\n" or text[-1:] == b"\n":
+        text = text.strip(b"\n")
+    if not text.strip():
+        msg = "The body is empty: CSV expected"
+        raise DecodeError(msg)
+    return text
+
+
+def _fast(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None:  # noqa: FBT001
+    """Rows of plain numbers, with or without a header; None for anything else."""
+    if header is not True and text[0] in _NUMBER_START:
+        found = _numbers.table(text)
+        if found is not None or header is False:
+            return found
+    end = text.find(b"\n")
+    if header is False or end < 0 or text.find(b'"', end) >= 0:
+        return None
+    if header is None and not _all_text(_cells(text[:end])[0]):
+        return None
+    found = _numbers.table(text[end + 1 :])
+    if found is None or found.shape[1] != len(_cells(text[:end])[0]):
+        return None
+    return found
+
+
+def _cells(text: bytes | bytearray) -> list[list[str]]:
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError as error:
+        msg = f"Invalid CSV: not UTF-8 at byte {error.start}"
+        raise DecodeError(msg) from None
+    if '"' in characters:
+        rows = _quoted_cells(characters)
+    else:
+        rows = [line.split(",") for line in characters.split("\n") if line and not line.isspace()]
+    columns = len(rows[0])
+    for number, row in enumerate(rows, 1):
+        if len(row) != columns:
+            msg = f"Invalid CSV: row {number} has {len(row)} columns, and row 1 has {columns}"
+            raise DecodeError(msg)
+    return rows
+
+
+def _quoted_cells(text: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    row: list[str] = []
+    position = 0
+    while position <= len(text):
+        match = _CELL.match(text, position)
+        if match is None:
+            line = text.count("\n", 0, position) + 1
+            msg = f"Invalid CSV: a quote is not closed, or text follows one, in line {line}"
+            raise DecodeError(msg)
+        quoted, plain, end = match.groups()
+        row.append(plain if quoted is None else quoted.replace('""', '"'))
+        position = match.end()
+        if end != ",":
+            if len(row) > 1 or quoted is not None or row[0].strip():
+                rows.append(row)
+            row = []
+            if not end:
+                break
+    return rows
+
+
+def _from_cells(
+    rows: list[list[str]], header: bool | None, *, as_text: bool  # noqa: FBT001
+) -> NDArray[Any]:
+    if header is None and len(rows) > 1 and _all_text(rows[0]):
+        header = any(_is_numeric(column) for column in zip(*rows[1:], strict=True))
+    if header:
+        del rows[0]
+    if not rows:
+        msg = "Invalid CSV: a header and no rows"
+        raise DecodeError(msg)
+    shape = (len(rows), len(rows[0]))
+    cells = list(chain.from_iterable(rows))
+    if not as_text:
+        numbers = _numbers_of(cells)
+        if numbers is not None:
+            return numbers.reshape(shape)
+    table = np.empty(len(cells), object)
+    table[:] = cells
+    table = table.reshape(shape)
+    if not as_text:
+        for index, column in enumerate(zip(*rows, strict=True)):
+            values = _numbers_of(column)
+            if values is not None:
+                table[:, index] = values
+    return table
+
+
+def _numbers_of(cells: Sequence[str]) -> NDArray[Any] | None:
+    """int64 if all cells are integers of 64 bits, float64 if all are numbers, else None."""
+    try:
+        if not any(map(str.__contains__, cells, repeat("_"))):
+            return np.array(list(map(int, cells)), np.int64)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return np.array([_number(cell) for cell in cells], np.float64)
+    except ValueError:
+        return None
+
+
+def _number(cell: str) -> float:
+    if not cell or cell.isspace():
+        return _NAN
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _all_text(cells: Sequence[str]) -> bool:
+    for cell in cells:
+        try:
+            _number(cell)
+        except ValueError:
+            continue
+        return False
+    return True
+
+
+def _is_numeric(column: Sequence[str]) -> bool:
+    return any(column) and _numbers_of(column) is not None
+
+
+def _from_values(array: NDArray[Any]) -> bytes:
+    if array.dtype.kind in "iufb":
+        lines = (",".join(map(str, row)) for row in array.tolist())
+    else:
+        lines = (",".join(map(_cell, row)) for row in array.tolist())
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

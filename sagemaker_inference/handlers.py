@@ -1,0 +1,247 @@
+"""What users write, and the one way this package calls it.
+
+A function's signature is read once, when it is registered: what could never be called is refused
+there, and the request path only indexes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference.errors import RegistrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+CONTEXT: Final = "context"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A kind of handler.
+
+    Attributes:
+        name: the decorator's name.
+        offers: what a handler is offered, in order; the context comes after them.
+        least: how many of the offers a handler must take to make sense.
+        may_be_async: whether it runs in the loop of requests, so that it may await.
+    """
+
+    name: str
+    offers: tuple[str, ...]
+    least: int
+    may_be_async: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join((*self.offers, CONTEXT))})"
+
+
+MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)
+DECODER: Final = Role("decoder", ("body", "content_type"), 1, may_be_async=True)
+PREDICTOR: Final = Role("predictor", ("data", "model"), 1, may_be_async=True)
+ENCODER: Final = Role("encoder", ("prediction", "accept"), 1, may_be_async=True)
+TRANSFORMER: Final = Role("transformer", ("model", "body", "content_type", "accept"), 2, may_be_async=True)
+BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
+WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
+ON_SHUTDOWN: Final = Role("on_shutdown", ("model",), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function.
+
+    Attributes:
+        role: what it is registered as.
+        function: what the user wrote, unchanged.
+        call: takes every offer of the role and then the context, all by position.
+        is_async: whether ``call`` returns an awaitable.
+        hints: the annotation of each offer that it takes, as text; absent where there is none.
+    """
+
+    role: Role
+    function: Callable[..., Any]
+    call: Callable[..., Any]
+    is_async: bool
+    hints: Mapping[str, str]
+
+    @classmethod
+    def of(cls, role: Role, function: Callable[..., Any]) -> Handler:
+        """Read the signature of ``function``.
+
+        Raises:
+            RegistrationError: it is not callable, or not with what its role is offered.
+        """
+        if not callable(function):
+            message = (
+                f"@{role.name} was given {function!r}, which cannot be called. "
+                f"Give it a function: def {role}: ..."
+            )
+            raise RegistrationError(message)
+        is_async = _is_async(function)
+        if is_async and not role.may_be_async:
+            message = (
+                f"@{role.name} is on {describe(function)}, which is async: it runs before or after "
+                "requests, with no loop to await it. Make it a plain def."
+            )
+            raise RegistrationError(message)
+        return cls(role, function, _adapt(role, function), is_async, _hints(role, function))
+
+    def __str__(self) -> str:
+        return describe(self.function)
+
+
+def describe(function: Callable[..., Any]) -> str:
+    """Name a function and its place, as in ``predict (inference.py, line 12)``."""
+    inner = _innermost(function)
+    name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
+    code = getattr(inner, "__code__", None) or getattr(
+        getattr(type(inner), "__call__", None), "__code__", None
+    )
+    if code is None:
+        return str(name)
+    return f"{name} ({_short(code.co_filename)}, line {code.co_firstlineno})"
+
+
+def _short(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    return getattr(function, "__func__", function)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    inner = _innermost(function)
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
+        getattr(inner, "__call__", None)  # noqa: B004 - the method itself is wanted
+    )
+
+
+def _hints(role: Role, function: Callable[..., Any]) -> dict[str, str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return {}
+    annotated = [parameter for parameter in parameters if parameter.name != CONTEXT]
+    return {
+        offer: inspect.formatannotation(parameter.annotation)
+        if isinstance(parameter.annotation, type)
+        else str(parameter.annotation)
+        for offer, parameter in zip(role.offers, annotated, strict=False)
+        if parameter.annotation is not inspect.Parameter.empty
+    }
+
+
+def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make ``function`` callable with every offer and the context, by position."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some builtins have no signature: give them what no role does without
+        positional, keywords = list(range(max(role.least, 1))), {}
+    else:
+        positional, keywords = _plan(role, function, parameters)
+    count = len(positional)
+    if keywords:
+
+        def call(*offered: Any) -> Any:
+            return function(
+                *[offered[index] for index in positional],
+                **{name: offered[index] for name, index in keywords.items()},
+            )
+
+        return call
+    if positional == list(range(count)):
+        if count > len(role.offers):
+            return function
+        return lambda *offered: function(*offered[:count])
+    return lambda *offered: function(*[offered[index] for index in positional])
+
+
+def _plan(
+    role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> tuple[list[int], dict[str, int]]:
+    """Decide which offer each parameter gets: by position, then by keyword.
+
+    Positional parameters are filled from the left; a parameter named ``context`` gets the context
+    wherever it stands; one more without a default (or with None) gets it by position. A parameter
+    with another default keeps it: AWS's containers add such (``preferred_batch_size=1``).
+    """
+    context = len(role.offers)
+    positional: list[int] = []
+    keywords: dict[str, int] = {}
+    taken = 0
+    named = any(parameter.name == CONTEXT for parameter in parameters)
+    by_position = True
+    for parameter in parameters:
+        required = parameter.default is inspect.Parameter.empty
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            if parameter.name == CONTEXT:
+                index = context
+            elif taken < len(role.offers):
+                index, taken = taken, taken + 1
+            elif not named and context not in positional and (required or parameter.default is None):
+                index = context
+            elif required:
+                raise RegistrationError(_too_many(role, function, parameters))
+            else:
+                by_position = False
+                continue
+            if by_position:
+                positional.append(index)
+            else:
+                keywords[parameter.name] = index
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            positional.extend(range(taken, len(role.offers)))
+            taken = len(role.offers)
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            keywords.update({name: role.offers.index(name) for name in role.offers[taken:]})
+            taken = len(role.offers)
+        elif parameter.name in (*role.offers[taken:], CONTEXT):
+            keywords[parameter.name] = (*role.offers, CONTEXT).index(parameter.name)
+        elif required:
+            raise RegistrationError(_unknown_keyword(role, function, parameter.name))
+    filled = {*positional, *keywords.values()} - {context}
+    if len(filled) < role.least:
+        raise RegistrationError(_too_few(role, function))
+    return positional, keywords
+
+
+def _too_many(
+    role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> str:
+    names = [parameter.name for parameter in parameters]
+    if names and names[0] == "self":
+        return (
+            f"@{role.name} is on {describe(function)}, a method of a class: nobody could give it "
+            f"its self. Make an instance and register the bound method: "
+            f"{role.name}(instance.{getattr(function, '__name__', 'method')})"
+        )
+    return (
+        f"@{role.name} is on {describe(function)}, which takes {len(names)} arguments "
+        f"({', '.join(names)}); a {role.name} is offered at most {len(role.offers) + 1}. "
+        f"Write: def {getattr(function, '__name__', 'handler')}"
+        f"({', '.join((*role.offers, CONTEXT))}), or give the others a default."
+    )
+
+
+def _too_few(role: Role, function: Callable[..., Any]) -> str:
+    return (
+        f"@{role.name} is on {describe(function)}, which takes too few arguments. "
+        f"Write: def {getattr(function, '__name__', 'handler')}"
+        f"({', '.join(role.offers[: role.least])})"
+    )
+
+
+def _unknown_keyword(role: Role, function: Callable[..., Any], name: str) -> str:
+    return (
+        f"@{role.name} is on {describe(function)}, whose keyword {name!r} nobody gives. "
+        f"A {role.name} may take {', '.join((*role.offers, CONTEXT))}; give {name!r} a default."
+    )

@@ -1,0 +1,57 @@
+"""The package's logger, and the container's log level."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from sagemaker_inference import parameters
+
+_NAME: Final = "sagemaker-inference"
+_PACKAGE: Final = str(Path(__file__).parent)
+_FORMAT: Final = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+
+
+def get_logger() -> logging.Logger:
+    """The logger named "sagemaker-inference"."""
+    return logging.getLogger(_NAME)
+
+
+def level() -> int:
+    """SAGEMAKER_CONTAINER_LOG_LEVEL: a number or a name of the logging module; INFO by default.
+
+    A value that is neither counts as INFO: a log level is no reason to keep an endpoint down.
+    """
+    value = os.environ.get(parameters.LOG_LEVEL_ENV, "").strip()
+    if value.isdigit():
+        return int(value)
+    found = getattr(logging, value.upper(), None) if value.isalpha() else None
+    return found if isinstance(found, int) else logging.INFO
+
+
+def configure_logger() -> None:
+    """Send the package's log to stderr with a time stamp; calling it again changes nothing."""
+    logger = get_logger()
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        logger.addHandler(handler)
+    logger.setLevel(level())
+
+
+def users_exc_info(
+    error: BaseException,
+) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """What a log record takes as ``exc_info``, with the traceback from the user's first line on."""
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return type(error), error, trace or error.__traceback__
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_PACKAGE, "<")) or "importlib" in filename

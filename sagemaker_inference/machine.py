@@ -1,0 +1,61 @@
+"""What this machine has: processors, GPUs, and whether the kernel killed for want of memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+_CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use, under its affinity and its cgroup's quota; at least 1."""
+    count = len(os.sched_getaffinity(0))
+    quota = _cgroup_quota()
+    return max(1, min(count, int(quota))) if quota else count
+
+
+def _cgroup_quota() -> float | None:
+    """Processors' worth of time per period: cgroup v2 ``cpu.max``, v1 ``cpu.cfs_*``."""
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        quota_us = int((_CGROUP / "cpu" / "cpu.cfs_quota_us").read_text())
+        period_us = int((_CGROUP / "cpu" / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return quota_us / period_us if quota_us > 0 and period_us > 0 else None
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that CUDA may use, as CUDA_VISIBLE_DEVICES takes them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",")]
+        # CUDA itself ignores everything from the first invalid entry on; -1 is the usual one.
+        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+    found = [entry.name for entry in Path("/dev").glob("nvidia*")]
+    return sorted((name[6:] for name in found if re.fullmatch(r"nvidia\d+", name)), key=int)
+
+
+def out_of_memory_kills() -> int:
+    """How often the kernel has killed a process of this container (else machine) for memory."""
+    for path, key in (
+        (_CGROUP / "memory.events", "oom_kill"),
+        (_CGROUP / "memory" / "memory.oom_control", "oom_kill"),
+        (Path("/proc/vmstat"), "oom_kill"),
+    ):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            name, _, value = line.partition(" ")
+            if name == key:
+                return int(value)
+    return 0

@@ -1,0 +1,106 @@
+"""The program of a model process: import the user's program, load the model, serve.
+
+The supervisor starts it as ``python -m sagemaker_inference.model_process`` with its
+`Assignment` in the environment variable `ASSIGNMENT_ENV`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import environment, program
+from sagemaker_inference import logging as toolkit_logging
+from sagemaker_inference.backend import slots
+from sagemaker_inference.backend.access_log import AccessLog
+from sagemaker_inference.backend.loop import Loop
+from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.mms_service import MmsService
+from sagemaker_inference.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from sagemaker_inference.service import Service
+
+# An async request is given up by the loop; only a loop that is stuck needs the supervisor.
+_PATIENCE: Final = 5.0
+
+
+def main() -> int:
+    """Run the model process; returns its exit code."""
+    assignment = Assignment.read(os.environ.pop(ASSIGNMENT_ENV))
+    # The supervisor decides when to stop: a Ctrl-C reaches the whole group of processes. Handlers
+    # rather than SIG_IGN, since programs that user code starts would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _reserve_descriptors()
+    toolkit_logging.configure_logger()
+    control = socket.socket(fileno=assignment.control_fd)
+    try:
+        service = _prepare(assignment)
+        control.send(_report("assembled", service))
+        _load(service, assignment)
+    except StartError as error:
+        print(f"sagemaker-inference: error: {error}", file=sys.stderr)
+        if error.__cause__ is not None:
+            traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
+        return 1
+    control.send(_report("loaded", service))
+    access = AccessLog(
+        assignment.log_fd,
+        toolkit_logging.level(),
+        as_json=os.environ.get(environment.LOG_FORMAT_ENV, "").lower() == "json",
+    )
+    Loop(
+        service,
+        epoll_fd=assignment.epoll_fd,
+        stop_fd=assignment.stop_fd,
+        control=control,
+        table=slots.SlotTable(assignment.table_fd),
+        limit=assignment.payload_limit,
+        timeout=assignment.timeout,
+        access=access,
+        index=assignment.index,
+    ).run()
+    service.shut_down()
+    return 0
+
+
+def _prepare(assignment: Assignment) -> Service:
+    if assignment.program is None:
+        return MmsService(assignment.handler_service, assignment.model_dir, assignment.gpu_id)
+    handler = program.assembled(assignment.program)
+    return Pipeline(handler, assignment.model_dir, assignment.gpu_id)
+
+
+def _load(service: Service, assignment: Assignment) -> None:
+    try:
+        service.load()
+    except Exception as error:
+        message = f"loading the model from {assignment.model_dir} failed: {type(error).__name__}"
+        raise StartError(message) from error
+
+
+def _report(stage: str, service: Service) -> bytes:
+    plan = service.plan
+    return Report(
+        stage, plan.slots, _PATIENCE if plan.is_async else 0.0, service.readable, service.writable
+    ).dump()
+
+
+def _reserve_descriptors() -> None:
+    """Keep the numbers of connections free of files that user code opens."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for slot in range(slots.MAX_SLOTS):
+        os.dup2(null, slots.FIRST_FD + slot, inheritable=False)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Start the server: `serve` for a decorated program, `start_model_server` for a container."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import assembly, environment, machine, parameters, program, registry
+from sagemaker_inference.environment import Environment
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.logging import configure_logger
+from sagemaker_inference.program import Program
+from sagemaker_inference.supervisor import Settings, Supervisor
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from sagemaker_inference.registry import Registry
+
+DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
+_MEGABYTE: Final = 1024 * 1024
+
+
+def serve(
+    name: str,
+    *,
+    model_dir: str | os.PathLike[str] | None = None,
+    host: str = "0.0.0.0",  # noqa: S104 - SageMaker reaches a container from outside
+    port: int | None = None,
+    registry: Registry = registry.default_registry,
+) -> None:
+    """Serve this program; call it as ``serve(__name__)`` at the end of the file.
+
+    Under ``__main__`` this process becomes the server and does not come back; where the file is
+    imported, nothing happens.
+
+    Args:
+        name: ``__name__`` of the calling module.
+        model_dir: where the model is. When left out: ``model`` in SAGEMAKER_BASE_DIR (/opt/ml)
+            where that exists, else ``model`` beside the program, else the program's folder.
+        host: address to serve; all by default, as a container must.
+        port: port to serve; SAGEMAKER_BIND_TO_PORT or 8080 when left out.
+        registry: what the program has registered its handlers with, if not the default.
+    """
+    caller = sys._getframe(1)  # noqa: SLF001 - the place where registration ends, for messages
+    if name != "__main__":
+        place = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
+        program.served(name, registry, place)
+        return
+    try:
+        main = Program.of_main()
+        registry.adopt(sys.modules["__main__"])
+        handler = assembly.assemble(registry, main.label)
+        settings = _settings(
+            program=main,
+            handler_service="",
+            model_dir=str(model_dir) if model_dir is not None else _default_model_dir(main),
+            host=host,
+            port=port,
+            slots=handler.plan.slots,
+        )
+    except (StartError, TypeError) as error:
+        _exit(error)
+    # A fresh interpreter: whatever the program has imported leaves this process's memory.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(  # noqa: S606 - our own interpreter
+        sys.executable,
+        [sys.executable, "-m", "sagemaker_inference.supervisor", settings.dump()],
+    )
+
+
+def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
+    """Serve a handler service, and return when the server has stopped.
+
+    Args:
+        handler_service: a module or file with a class or function as Multi Model Server takes it;
+            by default the program that SAGEMAKER_PROGRAM names in the model's folder ``code``.
+
+    Raises:
+        SystemExit: with the server's exit code, where that is not 0.
+    """
+    configure_logger()
+    try:
+        model_dir = environment.model_dir
+        own = None
+        if handler_service == DEFAULT_HANDLER_SERVICE:
+            own, handler_service = program.find(model_dir), ""
+        settings = _settings(
+            program=own, handler_service=handler_service, model_dir=model_dir
+        )
+        code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
+    except StartError as error:
+        _exit(error)
+    if code:
+        raise SystemExit(code)
+
+
+def _settings(
+    *,
+    program: Program | None,
+    handler_service: str,
+    model_dir: str,
+    host: str = "0.0.0.0",  # noqa: S104 - as in serve
+    port: int | None = None,
+    slots: int = 0,
+) -> Settings:
+    env = Environment()
+    gpus = machine.gpus()
+    workers = environment.number(
+        parameters.MODEL_SERVER_WORKERS_ENV,
+        len(gpus) or machine.usable_cpus(),
+        "model processes",
+        least=1,
+    )
+    if port is None:
+        port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
+    return Settings(
+        program=program,
+        handler_service=handler_service,
+        model_dir=model_dir,
+        host=host,
+        port=port,
+        workers=int(workers or 1),
+        gpus=gpus,
+        payload_limit=env.max_request_size or environment.DEFAULT_MAX_PAYLOAD_IN_MB * _MEGABYTE,
+        timeout=env.model_server_timeout_seconds or env.model_server_timeout,
+        startup_timeout=env.startup_timeout,
+        vmargs=env.vmargs,
+        slots=slots,
+    )
+
+
+def _default_model_dir(main: Program) -> str:
+    if Path(environment.model_dir).is_dir():
+        return environment.model_dir
+    beside = Path(main.root, "model")
+    return str(beside) if beside.is_dir() else main.root
+
+
+def _exit(error: Exception) -> NoReturn:
+    print(f"sagemaker-inference: error: {error}", file=sys.stderr)
+    sys.exit(1)

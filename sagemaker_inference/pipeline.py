@@ -1,0 +1,256 @@
+"""The path of a request: decoder, predictor, encoder; and what becomes of its failures."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_inference import assembly, batching, codecs
+from sagemaker_inference.errors import (
+    BaseInferenceToolkitError,
+    EncodeError,
+    OutOfMemoryError,
+    PredictionError,
+)
+from sagemaker_inference.logging import get_logger, users_exc_info
+from sagemaker_inference.requests import Context, Response, ascii_line, error_response, standard_phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_inference.assembly import Encoding, InferenceHandler
+    from sagemaker_inference.handlers import Handler
+    from sagemaker_inference.requests import Body, Request
+
+logger = get_logger()
+
+
+class _Job:
+    """One request on its way through."""
+
+    __slots__ = ("context", "data", "encoding", "request", "response", "times")
+
+    def __init__(self, request: Request, context: Context) -> None:
+        self.request = request
+        self.context = context
+        self.data: Any = None
+        self.encoding: Encoding | None = None
+        self.response: Response | None = None
+        self.times = [perf_counter()]
+
+
+class Pipeline:
+    """A loaded program: requests in, responses out.
+
+    Args:
+        handler: the assembled program.
+        model_dir: where its model is.
+        gpu_id: the GPU of this process, or None.
+    """
+
+    def __init__(
+        self, handler: InferenceHandler, model_dir: str, gpu_id: int | None = None
+    ) -> None:
+        self.handler = handler
+        self.model_dir = model_dir
+        self.gpu_id = gpu_id
+        self.model: Any = None
+        self.plan = handler.plan
+        self.readable = handler.readable
+        self.writable = handler.writable
+
+    def load(self) -> None:
+        """Run before_load, the model loader and the warm-up. What they raise passes through."""
+        handler, context = self.handler, Context(self.model_dir, self.gpu_id)
+        if handler.before_load:
+            handler.before_load.call(self.model_dir, context)
+        self.model = handler.model_loader.call(self.model_dir, context)
+        if handler.warmup:
+            handler.warmup.call(self.model_dir, self.model, context)
+
+    def shut_down(self) -> None:
+        """Run the shut-down hook; what it raises is logged, since nobody is left to tell."""
+        if self.handler.on_shutdown is None:
+            return
+        try:
+            self.handler.on_shutdown.call(self.model, Context(self.model_dir, self.gpu_id))
+        except Exception:
+            logger.exception("on_shutdown failed: %s", self.handler.on_shutdown)
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """Answer each request, in order. A request's failure is its own.
+
+        Nothing here waits unless a handler of the program's is async, so that
+        `service.run` can drive it without a loop.
+        """
+        jobs = [_Job(request, Context(self.model_dir, self.gpu_id, request)) for request in requests]
+        if self.handler.transformer is not None:
+            for job in jobs:
+                await self._transform(job, self.handler.transformer)
+        else:
+            for job in jobs:
+                await self._decode(job)
+            await self._predict([job for job in jobs if job.response is None])
+            for job in jobs:
+                if job.response is None:
+                    await self._encode(job)
+        return [_finished(job) for job in jobs]
+
+    async def _transform(self, job: _Job, registration: assembly.Registration) -> None:
+        request, handler = job.request, registration.handler
+        try:
+            accept = self.handler.accepted(request.accept)
+            body = assembly.body_converter(registration)(request.body or b"", request.content_type)
+            job.times.append(perf_counter())
+            result = handler.call(self.model, body, request.content_type, accept, job.context)
+            if handler.is_async:
+                result = await result
+            job.times.append(perf_counter())
+            if not isinstance(result, (bytes, bytearray, memoryview, str, tuple)):
+                result = _built_in(result, accept)
+            _respond(job, result, accept)
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
+            _fail(job, error, handler)
+
+    async def _decode(self, job: _Job) -> None:
+        request, own = job.request, None
+        try:
+            # Before the work, not after: a client that can't be answered costs no prediction.
+            job.encoding = self.handler.encoding(request.accept)
+            body = request.body
+            if body is None:
+                job.data = {
+                    part.name: self.handler.decoding(part.content_type).read(
+                        part.value, part.content_type, job.context
+                    )
+                    for part in request.parts
+                }
+            else:
+                decoding = self.handler.decoding(request.content_type)
+                own = decoding.own
+                job.data = decoding.read(body, request.content_type, job.context)
+                if decoding.is_async:
+                    job.data = await job.data
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
+            _fail(job, error, own)
+        job.times.append(perf_counter())
+
+    async def _predict(self, jobs: list[_Job]) -> None:
+        predictor = self.handler.predictor
+        if predictor is None or not jobs:
+            return
+        options = self.handler.batching
+        if options.max_batch_size == 1:
+            for job in jobs:
+                try:
+                    job.data = predictor.call(job.data, self.model, job.context)
+                    if predictor.is_async:
+                        job.data = await job.data
+                except Exception as error:  # noqa: BLE001 - as above
+                    _fail(job, error, predictor)
+        else:
+            self._predict_batch(jobs, predictor)
+        now = perf_counter()
+        for job in jobs:
+            job.times.append(now)
+
+    def _predict_batch(self, jobs: list[_Job], predictor: Handler) -> None:
+        """Call the predictor once for all; where that fails, once for each."""
+        options = self.handler.batching
+        try:
+            predictions = batching.call(
+                predictor,
+                [job.data for job in jobs],
+                self.model,
+                [job.context for job in jobs],
+                collate=options.collate,
+            )
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(jobs) == 1 or not options.retry_one_by_one:
+                for job in jobs:
+                    _fail(job, error, predictor)
+                return
+            logger.warning("a batch of %d failed and is tried one by one: %r", len(jobs), error)
+            for job in jobs:
+                self._predict_batch([job], predictor)
+        else:
+            for job, prediction in zip(jobs, predictions, strict=True):
+                job.data = prediction
+
+    async def _encode(self, job: _Job) -> None:
+        encoding = job.encoding
+        if encoding is None:
+            return
+        try:
+            result = encoding.write(job.data, encoding.content_type, job.context)
+            if encoding.is_async:
+                result = await result
+            _respond(job, result, encoding.content_type)
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(job, error, encoding.own)
+
+
+def _respond(job: _Job, result: Any, content_type: str) -> None:
+    if isinstance(result, tuple):
+        result, content_type = result
+    if isinstance(result, str):
+        body: Body = result.encode()
+    elif isinstance(result, (bytes, bytearray, memoryview)):
+        body = result
+    else:
+        message = f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
+        raise EncodeError(message)
+    context = job.context
+    status = context.status or HTTPStatus.OK
+    job.response = Response(
+        body,
+        context.response_content_type or content_type,
+        status=status,
+        headers=context.response_headers,
+        phrase=ascii_line(context.phrase or standard_phrase(status)),
+    )
+
+
+def _built_in(prediction: Any, content_type: str) -> Body:
+    codec = codecs.find(content_type)
+    if codec is None or codec.encode is None:
+        message = f"the transformer returned {type(prediction).__name__}, not bytes or str"
+        raise EncodeError(message)
+    return codec.encode(prediction, content_type)
+
+
+def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
+    """Answer with the error's status; the log gets what the client must not."""
+    request = job.request
+    if isinstance(error, BaseInferenceToolkitError):
+        answer = error
+        # What user code raised on purpose is the client's affair; what we cannot write is ours.
+        if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
+    elif isinstance(error, MemoryError):
+        logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
+        answer = OutOfMemoryError("Memory ran out while this request was worked on.")
+    else:
+        where = handler.role.name if handler else "server"
+        logger.error("request %s: the %s failed", request.id, where, exc_info=users_exc_info(error))
+        answer = PredictionError(
+            f"The {where} failed on this request. "
+            f"The endpoint's log has the cause under the request id.",
+            code=f"{where}_failed",
+        )
+    job.response = error_response(
+        answer, request.id, request.accept, job.context.response_headers
+    )
+
+
+def _finished(job: _Job) -> Response:
+    response = job.response
+    if response is None:  # every path above ends in _respond or _fail
+        message = "a request was left without an answer"
+        raise RuntimeError(message)
+    times = [*job.times, perf_counter()]
+    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    steps += [0.0] * (3 - len(steps))
+    response.decode_seconds, response.predict_seconds, response.encode_seconds = steps[:3]
+    return response

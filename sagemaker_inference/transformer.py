@@ -1,0 +1,50 @@
+"""AWS's spelling of a request's path: a `Transformer` for a handler service on MMS."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_inference import environment, mms_service
+from sagemaker_inference.pipeline import Pipeline
+from sagemaker_inference.program import assembled, find
+from sagemaker_inference.service import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Transformer:
+    """Loads the program that SAGEMAKER_PROGRAM names, and answers MMS's requests with it."""
+
+    def __init__(self) -> None:
+        self._pipeline: Pipeline | None = None
+        self._lock = threading.Lock()
+
+    def validate_and_initialize(
+        self, model_dir: str = environment.model_dir, context: Any = None
+    ) -> None:
+        """Import the program and load its model, once.
+
+        Args:
+            model_dir: where the model is; the program is in its folder ``code``.
+            context: MMS's context; its ``system_properties["gpu_id"]`` counts.
+
+        Raises:
+            StartError: the program cannot be imported or is incomplete.
+        """
+        with self._lock:
+            if self._pipeline is None:
+                gpu_id = context.system_properties.get("gpu_id") if context else None
+                pipeline = Pipeline(assembled(find(model_dir)), model_dir, gpu_id)
+                pipeline.load()
+                self._pipeline = pipeline
+
+    def transform(self, data: Sequence[Any], context: Any) -> list[Any]:
+        """Answer a batch of MMS's: one body per request; status and headers go into ``context``."""
+        model_dir = context.system_properties.get("model_dir")
+        self.validate_and_initialize(model_dir=model_dir, context=context)
+        if self._pipeline is None:  # validate_and_initialize has set it, or raised
+            raise AssertionError
+        requests = mms_service.read_requests(data, context)
+        return mms_service.write_responses(run(self._pipeline.answer(requests)), context)
