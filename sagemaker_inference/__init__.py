@@ -16,33 +16,48 @@ from sagemaker_inference.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeVar
+    from typing import Protocol, overload
 
     from sagemaker_inference.model_server import serve
+    from sagemaker_inference.registry import Middle, Whole
     from sagemaker_inference.requests import Context
-
-    _Handler = TypeVar("_Handler", bound=Callable[..., Any])
+    from sagemaker_inference.transformer import Transformer as _Transformer
 
     class DecoderModule(Protocol):
         """The module ``sagemaker_inference.decoder``, which is also the decorator."""
 
-        def __call__(self, *types: str) -> Callable[[_Handler], _Handler]:
+        def __call__(self, *types: str) -> Callable[[Middle], Middle]:
             """Register what reads bodies of these types; see `Registry.decoder`."""
+            ...
 
         def decode(self, obj: Any, content_type: str) -> Any:
             """Read a body with the built-in codecs, as AWS's toolkit does."""
+            ...
 
     class EncoderModule(Protocol):
         """The module ``sagemaker_inference.encoder``, which is also the decorator."""
 
-        def __call__(self, *types: str) -> Callable[[_Handler], _Handler]:
+        def __call__(self, *types: str) -> Callable[[Middle], Middle]:
             """Register what writes these types; see `Registry.encoder`."""
+            ...
 
         def encode(self, array_like: Any, content_type: str) -> Any:
             """Write an array with the built-in codecs, as AWS's toolkit does."""
+            ...
+
+    class TransformerModule(Protocol):
+        """The module ``sagemaker_inference.transformer``, which is also the decorator."""
+
+        Transformer: type[_Transformer]
+
+        @overload
+        def __call__(self, function: Whole, /) -> Whole: ...
+        @overload
+        def __call__(self, /) -> Callable[[Whole], Whole]: ...
 
     decoder: DecoderModule
     encoder: EncoderModule
+    transformer: TransformerModule
 
 __all__ = [
     "Context",

@@ -130,7 +130,9 @@ class InferenceHandler:
         Without a list of what the transformer offers, the client's first concrete type counts.
         """
         ranges = content_types.parse_accept(accept)
-        wanted = sorted((-value, index, name) for index, (name, value) in enumerate(ranges) if value)
+        wanted = sorted(
+            (-value, index, name) for index, (name, value) in enumerate(ranges) if value
+        )
         if not wanted or "*" in wanted[0][2]:
             return self.default_accept
         return wanted[0][2]
@@ -174,15 +176,18 @@ class InferenceHandler:
             accept = self.default_accept
             ranges = content_types.parse_accept(accept)
         named = [name for name, _ in ranges if "*" not in name]
-        offers = [name for found in self.encoders for name in found.content_types if "*" not in name]
+        offers = [
+            name for found in self.encoders for name in found.content_types if "*" not in name
+        ]
         offers += [name for name in named if _most_specific(self.encoders, name) is not None]
         offers += codecs.encodable()
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
         offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
         chosen = content_types.negotiate(accept, offers)
         if chosen is None:
-            message = f"Nothing in Accept {accept[:80]!r} can be produced; accept one of: " + (
-                f"{', '.join(self.writable)}."
+            message = (
+                f"Nothing in Accept {accept[:80]!r} can be produced; "
+                f"accept one of: {', '.join(self.writable)}."
             )
             raise NotAcceptableError(message)
         own = _most_specific(self.encoders, chosen)
@@ -199,7 +204,7 @@ def assemble(registry: Registry, label: str) -> InferenceHandler:
     """Close the registry and make its program complete.
 
     Raises:
-        StartError: the program, which ``label`` names, has no model loader or nothing that predicts.
+        StartError: the program that ``label`` names has no model loader, or nothing that predicts.
     """
     registry.close("the program was assembled; serving has begun")
 
@@ -245,8 +250,8 @@ def _batching(predictor: Registration | None) -> Batching:
     )
     if said.max_batch_size == 1 and size != 1:
         message = (
-            f"{environment.MAX_BATCH_SIZE_ENV}={size} asks for batches, but the predictor takes one "
-            "request at a time. Write @predictor(max_batch_size=...), and it gets lists."
+            f"{environment.MAX_BATCH_SIZE_ENV}={size} asks for batches, but the predictor takes "
+            "one request at a time. Write @predictor(max_batch_size=...), and it gets lists."
         )
         raise StartError(message)
     return Batching(

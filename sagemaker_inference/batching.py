@@ -55,7 +55,7 @@ def concatenate(inputs: Sequence[Any]) -> Any:
         return sys.modules["torch"].cat(list(inputs))
     if _is_sparse(first):
         return sys.modules["scipy.sparse"].vstack(list(inputs), format=first.format)
-    import numpy as np  # noqa: PLC0415 - a program without batches or arrays never pays for it
+    import numpy as np
 
     return np.concatenate([np.asarray(item) for item in inputs])
 

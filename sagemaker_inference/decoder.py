@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 
-def _json_to_numpy(
-    string_like: Body | str, dtype: DTypeLike | None = None
-) -> NDArray[Any]:
+def _json_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """JSON as ``np.array`` makes it: an object becomes an array of no dimensions that holds it."""
     from sagemaker_inference.codecs import json
 
@@ -28,10 +26,17 @@ def _json_to_numpy(
 
 
 def _csv_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """CSV without its dimensions of length 1: one row or one column in one, one value in none."""
+    """CSV without its dimensions of length 1: one row or one column in one, one value in none.
+
+    Text makes an array of ``U``, and text beside numbers one of records. Integers beside floats
+    become floats, and empty cells NaN, where `numpy.genfromtxt` makes records and -1 of them.
+    """
     from sagemaker_inference.codecs import csv
 
-    return csv.decode(string_like, header=False, dtype=dtype).squeeze()
+    table = csv.decode(string_like, header=False, dtype=dtype)
+    if dtype is None and table.dtype == object:
+        table = csv.as_records(table)
+    return table.squeeze()
 
 
 def _npy_to_numpy(npy_array: Body) -> NDArray[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import Final
 
 from sagemaker_inference import content_types, parameters
@@ -27,7 +26,7 @@ PRELOAD_ENV: Final = "SAGEMAKER_PRELOAD"
 LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
 HANDLER_ENV: Final = "SAGEMAKER_HANDLER"
 
-base_dir: str = os.environ.get(parameters.BASE_PATH_ENV, SAGEMAKER_BASE_PATH)
+base_dir: str = os.environ.get(parameters.BASE_PATH_ENV) or SAGEMAKER_BASE_PATH
 
 
 class EnvironmentVariableError(StartError, ValueError):
@@ -35,7 +34,7 @@ class EnvironmentVariableError(StartError, ValueError):
 
 
 def is_set(name: str) -> bool:
-    """Whether a switch is on: "true" or "1" in any case."""
+    """Whether a switch is on: "true", "1", "yes" or "on", in any case."""
     return os.environ.get(name, "").strip().lower() in ("true", "1", "yes", "on")
 
 
@@ -56,17 +55,19 @@ def number(
         value = math.nan
     if not value >= least or value == math.inf:
         kind = "a whole number" if whole else "a number"
-        message = f"{name}={text!r} is not {kind} of {unit}, {least:g} or more. Set it, e.g. to " + (
-            f"{default:g}." if default is not None else f"{max(least, 1):g}, or leave it out."
+        mend = f"{max(least, 1):g}, or leave it out." if default is None else f"{default:g}."
+        message = (
+            f"{name}={text!r} is not {kind} of {unit}, {least:g} or more. Set it, e.g. to {mend}"
         )
         raise EnvironmentVariableError(message)
     return value
 
 
-model_dir: str = str(
-    Path(base_dir) / ("models" if is_set(parameters.MULTI_MODEL_ENV) else "model")
+# os.path: every program imports this module, and pathlib would be a tenth of what that costs.
+model_dir: str = os.path.join(  # noqa: PTH118
+    base_dir, "models" if is_set(parameters.MULTI_MODEL_ENV) else "model"
 )
-code_dir: str = str(Path(model_dir) / "code")
+code_dir: str = os.path.join(model_dir, "code")  # noqa: PTH118
 
 
 class Environment:

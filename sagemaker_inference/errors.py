@@ -3,8 +3,8 @@
 Authors' mistakes end the start, before a request is served; nobody outside sees them::
 
     Exception
-    ├── RegistrationError (TypeError)     a decorator was given what cannot be called, or called twice
-    └── StartError                        the program, the port, Java or the environment keeps us from serving
+    ├── RegistrationError (TypeError)     a decorator was given what cannot be called, or twice
+    └── StartError                        program, port, Java or environment keep us from serving
 
 A request's failure is an answer with a status. Where along the way each is raised::
 

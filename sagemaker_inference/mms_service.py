@@ -93,8 +93,8 @@ class MmsService:
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Give the whole batch to the service, as MMS would."""
-        from mms.context import RequestProcessor  # noqa: PLC0415 - decorated programs do without
-        from mms.metrics.metrics_store import MetricsStore  # noqa: PLC0415
+        from mms.context import RequestProcessor
+        from mms.metrics.metrics_store import MetricsStore
 
         context = self._context
         context.request_ids = {index: request.id for index, request in enumerate(requests)}
@@ -103,9 +103,11 @@ class MmsService:
         data = [{part.name: _value(part) for part in request.parts} for request in requests]
         try:
             results = self._call(data)
-        except Exception as error:  # noqa: BLE001 - whatever a service raises is an answer
+        except Exception as error:
             failure = _failure(error)
-            logger.error("requests %s failed", [r.id for r in requests], exc_info=users_exc_info(error))
+            logger.error(  # noqa: TRY400 - without this package's own frames
+                "requests %s failed", [r.id for r in requests], exc_info=users_exc_info(error)
+            )
             return [error_response(failure, request.id, request.accept) for request in requests]
         return [
             self._response(index, result, request)
@@ -133,7 +135,9 @@ class MmsService:
         try:
             body: Body = result if isinstance(result, (bytes, bytearray)) else _text(result)
         except (TypeError, ValueError) as error:
-            logger.error("request %s: the result cannot be sent", request.id, exc_info=users_exc_info(error))  # noqa: TRY400
+            logger.error(  # noqa: TRY400 - as above
+                "request %s: the result cannot be sent", request.id, exc_info=users_exc_info(error)
+            )
             failure = PredictionError(f"a result of type {type(result).__name__} cannot be sent")
             return error_response(failure, request.id, request.accept)
         return Response(
@@ -146,8 +150,8 @@ class MmsService:
 
 
 def _new_context(model_dir: str, gpu_id: int | None, batch_size: int) -> Any:
-    import mms  # noqa: PLC0415 - decorated programs do without
-    from mms.context import Context  # noqa: PLC0415
+    import mms
+    from mms.context import Context
 
     path = Path(model_dir, "MAR-INF", "MANIFEST.json")
     manifest = json.loads(path.read_text()) if path.is_file() else None
@@ -162,8 +166,8 @@ def _only_class(module: ModuleType, name: str) -> Callable[[], Any]:
     ]
     if len(classes) != 1:
         message = (
-            f"the handler service {name!r} defines {len(classes)} classes and no function 'handle'. "
-            "Give it exactly one class with handle(data, context), or name the function: "
+            f"the handler service {name!r} defines {len(classes)} classes and no function "
+            "'handle'. Give it exactly one class with handle(data, context), or name the function: "
             f"{name}:function."
         )
         raise StartError(message)
@@ -199,7 +203,9 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
         return BaseInferenceToolkitError(
             getattr(error, "error_code", 500), str(getattr(error, "message", "")), None
         )
-    return PredictionError("The handler service failed on this request. The endpoint's log has the cause.")
+    return PredictionError(
+        "The handler service failed on this request. The endpoint's log has the cause."
+    )
 
 
 def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
@@ -210,7 +216,10 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
         headers = Headers(
             (name, value) for name, value in properties.items() if isinstance(value, str)
         )
-        parts = [Part(name, _part_type(properties, name, headers), _bytes(value)) for name, value in fields.items()]
+        parts = [
+            Part(name, _part_type(properties, name, headers), _bytes(value))
+            for name, value in fields.items()
+        ]
         requests.append(Request(str((context.request_ids or {}).get(index, "")), headers, parts))
     return requests
 
@@ -220,7 +229,7 @@ def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
     for index, response in enumerate(responses):
         context.set_response_content_type(index, response.content_type)
         for name, value in response.headers.items():
-            context.set_response_header(index, name, value)
+            context.set_response_header(index, name, str(value))
         context.set_response_status(int(response.status), response.phrase, index)
     return [bytes(response.body) for response in responses]
 

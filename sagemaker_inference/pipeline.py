@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,21 @@ from sagemaker_inference.errors import (
     PredictionError,
 )
 from sagemaker_inference.logging import get_logger, users_exc_info
-from sagemaker_inference.requests import Context, Response, ascii_line, error_response, standard_phrase
+from sagemaker_inference.requests import (
+    Context,
+    Response,
+    ascii_line,
+    error_response,
+    error_status,
+    standard_phrase,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagemaker_inference.assembly import Encoding, InferenceHandler
     from sagemaker_inference.handlers import Handler
+    from sagemaker_inference.registry import Registration
     from sagemaker_inference.requests import Body, Request
 
 logger = get_logger()
@@ -84,7 +93,9 @@ class Pipeline:
         Nothing here waits unless a handler of the program's is async, so that
         `service.run` can drive it without a loop.
         """
-        jobs = [_Job(request, Context(self.model_dir, self.gpu_id, request)) for request in requests]
+        jobs = [
+            _Job(request, Context(self.model_dir, self.gpu_id, request)) for request in requests
+        ]
         if self.handler.transformer is not None:
             for job in jobs:
                 await self._transform(job, self.handler.transformer)
@@ -97,7 +108,7 @@ class Pipeline:
                     await self._encode(job)
         return [_finished(job) for job in jobs]
 
-    async def _transform(self, job: _Job, registration: assembly.Registration) -> None:
+    async def _transform(self, job: _Job, registration: Registration) -> None:
         request, handler = job.request, registration.handler
         try:
             accept = self.handler.accepted(request.accept)
@@ -120,18 +131,17 @@ class Pipeline:
             job.encoding = self.handler.encoding(request.accept)
             body = request.body
             if body is None:
-                job.data = {
-                    part.name: self.handler.decoding(part.content_type).read(
-                        part.value, part.content_type, job.context
-                    )
-                    for part in request.parts
-                }
+                job.data = {}
+                for part in request.parts:
+                    decoding = self.handler.decoding(part.content_type)
+                    own = decoding.own
+                    data = decoding.read(part.value, part.content_type, job.context)
+                    job.data[part.name] = await data if decoding.is_async else data
             else:
                 decoding = self.handler.decoding(request.content_type)
                 own = decoding.own
-                job.data = decoding.read(body, request.content_type, job.context)
-                if decoding.is_async:
-                    job.data = await job.data
+                data = decoding.read(body, request.content_type, job.context)
+                job.data = await data if decoding.is_async else data
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
             _fail(job, error, own)
         job.times.append(perf_counter())
@@ -193,16 +203,22 @@ class Pipeline:
 
 def _respond(job: _Job, result: Any, content_type: str) -> None:
     if isinstance(result, tuple):
-        result, content_type = result
+        result, other = result
+        content_type = other or content_type
     if isinstance(result, str):
         body: Body = result.encode()
     elif isinstance(result, (bytes, bytearray, memoryview)):
         body = result
     else:
-        message = f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
+        message = (
+            f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
+        )
         raise EncodeError(message)
     context = job.context
-    status = context.status or HTTPStatus.OK
+    status = int(context.status or HTTPStatus.OK)
+    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
+        message = f"the program set status {status}; a response has one from 200 to 599"
+        raise EncodeError(message)
     job.response = Response(
         body,
         context.response_content_type or content_type,
@@ -226,7 +242,7 @@ def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
     if isinstance(error, BaseInferenceToolkitError):
         answer = error
         # What user code raised on purpose is the client's affair; what we cannot write is ours.
-        if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
     elif isinstance(error, MemoryError):
         logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
@@ -239,9 +255,7 @@ def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
             f"The endpoint's log has the cause under the request id.",
             code=f"{where}_failed",
         )
-    job.response = error_response(
-        answer, request.id, request.accept, job.context.response_headers
-    )
+    job.response = error_response(answer, request.id, request.accept, job.context.response_headers)
 
 
 def _finished(job: _Job) -> Response:
@@ -250,7 +264,7 @@ def _finished(job: _Job) -> Response:
         message = "a request was left without an answer"
         raise RuntimeError(message)
     times = [*job.times, perf_counter()]
-    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(times)]
     steps += [0.0] * (3 - len(steps))
     response.decode_seconds, response.predict_seconds, response.encode_seconds = steps[:3]
     return response

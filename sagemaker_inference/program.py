@@ -10,7 +10,6 @@ import importlib.util
 import os
 import sys
 import traceback
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from sagemaker_inference.errors import RegistrationError, StartError
 from sagemaker_inference.registry import Registry, default_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
     from sagemaker_inference.assembly import InferenceHandler
@@ -78,13 +76,11 @@ class Program:
 
         ``inference.py``, ``folder/inference.py``, ``inference`` and ``package.module`` all work.
         """
-        for candidate in (name, name.replace(".", "/") if not name.endswith(".py") else name):
-            path = Path(code_dir, candidate)
-            for found in (path, path.with_name(path.name + ".py")):
-                if found.is_file():
-                    if "." in name.removesuffix(".py") and "/" not in name:
-                        return cls(name.removesuffix(".py"), code_dir)
-                    return cls.of_file(str(found))
+        for path in (Path(code_dir, name), Path(code_dir, name + ".py")):
+            if path.is_file():
+                return cls.of_file(str(path))
+        if Path(code_dir, name.replace(".", "/") + ".py").is_file():
+            return cls(name, code_dir)
         return None
 
 
@@ -120,14 +116,8 @@ def served(name: str, registry: Registry, place: str) -> None:
     """
     if _Loading.module == name:
         _Loading.registry = registry
+        registry.adopt(sys.modules[name])
         registry.close(f"serve(__name__) at {place}")
-
-
-@contextmanager
-def _on_path(folder: str) -> Iterator[None]:
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    yield
 
 
 def load(program: Program) -> tuple[ModuleType, Registry]:
@@ -138,8 +128,9 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
     """
     _Loading.module, _Loading.registry = program.module, default_registry
     try:
-        with _on_path(program.root):
-            module = _import(program)
+        if program.root not in sys.path:
+            sys.path.insert(0, program.root)
+        module = _import(program)
     except RegistrationError as error:
         message = f"{_place(error, program)}: {error}"
         raise StartError(message) from None
@@ -147,7 +138,8 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
         message = f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
         if error.text:
             message += f": {error.text.strip()}"
-        raise StartError(f"{message}. Correct this line.") from None
+        message += ". Correct this line."
+        raise StartError(message) from None
     except ImportError as error:
         message = (
             f"{_place(error, program)}: {type(error).__name__}: {error}. Install what is missing, "

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, Union, overload
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, overload
 
 from sagemaker_inference import content_types, handlers
 from sagemaker_inference.errors import RegistrationError
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
     # The bounds are the shapes of handlers.Role: type checkers refuse a handler that the registry
     # would refuse, at the decorator, and keep the function's own type.
-    _Hook = TypeVar("_Hook", bound=Union[_Nothing, _One, _Two, _Context1])
-    _Hook3 = TypeVar("_Hook3", bound=Union[_Nothing, _One, _Two, _Three, _Context1, _Context2])
-    _Middle = TypeVar("_Middle", bound=Union[_One, _Two, _Three, _Context1, _Context2])
-    _Whole = TypeVar("_Whole", bound=Union[_Two, _Three, _Four, _Five, _Context2])
+    Hook = TypeVar("Hook", bound=_Nothing | _One | _Two | _Context1)
+    Hook3 = TypeVar("Hook3", bound=_Nothing | _One | _Two | _Three | _Context1 | _Context2)
+    Middle = TypeVar("Middle", bound=_One | _Two | _Three | _Context1 | _Context2)
+    Whole = TypeVar("Whole", bound=_Two | _Three | _Four | _Five | _Context2)
 
 Collate = Literal["list", "concatenate"]
 
-# AWS's toolkit finds these names in inference.py; reference_api, row "user script".
+# AWS's toolkit finds these names in inference.py.
 SCRIPT_FUNCTIONS: Final[dict[str, Role]] = {
     "model_fn": handlers.MODEL_LOADER,
     "input_fn": handlers.DECODER,
@@ -81,7 +82,7 @@ class Batching:
             return f"max_batch_size={self.max_batch_size!r} is no whole number of 1 or more"
         if not _is_count(self.threads):
             return f"threads={self.threads!r} is no whole number of 1 or more"
-        if not isinstance(self.max_batch_delay, (int, float)) or self.max_batch_delay < 0:
+        if not (isinstance(self.max_batch_delay, (int, float)) and 0 <= self.max_batch_delay < inf):
             return f"max_batch_delay={self.max_batch_delay!r} is no number of seconds of 0 or more"
         if self.collate not in ("list", "concatenate"):
             return f"collate={self.collate!r} is neither 'list' nor 'concatenate'"
@@ -119,9 +120,9 @@ class Registry:
         self._closed_by: str | None = None
 
     @overload
-    def model_loader(self, function: _Hook, /) -> _Hook: ...
+    def model_loader(self, function: Hook, /) -> Hook: ...
     @overload
-    def model_loader(self) -> Callable[[_Hook], _Hook]: ...
+    def model_loader(self, /) -> Callable[[Hook], Hook]: ...
     def model_loader(self, function: Any = None, /) -> Any:
         """Register what loads the model: ``load(model_dir, context) -> model``.
 
@@ -129,7 +130,7 @@ class Registry:
         """
         return self._decorate(handlers.MODEL_LOADER, function)
 
-    def decoder(self, *types: str) -> Callable[[_Middle], _Middle]:
+    def decoder(self, *types: str) -> Callable[[Middle], Middle]:
         """Register what reads bodies of these types: ``read(body, content_type, context) -> data``.
 
         ``body`` is bytes; str where the parameter is annotated so (the charset is honoured), and
@@ -139,17 +140,18 @@ class Registry:
         return self._typed(handlers.DECODER, types)
 
     @overload
-    def predictor(self, function: _Middle, /) -> _Middle: ...
+    def predictor(self, function: Middle, /) -> Middle: ...
     @overload
     def predictor(
         self,
+        /,
         *,
         max_batch_size: int = 1,
         max_batch_delay: float = 0.0,
         collate: Collate = "list",
         retry_one_by_one: bool = True,
         threads: int = 1,
-    ) -> Callable[[_Middle], _Middle]: ...
+    ) -> Callable[[Middle], Middle]: ...
     def predictor(self, function: Any = None, /, **options: Any) -> Any:
         """Register what predicts: ``predict(data, model, context) -> prediction``.
 
@@ -158,7 +160,7 @@ class Registry:
         """
         return self._decorate(handlers.PREDICTOR, function, **options)
 
-    def encoder(self, *types: str) -> Callable[[_Middle], _Middle]:
+    def encoder(self, *types: str) -> Callable[[Middle], Middle]:
         """Register what writes these types: ``write(prediction, accept, context) -> body``.
 
         ``accept`` is the content type agreed on. The body is bytes or str, or a tuple of the body
@@ -167,9 +169,9 @@ class Registry:
         return self._typed(handlers.ENCODER, types)
 
     @overload
-    def transformer(self, function: _Whole, /) -> _Whole: ...
+    def transformer(self, function: Whole, /) -> Whole: ...
     @overload
-    def transformer(self) -> Callable[[_Whole], _Whole]: ...
+    def transformer(self, /) -> Callable[[Whole], Whole]: ...
     def transformer(self, function: Any = None, /) -> Any:
         """Register the whole path: ``transform(model, body, content_type, accept, context)``.
 
@@ -179,25 +181,25 @@ class Registry:
         return self._decorate(handlers.TRANSFORMER, function)
 
     @overload
-    def before_load(self, function: _Hook, /) -> _Hook: ...
+    def before_load(self, function: Hook, /) -> Hook: ...
     @overload
-    def before_load(self) -> Callable[[_Hook], _Hook]: ...
+    def before_load(self, /) -> Callable[[Hook], Hook]: ...
     def before_load(self, function: Any = None, /) -> Any:
         """Register what runs before the model is loaded: ``prepare(model_dir, context)``."""
         return self._decorate(handlers.BEFORE_LOAD, function)
 
     @overload
-    def warmup(self, function: _Hook3, /) -> _Hook3: ...
+    def warmup(self, function: Hook3, /) -> Hook3: ...
     @overload
-    def warmup(self) -> Callable[[_Hook3], _Hook3]: ...
+    def warmup(self, /) -> Callable[[Hook3], Hook3]: ...
     def warmup(self, function: Any = None, /) -> Any:
         """Register what runs once after loading: ``warm(model_dir, model, context)``."""
         return self._decorate(handlers.WARMUP, function)
 
     @overload
-    def on_shutdown(self, function: _Hook, /) -> _Hook: ...
+    def on_shutdown(self, function: Hook, /) -> Hook: ...
     @overload
-    def on_shutdown(self) -> Callable[[_Hook], _Hook]: ...
+    def on_shutdown(self, /) -> Callable[[Hook], Hook]: ...
     def on_shutdown(self, function: Any = None, /) -> Any:
         """Register what runs when the server stops: ``clean_up(model, context)``."""
         return self._decorate(handlers.ON_SHUTDOWN, function)
@@ -233,7 +235,7 @@ class Registry:
         finally:
             self._found, self._closed_by = kept
 
-    def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[_Middle], _Middle]:
+    def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[Middle], Middle]:
         if not types or not all(isinstance(name, str) and "/" in name for name in types):
             given = handlers.describe(types[0]) if types and callable(types[0]) else repr(types)
             message = (
@@ -242,7 +244,7 @@ class Registry:
             )
             raise RegistrationError(message)
 
-        def register(function: _Middle) -> _Middle:
+        def register(function: Middle) -> Middle:
             names = tuple(content_types.parse(name).name for name in types)
             self._add(Registration(Handler.of(role, function), names))
             return function
@@ -276,17 +278,14 @@ class Registry:
                 "Register handlers at the top level of the program, above serve(__name__)."
             )
             raise RegistrationError(message)
-        for found in self._found:
-            if not _overlap(found, new):
-                continue
+        replaced = [found for found in self._found if _overlap(found, new)]
+        for found in replaced:
             if not _same_place(found.handler, new.handler):
                 raise RegistrationError(_clash(found, new))
-            self._found.remove(found)
-            break
         if problem := self._exclusion(role):
             message = f"@{role.name} on {new.handler} {problem}"
             raise RegistrationError(message)
-        self._found.append(new)
+        self._found = [found for found in self._found if found not in replaced] + [new]
 
     def _exclusion(self, role: Role) -> str | None:
         parts = (handlers.DECODER, handlers.PREDICTOR, handlers.ENCODER)
@@ -313,7 +312,10 @@ def _same_place(found: Handler, new: Handler) -> bool:
     if found.function is new.function:
         return True
     places = [
-        (getattr(handler.function, "__module__", None), getattr(handler.function, "__qualname__", ""))
+        (
+            getattr(handler.function, "__module__", None),
+            getattr(handler.function, "__qualname__", ""),
+        )
         for handler in (found, new)
     ]
     return places[0] == places[1] and places[0][1] not in ("", "<lambda>")
@@ -322,7 +324,9 @@ def _same_place(found: Handler, new: Handler) -> bool:
 def _clash(found: Registration, new: Registration) -> str:
     shared = [name for name in new.content_types if name in found.content_types]
     what = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
-    how = "is also a script function" if found.is_script or new.is_script else "is already registered"
+    how = (
+        "is also a script function" if found.is_script or new.is_script else "is already registered"
+    )
     return (
         f"{what} on {new.handler}: {found.handler} {how} for that. "
         "Keep one of the two and remove the other."

@@ -1,7 +1,7 @@
 """A request, its response, and the context that handlers are given.
 
 These are this package's own objects: the wire fills them (`backend.wire`), or MMS's stock back end
-does (`mms_objects`), and the path of a request knows no other.
+does (`mms_service`), and the path of a request knows no other.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sagemaker_inference import content_types
-from sagemaker_inference.errors import BaseInferenceToolkitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-Body = Union[bytes, bytearray, memoryview]
+    from sagemaker_inference.errors import BaseInferenceToolkitError
+
+Body = bytes | bytearray | memoryview
 
 # SageMaker passes the body of an error on as OriginalMessage: keep it readable there.
 MESSAGE_LIMIT: Final = 400
@@ -152,21 +153,24 @@ def error_response(
 
     A client that accepts text/plain and no JSON gets the message as text.
     """
-    status = error.status_code
-    if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004 - RFC 9110: errors
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
+    status = error_status(error)
     message = _shorten(str(error.message))
-    phrase = error.phrase if error.phrase else standard_phrase(status)
+    phrase = error.phrase or standard_phrase(status)
     chosen = content_types.negotiate(accept, (content_types.JSON, "text/plain"))
     if chosen == "text/plain":
-        body, content_type = message.encode(), "text/plain; charset=utf-8"
+        body, content_type = message.encode(errors="replace"), "text/plain; charset=utf-8"
     else:
         code = getattr(error, "code", None) or standard_phrase(status).lower().replace(" ", "_")
-        document = {"error": {"code": code, "message": message, "request_id": request_id}}
+        document = {"error": {"code": str(code), "message": message, "request_id": request_id}}
         body, content_type = json.dumps(document).encode(), content_types.JSON
-    return Response(
-        body, content_type, status=int(status), headers=headers, phrase=ascii_line(phrase)
-    )
+    return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def error_status(error: BaseInferenceToolkitError) -> int:
+    """The status that an error asks for; 500 where that is none of RFC 9110's for errors."""
+    status = error.status_code
+    is_error = isinstance(status, int) and 400 <= status <= 599  # noqa: PLR2004
+    return int(status if is_error else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _shorten(message: str) -> str:

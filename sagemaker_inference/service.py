@@ -53,23 +53,29 @@ class Service(Protocol):
     @property
     def plan(self) -> Plan:
         """How requests reach it."""
+        ...
 
     @property
     def readable(self) -> Sequence[str]:
         """Content types that it reads, where that is known."""
+        ...
 
     @property
     def writable(self) -> Sequence[str]:
         """Content types that it answers with, where that is known."""
+        ...
 
     def load(self) -> None:
         """Load the model; whatever it raises ends the start."""
+        ...
 
     def answer(self, requests: Sequence[Request]) -> Coroutine[Any, Any, list[Response]]:
         """Answer each request, in order; never raises for a request's failure."""
+        ...
 
     def shut_down(self) -> None:
         """Clean up; never raises."""
+        ...
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -1,17 +1,20 @@
-"""AWS's spelling of a request's path: a `Transformer` for a handler service on MMS."""
+"""AWS's spelling of a request's path: a `Transformer` for a handler service on MMS.
+
+The package's front door imports this module, since ``@transformer`` has its name; so what serving
+takes is imported when something is served.
+"""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import environment, mms_service
-from sagemaker_inference.pipeline import Pipeline
-from sagemaker_inference.program import assembled, find
-from sagemaker_inference.service import run
+from sagemaker_inference import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sagemaker_inference.pipeline import Pipeline
 
 
 class Transformer:
@@ -35,16 +38,27 @@ class Transformer:
         """
         with self._lock:
             if self._pipeline is None:
-                gpu_id = context.system_properties.get("gpu_id") if context else None
-                pipeline = Pipeline(assembled(find(model_dir)), model_dir, gpu_id)
-                pipeline.load()
-                self._pipeline = pipeline
+                self._pipeline = _load(model_dir, context)
 
     def transform(self, data: Sequence[Any], context: Any) -> list[Any]:
         """Answer a batch of MMS's: one body per request; status and headers go into ``context``."""
+        from sagemaker_inference import mms_service
+        from sagemaker_inference.service import run
+
         model_dir = context.system_properties.get("model_dir")
-        self.validate_and_initialize(model_dir=model_dir, context=context)
-        if self._pipeline is None:  # validate_and_initialize has set it, or raised
-            raise AssertionError
+        with self._lock:
+            if self._pipeline is None:
+                self._pipeline = _load(model_dir, context)
+            pipeline = self._pipeline
         requests = mms_service.read_requests(data, context)
-        return mms_service.write_responses(run(self._pipeline.answer(requests)), context)
+        return mms_service.write_responses(run(pipeline.answer(requests)), context)
+
+
+def _load(model_dir: str, context: Any) -> Pipeline:
+    from sagemaker_inference import program
+    from sagemaker_inference.pipeline import Pipeline
+
+    gpu_id = context.system_properties.get("gpu_id") if context else None
+    pipeline = Pipeline(program.assembled(program.find(model_dir)), model_dir, gpu_id)
+    pipeline.load()
+    return pipeline

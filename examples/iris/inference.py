@@ -1,10 +1,20 @@
-"""Serve the softmax regression that train.py made from Fisher's irises."""
+"""Tell irises apart: class probabilities by a softmax regression.
+
+In: rows of sepal length, sepal width, petal length and petal width, in centimetres. Out: a row of
+the probabilities of setosa, versicolor and virginica for each. Both are CSV or JSON, as the
+client's Content-Type and Accept say: the codecs for these are built in, so nothing here mentions
+them.
+
+`load` runs once in each model process, before the port opens. `predict` runs for each request;
+a row that does not fit is the client's mistake, and the client is told so. train.py made the model.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
 from sagemaker_inference import model_loader, predictor, serve
+from sagemaker_inference.errors import UnprocessableInputError
 
 
 @model_loader
@@ -16,9 +26,13 @@ def load(model_dir):
 @predictor
 def predict(data, model):
     coefficients, intercepts = model
-    scores = np.asarray(data) @ coefficients + intercepts
-    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    try:
+        scores = np.array(data, dtype=float, ndmin=2) @ coefficients + intercepts
+    except (TypeError, ValueError):
+        message = "Send rows of 4 numbers: lengths in centimetres."
+        raise UnprocessableInputError(message) from None
+    odds = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
 
 
 serve(__name__)

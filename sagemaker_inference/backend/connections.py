@@ -10,7 +10,6 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference.backend import slots, wire
-from sagemaker_inference.backend.loop import ARMED
 from sagemaker_inference.requests import error_response
 
 if TYPE_CHECKING:
@@ -82,13 +81,13 @@ class Connections:
 
     def arm(self, slot: int) -> None:
         """Hand the connection's next request out."""
-        self.epoll.register(slots.FIRST_FD + slot, ARMED)
+        self.epoll.register(slots.FIRST_FD + slot, slots.ARMED)
 
     def rearm_idle(self) -> None:
         """Hand out again what a process may have taken when it died; harmless for the others."""
         for slot in self._open:
             if self.table.state(slot)[0] == slots.IDLE:
-                self.epoll.modify(slots.FIRST_FD + slot, ARMED)
+                self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
 
     def pass_on(self, slot: int, control: socket.socket) -> None:
         """Send a connection to a model process.
@@ -141,7 +140,7 @@ class Connections:
         response = error_response(error, record.request_id)
         try:
             sock.sendmsg(wire.write(record.request_id, response))
-            self.epoll.modify(slots.FIRST_FD + slot, ARMED)
+            self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
         except OSError:
             self.close(slot)
             return False

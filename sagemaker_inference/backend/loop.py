@@ -10,30 +10,25 @@ next batch, and a request that no process has taken yet survives the death of an
 from __future__ import annotations
 
 import array
-import asyncio
 import os
 import select
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference.backend import slots, wire
-from sagemaker_inference.errors import PredictionTimeoutError
 from sagemaker_inference.logging import get_logger
-from sagemaker_inference.requests import error_response
 from sagemaker_inference.service import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sagemaker_inference.backend.access_log import AccessLog
     from sagemaker_inference.backend.slots import SlotTable
     from sagemaker_inference.requests import Request, Response
     from sagemaker_inference.service import Service
 
-ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
 _FIRST_READ: Final = 65536
 # A poll that took less than this, in seconds, did not wait.
 _AT_ONCE: Final = 50e-6
@@ -146,112 +141,61 @@ class Loop:
         access: AccessLog,
         index: int,
     ) -> None:
-        self._service = service
-        self._epoll = select.epoll.fromfd(epoll_fd)
+        self.service = service
+        self.epoll = select.epoll.fromfd(epoll_fd)
         self._stop_fd = stop_fd
         self._control = control
         self._table = table
         self._limit = limit
-        self._timeout = timeout
+        self.timeout = timeout
         self._access = access
         self._index = index
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
-        self._stopping = False
+        self.stopping = False
         self._looked = monotonic()
 
     def run(self) -> None:
         """Serve until the server stops."""
-        plan = self._service.plan
-        if plan.is_async:
-            asyncio.run(self._serve_concurrently(plan.concurrency, self._answer_async))
-        elif plan.threads > 1:
-            with ThreadPoolExecutor(plan.threads, "predictor") as pool:
+        plan = self.service.plan
+        if plan.is_async or plan.threads > 1:
+            # A process that serves one batch at a time never pays for asyncio.
+            from sagemaker_inference.backend import concurrency  # noqa: PLC0415
 
-                async def in_thread(work: Work) -> list[Response]:
-                    loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(pool, self._answer_now, work.requests)
-
-                asyncio.run(self._serve_concurrently(plan.threads, in_thread))
-        else:
-            self._serve_one_batch_at_a_time(plan.max_batch_size, plan.max_batch_delay)
+            concurrency.run(self, plan)
+            return
+        self._serve_one_batch_at_a_time(plan.max_batch_size, plan.max_batch_delay)
 
     def _serve_one_batch_at_a_time(self, size: int, delay: float) -> None:
-        poll = self._epoll.poll
-        while not self._stopping:
+        poll = self.epoll.poll
+        while not self.stopping:
             asked = monotonic()
             ready = poll(-1, size)
-            works = self._take(ready, asked)
+            works = self.take(ready, asked)
             if delay and works and len(works) < size:
                 self._wait_for_more(works, size, delay)
             while works:
                 requests = [request for work in works for request in work.requests]
-                responses = iter(self._answer_now(requests))
+                responses = iter(self.answer_now(requests))
                 followers = [
-                    self._finish(work, list(islice(responses, len(work.requests))))
+                    self.finish(work, list(islice(responses, len(work.requests))))
                     for work in works
                 ]
                 works = [work for work in followers if work is not None]
 
     def _wait_for_more(self, works: list[Work], size: int, delay: float) -> None:
         deadline = monotonic() + delay
-        while len(works) < size and not self._stopping:
+        while len(works) < size and not self.stopping:
             asked = monotonic()
             if asked >= deadline:
                 return
-            works += self._take(self._epoll.poll(deadline - asked, size - len(works)), asked)
+            works += self.take(self.epoll.poll(deadline - asked, size - len(works)), asked)
 
-    def _answer_now(self, requests: list[Request]) -> list[Response]:
-        return run(self._service.answer(requests))
+    def answer_now(self, requests: list[Request]) -> list[Response]:
+        """Have a service that awaits nothing answer."""
+        return run(self.service.answer(requests))
 
-    async def _answer_async(self, work: Work) -> list[Response]:
-        try:
-            return await asyncio.wait_for(self._service.answer(work.requests), self._timeout)
-        except asyncio.TimeoutError:
-            logger.error("request %s was given up after %g s", work.requests[0].id, self._timeout)  # noqa: TRY400
-            error = PredictionTimeoutError(f"No prediction within {self._timeout:g} seconds.")
-            return [error_response(error, request.id, request.accept) for request in work.requests]
-
-    async def _serve_concurrently(
-        self, concurrency: int, answer: Callable[[Work], asyncio.Future[list[Response]]]
-    ) -> None:
-        """One task per message, as many as ``concurrency`` at a time."""
-        loop = asyncio.get_running_loop()
-        done = asyncio.Event()
-        running: set[asyncio.Task[None]] = set()
-
-        async def serve(work: Work | None) -> None:
-            while work is not None:
-                work = self._finish(work, await answer(work))
-
-        def finished(task: asyncio.Task[None]) -> None:
-            running.discard(task)
-            if len(running) == concurrency - 1:
-                listen()
-            task.result()
-
-        def look() -> None:
-            ready = self._epoll.poll(0, concurrency - len(running))
-            for work in self._take(ready, monotonic()):
-                task = loop.create_task(serve(work))
-                running.add(task)
-                task.add_done_callback(finished)
-            # With every place taken, what is ready stays ready: looking again would spin.
-            if self._stopping or len(running) >= concurrency:
-                loop.remove_reader(self._epoll.fileno())
-            if self._stopping:
-                done.set()
-
-        def listen() -> None:
-            if not self._stopping:
-                loop.add_reader(self._epoll.fileno(), look)
-
-        listen()
-        await done.wait()
-        if running:
-            await asyncio.wait(running)
-
-    def _take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
+    def take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
         """Read the messages of the connections that this process was handed.
 
         A request that was there when the process asked may have come any time since it last
@@ -263,7 +207,7 @@ class Loop:
         self._looked = now
         for fd, _ in ready:
             if fd == self._stop_fd:
-                self._stopping = True
+                self.stopping = True
                 continue
             slot = fd - slots.FIRST_FD
             state, generation = self._table.state(slot)
@@ -301,7 +245,7 @@ class Loop:
         )
         return Work(connection, message, waited)
 
-    def _finish(self, work: Work, responses: list[Response]) -> Work | None:
+    def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
         if self._connections.get(connection.slot) is not connection:
@@ -335,7 +279,7 @@ class Loop:
     def _give_back(self, connection: Connection) -> None:
         self._table.mark(connection.slot, slots.IDLE)
         try:
-            self._epoll.modify(slots.FIRST_FD + connection.slot, ARMED)
+            self.epoll.modify(slots.FIRST_FD + connection.slot, slots.ARMED)
         except OSError:  # the supervisor has closed this connection meanwhile
             self._connections.pop(connection.slot, None)
 

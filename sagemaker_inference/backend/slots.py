@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import tempfile
 from struct import Struct
 from time import monotonic
@@ -19,6 +20,9 @@ from typing import Final, NamedTuple
 # 1,024 descriptors.
 FIRST_FD: Final = 512
 MAX_SLOTS: Final = 256
+
+# What the shared epoll instance is asked for: the next arrival, told to one process, once.
+ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
 
 IDLE: Final = 0
 READING: Final = 1

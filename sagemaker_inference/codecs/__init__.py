@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Final, NamedTuple, TypeAlias
 
@@ -50,6 +50,28 @@ _FORMATS: Final = (
     _Format("json", ("application/json", "text/json")),
     _Format("csv", ("text/csv", "application/csv")),
     _Format("npy", ("application/x-npy", "tensor/pt")),
+    _Format(
+        "jsonlines",
+        (
+            "application/jsonlines",
+            "application/x-ndjson",
+            "application/jsonl",
+            "application/x-jsonlines",
+        ),
+    ),
+    _Format("npz", ("application/x-npz",)),
+    _Format("text", ("text/plain",)),
+    _Format("octet_stream", ("application/octet-stream", "binary/octet-stream")),
+    _Format("recordio", ("application/x-recordio-protobuf",)),
+    _Format("libsvm", ("text/libsvm", "text/x-libsvm")),
+    _Format("parquet", ("application/x-parquet", "application/vnd.apache.parquet")),
+    _Format("arrow", ("application/vnd.apache.arrow.stream",)),
+    _Format(
+        "image",
+        ("application/x-image", "image/jpeg", "image/png", "image/webp", "image/jpg"),
+        encodes=False,
+    ),
+    _Format("form", ("multipart/form-data", "application/x-www-form-urlencoded"), encodes=False),
 )
 _BY_CONTENT_TYPE: Final = {name: form for form in _FORMATS for name in form.content_types}
 _ENCODABLE: Final = tuple(form.content_types[0] for form in _FORMATS if form.encodes)
@@ -73,7 +95,7 @@ def decodable() -> tuple[str, ...]:
     return _DECODABLE
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(module: str) -> Codec:
     form = import_module(f"{__name__}.{module}")
     return Codec(

@@ -39,11 +39,15 @@ def as_array(prediction: object, format_name: str) -> NDArray[Any]:
 def unencodable(prediction: object, format_name: str, reason: str = "") -> EncodeError:
     """What to raise for a prediction that a format has no way to write."""
     kind = type(prediction)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else (
-        f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
     )
     ending = f": {reason}" if reason else ""
-    return EncodeError(f"A prediction of type {name[:80]} cannot be written as {format_name}{ending}")
+    return EncodeError(
+        f"A prediction of type {name[:80]} cannot be written as {format_name}{ending}"
+    )
 
 
 def _unwrapped(prediction: Any) -> Any:  # noqa: ANN401

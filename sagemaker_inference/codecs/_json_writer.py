@@ -80,7 +80,9 @@ def _plain_array(array: np.ndarray[Any, Any]) -> Any:  # noqa: ANN401
     if kind == "f":
         return array.astype(np.float64)
     if kind in "mM":
-        return np.where(np.isnat(array), None, array.astype(str)).tolist()
+        texts = array.astype(str).astype(object)
+        texts[np.isnat(array)] = None
+        return texts.tolist()
     if kind in "OUS" or array.dtype.names:
         return array.tolist()
     message = f"no JSON form of an array of {array.dtype.name}"

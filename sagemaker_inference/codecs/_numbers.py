@@ -13,16 +13,12 @@ from __future__ import annotations
 import math
 import re
 import threading
+from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import orjson
-
-try:
-    import simdjson
-except ImportError:
-    simdjson = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +48,7 @@ def nested(text: bytes | bytearray) -> Numbers | None:
         return None
     size = len(text)
     if size <= _SMALL:
-        return None if has_long_integer(text) else _small(text)
+        return _small(text)
     if size > _PIECE:
         return _nested_in_pieces(text)
     flat = _flat(text)
@@ -65,7 +61,7 @@ def nested(text: bytes | bytearray) -> Numbers | None:
 def table(text: bytes | bytearray) -> Numbers | None:
     """Lines of comma-separated JSON numbers, as int64 or float64 of shape (lines, columns).
 
-    Expects ``\n`` between lines and none at the end. None for everything else.
+    Expects LF between lines and none at the end. None for everything else.
     """
     if b'"' in text or b"[" in text:
         return None
@@ -105,21 +101,21 @@ def has_long_integer(text: bytes | bytearray) -> bool:
 
 
 def _small(text: bytes | bytearray) -> Numbers | None:
-    """As fast as can be for a few numbers; all integers are known to be shorter than 19 digits."""
+    """As fast as can be for a few numbers."""
     try:
         found = np.array(orjson.loads(text))
     except ValueError:
         return None
-    return found if found.dtype.kind in "fib" else None
+    kind = found.dtype.kind
+    if kind == "f":
+        return None if has_long_integer(text) else found
+    return found if kind in "ib" else None
 
 
 def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
-    values = b"[%b]" % text.replace(b"\n", b",")
+    values = b"[" + text.replace(b"\n", b",") + b"]"
     small = len(text) <= _SMALL
-    if small:
-        flat = None if has_long_integer(text) else _small(values)
-    else:
-        flat = _flat(values)
+    flat = _small(values) if small else _flat(values)
     if flat is None or flat.dtype == np.bool_:
         return None
     ends = bytes(text.translate(None, _CELL_BYTES)) if small else _marks(text, np.equal, b"\n")
@@ -132,11 +128,21 @@ def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
     return flat.reshape(rows, columns)
 
 
+def _imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+_simdjson: Final = _imported("simdjson")
+
+
 class _Workplace(threading.local):
     """Memory that each thread keeps, since getting it anew takes longer than the work in it."""
 
     def __init__(self) -> None:
-        self.parser = simdjson.Parser() if simdjson else None
+        self.parser: Any = _simdjson.Parser() if _simdjson else None
         self.marks = np.empty(_PIECE, np.bool_)
         self.more = np.empty(_PIECE, np.bool_)
 
@@ -170,7 +176,7 @@ def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
     return found if found.dtype in (np.int64, np.float64) and found.ndim == 1 else None
 
 
-_flat = _flat_by_orjson if simdjson is None else _flat_by_simdjson
+_flat = _flat_by_simdjson if _simdjson else _flat_by_orjson
 
 
 def _brackets(text: bytes | bytearray) -> bytes:
@@ -273,9 +279,7 @@ def _has_integer_negative_zero(numbers: Numbers, text: bytes | bytearray) -> boo
     return _INTEGER_NEGATIVE_ZERO.search(text) is not None
 
 
-def _into(
-    found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]
-) -> Numbers:
+def _into(found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]) -> Numbers:
     """Put a part in its place; integers already there become floats, in place, for a float."""
     if found is None:
         found = np.empty(shape, part.dtype)

@@ -9,8 +9,9 @@ body                           result
 =============================  ===================================================================
 all integers of 64 bits        int64
 any other numbers              float64, bit for bit as Python's ``float``; an empty cell is NaN
-any text                       object: the cells of a column that has text are str, those of a
-                               column of numbers are int or float
+all ``True`` or ``False``      bool, in any case
+any text                       object: the cells of a column that has text are str, those of other
+                               columns int, float or bool
 =============================  ===================================================================
 
 Numbers are what ``float`` takes: ``nan``, ``inf``, ``+1``, ``.5``, spaces around. Cells may be
@@ -20,8 +21,8 @@ left out if all its cells are text and some column has nothing but numbers below
 parameter ``header=present`` or ``header=absent`` of the content type settles it.
 
 `encode` writes one row per line: a matrix's rows, or each value of a one-dimensional prediction
-on a line of its own. NaN is ``nan``, infinity ``inf``, booleans ``True`` and ``False``; text is
-quoted where it must be.
+on a line of its own, without a header. NaN is ``nan``, infinity ``inf``, booleans ``True`` and
+``False``, None an empty cell; text is quoted where it must be.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import orjson
 from sagemaker_inference import content_types
 from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -48,8 +50,11 @@ if TYPE_CHECKING:
 CONTENT_TYPES: Final = ("text/csv", "application/csv")
 
 _NAN: Final = float("nan")
+_BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
 _NUMBER_START: Final = b"0123456789-+., \tnNiI"
 _CELL: Final = re.compile(r'(?:[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*|([^",\n][^,\n]*|))(,|\n|\Z)')
+# Those that orjson writes with the digits of their own precision.
+_FLOAT_SIZES: Final = (4, 8)
 _QUOTED: Final = re.compile(r'[",\r\n]')
 
 
@@ -104,13 +109,40 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
         array = array.reshape(-1, 1)
     if array.size == 0:
         return b"\n" * len(array)
-    kind = array.dtype.kind
-    if kind in "iuf" and array.dtype.itemsize in (4, 8) or kind in "iu":
-        if kind != "f" or np.isfinite(array).all():
-            array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-            lines = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
-            return lines[2:-2].replace(b"],[", b"\n") + b"\n"
+    if array.dtype.kind in "iu" or (
+        array.dtype.kind == "f"
+        and array.dtype.itemsize in _FLOAT_SIZES
+        and np.isfinite(array).all()
+    ):
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        lines = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        return lines[2:-2].replace(b"],[", b"\n") + b"\n"
     return _from_values(array)
+
+
+def as_records(table: NDArray[Any]) -> NDArray[Any]:
+    """An array of objects as `numpy.genfromtxt` types it: text, or a record of columns.
+
+    Gives an array of ``U`` of the same shape where every cell is text, else one of shape (rows,)
+    with the fields f0, f1 and so on.
+
+    Raises:
+        PayloadTooLargeError: numpy gives every text the room of its column's longest, and that
+            is far more than there is text.
+    """
+    columns = [list(column) for column in table.T]
+    texts = [column for column in columns if isinstance(column[0], str)]
+    size = sum(sum(map(len, column)) for column in texts)
+    check_unpacked(sum(4 * max(map(len, column)) * len(column) for column in texts), size, "CSV")
+    if len(texts) == len(columns):
+        return table.astype(np.str_)
+    arrays = [np.array(column) for column in columns]
+    records = np.empty(
+        len(table), [(f"f{index}", array.dtype) for index, array in enumerate(arrays)]
+    )
+    for index, array in enumerate(arrays):
+        records[f"f{index}"] = array
+    return records
 
 
 def _lines(text: bytes | bytearray) -> bytes | bytearray:
@@ -119,7 +151,7 @@ def _lines(text: bytes | bytearray) -> bytes | bytearray:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if text[:1] == b"\n" or text[-1:] == b"\n":
         text = text.strip(b"\n")
-    if not text.strip():
+    if not text.strip(b" \t\n"):
         msg = "The body is empty: CSV expected"
         raise DecodeError(msg)
     return text
@@ -134,12 +166,11 @@ def _fast(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None: 
     end = text.find(b"\n")
     if header is False or end < 0 or text.find(b'"', end) >= 0:
         return None
-    if header is None and not _all_text(_cells(text[:end])[0]):
+    first = _cells(text[:end])
+    if len(first) != 1 or (header is None and not _all_text(first[0])):
         return None
     found = _numbers.table(text[end + 1 :])
-    if found is None or found.shape[1] != len(_cells(text[:end])[0]):
-        return None
-    return found
+    return found if found is not None and found.shape[1] == len(first[0]) else None
 
 
 def _cells(text: bytes | bytearray) -> list[list[str]]:
@@ -151,8 +182,8 @@ def _cells(text: bytes | bytearray) -> list[list[str]]:
     if '"' in characters:
         rows = _quoted_cells(characters)
     else:
-        rows = [line.split(",") for line in characters.split("\n") if line and not line.isspace()]
-    columns = len(rows[0])
+        rows = [line.split(",") for line in characters.split("\n") if line.strip(" \t")]
+    columns = len(rows[0]) if rows else 0
     for number, row in enumerate(rows, 1):
         if len(row) != columns:
             msg = f"Invalid CSV: row {number} has {len(row)} columns, and row 1 has {columns}"
@@ -174,7 +205,7 @@ def _quoted_cells(text: str) -> list[list[str]]:
         row.append(plain if quoted is None else quoted.replace('""', '"'))
         position = match.end()
         if end != ",":
-            if len(row) > 1 or quoted is not None or row[0].strip():
+            if len(row) > 1 or quoted is not None or row[0].strip(" \t"):
                 rows.append(row)
             row = []
             if not end:
@@ -183,7 +214,10 @@ def _quoted_cells(text: str) -> list[list[str]]:
 
 
 def _from_cells(
-    rows: list[list[str]], header: bool | None, *, as_text: bool  # noqa: FBT001
+    rows: list[list[str]],
+    header: bool | None,
+    *,
+    as_text: bool,  # noqa: FBT001
 ) -> NDArray[Any]:
     if header is None and len(rows) > 1 and _all_text(rows[0]):
         header = any(_is_numeric(column) for column in zip(*rows[1:], strict=True))
@@ -195,18 +229,27 @@ def _from_cells(
     shape = (len(rows), len(rows[0]))
     cells = list(chain.from_iterable(rows))
     if not as_text:
-        numbers = _numbers_of(cells)
-        if numbers is not None:
-            return numbers.reshape(shape)
-    table = np.empty(len(cells), object)
-    table[:] = cells
-    table = table.reshape(shape)
+        values = _values_of(cells)
+        if values is not None:
+            return values.reshape(shape)
+    flat = np.empty(len(cells), object)
+    flat[:] = cells
+    table = flat.reshape(shape)
     if not as_text:
         for index, column in enumerate(zip(*rows, strict=True)):
-            values = _numbers_of(column)
+            values = _values_of(column)
             if values is not None:
                 table[:, index] = values
     return table
+
+
+def _values_of(cells: Sequence[str]) -> NDArray[Any] | None:
+    """The cells as numbers or as booleans; None if any is text."""
+    if cells[0][:1] in _BOOLEAN_START:
+        words = [cell.strip().lower() for cell in cells]
+        if set(words) <= {"true", "false"}:
+            return np.array([word == "true" for word in words])
+    return _numbers_of(cells)
 
 
 def _numbers_of(cells: Sequence[str]) -> NDArray[Any] | None:
@@ -245,13 +288,19 @@ def _is_numeric(column: Sequence[str]) -> bool:
 
 
 def _from_values(array: NDArray[Any]) -> bytes:
-    if array.dtype.kind in "iufb":
-        lines = (",".join(map(str, row)) for row in array.tolist())
-    else:
-        lines = (",".join(map(_cell, row)) for row in array.tolist())
-    return ("\n".join(lines) + "\n").encode()
+    if array.dtype.kind in "mM":
+        array = array.astype(np.str_)
+    write = str if array.dtype.kind in "fb" else _cell
+    # A blank line would be no row.
+    lines = (",".join(map(write, row)) or '""' for row in array.tolist())
+    try:
+        return ("\n".join(lines) + "\n").encode()
+    except UnicodeEncodeError as error:
+        raise _arrays.unencodable(array, "CSV", "lone surrogates") from error
 
 
 def _cell(value: object) -> str:
-    text = str(value)
+    if value is None:
+        return ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -78,8 +78,8 @@ def decode(
         found = loads(text)
         if type(found) is dict and len(found) == 1 and "instances" in found:
             found = found["instances"]
-        if type(found) is list and not _holds_text(found):
-            found = _array_of_numbers(found)
+        if type(found) is list:
+            found = as_array_of_numbers(found)
     return found if dtype is None else _array(found, dtype)
 
 
@@ -148,8 +148,10 @@ def _depth(text: bytes | bytearray) -> int:
     return deepest
 
 
-def _array_of_numbers(values: list[Any]) -> Any:  # noqa: ANN401
+def as_array_of_numbers(values: list[Any]) -> Any:  # noqa: ANN401
     """An array if these are numbers in rows of equal length, else the list itself."""
+    if _holds_text(values):
+        return values
     try:
         found = np.array(values)
     except ValueError:

@@ -81,7 +81,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
         )
         raise DecodeError(msg)
     try:
-        array = np.ndarray(
+        array: NDArray[Any] = np.ndarray(
             header.shape, header.dtype, body, start, order="F" if header.fortran else "C"
         )
     except (ValueError, TypeError) as error:
@@ -200,7 +200,7 @@ def _unpickled(body: Body) -> NDArray[Any]:
     _logger.warning("SAGEMAKER_ALLOW_PICKLE=true: unpickling an NPY body, which may run any code")
     try:
         array: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=True)
-    except Exception:
+    except Exception:  # noqa: BLE001  # the sender's code ran
         msg = "Invalid NPY: the pickled array cannot be read"
         raise DecodeError(msg) from None
     return array

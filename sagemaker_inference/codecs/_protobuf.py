@@ -1,0 +1,108 @@
+"""The wire format of protocol buffers, as far as Amazon's records need it.
+
+https://protobuf.dev/programming-guides/encoding
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+VARINT: Final = 0
+FIXED64: Final = 1
+BYTES: Final = 2
+FIXED32: Final = 5
+
+_FIXED: Final = {FIXED64: 8, FIXED32: 4}
+_LONGEST_VARINT: Final = 10
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Each field of a message: its number, its wire type, its bytes without tag and length.
+
+    Raises:
+        ValueError: the message is cut off, or has a wire type of no message.
+    """
+    position, size = 0, len(message)
+    while position < size:
+        tag, position = _varint(message, position)
+        wire = tag & 7
+        if wire == BYTES:
+            length, position = _varint(message, position)
+            end = position + length
+        elif wire == VARINT:
+            _, end = _varint(message, position)
+        elif wire in _FIXED:
+            end = position + _FIXED[wire]
+        else:
+            error = f"wire type {wire}"
+            raise ValueError(error)
+        if end > size:
+            error = f"a field of {end - position} bytes where {size - position} are left"
+            raise ValueError(error)
+        yield tag >> 3, wire, message[position:end]
+        position = end
+
+
+def varints(data: bytes) -> NDArray[np.uint64]:
+    """Packed varints, all at once.
+
+    Raises:
+        ValueError: the last one is cut off, or one has over ten bytes.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes < 128)  # noqa: PLR2004
+    if len(codes) and (not len(ends) or ends[-1] != len(codes) - 1):
+        error = "a varint is cut off"
+        raise ValueError(error)
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    lengths = ends - starts + 1
+    longest = int(lengths.max(initial=0))
+    if longest > _LONGEST_VARINT:
+        error = f"a varint of {longest} bytes"
+        raise ValueError(error)
+    values = np.zeros(len(ends), np.uint64)
+    for index in range(longest):
+        there = np.flatnonzero(lengths > index)
+        bits = codes[starts[there] + index] & np.uint8(127)
+        values[there] |= bits.astype(np.uint64) << np.uint64(7 * index)
+    return values
+
+
+def count_varints(data: Any) -> int:  # noqa: ANN401
+    """How many varints end in these bytes."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) < 128))  # noqa: PLR2004
+
+
+def varint(value: int) -> bytes:
+    """Write an integer; a negative one as its 64 bits in two's complement."""
+    value &= (1 << 64) - 1
+    written = bytearray()
+    while value > 127:  # noqa: PLR2004
+        written.append(value & 127 | 128)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Write a length-delimited field."""
+    return varint(number << 3 | BYTES) + varint(len(content)) + content
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    for position in range(position, min(position + _LONGEST_VARINT, len(message))):  # noqa: B020, PLR1704
+        code = message[position]
+        value |= (code & 127) << shift
+        if code < 128:  # noqa: PLR2004
+            return value, position + 1
+        shift += 7
+    error = "a varint is cut off, or has over ten bytes"
+    raise ValueError(error)

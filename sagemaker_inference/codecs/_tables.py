@@ -1,0 +1,71 @@
+"""Predictions as Arrow tables, and the checks that tables from outside need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs._extras import needed
+from sagemaker_inference.codecs._limits import check_unpacked
+from sagemaker_inference.errors import DecodeError, EncodeError
+
+
+def pyarrow(format_name: str, module: str = "pyarrow") -> Any:  # noqa: ANN401
+    """Import pyarrow, or a module of it.
+
+    Raises:
+        UnsupportedMediaTypeError: it is not installed.
+    """
+    return needed(module, "arrow", f"{format_name} content")
+
+
+def checked(table: Any, body_size: int, format_name: str) -> Any:  # noqa: ANN401
+    """A table whose offsets, lengths and texts are sound.
+
+    Raises:
+        DecodeError: they are not.
+        PayloadTooLargeError: it claims more cells than such a body can have.
+    """
+    check_unpacked(table.num_rows * max(1, table.num_columns), body_size, format_name)
+    try:
+        # Compiled code follows the offsets in a table wherever they point.
+        table.validate(full=True)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        msg = f"Invalid {format_name}: {str(error)[:200]}"
+        raise DecodeError(msg) from None
+    return table
+
+
+def as_table(prediction: Any, format_name: str) -> Any:  # noqa: ANN401
+    """A prediction as a table: a row for each item of its first dimension.
+
+    Takes Arrow tables and record batches, pandas objects, dicts of columns, lists of dicts, and
+    arrays of one or two dimensions, whose columns are named "0", "1" and so on.
+
+    Raises:
+        EncodeError: it makes no table.
+    """
+    pa = pyarrow(format_name)
+    try:
+        if isinstance(prediction, pa.Table):
+            return prediction
+        if isinstance(prediction, pa.RecordBatch):
+            return pa.Table.from_batches([prediction])
+        if hasattr(prediction, "to_frame"):
+            prediction = prediction.to_frame()
+        if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
+            return pa.Table.from_pandas(prediction, preserve_index=False)
+        if isinstance(prediction, dict):
+            return pa.table(prediction)
+        if isinstance(prediction, list) and prediction and isinstance(prediction[0], dict):
+            return pa.Table.from_pylist(prediction)
+        array = _arrays.as_array(prediction, format_name)
+        if array.ndim < 2:  # noqa: PLR2004
+            array = array.reshape(-1, 1)
+        if array.ndim > 2:  # noqa: PLR2004
+            raise _arrays.unencodable(prediction, format_name, f"it has {array.ndim} dimensions")
+        return pa.table({str(index): column for index, column in enumerate(array.T)})
+    except EncodeError:
+        raise
+    except Exception as error:
+        raise _arrays.unencodable(prediction, format_name) from error

@@ -1,0 +1,130 @@
+"""Arrow IPC streams (application/vnd.apache.arrow.stream); the extra ``arrow``.
+
+https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
+
+`decode` gives a `pyarrow.Table`: ``table.to_pandas()`` makes a DataFrame of it. Uncompressed
+columns share memory with the body. `encode` writes one from a table, a DataFrame, a dict of
+columns, a list of dicts, or an array of one or two dimensions with columns "0", "1" and so on.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference.codecs import _arrays, _tables
+from sagemaker_inference.codecs._limits import check_unpacked
+from sagemaker_inference.errors import DecodeError
+
+if TYPE_CHECKING:
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("application/vnd.apache.arrow.stream",)
+
+_NAME: Final = "Arrow"
+
+# Places of fields in the tables of Arrow's Message.fbs: a message's header, a dictionary batch's
+# record batch, a record batch's buffers and compression.
+_HEADER: Final = 2
+_DATA: Final = 1
+_BUFFERS, _COMPRESSION = 2, 3
+_COUNT: Final = struct.Struct("<I")
+_OFFSET: Final = struct.Struct("<H")
+_SIGNED: Final = struct.Struct("<i")
+_LONG: Final = struct.Struct("<q")
+_BUFFER: Final = struct.Struct("<qq")
+
+
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+    """Read a `pyarrow.Table`.
+
+    Raises:
+        DecodeError: the stream is malformed, or cut off.
+        PayloadTooLargeError: compressed columns unpack to far more than was sent.
+        UnsupportedMediaTypeError: pyarrow is not installed.
+    """
+    pa = _tables.pyarrow(_NAME)
+    try:
+        buffer = pa.py_buffer(body)
+        unpacked = _unpacked_size(pa, buffer)
+        check_unpacked(unpacked, len(body), _NAME)
+        with pa.ipc.open_stream(buffer) as reader:
+            table = reader.read_all()
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        struct.error,
+        IndexError,
+        NotImplementedError,
+        KeyError,
+        EOFError,
+        OverflowError,
+    ) as error:
+        msg = f"Invalid Arrow stream: {str(error)[:200]}"
+        raise DecodeError(msg) from None
+    return _tables.checked(table, len(body), _NAME)
+
+
+def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryview:  # noqa: ARG001
+    """Write a stream without compression.
+
+    Raises:
+        EncodeError: the prediction makes no table.
+        UnsupportedMediaTypeError: pyarrow is not installed.
+    """
+    pa = _tables.pyarrow(_NAME)
+    table = _tables.as_table(prediction, _NAME)
+    sink = pa.BufferOutputStream()
+    try:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    except pa.ArrowException as error:
+        raise _arrays.unencodable(prediction, _NAME) from error
+    return memoryview(sink.getvalue())
+
+
+def _unpacked_size(pa: Any, buffer: Any) -> int:  # noqa: ANN401
+    """How long the compressed buffers say that they become: Arrow would make room for that."""
+    total = 0
+    messages = pa.ipc.MessageReader.open_stream(buffer)
+    while True:
+        try:
+            message = messages.read_next_message()
+        except StopIteration:
+            return total
+        if message.body is not None:
+            total += _message_size(
+                memoryview(message.metadata), memoryview(message.body), message.type
+            )
+
+
+def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
+    batch = _table_at(metadata, _COUNT.unpack_from(metadata)[0], _HEADER)
+    if kind == "dictionary batch" and batch is not None:
+        batch = _table_at(metadata, batch, _DATA)
+    if batch is None or _table_at(metadata, batch, _COMPRESSION) is None:
+        return 0
+    buffers = _table_at(metadata, batch, _BUFFERS)
+    if buffers is None:
+        return 0
+    total = 0
+    for index in range(_COUNT.unpack_from(metadata, buffers)[0]):
+        offset, length = _BUFFER.unpack_from(metadata, buffers + 4 + index * _BUFFER.size)
+        if length > 0:
+            total += max(0, _LONG.unpack_from(body, offset)[0])
+    return total
+
+
+def _table_at(metadata: memoryview, table: int, place: int) -> int | None:
+    """Follow a field of a flatbuffers table to what it refers to; None if it is absent."""
+    fields = table - _SIGNED.unpack_from(metadata, table)[0]
+    if 4 + 2 * place >= _OFFSET.unpack_from(metadata, fields)[0]:
+        return None
+    offset: int = _OFFSET.unpack_from(metadata, fields + 4 + 2 * place)[0]
+    if not offset:
+        return None
+    position = table + offset
+    target: int = position + _COUNT.unpack_from(metadata, position)[0]
+    return target

@@ -1,0 +1,93 @@
+"""Images in: JPEG, PNG and WebP (the extra ``image``).
+
+`decode` gives the pixels as an array of shape (height, width, channels): RGB as (h, w, 3), with
+transparency (h, w, 4), grey as (h, w). dtype uint8; 16-bit grey PNGs give uint16, black and white
+ones bool. Palettes are resolved and CMYK becomes RGB; EXIF orientation is left to the program.
+Images over 64 million pixels are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sagemaker_inference.codecs._extras import needed
+from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("application/x-image", "image/jpeg", "image/png", "image/webp", "image/jpg")
+
+_MAX_PIXELS: Final = 64_000_000
+_FORMATS: Final = ("JPEG", "PNG", "WEBP")
+_ENDS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL: Final = 4096
+_AS_THEY_ARE: Final = ("RGB", "RGBA", "L", "1", "I;16", "I", "F")
+_TRANSPARENT: Final = ("LA", "PA", "La", "RGBa")
+# What Pillow's readers of these formats let through.
+_FAILURES: Final = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  # noqa: ARG001
+    """Read an image's pixels.
+
+    Raises:
+        DecodeError: not an image of these formats, or a damaged one.
+        PayloadTooLargeError: it has over 64 million pixels.
+        UnsupportedMediaTypeError: Pillow is not installed.
+    """
+    needed("PIL.Image", "image", "An image body")
+    pillow = needed("PIL", "image", "An image body")
+    try:
+        with warnings.catch_warnings():
+            # Of bombs and of metadata; what matters is checked here.
+            warnings.simplefilter("ignore")
+            with pillow.Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+                if image.width * image.height > _MAX_PIXELS:
+                    raise _too_large()
+                # Pillow is content with all pixels; what was cut off may have been more.
+                if _ENDS.get(image.format, b"") not in bytes(body[-_TAIL:]):
+                    raise _damaged("it is cut off")
+                return np.array(_plain(image))
+    except pillow.UnidentifiedImageError:
+        msg = "Not a JPEG, PNG or WebP image"
+        raise DecodeError(msg) from None
+    except pillow.Image.DecompressionBombError:
+        raise _too_large() from None
+    except _FAILURES as error:
+        raise _damaged(str(error)) from None
+
+
+def _plain(image: Any) -> Any:  # noqa: ANN401
+    if image.mode in _AS_THEY_ARE:
+        return image
+    transparent = image.mode in _TRANSPARENT or "transparency" in image.info
+    return image.convert("RGBA" if transparent else "RGB")
+
+
+def _damaged(reason: str) -> DecodeError:
+    return DecodeError(f"Not an image that can be read: {reason[:150]}")
+
+
+def _too_large() -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"The image has over {_MAX_PIXELS // 1_000_000} million pixels")

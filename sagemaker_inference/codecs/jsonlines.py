@@ -1,0 +1,99 @@
+"""JSON Lines (jsonlines.org): one JSON value a line, as batch transform sends records.
+
+`decode` gives what `codecs.json` gives for the list of the lines' values: rows of numbers make
+an array of shape (lines, ...), numbers alone one of shape (lines,); anything else a list with one
+Python object for each line. Blank lines are passed over. `{"instances": ...}` is not unwrapped:
+a line is a record.
+
+`encode` writes one line for each item of the prediction's first dimension, NaN and infinities as
+null; a dict, a text or a single number makes one line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sagemaker_inference.codecs import _arrays, _json_writer, _numbers, json
+from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.errors import DecodeError
+
+if TYPE_CHECKING:
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = (
+    "application/jsonlines",
+    "application/x-ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+)
+
+_NAME: Final = "JSON Lines"
+_BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
+
+
+def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401
+    """Read one value a line, into an array if they are numbers in rows of equal length.
+
+    Raises:
+        DecodeError: the body is empty, or a line is not JSON; the message has its number.
+        UnsupportedMediaTypeError: the charset is unknown.
+    """
+    original = utf8(body, content_type)
+    text = original.replace(b"\r", b"").strip(b" \t\n")
+    if not text:
+        msg = "The body is empty: JSON Lines expected"
+        raise DecodeError(msg)
+    found = _fast(_BLANK_LINES.sub(b"\n", text) if b"\n\n" in text else text)
+    if found is not None:
+        return found
+    values = []
+    for number, line in enumerate(bytes(original).split(b"\n"), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except DecodeError as error:
+                msg = f"Line {number}: {error.message}"
+                raise DecodeError(msg) from None
+    return json.as_array_of_numbers(values)
+
+
+def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+    """Write one line for each item.
+
+    Raises:
+        EncodeError: something in it has no JSON form.
+    """
+    if isinstance(prediction, np.ndarray) and prediction.dtype.kind in "biuf" and prediction.size:
+        text = _json_writer.dumps(prediction)
+        if prediction.ndim == 1:
+            return text[1:-1].replace(b",", b"\n") + b"\n"
+        if prediction.ndim == 2:  # noqa: PLR2004
+            return text[1:-1].replace(b"],[", b"]\n[") + b"\n"
+    return b"".join(_json_writer.dumps(item) + b"\n" for item in _items(prediction))
+
+
+def _items(prediction: Any) -> Any:  # noqa: ANN401
+    if isinstance(prediction, np.ndarray):
+        return prediction if prediction.ndim else [prediction]
+    if isinstance(prediction, (str, bytes, bytearray, memoryview, dict)):
+        return [prediction]
+    if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
+        return prediction.to_dict(orient="records")
+    if hasattr(prediction, "detach") or hasattr(prediction, "toarray"):
+        return _items(_arrays.as_array(prediction, _NAME))
+    return prediction if hasattr(prediction, "__iter__") else [prediction]
+
+
+def _fast(text: bytes | bytearray) -> Any:  # noqa: ANN401
+    """An array, if every line is a row of numbers or every line a number."""
+    lines = text.count(b"\n") + 1
+    if b"[" in text:
+        if text[:1] != b"[" or text.count(b"]\n") != lines - 1:
+            return None
+    elif b"," in text:
+        return None
+    found = _numbers.nested(b"[" + text.replace(b"\n", b",") + b"]")
+    return found if found is not None and len(found) == lines else None

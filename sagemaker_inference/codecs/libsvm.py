@@ -1,0 +1,141 @@
+"""LIBSVM text: a record a line, ``label index:value index:value``; the extra ``scipy``.
+
+`decode` gives a scipy csr_matrix of float64, of shape (lines, columns). An index is the column's
+number as it stands, as XGBoost reads it: files that count from 1 leave column 0 empty. The number
+of columns is the highest index plus one, or what the parameter ``features=127`` of the content
+type says. Labels and ``qid:`` are passed over, and a line may do without a label; `read_labels`
+gives them. Text after ``#`` is a comment.
+
+`encode` writes the rows of a matrix, dense or sparse, with the label 0 and without its zeros.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sagemaker_inference import content_types
+from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.codecs._extras import needed
+from sagemaker_inference.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("text/libsvm", "text/x-libsvm")
+
+_NAME: Final = "LIBSVM"
+_MOST_COLUMNS: Final = (1 << 31) - 1
+
+
+def decode(
+    body: Body | str, content_type: str = CONTENT_TYPES[0], *, features: int | None = None
+) -> Any:  # noqa: ANN401
+    """Read a sparse matrix, a row a line.
+
+    Args:
+        body: the text.
+        content_type: the Content-Type header, for its ``charset`` and ``features``.
+        features: the number of columns; None leaves it to the content type, or to the indices.
+
+    Raises:
+        DecodeError: the body is empty, or a line is malformed; the message has its number.
+        UnsupportedMediaTypeError: scipy is not installed, or the charset is unknown.
+    """
+    sparse = needed("scipy.sparse", "scipy", "A LIBSVM body")
+    if features is None and ";" in content_type:
+        named = content_types.parse(content_type).parameters.get("features", "")
+        features = int(named) if named.isdecimal() and len(named) < 10 else None  # noqa: PLR2004
+    indices: list[int] = []
+    values: list[float] = []
+    ends = [0]
+    for number, tokens in _lines(body, content_type):
+        for token in tokens if ":" in tokens[0] else tokens[1:]:
+            index, _, value = token.partition(":")
+            if index == "qid":
+                continue
+            try:
+                indices.append(int(index))
+                values.append(float(value))
+            except ValueError:
+                msg = f"Invalid LIBSVM: {token[:40]!r} in line {number} is not index:value"
+                raise DecodeError(msg) from None
+        ends.append(len(indices))
+    columns = 1 + max(indices, default=-1) if features is None else features
+    least, most = min(indices, default=0), max(indices, default=-1)
+    if least < 0 or most >= columns or columns > _MOST_COLUMNS:
+        msg = f"Invalid LIBSVM: an index is below 0 or not below {min(columns, _MOST_COLUMNS)}"
+        raise DecodeError(msg)
+    try:
+        return sparse.csr_matrix((values, indices, ends), (len(ends) - 1, columns), np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        msg = f"Invalid LIBSVM: {str(error)[:200]}"
+        raise DecodeError(msg) from None
+
+
+def read_labels(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> NDArray[np.float64]:
+    """The labels of the lines, of shape (lines,); NaN where a line has none.
+
+    Raises:
+        DecodeError: the body is empty, or a label is no number; the message has its line.
+        UnsupportedMediaTypeError: the charset is unknown.
+    """
+    labels = []
+    for number, tokens in _lines(body, content_type):
+        try:
+            labels.append(float("nan") if ":" in tokens[0] else float(tokens[0]))
+        except ValueError:
+            msg = f"Invalid LIBSVM: label {tokens[0][:40]!r} in line {number} is not a number"
+            raise DecodeError(msg) from None
+    return np.array(labels, np.float64)
+
+
+def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ANN401, ARG001
+    """Write a matrix of numbers, a line a row; a vector is a column.
+
+    Raises:
+        EncodeError: the prediction makes no array of numbers of at most two dimensions.
+    """
+    rows: Iterable[Iterable[tuple[int, float]]]
+    if hasattr(prediction, "tocsr"):
+        rows = _sparse_rows(prediction.tocsr())
+    else:
+        array = _arrays.as_array(prediction, _NAME)
+        if array.ndim > 2 or array.dtype.kind not in "biuf":  # noqa: PLR2004
+            raise _arrays.unencodable(prediction, _NAME)
+        if array.ndim < 2:  # noqa: PLR2004
+            array = array.reshape(-1, 1)
+        rows = (((index, cell) for index, cell in enumerate(row) if cell) for row in array.tolist())
+    lines = (" ".join(["0", *(f"{index}:{float(cell)!r}" for index, cell in row)]) for row in rows)
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _sparse_rows(matrix: Any) -> Iterator[Iterable[tuple[int, float]]]:  # noqa: ANN401
+    indices, cells = matrix.indices.tolist(), matrix.data.tolist()
+    for start, end in pairwise(matrix.indptr.tolist()):
+        yield zip(indices[start:end], cells[start:end], strict=True)
+
+
+def _lines(body: Body | str, content_type: str) -> Iterator[tuple[int, list[str]]]:
+    """The tokens of each line that has any, with its number from 1."""
+    try:
+        text = utf8(body, content_type).decode()
+    except UnicodeDecodeError as error:
+        msg = f"Invalid LIBSVM: not UTF-8 at byte {error.start}"
+        raise DecodeError(msg) from None
+    empty = True
+    for number, line in enumerate(text.splitlines(), 1):
+        tokens = line.partition("#")[0].split()
+        if tokens:
+            empty = False
+            yield number, tokens
+    if empty:
+        msg = "The body is empty: LIBSVM expected"
+        raise DecodeError(msg)

@@ -1,0 +1,47 @@
+"""Bytes as they are.
+
+`decode` gives the body itself, not copied, whatever is in it. `encode` writes bytes-like objects
+as they are, a str in UTF-8, and the bytes of an array in memory order, without shape or dtype.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference.codecs import _arrays
+
+if TYPE_CHECKING:
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("application/octet-stream", "binary/octet-stream")
+
+_NAME: Final = "bytes"
+
+
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Body:  # noqa: ARG001
+    """Give the body itself."""
+    return body
+
+
+def encode(
+    prediction: object,
+    content_type: str = CONTENT_TYPES[0],  # noqa: ARG001
+) -> bytes | bytearray | memoryview:
+    """Give the bytes of a bytes-like object, a str or an array of numbers.
+
+    Raises:
+        EncodeError: anything else.
+    """
+    if isinstance(prediction, (bytes, bytearray, memoryview)):
+        return prediction
+    if isinstance(prediction, str):
+        try:
+            return prediction.encode()
+        except UnicodeEncodeError as error:
+            raise _arrays.unencodable(prediction, _NAME, "lone surrogates") from error
+    if isinstance(prediction, (list, tuple, dict, int, float)) or prediction is None:
+        raise _arrays.unencodable(prediction, _NAME)
+    array = _arrays.as_array(prediction, _NAME)
+    if array.dtype.kind not in "biufc":
+        raise _arrays.unencodable(prediction, _NAME)
+    return array.tobytes()

@@ -1,0 +1,102 @@
+"""Parquet (application/x-parquet); the extra ``arrow``.
+
+`decode` gives a `pyarrow.Table`: ``table.to_pandas()`` makes a DataFrame of it. `encode` writes
+one from a table, a DataFrame, a dict of columns, a list of dicts, or an array of one or two
+dimensions with columns "0", "1" and so on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference.codecs import _arrays, _tables
+from sagemaker_inference.codecs._limits import check_unpacked
+from sagemaker_inference.errors import DecodeError
+
+if TYPE_CHECKING:
+    from sagemaker_inference.codecs import Body
+
+CONTENT_TYPES: Final = ("application/x-parquet", "application/vnd.apache.parquet")
+
+_NAME: Final = "Parquet"
+_CELL: Final = 8
+
+
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+    """Read a `pyarrow.Table`.
+
+    Raises:
+        DecodeError: the file is malformed, or cut off.
+        PayloadTooLargeError: it unpacks to far more than was sent.
+        UnsupportedMediaTypeError: pyarrow is not installed.
+    """
+    pa = _tables.pyarrow(_NAME)
+    pq = _tables.pyarrow(_NAME, "pyarrow.parquet")
+    try:
+        source = pa.BufferReader(pa.py_buffer(body))
+        metadata = pq.read_metadata(source)
+        wanted = metadata.schema.to_arrow_schema()
+        check_unpacked(_unpacked_size(metadata), len(body), _NAME)
+        schema = metadata.schema
+        texts = [
+            column.path
+            for column in map(schema.column, range(len(schema)))
+            if column.physical_type == "BYTE_ARRAY" and column.max_repetition_level == 0
+        ]
+        source.seek(0)
+        # A short text in a million rows is short in the file: it stays so until it is counted.
+        with pq.ParquetFile(source, read_dictionary=texts) as file:
+            table = file.read(use_threads=False)
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
+        msg = f"Invalid Parquet: {str(error)[:200]}"
+        raise DecodeError(msg) from None
+    table = _tables.checked(table, len(body), _NAME)
+    return _without_dictionaries(pa, table, wanted, len(body))
+
+
+def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryview:  # noqa: ARG001
+    """Write a file, compressed with Snappy.
+
+    Raises:
+        EncodeError: the prediction makes no table.
+        UnsupportedMediaTypeError: pyarrow is not installed.
+    """
+    pa = _tables.pyarrow(_NAME)
+    pq = _tables.pyarrow(_NAME, "pyarrow.parquet")
+    sink = pa.BufferOutputStream()
+    try:
+        pq.write_table(_tables.as_table(prediction, _NAME), sink)
+    except pa.ArrowException as error:
+        raise _arrays.unencodable(prediction, _NAME) from error
+    return memoryview(sink.getvalue())
+
+
+def _unpacked_size(metadata: Any) -> int:  # noqa: ANN401
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    sizes = sum(max(0, int(group.total_byte_size)) for group in groups)
+    return max(sizes, int(metadata.num_rows) * int(metadata.num_columns) * _CELL)
+
+
+def _without_dictionaries(pa: Any, table: Any, wanted: Any, body_size: int) -> Any:  # noqa: ANN401
+    """Texts as texts again, once it is known how long they are together."""
+    compute = _tables.pyarrow(_NAME, "pyarrow.compute")
+    total = 0
+    for index, field in enumerate(wanted):
+        column = table.column(index)
+        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
+            for chunk in column.chunks:
+                lengths = compute.binary_length(chunk.dictionary)
+                total += compute.sum(lengths.take(chunk.indices)).as_py() or 0
+            check_unpacked(total, body_size, _NAME)
+            table = table.set_column(index, field, column.cast(field.type))
+    return table

@@ -1,0 +1,202 @@
+"""Programs as real processes behind the real front end, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+# Every process that a test starts inherits this variable, so that none can be overlooked.
+MARK = "SAGEMAKER_INFERENCE_TEST"
+
+ECHO = """
+from sagemaker_inference import model_loader, predictor, serve
+
+@model_loader
+def load(model_dir):
+    return None
+
+@predictor
+def predict(data, model):
+    return data
+
+serve(__name__)
+"""
+
+
+class Reply(NamedTuple):
+    """What came back over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+def free_port() -> int:
+    """A port below 32,767, the front end's limit, that nobody uses."""
+    for port in range(20000 + os.getpid() % 10000, 32767):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = "no free port"
+    raise RuntimeError(message)
+
+
+class Server:
+    """A server process and what it has said."""
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        port: int,
+    ) -> None:
+        self.port = port
+        self.mark = uuid.uuid4().hex
+        self._log = folder / f"log-{self.mark}.txt"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=folder,
+                env={**os.environ, **env, MARK: self.mark},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything it has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_ready(self, seconds: float = 60) -> Server:
+        """Wait for the line that says what is served."""
+        self.wait_for_log("serving ", seconds)
+        return self
+
+    def wait_for_log(self, text: str, seconds: float = 30) -> None:
+        """Wait until ``text`` stands in the log."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log:
+            assert self.process.poll() is None, f"it has ended: {self.log}"
+            assert time.monotonic() < deadline, f"{text!r} did not come: {self.log}"
+            time.sleep(0.02)
+
+    def wait_end(self, seconds: float = 60) -> int:
+        """Wait until it has ended; the exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end: {self.log}")
+
+    def request(
+        self,
+        body: bytes | str = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
+        path: str = "/invocations",
+        timeout: float = 60,
+    ) -> Reply:
+        """Send one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            given = {"Content-Type": "application/json", **(headers or {})}
+            connection.request(method, path, body, {k: v for k, v in given.items() if v})
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, found, response.read())
+        finally:
+            connection.close()
+
+    def pids(self, name: str = "") -> list[int]:
+        """Living processes that descend from it and have ``name`` in their command line."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if self.mark.encode() not in (entry / "environ").read_bytes():
+                    continue
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z" and name.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        return sorted(found)
+
+    def wait_gone(self, seconds: float = 10) -> None:
+        """Wait until nothing that descends from it is alive."""
+        deadline = time.monotonic() + seconds
+        while self.pids():
+            assert time.monotonic() < deadline, f"left behind: {self.pids()}"
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Ask it to stop; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_end()
+
+    def clean_up(self) -> None:
+        """End it by force, and whatever it has left behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a program: ``start(source, env=..., arguments=...)``; ended with the test."""
+    servers: list[Server] = []
+
+    def starter(
+        source: str = ECHO,
+        *,
+        env: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = ("inference.py",),
+        workers: int | None = 1,
+        port: int | None = None,
+        name: str = "inference.py",
+    ) -> Server:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        port = port or free_port()
+        given = {"SAGEMAKER_BIND_TO_PORT": str(port), **(env or {})}
+        if workers is not None:
+            given["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
+        server = Server(tmp_path, arguments, given, port)
+        servers.append(server)
+        return server
+
+    yield starter
+    for server in servers:
+        server.clean_up()
+
+
+@pytest.fixture
+def serve(start: Callable[..., Server]) -> Callable[..., Server]:
+    """Start a program and wait until it serves."""
+    return lambda *arguments, **options: start(*arguments, **options).wait_ready()

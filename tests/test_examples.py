@@ -1,0 +1,191 @@
+"""Each example does what its README says: in this process, and as a server over HTTP."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
+
+from sagemaker_inference import default_registry, service
+from sagemaker_inference.pipeline import Pipeline
+from sagemaker_inference.program import Program, assembled
+from sagemaker_inference.requests import Headers, Part, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from documents import Exchange
+
+EXAMPLES = ROOT / "examples"
+IRIS = EXAMPLES / "iris"
+CONTAINER = EXAMPLES / "container"
+# The tox environment that installs scikit-learn sets this: there, a skip would hide a mistake.
+SKLEARN_IS_REQUIRED = os.environ.get("REQUIRE_SKLEARN") == "1"
+needs_sklearn = pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None and not SKLEARN_IS_REQUIRED,
+    reason="examples/sklearn was NOT RUN: scikit-learn is not installed here; tox -e sklearn has it",
+)
+NAMES = [
+    "headers",
+    "iris",
+    pytest.param("sklearn", marks=needs_sklearn),
+    "transform",
+    "two_files",
+]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base directory with the model of examples/sklearn, which the repository does not have."""
+    base = tmp_path_factory.mktemp("ml")
+    run([PYTHON, EXAMPLES / "sklearn" / "train.py", base / "model"])
+    return base
+
+
+@pytest.fixture
+def base_dir(name: str, request: pytest.FixtureRequest) -> Path | None:
+    found: Path | None = request.getfixturevalue("digits") if name == "sklearn" else None
+    return found
+
+
+@pytest.fixture
+def loaded(name: str, base_dir: Path | None) -> Iterator[Pipeline]:
+    """The example, imported and with its model loaded, in this process."""
+    folder = EXAMPLES / name
+    beside = folder / "model"
+    model_dir = base_dir / "model" if base_dir else beside if beside.is_dir() else folder
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        with default_registry.isolated():
+            pipeline = Pipeline(assembled(Program.of_file(str(folder / "inference.py"))), str(model_dir))
+            pipeline.load()
+            yield pipeline
+            pipeline.shut_down()
+    finally:
+        sys.path[:] = path
+        for module in set(sys.modules) - modules:
+            if str(getattr(sys.modules[module], "__file__", "")).startswith(str(folder)):
+                del sys.modules[module]
+
+
+def ask(pipeline: Pipeline, exchange: Exchange) -> Reply:
+    curl = exchange.curl
+    headers = Headers(curl.headers.items())
+    parts = [Part("body", headers.get("Content-Type", ""), curl.body)]
+    (response,) = service.run(pipeline.answer([Request("some-id", headers, parts)]))
+    sent = {"content-type": response.content_type, **response.headers}
+    lower = {name.lower(): value for name, value in sent.items()}
+    return Reply(int(response.status), lower, bytes(response.body).decode())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functions_answer_as_the_readme_says(name: str, loaded: Pipeline) -> None:
+    for exchange in exchanges(EXAMPLES / name / "README.md"):
+        exchange.check(ask(loaded, exchange))
+
+
+@pytest.mark.java
+@pytest.mark.parametrize("name", NAMES)
+def test_server_answers_as_the_readme_says(
+    name: str, base_dir: Path | None, tmp_path: Path
+) -> None:
+    env = {"SAGEMAKER_BASE_DIR": str(base_dir)} if base_dir else {}
+    command = [PYTHON, Path("examples", name, "inference.py")]
+    with served(command, tmp_path / "log", env=env) as port:
+        documents = [EXAMPLES / name / "README.md"]
+        documents += [ROOT / "README.md"] if name == "iris" else []
+        for document in documents:
+            for exchange in exchanges(document):
+                exchange.check(exchange.curl.send(port))
+
+
+@pytest.mark.parametrize("name", ["headers", "iris", "sklearn", "transform", "two_files"])
+def test_readme_has_a_command_and_its_reply(name: str) -> None:
+    folder = EXAMPLES / name
+    readme = (folder / "README.md").read_text()
+    assert exchanges(folder / "README.md")
+    assert f"python examples/{name}/inference.py\n" in readme
+    for file in [*folder.glob("request*"), *folder.glob("reply*")]:
+        assert file.name in readme
+
+
+def test_every_example_is_tested() -> None:
+    found = {path.parent.name for path in EXAMPLES.glob("*/inference.py")}
+    assert found == {name if isinstance(name, str) else str(name.values[0]) for name in NAMES}
+
+
+def test_iris_data_are_fishers() -> None:
+    lines = (IRIS / "iris.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    lengths = np.array([row[:4] for row in rows], dtype=float)
+    species = [row[4] for row in rows]
+    assert lengths.shape == (150, 4)
+    assert [species.count(name) for name in ("setosa", "versicolor", "virginica")] == [50] * 3
+    # The column sums of Fisher's Table I; UCI's copy has others.
+    assert lengths.sum(axis=0) == pytest.approx([876.5, 458.6, 563.7, 179.9])
+
+
+def test_iris_request_is_rows_of_the_data() -> None:
+    data = (IRIS / "iris.csv").read_text()
+    rows = (IRIS / "request.csv").read_text().splitlines()
+    assert all(f"\n{row}," in data for row in rows)
+    assert [[str(cell) for cell in row] for row in json.loads((IRIS / "request.json").read_text())] == [
+        row.split(",") for row in rows
+    ]
+
+
+def test_iris_model_is_what_its_training_makes(tmp_path: Path) -> None:
+    printed = run([PYTHON, IRIS / "train.py", tmp_path])
+    assert "held-out accuracy: 29/30" in printed
+    with np.load(tmp_path / "iris.npz") as made, np.load(IRIS / "model" / "iris.npz") as kept:
+        assert made.files == kept.files
+        for name in kept.files:
+            # One unit of the last digit that train.py keeps: processors round differently.
+            np.testing.assert_allclose(made[name], kept[name], rtol=0, atol=1.1e-6)
+
+
+def entry_point(dockerfile: str) -> list[str]:
+    found = re.search(r"^ENTRYPOINT (\[.*\])$", (CONTAINER / dockerfile).read_text(), re.MULTILINE)
+    assert found is not None
+    words: list[str] = json.loads(found[1])
+    return words
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """A base directory into which the model archive of the README was unpacked."""
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    packing = next(b for b in blocks(CONTAINER / "README.md") if "tar -czf" in b.text)
+    run(["bash", "-e", "-c", packing.text], cwd=tmp_path)
+    base = tmp_path / "ml"
+    with tarfile.open(tmp_path / "build" / "model.tar.gz") as archive:
+        archive.extractall(base / "model", filter="data")
+    return base
+
+
+@pytest.mark.java
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.any-program"])
+def test_container_layout_is_served(dockerfile: str, unpacked: Path, tmp_path: Path) -> None:
+    program, *arguments = entry_point(dockerfile)
+    arguments = [word.replace("/opt/ml", str(unpacked)) for word in arguments]
+    command = [Path(PYTHON).with_name(program), *arguments, "serve"]
+    (curl,) = (b for b in blocks(CONTAINER / "README.md") if b.text.startswith("curl"))
+    (wanted,) = (e for e in exchanges(IRIS / "README.md") if e.language == "csv")
+    with served(command, tmp_path / "log", env={"SAGEMAKER_BASE_DIR": str(unpacked)}) as port:
+        assert curl.text.strip() in (IRIS / "README.md").read_text()
+        wanted.check(wanted.curl.send(port))
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.any-program"])
+def test_container_readme_names_the_entry_point(dockerfile: str) -> None:
+    words = json.dumps(entry_point(dockerfile))
+    assert f"| `{dockerfile}` | `{words}` |" in (CONTAINER / "README.md").read_text()
