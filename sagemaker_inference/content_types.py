@@ -5,7 +5,9 @@ Types are compared without case and without parameters (``text/CSV; charset=utf-
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ UTF8_TYPES: Final = [JSON, CSV]
 
 # Content types come from clients: the caches below must not grow with what they send.
 _CACHE_SIZE: Final = 256
+_ESCAPE: Final = re.compile(r"\\(.)")
+_QUALITY: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
 
 class ContentType(NamedTuple):
@@ -42,7 +46,7 @@ def parse(header: str) -> ContentType:
         key, found, value = item.partition("=")
         if found:
             parameters[key.strip().lower()] = _unquote(value.strip())
-    return ContentType(name.strip().lower(), parameters)
+    return ContentType(name.strip().lower(), MappingProxyType(parameters))
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -63,10 +67,8 @@ def parse_accept(header: str) -> tuple[tuple[str, float], ...]:
         name, parameters = parse(item)
         if not name:
             continue
-        try:
-            quality = min(max(float(parameters.get("q", "1")), 0.0), 1.0)
-        except ValueError:
-            quality = 1.0
+        q = parameters.get("q", "")
+        quality = min(float(q), 1.0) if _QUALITY.fullmatch(q) else 1.0
         ranges.append((ANY if name == "*" else name, quality))
     return tuple(ranges)
 
@@ -125,5 +127,5 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _unquote(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] == '"':
-        return value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
+        return _ESCAPE.sub(r"\1", value[1:-1])
     return value

@@ -46,7 +46,7 @@ def _npy_to_numpy(npy_array: Body) -> NDArray[Any]:
     return npy.decode(npy_array)
 
 
-def _npz_to_sparse(npz_bytes: Body) -> Any:  # noqa: ANN401
+def _npz_to_sparse(npz_bytes: Body) -> Any:
     """A scipy sparse matrix as ``scipy.sparse.save_npz`` writes it."""
     from sagemaker_inference.codecs import npz
 
@@ -61,7 +61,7 @@ _decoder_map: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def decode(obj: Any, content_type: str) -> Any:  # noqa: ANN401
+def decode(obj: Any, content_type: str) -> Any:
     """Read a body of application/json, text/csv, application/x-npy or application/x-npz.
 
     Args:

@@ -40,7 +40,7 @@ _encoder_map: Final[dict[str, Callable[[Any], Any]]] = {
 SUPPORTED_CONTENT_TYPES: Final = set(_encoder_map)
 
 
-def encode(array_like: Any, content_type: str) -> Any:  # noqa: ANN401
+def encode(array_like: Any, content_type: str) -> Any:
     """Write a prediction as application/json, text/csv (both str) or application/x-npy (bytes).
 
     Args:

@@ -131,14 +131,17 @@ def _hints(role: Role, function: Callable[..., Any]) -> dict[str, str]:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
         return {}
-    annotated = [parameter for parameter in parameters if parameter.name != CONTEXT]
-    return {
-        offer: inspect.formatannotation(parameter.annotation)
-        if isinstance(parameter.annotation, type)
-        else str(parameter.annotation)
-        for offer, parameter in zip(role.offers, annotated, strict=False)
-        if parameter.annotation is not inspect.Parameter.empty
-    }
+    hints: dict[str, str] = {}
+    by_position = iter(role.offers)
+    for parameter in parameters:
+        if parameter.name == CONTEXT:
+            continue
+        by_name = parameter.kind is parameter.KEYWORD_ONLY
+        offer = parameter.name if by_name else next(by_position, "")
+        hint = parameter.annotation
+        if hint is not parameter.empty:
+            hints[offer] = inspect.formatannotation(hint) if isinstance(hint, type) else str(hint)
+    return hints
 
 
 def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:

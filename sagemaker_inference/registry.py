@@ -318,7 +318,8 @@ def _same_place(found: Handler, new: Handler) -> bool:
         )
         for handler in (found, new)
     ]
-    return places[0] == places[1] and places[0][1] not in ("", "<lambda>")
+    name = places[0][1]
+    return places[0] == places[1] and name != "" and not name.endswith("<lambda>")
 
 
 def _clash(found: Registration, new: Registration) -> str:

@@ -141,6 +141,7 @@ class Supervisor:
         self._java: ChildProcess | None = None
         self._java_started = 0.0
         self._front_end: frontend.FrontEnd | None = None
+        self._ready = -1
         self._report: Report | None = None
         self._early_deaths = 0
         self._serving = False
@@ -163,10 +164,10 @@ class Supervisor:
         frontend.find_jar()
         previous = self._catch_signals()
         folder = _private_folder()
+        self._java_found, self._folder = java, folder
+        self._connections = Connections(SlotTable())
+        self._listen(folder)
         try:
-            self._connections = Connections(SlotTable())
-            self._java_found, self._folder = java, folder
-            self._listen(folder)
             for index in range(settings.workers):
                 self._start_model_process(index)
             if settings.slots:
@@ -608,14 +609,21 @@ class Supervisor:
         children = [model.child for model in self._models]
         if self._java is not None:
             children.append(self._java)
-        self._models, self._java = [], None
         for child in children:
             child.kill_group()
         for child in children:
             child.wait()
             for relay in child.relays:
                 relay.close()
+        for model in self._models:
+            model.control.close()
+        self._models, self._java = [], None
         self._reap()
+        self._connections.dispose()
+        self._listener.close()
+        if self._ready >= 0:
+            os.close(self._ready)
+        self._epoll.close()
 
 
 def _check_port(host: str, port: int) -> None:

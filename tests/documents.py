@@ -1,4 +1,4 @@
-"""What the documentation says, as something that a test can do: its blocks, commands and replies."""
+"""What the documentation says, as something to test: its blocks, commands and replies."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -134,7 +135,7 @@ def exchanges(path: Path) -> list[Exchange]:
     """
     found = []
     document = blocks(path)
-    for block, after in zip(document, document[1:], strict=False):
+    for block, after in pairwise(document):
         if block.language != "sh" or not block.text.startswith("curl ") or after.language == "sh":
             continue
         name = f"{path.relative_to(ROOT)}:{block.line}"
@@ -207,7 +208,7 @@ def served(
     settings = {"SAGEMAKER_BIND_TO_PORT": str(port), "SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
     with (
         log.open("wb") as output,
-        subprocess.Popen(  # noqa: S603 - the repository's own programs
+        subprocess.Popen(
             [str(word) for word in command],
             cwd=ROOT,
             env={**os.environ, **settings, **(env or {})},
@@ -240,9 +241,7 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 def run(command: Sequence[str | Path], *, cwd: Path = ROOT) -> str:
     """Run a program to its end; it must exit with 0. Returns what it printed."""
     words = [str(word) for word in command]
-    done = subprocess.run(  # noqa: S603 - the repository's own programs
-        words, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
-    )
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

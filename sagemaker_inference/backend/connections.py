@@ -103,7 +103,10 @@ class Connections:
         sock = self._open.pop(slot, None)
         if sock is None:
             return
-        self.epoll.unregister(sock.fileno())
+        try:
+            self.epoll.unregister(sock.fileno())
+        except FileNotFoundError:  # it was never armed
+            pass
         try:
             # Other processes hold duplicates: only a shutdown reaches the front end.
             sock.shutdown(socket.SHUT_RDWR)
@@ -145,6 +148,15 @@ class Connections:
             self.close(slot)
             return False
         return True
+
+    def dispose(self) -> None:
+        """Close everything that is held here."""
+        for slot in self:
+            self.close(slot)
+        self.stop()
+        self.epoll.close()
+        os.close(self.stop_fd)
+        self.table.close()
 
     def stop(self) -> None:
         """Tell all model processes to finish."""

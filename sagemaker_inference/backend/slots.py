@@ -70,6 +70,11 @@ class SlotTable:
         self.fd = fd
         self._memory = mmap.mmap(fd, size)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
+        os.close(self.fd)
+
     def read(self, slot: int) -> Slot:
         """The record as it is now."""
         state, pid, generation, _, since, name = _RECORD.unpack_from(self._memory, slot * _SIZE)

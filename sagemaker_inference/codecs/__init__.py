@@ -7,13 +7,15 @@ format whose library is not installed costs nothing and fails only where it is u
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sagemaker_inference import content_types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Body", "Codec", "decodable", "encodable", "find"]
 

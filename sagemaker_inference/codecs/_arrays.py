@@ -50,7 +50,7 @@ def unencodable(prediction: object, format_name: str, reason: str = "") -> Encod
     )
 
 
-def _unwrapped(prediction: Any) -> Any:  # noqa: ANN401
+def _unwrapped(prediction: Any) -> Any:
     if hasattr(prediction, "detach"):
         tensor = prediction.detach().cpu()
         if hasattr(tensor, "resolve_conj"):

@@ -35,7 +35,7 @@ def utf8(body: Body | str, content_type: str) -> bytes | bytearray:
         body = bytes(body)
     if ";" in content_type:
         body = _converted(body, content_type)
-    return body[len(_BOM) :] if body.startswith(_BOM) else body
+    return body.removeprefix(_BOM)
 
 
 def _converted(body: bytes | bytearray, content_type: str) -> bytes | bytearray:
@@ -50,5 +50,5 @@ def _converted(body: bytes | bytearray, content_type: str) -> bytes | bytearray:
         msg = f"The body is not valid {charset[:40]}{position}"
         raise DecodeError(msg) from None
     except (LookupError, ValueError):
-        msg = f"Charset {charset[:40]!r} is not supported; send UTF-8"
+        msg = f"Charset {repr(charset)[:40]} is not supported; send UTF-8"
         raise UnsupportedMediaTypeError(msg) from None

@@ -8,7 +8,7 @@ from typing import Any
 from sagemaker_inference.errors import UnsupportedMediaTypeError
 
 
-def needed(module: str, extra: str, format_name: str) -> Any:  # noqa: ANN401
+def needed(module: str, extra: str, format_name: str) -> Any:
     """Import a library of an extra.
 
     Raises:

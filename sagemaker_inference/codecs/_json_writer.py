@@ -5,17 +5,18 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
 
 from sagemaker_inference.codecs import _arrays
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _FORMAT: Final = "JSON"
-_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
-_ODD_KEYS: Final = _OPTIONS | orjson.OPT_NON_STR_KEYS
+_NUMERIC: Final = "biuf"
 
 
 def dumps(value: object) -> bytes:
@@ -25,72 +26,73 @@ def dumps(value: object) -> bytes:
         EncodeError: something in it has no JSON form.
     """
     try:
-        return orjson.dumps(value, _plain, _OPTIONS)
+        if type(value) is np.ndarray and value.dtype.kind in _NUMERIC:
+            return orjson.dumps(value, _plain, orjson.OPT_SERIALIZE_NUMPY)
+        # Arrays within go by way of _plain: orjson has dates of its own for NaT.
+        return orjson.dumps(value, _plain)
     except TypeError:
         pass
     try:
-        return orjson.dumps(value, _plain, _ODD_KEYS)
+        return orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS)
     except TypeError:
         return _dumps_slowly(value)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911
+def _plain(value: Any) -> Any:
     """Something that orjson does not know, as something that it does.
 
     Raises:
         TypeError: there is nothing.
     """
-    if isinstance(value, np.ndarray):
-        return _plain_array(value)
-    if isinstance(value, np.generic):
-        return _plain_scalar(value)
-    if isinstance(value, (set, frozenset, range)) or hasattr(value, "__next__"):
-        return list(value)
-    if isinstance(value, Mapping):
-        return dict(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain_array(np.asarray(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return str(value, "utf-8")
-    for name in ("model_dump", "_asdict"):
-        if hasattr(value, name):
-            return getattr(value, name)()
-    if _is_frame(value):
-        return value.to_dict(orient="records")
-    if hasattr(value, "detach") or hasattr(value, "toarray") or hasattr(value, "to_numpy"):
-        return _arrays.as_array(value, _FORMAT)
-    if hasattr(value, "__array__"):
-        return np.asarray(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
+    for matches, convert in _CONVERSIONS:
+        if matches(value):
+            return convert(value)
     message = f"no JSON form of {type(value).__name__}"
     raise TypeError(message)
 
 
-def _is_frame(value: object) -> bool:
-    return hasattr(value, "to_dict") and hasattr(value, "columns")
+def _has(*names: str) -> Callable[[Any], bool]:
+    return lambda value: all(hasattr(value, name) for name in names)
 
 
-def _plain_array(array: np.ndarray[Any, Any]) -> Any:  # noqa: ANN401
+# By what an object can do, since nothing is imported to ask for its type: pydantic models, named
+# tuples, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
+_CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...]] = (
+    (_has("model_dump"), lambda value: value.model_dump()),
+    (_has("to_dict", "columns"), lambda value: value.to_dict(orient="records")),
+    (_has("detach"), lambda value: _arrays.as_array(value, _FORMAT)),
+    (_has("toarray"), lambda value: _arrays.as_array(value, _FORMAT)),
+    (_has("to_numpy"), lambda value: _arrays.as_array(value, _FORMAT)),
+    (_has("__array__"), np.asarray),
+    (_has("tolist"), lambda value: value.tolist()),
+    (_has("keys", "__getitem__"), dict),
+    (_has("__iter__"), list),
+)
+
+
+def _plain_array(array: np.ndarray[Any, Any]) -> Any:
     kind = array.dtype.kind
     if array.dtype.name.startswith(_arrays.SMALL_FLOATS):
-        return array.astype(np.float32)
-    if kind in "biuf" and array.dtype.itemsize <= 8:  # noqa: PLR2004
-        if array.ndim == 0:
-            return array[()]
-        return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-    if kind == "f":
-        return array.astype(np.float64)
-    if kind in "mM":
+        array = array.astype(np.float32)
+    elif kind == "f" and array.dtype.itemsize > 8:  # noqa: PLR2004
+        array = array.astype(np.float64)
+    elif kind in "mM":
         texts = array.astype(str).astype(object)
         texts[np.isnat(array)] = None
         return texts.tolist()
-    if kind in "OUS" or array.dtype.names:
+    elif kind in "OUS" or array.dtype.names:
         return array.tolist()
-    message = f"no JSON form of an array of {array.dtype.name}"
-    raise TypeError(message)
-
-
-def _plain_scalar(value: np.generic) -> Any:  # noqa: ANN401
-    return _plain_array(np.asarray(value))
+    elif kind not in _NUMERIC:
+        message = f"no JSON form of an array of {array.dtype.name}"
+        raise TypeError(message)
+    if array.ndim == 0:
+        return array.item()
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return orjson.Fragment(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def _dumps_slowly(value: object) -> bytes:
@@ -103,7 +105,7 @@ def _dumps_slowly(value: object) -> bytes:
         raise _arrays.unencodable(value, _FORMAT, str(error)[:100]) from error
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401
+def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, enum.Enum):
@@ -118,10 +120,11 @@ def _finite(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _finite_plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufOU":
+def _finite_plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufOUS":
         return _finite(value.tolist())
     try:
-        return _finite(orjson.loads(orjson.dumps(value, option=_ODD_KEYS)))
+        # Dataclasses, dates and other things that orjson knows, and _plain does not.
+        return _finite(orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)))
     except TypeError:
         return _finite(_plain(value))

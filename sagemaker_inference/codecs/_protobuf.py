@@ -75,7 +75,7 @@ def varints(data: bytes) -> NDArray[np.uint64]:
     return values
 
 
-def count_varints(data: Any) -> int:  # noqa: ANN401
+def count_varints(data: Any) -> int:
     """How many varints end in these bytes."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) < 128))  # noqa: PLR2004
 

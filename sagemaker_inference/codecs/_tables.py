@@ -10,7 +10,7 @@ from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError, EncodeError
 
 
-def pyarrow(format_name: str, module: str = "pyarrow") -> Any:  # noqa: ANN401
+def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
     """Import pyarrow, or a module of it.
 
     Raises:
@@ -19,7 +19,7 @@ def pyarrow(format_name: str, module: str = "pyarrow") -> Any:  # noqa: ANN401
     return needed(module, "arrow", f"{format_name} content")
 
 
-def checked(table: Any, body_size: int, format_name: str) -> Any:  # noqa: ANN401
+def checked(table: Any, body_size: int, format_name: str) -> Any:
     """A table whose offsets, lengths and texts are sound.
 
     Raises:
@@ -36,7 +36,7 @@ def checked(table: Any, body_size: int, format_name: str) -> Any:  # noqa: ANN40
     return table
 
 
-def as_table(prediction: Any, format_name: str) -> Any:  # noqa: ANN401
+def as_table(prediction: Any, format_name: str) -> Any:
     """A prediction as a table: a row for each item of its first dimension.
 
     Takes Arrow tables and record batches, pandas objects, dicts of columns, lists of dicts, and
@@ -47,25 +47,32 @@ def as_table(prediction: Any, format_name: str) -> Any:  # noqa: ANN401
     """
     pa = pyarrow(format_name)
     try:
-        if isinstance(prediction, pa.Table):
-            return prediction
-        if isinstance(prediction, pa.RecordBatch):
-            return pa.Table.from_batches([prediction])
-        if hasattr(prediction, "to_frame"):
-            prediction = prediction.to_frame()
-        if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
-            return pa.Table.from_pandas(prediction, preserve_index=False)
-        if isinstance(prediction, dict):
-            return pa.table(prediction)
-        if isinstance(prediction, list) and prediction and isinstance(prediction[0], dict):
-            return pa.Table.from_pylist(prediction)
+        table = _table(pa, prediction)
+        if table is not None:
+            return table
         array = _arrays.as_array(prediction, format_name)
         if array.ndim < 2:  # noqa: PLR2004
             array = array.reshape(-1, 1)
-        if array.ndim > 2:  # noqa: PLR2004
-            raise _arrays.unencodable(prediction, format_name, f"it has {array.ndim} dimensions")
-        return pa.table({str(index): column for index, column in enumerate(array.T)})
+        columns = {str(index): column for index, column in enumerate(array.T)}
+        # An array of more dimensions has columns of several, which Arrow refuses.
+        return pa.table(columns)
     except EncodeError:
         raise
     except Exception as error:
         raise _arrays.unencodable(prediction, format_name) from error
+
+
+def _table(pa: Any, prediction: Any) -> Any:
+    if isinstance(prediction, pa.Table):
+        return prediction
+    if isinstance(prediction, pa.RecordBatch):
+        return pa.Table.from_batches([prediction])
+    if hasattr(prediction, "to_frame"):
+        prediction = prediction.to_frame()
+    if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
+        return pa.Table.from_pandas(prediction, preserve_index=False)
+    if isinstance(prediction, dict):
+        return pa.table(prediction)
+    if isinstance(prediction, list) and prediction and isinstance(prediction[0], dict):
+        return pa.Table.from_pylist(prediction)
+    return None

@@ -35,7 +35,7 @@ _LONG: Final = struct.Struct("<q")
 _BUFFER: Final = struct.Struct("<qq")
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
@@ -85,7 +85,7 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryvi
     return memoryview(sink.getvalue())
 
 
-def _unpacked_size(pa: Any, buffer: Any) -> int:  # noqa: ANN401
+def _unpacked_size(pa: Any, buffer: Any) -> int:
     """How long the compressed buffers say that they become: Arrow would make room for that."""
     total = 0
     messages = pa.ipc.MessageReader.open_stream(buffer)

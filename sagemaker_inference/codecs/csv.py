@@ -86,7 +86,7 @@ def decode(
     as_text = dtype is not None and np.dtype(dtype).kind in "OU"
     found = None if as_text else _fast(text, header)
     if found is None:
-        found = _from_cells(_cells(text), header, as_text=as_text)
+        found = _from_cells(_cells(text), header=header, as_text=as_text)
     if dtype is None or as_text:
         return found
     try:
@@ -213,12 +213,7 @@ def _quoted_cells(text: str) -> list[list[str]]:
     return rows
 
 
-def _from_cells(
-    rows: list[list[str]],
-    header: bool | None,
-    *,
-    as_text: bool,  # noqa: FBT001
-) -> NDArray[Any]:
+def _from_cells(rows: list[list[str]], *, header: bool | None, as_text: bool) -> NDArray[Any]:
     if header is None and len(rows) > 1 and _all_text(rows[0]):
         header = any(_is_numeric(column) for column in zip(*rows[1:], strict=True))
     if header:

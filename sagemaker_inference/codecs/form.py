@@ -109,11 +109,11 @@ def _part(number: int, piece: bytes) -> tuple[str, Any]:
     try:
         return name, _value(data, kind, is_file="filename" in disposition)
     except InferenceError as error:
-        error.message = f"Part {name[:40]!r}: {error.message}"[:300]
+        error.message = f"Part {repr(name)[:40]}: {error.message}"[:300]
         raise
 
 
-def _value(data: bytes, kind: str, *, is_file: bool) -> Any:  # noqa: ANN401
+def _value(data: bytes, kind: str, *, is_file: bool) -> Any:
     if kind:
         codec = codecs.find(kind)
         if codec is None or codec.decode is None or codec.content_types == CONTENT_TYPES:

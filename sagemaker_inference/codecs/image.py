@@ -30,6 +30,7 @@ _MAX_PIXELS: Final = 64_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _ENDS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL: Final = 4096
+_CUT_OFF: Final = "Not an image that can be read: it is cut off"
 _AS_THEY_ARE: Final = ("RGB", "RGBA", "L", "1", "I;16", "I", "F")
 _TRANSPARENT: Final = ("LA", "PA", "La", "RGBa")
 # What Pillow's readers of these formats let through.
@@ -67,7 +68,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
                     raise _too_large()
                 # Pillow is content with all pixels; what was cut off may have been more.
                 if _ENDS.get(image.format, b"") not in bytes(body[-_TAIL:]):
-                    raise _damaged("it is cut off")
+                    raise DecodeError(_CUT_OFF)
                 return np.array(_plain(image))
     except pillow.UnidentifiedImageError:
         msg = "Not a JPEG, PNG or WebP image"
@@ -75,18 +76,15 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
     except pillow.Image.DecompressionBombError:
         raise _too_large() from None
     except _FAILURES as error:
-        raise _damaged(str(error)) from None
+        msg = f"Not an image that can be read: {str(error)[:150]}"
+        raise DecodeError(msg) from None
 
 
-def _plain(image: Any) -> Any:  # noqa: ANN401
+def _plain(image: Any) -> Any:
     if image.mode in _AS_THEY_ARE:
         return image
     transparent = image.mode in _TRANSPARENT or "transparency" in image.info
     return image.convert("RGBA" if transparent else "RGB")
-
-
-def _damaged(reason: str) -> DecodeError:
-    return DecodeError(f"Not an image that can be read: {reason[:150]}")
 
 
 def _too_large() -> PayloadTooLargeError:

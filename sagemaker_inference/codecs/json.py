@@ -38,6 +38,7 @@ import orjson
 
 from sagemaker_inference.codecs import _json_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ CONTENT_TYPES: Final = ("application/json", "text/json")
 
 _MAX_DEPTH: Final = 1024
 _WHITESPACE: Final = b" \t\r\n"
-_INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*')
+_INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
 def decode(
     body: Body | str, content_type: str = CONTENT_TYPES[0], *, dtype: DTypeLike | None = None
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Read a JSON text; the table above says what comes out.
 
     Args:
@@ -97,14 +98,20 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
 
     Raises:
         DecodeError: the text is not JSON, ragged, or does not fit the dtype.
+        PayloadTooLargeError: numpy gives every text the room of the longest, and that is far more
+            than there is text.
     """
     text = utf8(body, CONTENT_TYPES[0])
     stripped = text.strip(_WHITESPACE)
-    found = _numbers.nested(stripped) if stripped[:1] == b"[" else None
-    return _array(loads(text) if found is None else found, dtype)
+    found: Any = _numbers.nested(stripped) if stripped[:1] == b"[" else None
+    if found is None:
+        found = loads(text)
+        if type(found) is list:
+            _check_width(found, len(text))
+    return _array(found, dtype)
 
 
-def loads(text: bytes | bytearray) -> Any:  # noqa: ANN401
+def loads(text: bytes | bytearray) -> Any:
     """Read a JSON text into plain Python values; integers of any length stay exact.
 
     Raises:
@@ -118,7 +125,7 @@ def loads(text: bytes | bytearray) -> Any:  # noqa: ANN401
     return _loads_slowly(text)
 
 
-def _loads_slowly(text: bytes | bytearray) -> Any:  # noqa: ANN401
+def _loads_slowly(text: bytes | bytearray) -> Any:
     """What orjson refuses: NaN and infinities, and the place of an error."""
     if not text.strip(_WHITESPACE):
         msg = "The body is empty: JSON expected"
@@ -148,34 +155,25 @@ def _depth(text: bytes | bytearray) -> int:
     return deepest
 
 
-def as_array_of_numbers(values: list[Any]) -> Any:  # noqa: ANN401
+def as_array_of_numbers(values: list[Any]) -> Any:
     """An array if these are numbers in rows of equal length, else the list itself."""
-    if _holds_text(values):
-        return values
-    try:
-        found = np.array(values)
-    except ValueError:
-        return values
-    kind = found.dtype.kind
-    if kind in "biu":
-        return found
-    if kind == "f" and not (np.abs(found) >= 2.0**63).any():
-        return found
     leaves = set(map(type, _leaves(values)))
-    if leaves <= {int, bool}:
+    # Text would make np.array as wide as the longest for every item, whatever memory it takes.
+    if not leaves <= {int, float, bool, type(None)} or leaves == {type(None)}:
+        return values
+    # Integers alone stay integers; null is NaN among any numbers.
+    wanted = (None, np.uint64) if leaves <= {int, bool} else (np.float64,)
+    for dtype in wanted:
         try:
-            return np.array(values, np.uint64)
-        except OverflowError:
-            return values
-    if float in leaves or (int in leaves and leaves <= {int, bool, type(None)}):
-        try:
-            return np.array(values, np.float64)
-        except (TypeError, ValueError, OverflowError):
-            pass
+            found = np.array(values, dtype)
+        except (ValueError, TypeError, OverflowError):
+            continue
+        if found.dtype.kind in "biu" or (found.dtype == np.float64 and dtype) or not leaves:
+            return found
     return values
 
 
-def _array(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:  # noqa: ANN401
+def _array(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
     if isinstance(value, np.ndarray) and (dtype is None or value.dtype == dtype):
         return value
     try:
@@ -184,6 +182,11 @@ def _array(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:  # noqa: ANN401
         wanted = "an array" if dtype is None else f"an array of {np.dtype(dtype).name}"
         msg = f"The JSON value does not make {wanted}: rows differ in length, or items in kind"
         raise DecodeError(msg) from None
+
+
+def _check_width(values: list[Any], body_size: int) -> None:
+    lengths = [len(leaf) for leaf in _leaves(values) if type(leaf) is str]
+    check_unpacked(4 * max(lengths, default=0) * len(lengths), body_size, "JSON")
 
 
 def _leaves(values: list[Any]) -> list[Any]:
@@ -195,8 +198,3 @@ def _leaves(values: list[Any]) -> list[Any]:
         leaves += [part for part in lists.pop() if type(part) is not list]
         lists += nested
     return leaves
-
-
-def _holds_text(values: list[Any]) -> bool:
-    """Text would make np.array as wide as the longest for every item, whatever memory it takes."""
-    return not {str, dict}.isdisjoint(map(type, _leaves(values)))

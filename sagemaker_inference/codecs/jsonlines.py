@@ -34,7 +34,7 @@ _NAME: Final = "JSON Lines"
 _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
-def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401
+def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:
     """Read one value a line, into an array if they are numbers in rows of equal length.
 
     Raises:
@@ -75,7 +75,7 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
     return b"".join(_json_writer.dumps(item) + b"\n" for item in _items(prediction))
 
 
-def _items(prediction: Any) -> Any:  # noqa: ANN401
+def _items(prediction: Any) -> Any:
     if isinstance(prediction, np.ndarray):
         return prediction if prediction.ndim else [prediction]
     if isinstance(prediction, (str, bytes, bytearray, memoryview, dict)):
@@ -87,7 +87,7 @@ def _items(prediction: Any) -> Any:  # noqa: ANN401
     return prediction if hasattr(prediction, "__iter__") else [prediction]
 
 
-def _fast(text: bytes | bytearray) -> Any:  # noqa: ANN401
+def _fast(text: bytes | bytearray) -> Any:
     """An array, if every line is a row of numbers or every line a number."""
     lines = text.count(b"\n") + 1
     if b"[" in text:

@@ -37,7 +37,7 @@ _MOST_COLUMNS: Final = (1 << 31) - 1
 
 def decode(
     body: Body | str, content_type: str = CONTENT_TYPES[0], *, features: int | None = None
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Read a sparse matrix, a row a line.
 
     Args:
@@ -65,7 +65,7 @@ def decode(
                 indices.append(int(index))
                 values.append(float(value))
             except ValueError:
-                msg = f"Invalid LIBSVM: {token[:40]!r} in line {number} is not index:value"
+                msg = f"Invalid LIBSVM: {repr(token)[:40]} in line {number} is not index:value"
                 raise DecodeError(msg) from None
         ends.append(len(indices))
     columns = 1 + max(indices, default=-1) if features is None else features
@@ -92,12 +92,12 @@ def read_labels(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> NDArr
         try:
             labels.append(float("nan") if ":" in tokens[0] else float(tokens[0]))
         except ValueError:
-            msg = f"Invalid LIBSVM: label {tokens[0][:40]!r} in line {number} is not a number"
+            msg = f"Invalid LIBSVM: label {repr(tokens[0])[:40]} in line {number} is not a number"
             raise DecodeError(msg) from None
     return np.array(labels, np.float64)
 
 
-def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ANN401, ARG001
+def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
     """Write a matrix of numbers, a line a row; a vector is a column.
 
     Raises:
@@ -117,7 +117,7 @@ def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # n
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _sparse_rows(matrix: Any) -> Iterator[Iterable[tuple[int, float]]]:  # noqa: ANN401
+def _sparse_rows(matrix: Any) -> Iterator[Iterable[tuple[int, float]]]:
     indices, cells = matrix.indices.tolist(), matrix.data.tolist()
     for start, end in pairwise(matrix.indptr.tolist()):
         yield zip(indices[start:end], cells[start:end], strict=True)

@@ -140,7 +140,7 @@ def _read_header(prefix: bytes) -> _Header:
     text = prefix[1:].decode("utf-8" if prefix[0] == 3 else "latin-1")  # noqa: PLR2004
     match = _HEADER.fullmatch(text)
     if match is None:
-        msg = f"header {text.strip()[:80]!r} is not understood"
+        msg = f"header {repr(text.strip())[:80]} is not understood"
         raise ValueError(msg)
     descr, fields, fortran, shape = match.groups()
     try:

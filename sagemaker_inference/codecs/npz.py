@@ -44,7 +44,7 @@ _MEMBERS: Final = {
 _INDEXES: Final = ("indices", "indptr", "row", "col", "offsets")
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
     """Read a dict of arrays, or a scipy sparse matrix.
 
     Raises:
@@ -101,7 +101,7 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _sparse(arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401
+def _sparse(arrays: Mapping[str, NDArray[Any]]) -> Any:
     sparse = needed("scipy.sparse", "scipy", "A sparse NPZ body")
     try:
         kind = arrays["format"].item()
@@ -133,7 +133,7 @@ def _check_parts(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> 
         raise ValueError(msg)
 
 
-def _parts(matrix: Any) -> dict[str, Any]:  # noqa: ANN401
+def _parts(matrix: Any) -> dict[str, Any]:
     """What scipy.sparse.save_npz writes."""
     parts: dict[str, Any] = {name: getattr(matrix, name) for name in _MEMBERS[matrix.format]}
     parts |= {"format": np.array(matrix.format.encode()), "shape": np.array(matrix.shape)}

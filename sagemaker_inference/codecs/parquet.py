@@ -22,7 +22,7 @@ _NAME: Final = "Parquet"
 _CELL: Final = 8
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
@@ -81,13 +81,13 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryvi
     return memoryview(sink.getvalue())
 
 
-def _unpacked_size(metadata: Any) -> int:  # noqa: ANN401
+def _unpacked_size(metadata: Any) -> int:
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     sizes = sum(max(0, int(group.total_byte_size)) for group in groups)
     return max(sizes, int(metadata.num_rows) * int(metadata.num_columns) * _CELL)
 
 
-def _without_dictionaries(pa: Any, table: Any, wanted: Any, body_size: int) -> Any:  # noqa: ANN401
+def _without_dictionaries(pa: Any, table: Any, wanted: Any, body_size: int) -> Any:
     """Texts as texts again, once it is known how long they are together."""
     compute = _tables.pyarrow(_NAME, "pyarrow.compute")
     total = 0

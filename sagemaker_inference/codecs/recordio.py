@@ -74,7 +74,7 @@ class _Tensor(NamedTuple):
     shape: bytes
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ANN401, ARG001
+def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
     """Read the records' features.
 
     Raises:
@@ -85,7 +85,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AN
     return _read(body, _FEATURES)
 
 
-def read_labels(body: Body) -> Any:  # noqa: ANN401
+def read_labels(body: Body) -> Any:
     """The records' labels, in the shapes of `decode`.
 
     Raises:
@@ -114,7 +114,7 @@ def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # n
     return b"".join(_framed(number, field(_VALUES, _packed(row)) + shape) for row in rows.tolist())
 
 
-def _read(body: Body, section: int) -> Any:  # noqa: ANN401
+def _read(body: Body, section: int) -> Any:
     found: list[_Tensor | bytes] = []
     for index, record in enumerate(_records(memoryview(body)), 1):
         try:
@@ -221,7 +221,7 @@ def _dense(tensors: Sequence[_Tensor], values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(len(tensors), *shape)
 
 
-def _sparse(tensors: Sequence[_Tensor], values: NDArray[Any]) -> Any:  # noqa: ANN401
+def _sparse(tensors: Sequence[_Tensor], values: NDArray[Any]) -> Any:
     sparse = needed("scipy.sparse", "scipy", "A sparse RecordIO body")
     lengths = [_length(tensor) for tensor in tensors]
     if lengths != [count_varints(tensor.keys) for tensor in tensors]:
@@ -250,7 +250,7 @@ def _storable(array: NDArray[Any], prediction: object) -> NDArray[Any]:
     return array.astype("<i4" if fits else "<f8")
 
 
-def _write_sparse(matrix: Any, prediction: object) -> bytes:  # noqa: ANN401
+def _write_sparse(matrix: Any, prediction: object) -> bytes:
     data = _storable(matrix.data, prediction)
     shape = field(_SHAPE, varint(matrix.shape[1]))
     indices = matrix.indices.tolist()

@@ -59,7 +59,7 @@ def encode(
         raise _arrays.unencodable(prediction, f"{charset[:40]} text") from error
 
 
-def _lines(prediction: Any) -> str:  # noqa: ANN401
+def _lines(prediction: Any) -> str:
     if prediction is None or isinstance(prediction, (bool, int, float, np.generic)):
         return str(prediction)
     if isinstance(prediction, dict):

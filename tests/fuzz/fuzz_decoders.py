@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing of every decoder: ``python tests/fuzz/fuzz_decoders.py [libFuzzer's options]``.
+"""Coverage-guided fuzzing of every decoder: ``python tests/fuzz/fuzz_decoders.py [OPTIONS]``.
 
-Needs ``atheris``. For ten minutes: ``-max_total_time=600``. The first byte chooses the format, the
-second the parameters of its content type; the rest is the body. Any exception but a refusal with
-status 400, 413 or 415 is a finding, and so is a message of over 300 characters, memory over
-libFuzzer's limit, or a body that takes over ten seconds.
+Needs ``atheris``; the options are libFuzzer's, such as ``-max_total_time=600``. The first byte of
+an input chooses the format, the second the parameters of its content type; the rest is the body.
+Any exception but a refusal with status 400, 413 or 415 is a finding, and so is a message of over
+300 characters, memory over libFuzzer's limit, or a body that takes over ten seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ with atheris.instrument_imports(include=["sagemaker_inference"]):
 
     # A format's module is imported when it is first found: here, so that it is instrumented.
     FORMATS = [name for name in codecs.decodable() if codecs.find(name) is not None]
+    FORMATS.append("application/x-www-form-urlencoded")
 
 import numpy as np
 
@@ -56,10 +57,13 @@ def seeds() -> dict[str, list[bytes]]:
     found["application/jsonlines"] += [b"[1,2]\n[3,4]\n", b"1\n2\n", b'{"a": 1}\n\n{"b": 2}\n']
     found["text/libsvm"] += [b"1 0:1.5 qid:3 7:2 # c\n0:1\n"]
     found["multipart/form-data"] = [
-        b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--X\r\nContent-Disposition: '
-        b'form-data; name="c"; filename="f"\r\nContent-Type: text/csv\r\n\r\n1,2\r\n--X--\r\n',
-        b"a=1&b=%41",
+        (
+            b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n'
+            b'--X\r\nContent-Disposition: form-data; name="c"; filename="f"\r\n'
+            b"Content-Type: text/csv\r\n\r\n1,2\r\n--X--\r\n"
+        ),
     ]
+    found["application/x-www-form-urlencoded"] = [b"a=1&b=%41"]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, a=matrix)
     found["application/x-npz"].append(buffer.getvalue())

@@ -1,0 +1,266 @@
+"""The documentation says what is so: its blocks run, and its tables are compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from documents import ROOT, blocks, exchanges
+
+import sagemaker_inference
+from sagemaker_inference import assembly, codecs, default_registry, environment, errors, handlers
+from sagemaker_inference.registry import SCRIPT_FUNCTIONS, Batching
+from sagemaker_inference.requests import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from documents import Block
+
+PACKAGE: Final = ROOT / "sagemaker_inference"
+README: Final = ROOT / "README.md"
+HANDLERS: Final = ROOT / "docs" / "handlers.md"
+DESIGN: Final = ROOT / "docs" / "design.md"
+DOCUMENTS: Final = [
+    README,
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
+# Issue 2 has these two, letter by letter: they are what a visitor types first.
+COMMANDS: Final = [
+    (
+        'python3 -m venv .venv && .venv/bin/pip install ".[java]" '
+        "&& .venv/bin/python examples/iris/inference.py\n"
+    ),
+    "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox\n",
+]
+# What may be read from the environment, without what our processes tell each other by it.
+VARIABLE: Final = re.compile(
+    r"(?!SAGEMAKER_INFERENCE_)SAGEMAKER_[A-Z_]+"
+    r"|JAVA_HOME|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|CA_REPOSITORY_ARN"
+)
+
+
+def located(language: str) -> list[object]:
+    """All blocks of a language, each under the name of its place."""
+    return [
+        pytest.param(block, id=f"{path.relative_to(ROOT)}:{block.line}")
+        for path in DOCUMENTS
+        for block in blocks(path)
+        if block.language == language
+    ]
+
+
+def rows(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    section = path.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def code(cell: str) -> list[str]:
+    """What a cell has between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.fixture
+def beside_iris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in the folder of the program that the documents begin with."""
+    folder = ROOT / "examples" / "iris"
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield
+    sys.modules.pop("inference", None)
+
+
+@pytest.mark.usefixtures("beside_iris")
+@pytest.mark.parametrize("block", located("python"))
+def test_python_block_runs(block: Block) -> None:
+    with default_registry.isolated() as registry:
+        exec(compile(block.text, "block.py", "exec"), {"__name__": "block"})  # noqa: S102
+        if "serve(__name__)" in block.text:
+            assembly.assemble(registry, "block.py")
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    assert [block.text for block in blocks(README) if block.language == "sh"][:2] == COMMANDS
+
+
+def test_readme_shows_all_of_the_iris_program() -> None:
+    text = (ROOT / "examples" / "iris" / "inference.py").read_text()
+    program = next(block for block in blocks(README) if block.language == "python")
+    assert text.partition('"""\n\n')[2] == program.text
+
+
+def test_every_curl_command_of_the_readme_shows_its_reply() -> None:
+    commands = [block for block in blocks(README) if block.text.startswith("curl")]
+    assert len(exchanges(README)) == len(commands) > 0
+
+
+@pytest.mark.parametrize("block", located("sh"))
+def test_shell_block_names_files_that_exist(block: Block) -> None:
+    for name in re.findall(r"(?<![\w/.])(?:examples|docs|tests)/[\w./-]+", block.text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"\.venv/bin/(\w+)", block.text):
+        assert name in ("pip", "python", "tox")
+
+
+def test_every_fence_has_a_language() -> None:
+    for path in DOCUMENTS:
+        fences = re.findall(r"^```(.*)$", path.read_text(), re.MULTILINE)
+        assert fences[1::2] == [""] * (len(fences) // 2), path
+        assert all(fences[::2]), path
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            names = [re.sub(r"[^\w -]", "", heading.lower()) for heading in headings]
+            assert anchor in [name.replace(" ", "-") for name in names], link
+
+
+class _Variables(ast.NodeVisitor):
+    """Names of environment variables that a module reads: spelled out, or through a constant."""
+
+    def __init__(self) -> None:
+        self.constants: dict[str, str] = {}
+        self.read: set[str] = set()
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        value = node.value
+        if isinstance(node.target, ast.Name) and isinstance(value, ast.Constant):
+            self.constants[node.target.id] = str(value.value)
+        else:
+            self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self.read.add(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.read.add(node.attr)
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        self.read.add(str(node.value))
+
+
+def variables_read() -> set[str]:
+    visitor = _Variables()
+    for path in PACKAGE.rglob("*.py"):
+        if "mms_home" not in path.parts:  # shell scripts, whatever their names say
+            visitor.visit(ast.parse(path.read_text()))
+    names = {visitor.constants.get(name, name) for name in visitor.read}
+    return {name for name in names if VARIABLE.fullmatch(name)}
+
+
+def test_table_of_variables_is_what_the_code_reads() -> None:
+    documented = [name for row in rows(README, "Environment variables") for name in code(row[0])]
+    assert sorted(documented) == sorted(variables_read())
+
+
+def test_every_variable_in_the_documents_is_in_the_table() -> None:
+    documented = {name for row in rows(README, "Environment variables") for name in code(row[0])}
+    for path in DOCUMENTS:
+        for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
+            assert name in documented, path
+
+
+def test_defaults_of_variables_are_the_codes() -> None:
+    table = {code(row[0])[0]: row for row in rows(README, "Environment variables")}
+    for name, default in {
+        "SAGEMAKER_PROGRAM": environment.DEFAULT_MODULE_NAME,
+        "SAGEMAKER_BASE_DIR": environment.SAGEMAKER_BASE_PATH,
+        "SAGEMAKER_BIND_TO_PORT": environment.DEFAULT_PORT,
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": environment.DEFAULT_TIMEOUT_SECONDS,
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": environment.DEFAULT_TIMEOUT_SECONDS,
+        "SAGEMAKER_STARTUP_TIMEOUT": environment.DEFAULT_STARTUP_TIMEOUT_SECONDS,
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": environment.DEFAULT_MAX_PAYLOAD_IN_MB,
+    }.items():
+        assert table[name][2].strip("`") == str(default)
+    assert table["SAGEMAKER_BIND_TO_PORT"][3] == f"1 to {environment.HIGHEST_PORT}"
+
+
+def test_table_of_decorators_is_what_handlers_are_offered() -> None:
+    roles = [role for role in vars(handlers).values() if isinstance(role, handlers.Role)]
+    documented = {
+        code(row[0])[0].split("(")[0].lstrip("@"): tuple(code(row[1]))
+        for row in rows(README, "Decorators")
+    }
+    assert documented == {role.name: role.offers for role in roles}
+    for name in documented:
+        assert callable(getattr(sagemaker_inference, name))
+
+
+def test_script_functions_are_named() -> None:
+    section = HANDLERS.read_text().split("## Programs for AWS's toolkit")[1]
+    assert {name for name in code(section) if name.endswith("_fn")} == set(SCRIPT_FUNCTIONS)
+
+
+def test_table_of_the_context_is_what_a_context_has() -> None:
+    context = Context()
+    documented = [name for row in rows(HANDLERS, "The context") for name in code(row[0])]
+    for name in documented:
+        assert hasattr(context, name), name
+    for row in rows(HANDLERS, "The context"):
+        if "set it" in row[1]:
+            setattr(context, code(row[0])[0], "1")
+
+
+def test_table_of_formats_is_what_codecs_read_and_write() -> None:
+    table = rows(README, "Formats")
+    documented = [name for row in table for name in code(row[0])]
+    assert sorted(documented) == sorted(codecs.decodable())
+    only_read = {name for row in table if "(in only)" in row[0] for name in code(row[0])}
+    assert set(codecs.decodable()) - set(codecs.encodable()) == only_read
+
+
+def test_options_of_batches_exist_and_are_all_named() -> None:
+    named: set[str] = set()
+    for path in (README, HANDLERS):
+        for call in re.findall(r"`?@predictor\((\w+=[^)]*)\)", path.read_text()):
+            expression = ast.parse(f"f({call})", mode="eval").body
+            assert isinstance(expression, ast.Call)
+            options = {str(k.arg): ast.literal_eval(k.value) for k in expression.keywords}
+            assert Batching(**options).problem() is None
+            named.update(options)
+        named.update(re.findall(r"`(\w+)=(?:True|False)`", path.read_text()))
+    assert named == {field.name for field in dataclasses.fields(Batching)}
+
+
+def test_statuses_in_the_readme_are_those_of_errors() -> None:
+    statuses = {
+        int(found.status)
+        for found in vars(errors).values()
+        if isinstance(found, type) and issubclass(found, errors.InferenceError)
+    }
+    for row in rows(README, "Errors"):
+        assert {int(status) for status in row[0].split(", ")} <= statuses
+
+
+def test_drawing_of_layers_has_every_module() -> None:
+    drawing = blocks(DESIGN)[-1].text
+    drawn = {name for name in re.findall(r"[a-z_]+", drawing) if (PACKAGE / name).is_dir()}
+    drawn |= {name for name in re.findall(r"\w+", drawing) if (PACKAGE / f"{name}.py").is_file()}
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert drawn == modules | packages
+
+
+@pytest.mark.parametrize("path", [README, DESIGN, HANDLERS], ids=lambda path: path.name)
+def test_files_in_prose_exist(path: Path) -> None:
+    for name in code(path.read_text()):
+        if re.fullmatch(r"(backend/)?\w+\.py", name) and name not in ("inference.py", "train.py"):
+            assert (PACKAGE / name).is_file(), name

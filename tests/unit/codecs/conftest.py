@@ -1,0 +1,32 @@
+"""What the codecs' tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagemaker_inference.codecs import _numbers
+
+
+@pytest.fixture(params=["simdjson", "orjson"])
+def backend(request, monkeypatch):
+    """Both ways to read numbers: with simdjson, and as if it were not installed."""
+    if request.param == "orjson":
+        monkeypatch.setattr(_numbers, "_flat", _numbers._flat_by_orjson)
+    else:
+        pytest.importorskip("simdjson")
+        monkeypatch.setattr(_numbers, "_flat", _numbers._flat_by_simdjson)
+    return request.param
+
+
+@pytest.fixture(params=[0, 1024], ids=["no small path", "small path"])
+def small(request, monkeypatch):
+    """With and without the shortcut for short texts."""
+    monkeypatch.setattr(_numbers, "_SMALL", request.param)
+    return request.param
+
+
+@pytest.fixture
+def tiny_pieces(monkeypatch):
+    """Long texts are read in pieces: make everything long."""
+    monkeypatch.setattr(_numbers, "_SMALL", 0)
+    monkeypatch.setattr(_numbers, "_PIECE", 8)

@@ -1,0 +1,459 @@
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json as standard
+import math
+import uuid
+from collections import OrderedDict, UserDict, namedtuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sagemaker_inference.codecs import json
+from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
+
+fixtures_stay = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+AWKWARD = [
+    5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -0.0, 0.1, 1 / 3, 1e22, 1e23,
+    9007199254740993.0, 123456789012345678.0, 0.30000000000000004, 1e-400, -1e-7, 2.5e-310,
+    6.02214076e23, 8.41e21, 9.5e-3, 1e16, 4.35, 7.2057594037927933e16,
+]  # fmt: skip
+
+
+def same(found, expected):
+    """The same dtype, shape and bits."""
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"[[1.5, 2], [3, 4]]", np.array([[1.5, 2.0], [3.0, 4.0]])),
+        (b"[1, 2, 3]", np.array([1, 2, 3])),
+        (b" \n[1,\t2\r\n] ", np.array([1, 2])),
+        (b"[[[1, 2]], [[3, 4]], [[5, 6]]]", np.array([[[1, 2]], [[3, 4]], [[5, 6]]])),
+        (b"[[1], [2], [3]]", np.array([[1], [2], [3]])),
+        (b"[7]", np.array([7])),
+        (b"[[[[7.5]]]]", np.array([[[[7.5]]]])),
+        (b"[true, false]", np.array([True, False])),
+        (b"[true, 2]", np.array([1, 2])),
+        (b"[1.5, null]", np.array([1.5, math.nan])),
+        (b"[[1, null], [2, 3]]", np.array([[1, math.nan], [2, 3]])),
+        (b"[]", np.array([])),
+        (b"[[], []]", np.empty((2, 0))),
+        (b"[9223372036854775807]", np.array([2**63 - 1])),
+        (b"[9223372036854775808, 1]", np.array([2**63, 1], np.uint64)),
+        (b"[18446744073709551615]", np.array([2**64 - 1], np.uint64)),
+        (b"[1.5, 18446744073709551616]", np.array([1.5, 2.0**64])),
+        (b"[1.5, 9223372036854775808]", np.array([1.5, 2.0**63])),
+        (b"[-0, 1.5]", np.array([0, 1.5])),
+        (b"[1e400, -1e400]", np.array([math.inf, -math.inf])),
+        (b"[NaN, Infinity, -Infinity]", np.array([math.nan, math.inf, -math.inf])),
+        (b"[1E5, 2e-3]", np.array([1e5, 2e-3])),
+        (b"\xef\xbb\xbf[1]", np.array([1])),
+        (b'{"instances": [[1, 2]]}', np.array([[1, 2]])),
+        (b' { "instances" : [1.5] } ', np.array([1.5])),
+        (b'{"inst\\u0061nces": [1.5]}', np.array([1.5])),
+        (b'{"instances": [1, null]}', np.array([1, math.nan])),
+    ],
+)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_numbers_become_an_array(backend, small, kind, body, expected):
+    same(json.decode(kind(body)), expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": [1, 2]}', {"a": [1, 2]}),
+        (b'{"instances": [[1]], "b": 3}', {"instances": [[1]], "b": 3}),
+        (b'{"instances": ["a"]}', ["a"]),
+        (b'{"instances": 5}', 5),
+        (b'["a", 1]', ["a", 1]),
+        (b'[{"a": 1}]', [{"a": 1}]),
+        (b"[{}]", [{}]),
+        (b"[1, {}]", [1, {}]),
+        (b"[null, null]", [None, None]),
+        (b"[[1], [2, 3]]", [[1], [2, 3]]),
+        (b"[[1, 2], 3, [4]]", [[1, 2], 3, [4]]),
+        (b"[1, [2]]", [1, [2]]),
+        (b"[[1, 2], 3, [[4], 5, 6]]", [[1, 2], 3, [[4], 5, 6]]),
+        (b"[[1, [2]], [3, 4]]", [[1, [2]], [3, 4]]),
+        (b"[[1, null], [2]]", [[1, None], [2]]),
+        (b"[[], [1]]", [[], [1]]),
+        (b"[[1], []]", [[1], []]),
+        (b"[18446744073709551616]", [2**64]),
+        (b"[9223372036854775808, -1]", [2**63, -1]),
+        (b'{"a": 18446744073709551616}', {"a": 2**64}),
+        (b"18446744073709551616", 2**64),
+        (b"1.5", 1.5),
+        (b"3", 3),
+        (b"true", True),
+        (b"null", None),
+        (b'"text"', "text"),
+        (b'"\\ud800"', "\ud800"),
+    ],
+)
+def test_other_values_come_through_as_python_objects(backend, small, body, expected):
+    found = json.decode(body)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"[1,", "line 1 column 4"),
+        (b"[1,]", "line 1 column"),
+        (b"[1 2]", "line 1 column 4"),
+        (b"[1]x", "line 1 column 4"),
+        (b"[1],[2]", "line 1 column 4"),
+        (b"[01]", "line 1"),
+        (b"[1.]", "line 1"),
+        (b"[+1]", "line 1"),
+        (b'{"a": 1', "line 1"),
+        (b'{\n"a": x}', "line 2 column 6"),
+        (b"\xff", "byte 0"),
+        (b'["\xff"]', "byte 2"),
+        (b"[1, 2]\x00", "line 1"),
+        (b"[" * 5000, "1024 levels"),
+        (b"[" * 5000 + b"]" * 5000, "1024 levels"),
+        (b'{"a":' * 2000 + b"1" + b"}" * 2000, "1024 levels"),
+        (b"[" + b"9" * 5000 + b"]", "digits"),
+    ],
+)
+def test_a_malformed_text_is_refused_with_its_place(backend, small, body, words):
+    with pytest.raises(DecodeError, match=words) as caught:
+        json.decode(body)
+    assert len(caught.value.message) <= 300
+
+
+def test_many_brackets_are_not_depth(backend):
+    body = b'[NaN, "[\\"[[[[", ' + b",".join([b"[[1]]"] * 2000) + b"]"
+    assert len(json.decode(body)) == 2002
+
+
+def test_nesting_under_the_limit_is_read():
+    found = json.decode(b"[" * 100 + b"1" + b"]" * 100)
+    for _ in range(100):
+        (found,) = found
+    assert found == 1
+
+
+def test_recursion_in_the_slow_parser_is_a_refusal(monkeypatch):
+    def deep(_text):
+        raise RecursionError
+
+    monkeypatch.setattr(standard, "loads", deep)
+    with pytest.raises(DecodeError, match="nested too deeply"):
+        json.loads(b"[NaN]")
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "latin-1", '"UTF-8"', "us-ascii"])
+def test_the_charset_of_the_header_is_decoded(charset):
+    text = '{"name": "é"}' if "ascii" not in charset else '{"name": "e"}'
+    body = text.encode(charset.strip('"'))
+    assert json.decode(body, f"application/json; charset={charset}") == standard.loads(text)
+
+
+def test_an_unknown_charset_is_refused_with_415():
+    for charset in ("klingon", "rot13", "\0"):
+        with pytest.raises(UnsupportedMediaTypeError, match="UTF-8"):
+            json.decode(b"[1]", f"application/json; charset={charset}")
+
+
+def test_a_body_in_another_charset_is_refused():
+    with pytest.raises(DecodeError, match="utf-16 at byte"):
+        json.decode(b"[1]", "application/json; charset=utf-16")
+
+
+def test_a_codec_that_does_not_say_where_is_a_refusal_too():
+    with pytest.raises(DecodeError, match="not valid idna"):
+        json.decode(b"a..b", "application/json; charset=idna")
+
+
+def test_text_is_taken_as_well_as_bytes():
+    same(json.decode("[1, 2]"), np.array([1, 2]))
+    with pytest.raises(DecodeError, match="surrogate at character 1"):
+        json.decode('"\ud800"')
+
+
+def test_dtype_makes_an_array_of_anything():
+    same(json.decode(b"[1, 2]", dtype=np.float32), np.array([1, 2], np.float32))
+    same(json.decode(b"[1, 2]", dtype="int64"), np.array([1, 2]))
+    same(json.decode(b"1", dtype="int64"), np.array(1))
+    with pytest.raises(DecodeError, match="float64"):
+        json.decode(b'["a"]', dtype=float)
+
+
+def test_arrays_can_be_written_to(backend, small):
+    found = json.decode(b"[[1.5, 2], [3, 4]]")
+    found += 1
+    same(found, np.array([[2.5, 3.0], [4.0, 5.0]]))
+
+
+@pytest.mark.parametrize("number", AWKWARD)
+def test_numbers_are_those_of_float(backend, small, number):
+    for text in (repr(number), f"{number:.17g}", f"{number:.25e}"):
+        # "-0" is the integer zero in JSON.
+        expected = np.array([standard.loads(text), 0.5])
+        same(json.decode(f"[{text}, 0.5]".encode()), expected)
+
+
+@fixtures_stay
+@given(st.lists(st.floats(width=64), min_size=1), st.data())
+def test_every_float_is_read_bit_for_bit(backend, small, numbers, data):
+    digits = data.draw(st.sampled_from(["r", ".17g", ".16e", ".20e"]))
+    texts = [repr(x) if digits == "r" else format(x, digits) for x in numbers if math.isfinite(x)]
+    body = ("[" + ",".join([*texts, "0.5"]) + "]").encode()
+    same(json.decode(body), np.array([*map(standard.loads, texts), 0.5]))
+
+
+values = st.recursive(
+    st.integers(-(2**65), 2**65) | st.floats() | st.booleans() | st.none() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=12,
+)
+numeric = st.recursive(
+    st.integers(-(2**64), 2**64) | st.floats(allow_nan=False) | st.none(),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@fixtures_stay
+@given(values | numeric)
+@example([[1, 2], [3, [4]]])
+@example([[], [[]]])
+def test_both_backends_and_no_shortcut_agree(tiny_pieces, backend, value):
+    from sagemaker_inference.codecs import _numbers
+
+    body = standard.dumps(value).encode()
+    in_pieces = json.decode(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_numbers, "_PIECE", 1 << 18)
+        whole = json.decode(body)
+        patch.setattr(_numbers, "_SMALL", 1024)
+        short = json.decode(body)
+        patch.setattr(_numbers, "nested", lambda _text: None)
+        slow = json.decode(body)
+    for other in (whole, short, slow):
+        assert type(other) is type(in_pieces)
+        if isinstance(other, np.ndarray):
+            same(other, in_pieces)
+        else:
+            assert repr(other) == repr(in_pieces)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[1.5,2.5,3.5,4.5,5.5]",
+        b"[1,2,3,4,5,6,7,8,9,10,2.5,3,4]",
+        b"[[1,2,3,4],[5,6,7,8],[9,10,11,12]]",
+        b"[[[1],[2]],[[3],[4]],[[5],[6.5]]]",
+        b"[[1,2,3,4] , [5,6,7,8]]",
+    ],
+)
+def test_long_texts_are_read_in_pieces(tiny_pieces, backend, body):
+    same(json.decode(body), np.array(standard.loads(body)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[1,2,3,4,5,6,7,8,]",
+        b"[1,2,3,4,],[5,6,7,8]",
+        b"[1,2,3,4],[5,6,7,8]",
+        b"[[1,2,3,4],[5,6,7,8]",
+        b"[1,2,3,,,,,,4,5,6,7]",
+        b"[1,2,3,4]]],[[[5,6,7,8]",
+        b"[11111111,]",
+        b"[" * 40 + b"1,2,3,4,5,6,7,8",
+        b"[[1,2,3,4],[5,6,7,8]]]",
+    ],
+)
+def test_cutting_does_not_mend_what_is_malformed(tiny_pieces, backend, body):
+    with pytest.raises(DecodeError):
+        json.decode(body)
+
+
+def test_ragged_lists_in_pieces_are_lists(tiny_pieces, backend):
+    for body in (b"[[1,2,3,4],[5,6,7]]", b"[[1,2,3,4],[5,6,7,[8]]]", b"[[1,2,3,4],[],[5,6,7,8]]"):
+        assert json.decode(body) == standard.loads(body)
+
+
+def test_more_nesting_than_numpy_allows_is_a_list(tiny_pieces, backend):
+    body = b"[" * 33 + b"1,2,3,4,5,6,7" + b"]" * 33
+    assert isinstance(json.decode(body), (list, np.ndarray))
+
+
+@given(hnp.arrays(st.sampled_from([np.float64, np.int64]), hnp.array_shapes(max_dims=4)))
+def test_arrays_come_back_as_they_were(array):
+    found = json.decode(json.encode(array))
+    expected = np.where(np.isfinite(array), array, np.nan) if array.dtype.kind == "f" else array
+    if np.isnan(expected).all():
+        return
+    assert found.shape == expected.shape
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u1", "u2", "u4", "u8", "f2", "f4", ">f8", "?"])
+def test_every_numeric_dtype_is_written(dtype):
+    array = np.array([[0, 1], [1, 0]], dtype)
+    found = json.decode(json.encode(array))
+    np.testing.assert_array_equal(found.astype(dtype), array)
+
+
+@given(hnp.arrays(st.sampled_from([np.float32, np.float16]), 5, elements={"allow_nan": False}))
+def test_short_floats_read_back_as_the_same(array):
+    finite = array[np.isfinite(array)]
+    found = json.decode(json.encode(finite))
+    np.testing.assert_array_equal(found.astype(array.dtype), finite)
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: object
+
+
+Named = namedtuple("Named", "a b")
+
+
+class Model:
+    def model_dump(self):
+        return {"a": np.float64(1.5)}
+
+
+class ArrayLike:
+    def __array__(self, dtype=None, copy=None):
+        return np.array([1, 2], dtype)
+
+
+class Listable:
+    def tolist(self):
+        return [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array([1.5, math.nan, math.inf]), "[1.5,null,null]"),
+        ({"a": math.nan, "b": -math.inf}, '{"a":null,"b":null}'),
+        (math.nan, "null"),
+        (np.array(1.5), "1.5"),
+        (np.array(math.nan), "null"),
+        (np.float32(0.1), "0.1"),
+        (np.float16(0.5), "0.5"),
+        (np.int64(3), "3"),
+        (np.bool_(True), "true"),  # noqa: FBT003
+        (np.longdouble(1.5), "1.5"),
+        (np.array([1.5], np.longdouble), "[1.5]"),
+        (np.arange(4.0).reshape(2, 2).T, "[[0.0,2.0],[1.0,3.0]]"),
+        (np.empty((0, 3)), "[]"),
+        (np.array(["a", "b"]), '["a","b"]'),
+        (np.array([b"a"]), '["a"]'),
+        (np.array([{"a": 1}, None], object), '[{"a":1},null]'),
+        (np.array([(1, 2.5)], [("a", "i8"), ("b", "f8")]), "[[1,2.5]]"),
+        (np.array(["2020-01-02", "NaT"], "M8[D]"), '["2020-01-02",null]'),
+        (np.array("2020-01-02", "M8[D]"), '"2020-01-02"'),
+        (np.array("2020-01-02T03:04", "M8[ns]"), '"2020-01-02T03:04:00.000000000"'),
+        ({"a": np.array(["NaT"], "M8[D]"), "b": np.datetime64("NaT", "D")}, '{"a":[null],"b":null}'),
+        (np.datetime64("NaT"), "null"),
+        (np.timedelta64(3, "s"), '"3 seconds"'),
+        (np.str_("a"), '"a"'),
+        ({"a": np.array([1]), "b": [np.float64(2)]}, '{"a":[1],"b":[2.0]}'),
+        ({1: 2, None: 3}, '{"1":2,"null":3}'),
+        ({np.int64(1): 2}, '{"1":2}'),
+        ((1, "é"), '[1,"é"]'),
+        ({3}, "[3]"),
+        (range(3), "[0,1,2]"),
+        (iter([1, 2]), "[1,2]"),
+        (b"text", '"text"'),
+        (bytearray(b"x"), '"x"'),
+        (memoryview(b"y"), '"y"'),
+        (Named(1, 2), "[1,2]"),
+        (Model(), '{"a":1.5}'),
+        (ArrayLike(), "[1,2]"),
+        (Listable(), "[1,2]"),
+        (UserDict(a=1), '{"a":1}'),
+        (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
+        (Point(1.5, np.array([1])), '{"x":1.5,"y":[1]}'),
+        (Colour.RED, "1"),
+        (datetime.date(2020, 1, 2), '"2020-01-02"'),
+        (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (2**64, str(2**64)),
+        ([2**70, math.nan, 1.5], f"[{2**70},null,1.5]"),
+        ({"big": 2**64, "a": np.array([1.5, math.nan]), 3: (1,)},
+         '{"big":18446744073709551616,"a":[1.5,null],"3":[1]}'),
+        ({"big": 2**64, "p": Point(math.nan, 1), "c": Colour.RED, "m": Model()},
+         '{"big":18446744073709551616,"p":{"x":null,"y":1},"c":1,"m":{"a":1.5}}'),
+        ({"big": 2**64, "i": iter([2**64])}, '{"big":18446744073709551616,"i":[18446744073709551616]}'),
+        ({Colour.RED: 2**64}, '{"Colour.RED":18446744073709551616}'),
+        ("\ud800", '"\\ud800"'),
+    ],
+)  # fmt: skip
+def test_predictions_are_written_as_valid_json(value, expected):
+    written = json.encode(value).decode()
+    assert written == expected
+    standard.loads(written, parse_constant=pytest.fail)
+
+
+def recursive():
+    value = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        {"a": object()},
+        np.array([1 + 2j]),
+        np.array([b"\x00"], "V1"),
+        1j,
+        b"\xff",
+        recursive(),
+        {"big": 2**64, "a": object()},
+    ],
+)
+def test_what_has_no_json_form_is_an_encode_error(value):
+    with pytest.raises(EncodeError, match="cannot be written as JSON") as caught:
+        json.encode(value)
+    assert len(caught.value.message) <= 300
+
+
+def test_to_array_is_numpys_array_of_the_value():
+    same(json.to_array(" [1, 2] "), np.array([1, 2]))
+    same(json.to_array(b"3"), np.array(3))
+    same(json.to_array(b'["a", "bc"]'), np.array(["a", "bc"]))
+    assert json.to_array(b'{"instances": [1]}').item() == {"instances": [1]}
+    assert json.to_array(b"[1, null]").tolist() == [1, None]
+    with pytest.raises(DecodeError, match="does not make an array"):
+        json.to_array(b"[[1], [2, 3]]")
+
+
+def test_text_of_very_different_lengths_makes_no_huge_array():
+    body = standard.dumps(["x" * 100_000, *["y"] * 100_000])
+    from sagemaker_inference.errors import PayloadTooLargeError
+
+    with pytest.raises(PayloadTooLargeError):
+        json.to_array(body)
+    assert len(json.decode(body)) == 100_001

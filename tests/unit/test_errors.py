@@ -1,0 +1,81 @@
+import inspect
+
+import pytest
+
+from sagemaker_inference import errors
+
+REQUEST_FAILURES = [
+    found
+    for _, found in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(found, errors.InferenceError) and found is not errors.UnsupportedFormatError
+]
+
+
+def test_authors_mistakes_and_requests_failures_never_meet():
+    for mistake in (errors.RegistrationError, errors.StartError):
+        assert not issubclass(mistake, errors.BaseInferenceToolkitError)
+    assert issubclass(errors.RegistrationError, TypeError)
+
+
+@pytest.mark.parametrize("kind", REQUEST_FAILURES)
+def test_a_request_failure_has_its_class_status_and_the_given_message(kind):
+    error = kind("send less")
+    assert error.status_code == kind.status
+    assert 400 <= error.status_code <= 599
+    assert str(error) == error.message == "send less"
+    assert error.phrase is None
+
+
+def test_no_two_request_failures_share_a_code():
+    codes = [kind.code for kind in REQUEST_FAILURES]
+    assert len(set(codes)) == len(codes)
+
+
+def test_a_raised_code_goes_before_the_class_code():
+    assert errors.BadRequestError("no", code="no_petals").code == "no_petals"
+    assert errors.BadRequestError("no").code == "bad_request"
+
+
+def test_the_base_error_carries_what_it_is_given():
+    error = errors.BaseInferenceToolkitError(418, "no coffee here", "I'm a teapot")
+    assert (error.status_code, error.message, error.phrase) == (
+        418,
+        "no coffee here",
+        "I'm a teapot",
+    )
+
+
+def test_a_subclass_may_skip_super_init():
+    class Custom(errors.BaseInferenceToolkitError):
+        def __init__(self):
+            self.status_code = 429
+
+    error = Custom()
+    assert (error.status_code, error.message, error.phrase) == (429, "", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "phrase"),
+    [
+        ((418,), "Invalid Request", "Invalid Request"),
+        ((418, "tea"), "tea", "tea"),
+        ((418, "tea", "Teapot"), "tea", "Teapot"),
+    ],
+)
+def test_a_generic_error_fills_what_is_left_out(arguments, message, phrase):
+    error = errors.GenericInferenceToolkitError(*arguments)
+    assert (error.status_code, error.message, error.phrase) == (418, message, phrase)
+
+
+def test_an_unsupported_format_begins_with_the_words_that_containers_look_for():
+    error = errors.UnsupportedFormatError("image/gif")
+    assert str(error).startswith("Content type image/gif is not supported by this framework")
+    assert error.status_code == 415
+
+
+def test_every_error_is_exported():
+    defined = {name for name, _ in inspect.getmembers(errors, inspect.isclass)} - {
+        "HTTPStatus",
+        "ClassVar",
+    }
+    assert set(errors.__all__) == defined

@@ -1,0 +1,92 @@
+import logging
+
+import pytest
+
+from sagemaker_inference import logging as toolkit_logging
+from sagemaker_inference.requests import Context
+
+
+@pytest.fixture
+def bare_logger(monkeypatch):
+    logger = toolkit_logging.get_logger()
+    monkeypatch.setattr(logger, "handlers", [])
+    level = logger.level
+    yield logger
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        ("", logging.INFO),
+        ("10", logging.DEBUG),
+        ("error", logging.ERROR),
+        (" WARNING ", logging.WARNING),
+        ("loud", logging.INFO),
+        ("getLogger", logging.INFO),
+        ("-1", logging.INFO),
+    ],
+)
+def test_the_level_is_a_number_or_a_name(monkeypatch, value, level):
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", value)
+    assert toolkit_logging.level() == level
+
+
+def test_configuring_twice_gives_one_handler(bare_logger, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "30")
+    toolkit_logging.configure_logger()
+    toolkit_logging.configure_logger()
+    assert len(bare_logger.handlers) == 1
+    assert bare_logger.level == 30
+
+
+def test_a_handler_that_is_there_is_left_alone(bare_logger):
+    own = logging.NullHandler()
+    bare_logger.addHandler(own)
+    toolkit_logging.configure_logger()
+    assert bare_logger.handlers == [own]
+
+
+def test_lines_go_to_stderr(bare_logger, capsys):
+    toolkit_logging.configure_logger()
+    bare_logger.info("serving")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(" - sagemaker-inference - INFO - serving\n")
+
+
+class Text(str):
+    """A header value whose length a user's method has to tell."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        raise ZeroDivisionError
+
+
+def raised_below_ours(value):
+    """An error that passed through this package's frames, from there on."""
+    with pytest.raises((ZeroDivisionError, TypeError)) as caught:
+        Context().custom_attributes = value
+    error = caught.value
+    return error.with_traceback(error.__traceback__.tb_next)
+
+
+def test_a_traceback_begins_at_the_users_first_line():
+    error = raised_below_ours(Text("x"))
+    assert not toolkit_logging._is_ours(__file__)
+    kind, same, trace = toolkit_logging.users_exc_info(error)
+    assert (kind, same) == (ZeroDivisionError, error)
+    assert error.__traceback__.tb_frame.f_code.co_filename != __file__
+    assert trace.tb_frame.f_code.co_filename == __file__
+    assert trace.tb_next is None
+
+
+def test_a_traceback_without_a_users_line_is_kept_whole():
+    error = raised_below_ours(None)
+    assert toolkit_logging.users_exc_info(error)[2] is error.__traceback__ is not None
+
+
+def test_an_error_that_was_never_raised_has_no_traceback():
+    error = ValueError()
+    assert toolkit_logging.users_exc_info(error) == (ValueError, error, None)
