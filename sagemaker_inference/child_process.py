@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+# linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_UNKNOWN: Final = 255
 _REMEMBERED_LINES: Final = 20
 # A line without an end is passed on in pieces of this size rather than kept for ever.
 _LONGEST_LINE: Final = 65536
@@ -21,7 +24,13 @@ _LONGEST_LINE: Final = 65536
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def _die_with_parent() -> None:
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own parent, a descendant of this one, has ended."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is gone, however it went."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
@@ -81,63 +90,79 @@ class ChildProcess:
     """A process that dies with this one and leads a group of its own.
 
     Args:
-        command: the program and its arguments.
-        env: its whole environment.
-        pass_fds: descriptors it inherits, at the same numbers.
-        stdout, stderr: where its lines go; None only remembers them.
+        pid: the process.
+        sources: the reading ends of its standard output and standard error; closed with it.
+        targets: where the lines of each go; None only remembers them.
     """
 
     def __init__(
-        self,
+        self, pid: int, sources: tuple[int, int], targets: tuple[int | None, int | None] = (1, 2)
+    ) -> None:
+        self.pid = pid
+        self.tail: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+        self.relays = [
+            Relay(source, target, self.tail)
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        self._exit_code: int | None = None
+
+    @classmethod
+    def spawn(
+        cls,
         command: Sequence[str],
         *,
         env: Mapping[str, str],
         pass_fds: Sequence[int] = (),
-        stdout: int | None = 1,
-        stderr: int | None = 2,
-    ) -> None:
-        self.tail: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+        targets: tuple[int | None, int | None] = (1, 2),
+    ) -> ChildProcess:
+        """Start a program with this whole environment and these inherited descriptors."""
+        out, err = os.pipe(), os.pipe()
         # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which decides.
-        self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
+        popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
             command,
             env=env,
             pass_fds=pass_fds,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=out[1],
+            stderr=err[1],
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
         )
-        if self._popen.stdout is None or self._popen.stderr is None:  # both are PIPE
-            raise AssertionError
-        self.relays = [
-            Relay(os.dup(self._popen.stdout.fileno()), stdout, self.tail),
-            Relay(os.dup(self._popen.stderr.fileno()), stderr, self.tail),
-        ]
-        self._popen.stdout.close()
-        self._popen.stderr.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._popen.pid
+        os.close(out[1])
+        os.close(err[1])
+        child = cls(popen.pid, (out[0], err[0]), targets)
+        # Whoever waits here is `reap`: Popen must not believe that it still has a child.
+        popen.returncode = 0
+        return child
 
     def reap(self) -> int | None:
         """The exit code once it has ended (negative: the signal), else None; never waits."""
-        return self._popen.poll()
+        return self._wait(os.WNOHANG)
 
     def wait(self) -> int:
         """Wait until it has ended; the exit code."""
-        return self._popen.wait()
+        code = self._wait(0)
+        return 0 if code is None else code
+
+    def _wait(self, options: int) -> int | None:
+        if self._exit_code is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # somebody else has reaped it
+                self._exit_code = _UNKNOWN
+            else:
+                self._exit_code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._exit_code
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
-        self._popen.send_signal(number)
+        if self._exit_code is None:
+            os.kill(self.pid, number)
 
     def kill_group(self) -> None:
         """Kill it and whatever it has started."""
         try:
-            os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import environment, program
 from sagemaker_inference import logging as toolkit_logging
-from sagemaker_inference.backend import slots
+from sagemaker_inference.backend import slots, template
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.loop import Loop
 from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
@@ -51,6 +51,16 @@ def main() -> int:
         if error.__cause__ is not None:
             traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
         return 1
+    if assignment.is_template:
+        control.send(_report("loaded", service))
+        template.serve_copies(
+            control, lambda own, index: _serve(service, assignment, own, index)
+        )
+        return 0
+    return _serve(service, assignment, control, assignment.index)
+
+
+def _serve(service: Service, assignment: Assignment, control: socket.socket, index: int) -> int:
     control.send(_report("loaded", service))
     access = AccessLog(
         assignment.log_fd,
@@ -66,7 +76,7 @@ def main() -> int:
         limit=assignment.payload_limit,
         timeout=assignment.timeout,
         access=access,
-        index=assignment.index,
+        index=index,
     ).run()
     service.shut_down()
     return 0

@@ -115,6 +115,12 @@ def _settings(
         "model processes",
         least=1,
     )
+    if gpus and environment.is_set(environment.PRELOAD_ENV):
+        message = (
+            f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does not "
+            "share. Leave it out: every GPU gets a process that loads the model itself."
+        )
+        raise StartError(message)
     if port is None:
         port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
     return Settings(
@@ -129,6 +135,7 @@ def _settings(
         timeout=env.model_server_timeout_seconds or env.model_server_timeout,
         startup_timeout=env.startup_timeout,
         vmargs=env.vmargs,
+        preload=environment.is_set(environment.PRELOAD_ENV),
         slots=slots,
     )
 

@@ -27,7 +27,8 @@ from sagemaker_inference import environment, frontend, machine
 from sagemaker_inference.backend.connections import Connections
 from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference.backend.slots import MAX_SLOTS, RUNNING, SlotTable
-from sagemaker_inference.child_process import ChildProcess, describe_exit
+from sagemaker_inference.backend.template import request_copy
+from sagemaker_inference.child_process import ChildProcess, adopt_orphans, describe_exit
 from sagemaker_inference.errors import (
     InferenceError,
     OutOfMemoryError,
@@ -70,6 +71,7 @@ class Settings:
         timeout: seconds a prediction may take.
         startup_timeout: seconds a model may take to load.
         vmargs: further arguments for Java.
+        preload: whether the model is loaded once and the processes are forked from that.
         slots: connections per process where that is known before the program is imported here,
             else 0; the front end can then start at once.
     """
@@ -85,6 +87,7 @@ class Settings:
     timeout: float
     startup_timeout: float
     vmargs: str
+    preload: bool = False
     slots: int = 0
 
     def dump(self) -> str:
@@ -138,6 +141,8 @@ class Supervisor:
         self._watched: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._models: list[ModelProcess] = []
+        self._template: ModelProcess | None = None
+        self._being_forked: dict[int, tuple[socket.socket, tuple[int, int]]] = {}
         self._java: ChildProcess | None = None
         self._java_started = 0.0
         self._front_end: frontend.FrontEnd | None = None
@@ -168,8 +173,7 @@ class Supervisor:
         self._connections = Connections(SlotTable())
         self._listen(folder)
         try:
-            for index in range(settings.workers):
-                self._start_model_process(index)
+            self._start_model_processes()
             if settings.slots:
                 self._start_front_end(settings.slots)
             self._every(_TICK_SECONDS, self._tick)
@@ -245,6 +249,10 @@ class Supervisor:
 
     def _reap(self) -> None:
         """Notice every child that has ended."""
+        if self._template is not None:
+            code = self._template.child.reap()
+            if code is not None:
+                self._on_template_death(self._template, code)
         for model in list(self._models):
             code = model.child.reap()
             if code is not None:
@@ -262,11 +270,40 @@ class Supervisor:
 
     # Model processes.
 
+    def _start_model_processes(self) -> None:
+        if self._settings.preload:
+            adopt_orphans()
+            self._template = self._spawn(0, is_template=True)
+            return
+        for index in range(self._settings.workers):
+            self._start_model_process(index)
+
     def _start_model_process(self, index: int) -> None:
+        if not self._settings.preload:
+            self._models.append(self._spawn(index))
+            return
+        if self._template is None or self._template.stage != "loaded":
+            return  # a copy of every index follows when the template has loaded
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        out, err = os.pipe(), os.pipe()
+        request_copy(self._template.control, index, (theirs.fileno(), out[1], err[1]))
+        theirs.close()
+        os.close(out[1])
+        os.close(err[1])
+        self._being_forked[index] = control, (out[0], err[0])
+
+    def _on_fork(self, report: Report) -> None:
+        control, sources = self._being_forked.pop(report.index)
+        model = ModelProcess(report.index, ChildProcess(report.pid, sources), control)
+        self._models.append(model)
+        self._watch_model(model)
+
+    def _spawn(self, index: int, *, is_template: bool = False) -> ModelProcess:
         settings, connections = self._settings, self._connections
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        log_fd = os.dup(2)
         gpu = settings.gpus[index % len(settings.gpus)] if settings.gpus else None
+        # Another number than 2: in the model process that one leads here, to be remembered.
+        log_fd = os.dup(2)
         assignment = Assignment(
             program=settings.program,
             handler_service=settings.handler_service,
@@ -280,13 +317,13 @@ class Supervisor:
             log_fd=log_fd,
             payload_limit=settings.payload_limit,
             timeout=settings.timeout,
+            is_template=is_template,
         )
         env = {**os.environ, ASSIGNMENT_ENV: assignment.dump()}
         if gpu is not None:
             env["CUDA_VISIBLE_DEVICES"] = gpu
-        threads = max(1, machine.usable_cpus() // settings.workers)
-        env.setdefault("OMP_NUM_THREADS", str(threads))
-        child = ChildProcess(
+        env.setdefault("OMP_NUM_THREADS", self._threads())
+        child = ChildProcess.spawn(
             [sys.executable, "-m", "sagemaker_inference.model_process"],
             env=env,
             pass_fds=(
@@ -300,10 +337,18 @@ class Supervisor:
         theirs.close()
         os.close(log_fd)
         model = ModelProcess(index, child, control)
-        self._models.append(model)
-        for relay in child.relays:
+        self._watch_model(model)
+        return model
+
+    def _threads(self) -> str:
+        """OMP_NUM_THREADS of a model process: its share of the processors."""
+        share = max(1, machine.usable_cpus() // self._settings.workers)
+        return os.environ.get("OMP_NUM_THREADS") or str(share)
+
+    def _watch_model(self, model: ModelProcess) -> None:
+        for relay in model.child.relays:
             self._watch_relay(relay)
-        self._watch(control.fileno(), lambda _events: self._on_report(model))
+        self._watch(model.control.fileno(), lambda _events: self._on_report(model))
 
     def _watch_relay(self, relay: object) -> None:
         def pump(_events: int) -> None:
@@ -321,15 +366,23 @@ class Supervisor:
             self._unwatch(model.control.fileno())
             return
         report = Report.read(data)
+        if report.stage == "forked":
+            self._on_fork(report)
+            return
         model.stage, model.patience = report.stage, report.patience
         self._report = report
         if report.stage == "assembled":
             if self._java is None and not self._serving:
                 self._start_front_end(report.slots)
             return
+        if model is self._template:
+            missing = set(range(self._settings.workers)) - {m.index for m in self._models}
+            for index in sorted(missing):
+                self._start_model_process(index)
+            return
         for slot in self._connections:
             self._connections.pass_on(slot, model.control)
-        if self._front_end is not None and all(m.stage == "loaded" for m in self._models):
+        if self._front_end is not None and self._all_loaded():
             if self._java is None:
                 self._start_java()
             # The back end's stand-in reads one line; more are for a front end that starts it again.
@@ -337,14 +390,38 @@ class Supervisor:
             if not self._serving:
                 self._await_port()
 
-    def _on_model_death(self, model: ModelProcess, code: int) -> None:
-        self._models.remove(model)
+    def _all_loaded(self) -> bool:
+        loaded = [model for model in self._models if model.stage == "loaded"]
+        return len(loaded) == self._settings.workers
+
+    def _on_template_death(self, template: ModelProcess, code: int) -> None:
+        self._let_go(template)
+        self._template = None
+        if template.stage != "loaded" and not self._serving:
+            if code != _FAILED:
+                self._log_death(template, code, out_of_memory=False, lost=[])
+            self._exit_code = _FAILED
+            return
+        self._log_death(template, code, out_of_memory=False, lost=[])
+        for control, sources in self._being_forked.values():
+            control.close()
+            for source in sources:
+                os.close(source)
+        self._being_forked.clear()
+        self._template = self._spawn(0, is_template=True)
+
+    def _let_go(self, model: ModelProcess) -> None:
+        """Forget a process that has ended, once its last lines are passed on."""
         self._unwatch(model.control.fileno())
         model.control.close()
         for relay in model.child.relays:
             self._unwatch(relay.source)
             relay.close()
         model.child.kill_group()
+
+    def _on_model_death(self, model: ModelProcess, code: int) -> None:
+        self._models.remove(model)
+        self._let_go(model)
         kills, self._oom_kills = self._oom_kills, machine.out_of_memory_kills()
         out_of_memory = code == -signal.SIGKILL and self._oom_kills > kills
         lost = self._recover(model, out_of_memory=out_of_memory)
@@ -355,8 +432,8 @@ class Supervisor:
                 self._finish_stop()
             return
         if model.stage != "loaded" and not self._serving:
-            # The process has told its cause itself, as its last words.
-            if code < 0 or code > _FAILED:
+            # With this code the process has told its cause itself, as its last words.
+            if code != _FAILED:
                 self._log_death(model, code, out_of_memory=out_of_memory, lost=[])
             self._exit_code = _FAILED
             return
@@ -447,8 +524,8 @@ class Supervisor:
     def _start_java(self) -> None:
         if self._front_end is None:
             return
-        self._java = ChildProcess(
-            self._front_end.command(), env=self._front_end.environment(), stdout=None
+        self._java = ChildProcess.spawn(
+            self._front_end.command(), env=self._front_end.environment(), targets=(None, 2)
         )
         self._java_started = monotonic()
         for relay in self._java.relays:
@@ -527,7 +604,7 @@ class Supervisor:
             url,
             settings.workers,
             "" if settings.workers == 1 else "es",
-            os.environ.get("OMP_NUM_THREADS") or max(1, machine.usable_cpus() // settings.workers),
+            self._threads(),
             ", ".join(report.readable) or "what the handler service reads",
             ", ".join(report.writable) or "what it writes",
             first,
@@ -538,7 +615,7 @@ class Supervisor:
 
     def _tick(self) -> None:
         now, settings = monotonic(), self._settings
-        for model in self._models:
+        for model in [*self._models, *([self._template] if self._template else [])]:
             if model.stage != "loaded":
                 if now - model.started > settings.startup_timeout:
                     logger.error(
@@ -562,7 +639,7 @@ class Supervisor:
                     model.overdue = True
                     model.child.signal(signal.SIGKILL)
         waits = self._java is not None and not self._serving
-        loading = any(model.stage != "loaded" for model in self._models)
+        loading = not self._all_loaded()
         if waits and loading and now - self._java_started > _FRONT_END_PATIENCE:
             # It would drop the model and serve without: it starts again when the model is there.
             java, self._java = self._java, None
@@ -606,6 +683,9 @@ class Supervisor:
         self._exit_code = _OK
 
     def _end_all(self) -> None:
+        if self._template is not None:
+            self._models.append(self._template)
+            self._template = None
         children = [model.child for model in self._models]
         if self._java is not None:
             children.append(self._java)

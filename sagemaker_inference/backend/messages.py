@@ -29,6 +29,7 @@ class Assignment:
         log_fd: where access lines go.
         payload_limit: most bytes of a body.
         timeout: seconds a prediction may take.
+        is_template: whether it loads the model only to be forked; see `backend.template`.
     """
 
     program: Program | None
@@ -43,6 +44,7 @@ class Assignment:
     log_fd: int
     payload_limit: int
     timeout: float
+    is_template: bool = False
 
     def dump(self) -> str:
         """As text for the environment."""
@@ -62,10 +64,12 @@ class Report:
     """What a model process tells the supervisor.
 
     Attributes:
-        stage: "assembled" when the program is imported and complete, "loaded" when it can answer.
+        stage: "assembled" when the program is imported and complete, "loaded" when it can answer,
+            "forked" when a template has made a copy of itself.
         slots: connections of the front end that keep this process busy.
         patience: seconds beyond the time limit in which the process ends a request by itself.
         readable, writable: content types, for the line that says what is served.
+        index, pid: which copy, and its process id, where one was forked.
     """
 
     stage: str
@@ -73,6 +77,8 @@ class Report:
     patience: float = 0.0
     readable: Sequence[str] = ()
     writable: Sequence[str] = ()
+    index: int = 0
+    pid: int = 0
 
     def dump(self) -> bytes:
         """As bytes for the socket."""
