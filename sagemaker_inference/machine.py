@@ -11,7 +11,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use, under its affinity and its cgroup's quota; at least 1."""
+    """Processors that this process may use, by its affinity and its cgroup's quota; at least 1."""
     count = len(os.sched_getaffinity(0))
     quota = _cgroup_quota()
     return max(1, min(count, int(quota))) if quota else count

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import environment
+from sagemaker_inference import content_types, environment
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
     OutOfMemoryError,
@@ -216,10 +216,10 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
         headers = Headers(
             (name, value) for name, value in properties.items() if isinstance(value, str)
         )
-        parts = [
-            Part(name, _part_type(properties, name, headers), _bytes(value))
-            for name, value in fields.items()
-        ]
+        parts = []
+        for name, value in fields.items():
+            content_type = _part_type(properties, name, headers)
+            parts.append(Part(name, content_type, _encoded(value, content_type)))
         requests.append(Request(str((context.request_ids or {}).get(index, "")), headers, parts))
     return requests
 
@@ -241,7 +241,10 @@ def _part_type(properties: Any, name: str, headers: Headers) -> str:
     return headers.find("content-type")
 
 
-def _bytes(value: Any) -> Body:
+def _encoded(value: Any, content_type: str) -> Body:
+    """The bytes of a value that MMS may have decoded (``mms/protocol``: JSON, and text of all kinds)."""
     if isinstance(value, (bytes, bytearray)):
         return value
-    return _text(value)
+    if isinstance(value, str) and content_type != content_types.JSON:
+        return value.encode()
+    return json.dumps(value).encode()

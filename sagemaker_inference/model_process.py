@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import environment, program
@@ -47,37 +48,27 @@ def main() -> int:
         control.send(_report("assembled", service))
         _load(service, assignment)
     except StartError as error:
-        print(f"sagemaker-inference: error: {error}", file=sys.stderr)
+        print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
         if error.__cause__ is not None:
             traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
         return 1
     if assignment.is_template:
         control.send(_report("loaded", service))
         template.serve_copies(
-            control, lambda own, index: _serve(service, assignment, own, index)
+            control, lambda own, index: _serve(service, replace(assignment, index=index), own)
         )
         return 0
-    return _serve(service, assignment, control, assignment.index)
+    return _serve(service, assignment, control)
 
 
-def _serve(service: Service, assignment: Assignment, control: socket.socket, index: int) -> int:
+def _serve(service: Service, assignment: Assignment, control: socket.socket) -> int:
     control.send(_report("loaded", service))
     access = AccessLog(
         assignment.log_fd,
         toolkit_logging.level(),
         as_json=os.environ.get(environment.LOG_FORMAT_ENV, "").lower() == "json",
     )
-    Loop(
-        service,
-        epoll_fd=assignment.epoll_fd,
-        stop_fd=assignment.stop_fd,
-        control=control,
-        table=slots.SlotTable(assignment.table_fd),
-        limit=assignment.payload_limit,
-        timeout=assignment.timeout,
-        access=access,
-        index=index,
-    ).run()
+    Loop(service, assignment, control, access).run()
     service.shut_down()
     return 0
 

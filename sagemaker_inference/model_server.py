@@ -7,12 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import assembly, environment, machine, parameters, program, registry
+from sagemaker_inference import (
+    assembly,
+    environment,
+    frontend,
+    machine,
+    parameters,
+    program,
+    registry,
+)
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import configure_logger
 from sagemaker_inference.program import Program
-from sagemaker_inference.supervisor import Settings, Supervisor
+from sagemaker_inference.settings import Settings
+from sagemaker_inference.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -27,7 +36,7 @@ def serve(
     name: str,
     *,
     model_dir: str | os.PathLike[str] | None = None,
-    host: str = "0.0.0.0",  # noqa: S104 - SageMaker reaches a container from outside
+    host: str = frontend.ALL_ADDRESSES,
     port: int | None = None,
     registry: Registry = registry.default_registry,
 ) -> None:
@@ -88,9 +97,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         own = None
         if handler_service == DEFAULT_HANDLER_SERVICE:
             own, handler_service = program.find(model_dir), ""
-        settings = _settings(
-            program=own, handler_service=handler_service, model_dir=model_dir
-        )
+        settings = _settings(program=own, handler_service=handler_service, model_dir=model_dir)
         code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
     except StartError as error:
         _exit(error)
@@ -103,7 +110,7 @@ def _settings(
     program: Program | None,
     handler_service: str,
     model_dir: str,
-    host: str = "0.0.0.0",  # noqa: S104 - as in serve
+    host: str = frontend.ALL_ADDRESSES,
     port: int | None = None,
     slots: int = 0,
 ) -> Settings:
@@ -148,5 +155,5 @@ def _default_model_dir(main: Program) -> str:
 
 
 def _exit(error: Exception) -> NoReturn:
-    print(f"sagemaker-inference: error: {error}", file=sys.stderr)
+    print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
     sys.exit(1)

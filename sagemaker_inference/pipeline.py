@@ -40,11 +40,12 @@ class _Job:
 
     __slots__ = ("context", "data", "encoding", "request", "response", "times")
 
+    encoding: Encoding  # there from the first step on; without one the request has failed
+
     def __init__(self, request: Request, context: Context) -> None:
         self.request = request
         self.context = context
         self.data: Any = None
-        self.encoding: Encoding | None = None
         self.response: Response | None = None
         self.times = [perf_counter()]
 
@@ -190,8 +191,6 @@ class Pipeline:
 
     async def _encode(self, job: _Job) -> None:
         encoding = job.encoding
-        if encoding is None:
-            return
         try:
             result = encoding.write(job.data, encoding.content_type, job.context)
             if encoding.is_async:

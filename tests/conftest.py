@@ -48,9 +48,7 @@ def context() -> Context:
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Program]]:
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Program]]:
     """Write a program: ``program("from sagemaker_inference import ...", "inference.py")``.
 
     The default registry is isolated, and what the program imports is forgotten again.

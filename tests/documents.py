@@ -210,7 +210,8 @@ def served(
         log.open("wb") as output,
         subprocess.Popen(
             [str(word) for word in command],
-            cwd=ROOT,
+            # Not the checkout: an installed package is to be found where it is installed.
+            cwd=log.parent,
             env={**os.environ, **settings, **(env or {})},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -26,12 +26,14 @@ from pathlib import Path
 from tests.server.conftest import ECHO, Server, free_port
 
 
-def client(server: Server, count: int, found: collections.Counter[str], lock: threading.Lock) -> None:
+def client(
+    server: Server, count: int, found: collections.Counter[str], lock: threading.Lock
+) -> None:
     """Send ``count`` requests over one connection, each with a nonce of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     mine: collections.Counter[str] = collections.Counter()
     for _ in range(count):
-        nonce = random.getrandbits(48)  # noqa: S311 - only to tell requests apart
+        nonce = random.getrandbits(48)
         try:
             connection.request(
                 "POST", "/invocations", f"[{nonce}]", {"Content-Type": "application/json"}
@@ -82,9 +84,7 @@ def main() -> int:
         server = Server(Path(folder), ["inference.py"], env, port).wait_ready()
         over, lock = threading.Event(), threading.Lock()
         found: collections.Counter[str] = collections.Counter()
-        killer = threading.Thread(
-            target=kill_now_and_then, args=(server, options.kill_every, over)
-        )
+        killer = threading.Thread(target=kill_now_and_then, args=(server, options.kill_every, over))
         killer.start()
         began = time.monotonic()
         share = options.requests // options.connections
@@ -103,11 +103,11 @@ def main() -> int:
         code = server.stop()
         server.wait_gone()
     total = sum(found.values())
-    print(f"{total} requests in {seconds:.0f} s, {deaths} model processes killed, exit code {code}")
+    print(f"{total} requests in {seconds:.0f} s, {deaths} model processes killed, exit code {code}")  # noqa: T201 - a script talks
     for what, count in found.most_common():
-        print(f"{count:8d}  {what}")
+        print(f"{count:8d}  {what}")  # noqa: T201 - a script talks
     bad = sum(count for what, count in found.items() if what[0] in "LWU")
-    print(f"{total - bad} passed, {bad} failed")
+    print(f"{total - bad} passed, {bad} failed")  # noqa: T201 - a script talks
     return 1 if bad or code else 0
 
 

@@ -168,7 +168,7 @@ def variables_read() -> set[str]:
 
 def test_table_of_variables_is_what_the_code_reads() -> None:
     documented = [name for row in rows(README, "Environment variables") for name in code(row[0])]
-    assert sorted(documented) == sorted(variables_read())
+    assert sorted(documented) == sorted(variables_read()), "README.md: correct the table"
 
 
 def test_every_variable_in_the_documents_is_in_the_table() -> None:
@@ -256,7 +256,7 @@ def test_drawing_of_layers_has_every_module() -> None:
     drawn |= {name for name in re.findall(r"\w+", drawing) if (PACKAGE / f"{name}.py").is_file()}
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert drawn == modules | packages
+    assert drawn == modules | packages, "docs/design.md: correct the drawing of the layers"
 
 
 @pytest.mark.parametrize("path", [README, DESIGN, HANDLERS], ids=lambda path: path.name)

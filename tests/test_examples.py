@@ -99,7 +99,7 @@ def test_server_answers_as_the_readme_says(
     name: str, base_dir: Path | None, tmp_path: Path
 ) -> None:
     env = {"SAGEMAKER_BASE_DIR": str(base_dir)} if base_dir else {}
-    command = [PYTHON, f"examples/{name}/inference.py"]
+    command = [PYTHON, str(EXAMPLES / name / "inference.py")]
     with served(command, tmp_path / "log", env=env) as port:
         documents = [EXAMPLES / name / "README.md"]
         documents += [ROOT / "README.md"] if name == "iris" else []
@@ -182,6 +182,16 @@ def test_container_layout_is_served(dockerfile: str, unpacked: Path, tmp_path: P
     with served(command, tmp_path / "log", env={"SAGEMAKER_BASE_DIR": str(unpacked)}) as port:
         assert curl.text.strip() in (IRIS / "README.md").read_text()
         wanted.check(wanted.curl.send(port))
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.any-program"])
+def test_container_copies_what_is_there(dockerfile: str) -> None:
+    text = (CONTAINER / dockerfile).read_text()
+    sources = [
+        word for line in re.findall(r"^COPY (.*) .*$", text, re.MULTILINE) for word in line.split()
+    ]
+    assert {"pyproject.toml", "sagemaker_inference"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
 
 
 @pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.any-program"])

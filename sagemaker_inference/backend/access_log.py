@@ -6,10 +6,14 @@ import json
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sagemaker_inference.requests import Request, Response
+
+_LINE: Final = (
+    "%s INFO POST /invocations %d queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s"
+)
 
 
 class AccessLog:
@@ -28,8 +32,7 @@ class AccessLog:
         self._as_json = as_json
         self._second = 0
         self._stamp = ""
-        if level > logging.INFO:
-            self.write = _write_nothing  # type: ignore[method-assign]
+        self._is_silent = level > logging.INFO
 
     def write(self, request: Request, response: Response, waited: float) -> None:
         """Say what was answered, and where the milliseconds went.
@@ -40,6 +43,8 @@ class AccessLog:
             waited: the longest the request can have waited in this process, in seconds: since it
                 last looked for requests.
         """
+        if self._is_silent:
+            return
         now = int(time.time())
         if now != self._second:
             self._second = now
@@ -63,14 +68,6 @@ class AccessLog:
             }
             line = json.dumps(document)
         else:
-            line = "%s INFO POST /invocations %d queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s" % (
-                self._stamp,
-                response.status,
-                *times,
-                request.id,
-            )
+            # The fastest of the ways to format, and this is done for every request.
+            line = _LINE % (self._stamp, response.status, *times, request.id)
         os.write(self._fd, line.encode() + b"\n")
-
-
-def _write_nothing(_request: Request, _response: Response, _waited: float) -> None:
-    """The log level leaves access lines out."""

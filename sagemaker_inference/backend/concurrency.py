@@ -35,6 +35,12 @@ def run(loop: Loop, plan: Plan) -> None:
         asyncio.run(_serve(loop, plan.concurrency, in_thread))
 
 
+async def _serve(
+    loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+) -> None:
+    await _Tasks(loop, concurrency, answer).serve()
+
+
 async def _await_answer(loop: Loop, work: Work) -> list[Response]:
     try:
         return await asyncio.wait_for(loop.service.answer(work.requests), loop.timeout)
@@ -45,40 +51,48 @@ async def _await_answer(loop: Loop, work: Work) -> list[Response]:
         return [error_response(error, request.id, request.accept) for request in work.requests]
 
 
-async def _serve(
-    loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
-) -> None:
-    """One task per message."""
-    running_loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    running: set[asyncio.Task[None]] = set()
+class _Tasks:
+    """One task per message, as many as ``concurrency`` at a time."""
 
-    async def serve(work: Work | None) -> None:
-        while work is not None:
-            work = loop.finish(work, await answer(work))
+    def __init__(
+        self, loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+    ) -> None:
+        self._loop = loop
+        self._concurrency = concurrency
+        self._answer = answer
+        self._asyncio_loop = asyncio.get_running_loop()
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopped = asyncio.Event()
 
-    def finished(task: asyncio.Task[None]) -> None:
-        running.discard(task)
-        if len(running) == concurrency - 1:
-            listen()
-        task.result()
+    async def serve(self) -> None:
+        """Serve until the server stops and what runs is answered."""
+        self._listen()
+        await self._stopped.wait()
+        if self._running:
+            await asyncio.wait(self._running)
 
-    def look() -> None:
-        for work in loop.take(loop.epoll.poll(0, concurrency - len(running)), monotonic()):
-            task = running_loop.create_task(serve(work))
-            running.add(task)
-            task.add_done_callback(finished)
+    def _listen(self) -> None:
+        if not self._loop.stopping:
+            self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
+
+    def _look(self) -> None:
+        loop, free = self._loop, self._concurrency - len(self._running)
+        for work in loop.take(loop.epoll.poll(0, free), monotonic()):
+            task = self._asyncio_loop.create_task(self._serve_one(work))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
         # With every place taken, what is ready stays ready: looking again would spin.
-        if loop.stopping or len(running) >= concurrency:
-            running_loop.remove_reader(loop.epoll.fileno())
+        if loop.stopping or len(self._running) >= self._concurrency:
+            self._asyncio_loop.remove_reader(loop.epoll.fileno())
         if loop.stopping:
-            stopped.set()
+            self._stopped.set()
 
-    def listen() -> None:
-        if not loop.stopping:
-            running_loop.add_reader(loop.epoll.fileno(), look)
+    async def _serve_one(self, work: Work | None) -> None:
+        while work is not None:
+            work = self._loop.finish(work, await self._answer(work))
 
-    listen()
-    await stopped.wait()
-    if running:
-        await asyncio.wait(running)
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if len(self._running) == self._concurrency - 1:
+            self._listen()
+        task.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import select
 import socket
@@ -103,15 +104,11 @@ class Connections:
         sock = self._open.pop(slot, None)
         if sock is None:
             return
-        try:
+        with contextlib.suppress(FileNotFoundError):  # it was never armed
             self.epoll.unregister(sock.fileno())
-        except FileNotFoundError:  # it was never armed
-            pass
-        try:
+        with contextlib.suppress(OSError):  # the front end has closed it before
             # Other processes hold duplicates: only a shutdown reaches the front end.
             sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         sock.close()
 
     def held_by(self, pid: int) -> list[tuple[int, Slot]]:

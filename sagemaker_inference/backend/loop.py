@@ -10,6 +10,7 @@ next batch, and a request that no process has taken yet survives the death of an
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import select
 import socket
@@ -18,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference.backend import slots, wire
+from sagemaker_inference.backend.slots import SlotTable
 from sagemaker_inference.logging import get_logger
 from sagemaker_inference.service import run
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagemaker_inference.backend.access_log import AccessLog
-    from sagemaker_inference.backend.slots import SlotTable
-    from sagemaker_inference.requests import Request, Response
+    from sagemaker_inference.backend.messages import Assignment
+    from sagemaker_inference.requests import Body, Request, Response
     from sagemaker_inference.service import Service
 
 _FIRST_READ: Final = 65536
@@ -89,7 +91,7 @@ class Connection:
             larger[:filled] = buffer[:filled]
             buffer = larger
 
-    def send(self, pieces: Sequence[wire.Body]) -> None:
+    def send(self, pieces: Sequence[Body]) -> None:
         """Send all pieces; one system call unless the socket's buffer is full.
 
         Raises:
@@ -118,41 +120,26 @@ class Loop:
 
     Args:
         service: what answers.
-        epoll_fd: the shared epoll instance.
-        stop_fd: a descriptor registered there that becomes ready when the server stops.
+        assignment: the shared descriptors, and the limits.
         control: where the supervisor sends connections.
-        table: the shared records.
-        limit: most bytes of a body.
-        timeout: seconds until an async request is given up; None for ever.
         access: writes the access line of each request.
-        index: the place of this process among the workers.
     """
 
     def __init__(
-        self,
-        service: Service,
-        *,
-        epoll_fd: int,
-        stop_fd: int,
-        control: socket.socket,
-        table: SlotTable,
-        limit: int,
-        timeout: float | None,
-        access: AccessLog,
-        index: int,
+        self, service: Service, assignment: Assignment, control: socket.socket, access: AccessLog
     ) -> None:
         self.service = service
-        self.epoll = select.epoll.fromfd(epoll_fd)
-        self._stop_fd = stop_fd
+        self.epoll = select.epoll.fromfd(assignment.epoll_fd)
+        self.timeout = assignment.timeout
+        self.stopping = False
+        self._stop_fd = assignment.stop_fd
+        self._limit = assignment.payload_limit
+        self._index = assignment.index
         self._control = control
-        self._table = table
-        self._limit = limit
-        self.timeout = timeout
+        self._table = SlotTable(assignment.table_fd)
         self._access = access
-        self._index = index
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
-        self.stopping = False
         self._looked = monotonic()
 
     def run(self) -> None:
@@ -160,7 +147,7 @@ class Loop:
         plan = self.service.plan
         if plan.is_async or plan.threads > 1:
             # A process that serves one batch at a time never pays for asyncio.
-            from sagemaker_inference.backend import concurrency  # noqa: PLC0415
+            from sagemaker_inference.backend import concurrency
 
             concurrency.run(self, plan)
             return
@@ -178,8 +165,7 @@ class Loop:
                 requests = [request for work in works for request in work.requests]
                 responses = iter(self.answer_now(requests))
                 followers = [
-                    self.finish(work, list(islice(responses, len(work.requests))))
-                    for work in works
+                    self.finish(work, list(islice(responses, len(work.requests)))) for work in works
                 ]
                 works = [work for work in followers if work is not None]
 
@@ -267,7 +253,7 @@ class Loop:
             self._access.write(request, response, work.waited)
         return follower
 
-    def _send(self, connection: Connection, pieces: Sequence[wire.Body]) -> bool:
+    def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:
             connection.send(pieces)
         except OSError as error:
@@ -287,10 +273,8 @@ class Loop:
         """Let go of a connection that is of no more use; the supervisor sees it closed."""
         self._connections.pop(connection.slot, None)
         self._table.mark(connection.slot, slots.IDLE)
-        try:
+        with contextlib.suppress(OSError):  # the front end has closed it before
             connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
     def _fetch(self, slot: int, generation: int) -> Connection:
         """Receive connections from the supervisor until this one is there.

@@ -46,6 +46,11 @@ class Assignment:
     timeout: float
     is_template: bool = False
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The descriptors that the process inherits."""
+        return self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
+
     def dump(self) -> str:
         """As text for the environment."""
         return json.dumps(asdict(self))

@@ -80,7 +80,8 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
     raise WireError(message)
 
 
-def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:
+# One flat function, since every request passes here and each call would cost as much as a field.
+def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  # noqa: C901, PLR0911
     number = _INT.unpack_from
     size = len(data)
     requests: list[Request] = []

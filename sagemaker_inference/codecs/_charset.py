@@ -45,9 +45,8 @@ def _converted(body: bytes | bytearray, content_type: str) -> bytes | bytearray:
         if name in ("utf-8", "ascii"):
             return body
         return body.decode(name).encode()
-    except UnicodeError as error:
-        position = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-        msg = f"The body is not valid {charset[:40]}{position}"
+    except UnicodeDecodeError as error:
+        msg = f"The body is not valid {charset[:40]} at byte {error.start}"
         raise DecodeError(msg) from None
     except (LookupError, ValueError):
         msg = f"Charset {repr(charset)[:40]} is not supported; send UTF-8"

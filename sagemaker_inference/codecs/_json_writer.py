@@ -89,10 +89,9 @@ def _plain_array(array: np.ndarray[Any, Any]) -> Any:
     elif kind not in _NUMERIC:
         message = f"no JSON form of an array of {array.dtype.name}"
         raise TypeError(message)
-    if array.ndim == 0:
-        return array.item()
-    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-    return orjson.Fragment(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    native = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    written = orjson.dumps(native if native.ndim else native[()], option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.Fragment(written)
 
 
 def _dumps_slowly(value: object) -> bytes:

@@ -100,9 +100,7 @@ def test_requests_that_wait_survive_the_death_of_the_process(serve: Serve) -> No
 
 
 def test_a_request_that_takes_too_long_gets_504_and_others_go_on(serve: Serve) -> None:
-    server = serve(
-        ACCIDENTS, workers=2, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "1"}
-    )
+    server = serve(ACCIDENTS, workers=2, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "1"})
     with ThreadPoolExecutor(2) as pool:
         stuck = pool.submit(server.request, '{"sleep": 30}')
         began = time.monotonic()
@@ -165,7 +163,7 @@ def test_an_interrupt_from_the_keyboard_stops_as_sigterm_does(serve: Serve) -> N
 def test_a_second_sigterm_stops_at_once(serve: Serve) -> None:
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: pytest.raises(Exception, server.request, '{"sleep": 15}'))
+        pool.submit(server.request, '{"sleep": 15}')
         time.sleep(0.5)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -179,7 +177,7 @@ def test_a_second_sigterm_stops_at_once(serve: Serve) -> None:
 def test_nothing_survives_the_killed_supervisor(serve: Serve) -> None:
     server = serve(ACCIDENTS, workers=2)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: pytest.raises(Exception, server.request, '{"sleep": 15}'))
+        pool.submit(server.request, '{"sleep": 15}')
         time.sleep(0.3)
         server.process.kill()
         server.wait_gone(5)
@@ -317,9 +315,11 @@ def test_more_async_requests_than_places_are_all_answered(serve: Serve) -> None:
 
 
 def test_blocking_predictors_run_on_threads(serve: Serve) -> None:
-    source = CONCURRENT.replace("@predictor", "@predictor(threads=4)").replace(
-        "async def", "def"
-    ).replace("await asyncio.sleep", "time.sleep")
+    source = (
+        CONCURRENT.replace("@predictor", "@predictor(threads=4)")
+        .replace("async def", "def")
+        .replace("await asyncio.sleep", "time.sleep")
+    )
     server = serve(source)
     replies = all_at_once(server, ["0.3"] * 8)
     assert max(reply.json for reply in replies) == 4
@@ -327,8 +327,11 @@ def test_blocking_predictors_run_on_threads(serve: Serve) -> None:
 
 
 def test_prints_and_logging_come_out_line_by_line(serve: Serve) -> None:
-    source = ECHO.replace("return data", "print('a print'); print('no end', end=''); "
-                          "import logging; logging.getLogger('mine').warning('a warning'); return data")
+    source = ECHO.replace(
+        "return data",
+        "print('a print'); print('no end', end=''); "
+        "import logging; logging.getLogger('mine').warning('a warning'); return data",
+    )
     server = serve(source)
     server.request("[1]")
     server.wait_for_log("a warning", 5)
@@ -374,12 +377,14 @@ def test_the_log_level_leaves_access_lines_out(start: Serve) -> None:
 
 
 def test_a_client_that_hangs_up_leaves_no_trace(serve: Serve) -> None:
-    import socket  # noqa: PLC0415
+    import socket
 
     server = serve(ACCIDENTS)
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
-            sock.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+            sock.sendall(
+                b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc"
+            )
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         body = b'{"sleep": 0.5}'
         sock.sendall(

@@ -71,7 +71,9 @@ def container(start: Serve, tmp_path: Path) -> Callable[..., Server]:
         (tmp_path / "my_service.py").write_text(service)
         given = {"SAGEMAKER_BASE_DIR": str(tmp_path / "opt"), **(env or {})}
         return start(
-            ENTRY.format(handler=handler), name="entry.py", arguments=("entry.py",),
+            ENTRY.format(handler=handler),
+            name="entry.py",
+            arguments=("entry.py",),
             env={**given, "PYTHONPATH": str(tmp_path)},
         )
 
@@ -115,8 +117,9 @@ def test_a_service_that_is_neither_ends_the_start(container: Callable[..., Serve
 
 
 def test_a_service_whose_initialize_raises_ends_the_start(container: Callable[..., Server]) -> None:
-    server = container("my_service", SERVICE_CLASS.replace("self.loaded =", "raise OSError("
-                       "'no weights') #"))
+    server = container(
+        "my_service", SERVICE_CLASS.replace("self.loaded =", "raise OSError('no weights') #")
+    )
     assert server.wait_end() == 1
     assert server.log.strip().endswith("OSError: no weights")
 

@@ -165,13 +165,19 @@ BROKEN = {
         r"predict \(.*inference.py, line \d+\), which takes 4 arguments[\s\S]*Write: def predict\(",
     ),
     "decoder without parentheses": (
-        ECHO.replace("@model_loader", "from sagemaker_inference import decoder\n"
-                     "@decoder\ndef read(body): ...\n\n@model_loader"),
+        ECHO.replace(
+            "@model_loader",
+            "from sagemaker_inference import decoder\n"
+            "@decoder\ndef read(body): ...\n\n@model_loader",
+        ),
         r"@decoder needs content types[\s\S]*read \(.*inference.py, line \d+\)[\s\S]*Write: @decoder\(",
     ),
     "transformer beside predictor": (
-        ECHO.replace("serve(", "from sagemaker_inference import transformer\n"
-                     "@transformer\ndef whole(model, body): ...\n\nserve("),
+        ECHO.replace(
+            "serve(",
+            "from sagemaker_inference import transformer\n"
+            "@transformer\ndef whole(model, body): ...\n\nserve(",
+        ),
         r"@transformer on whole \(.*inference.py, line \d+\) stands beside the predictor predict",
     ),
     "late decorator": (
@@ -316,5 +322,12 @@ def test_sigterm_during_the_load_ends_the_start_at_once(start: Start) -> None:
 def test_an_imported_program_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "inference.py").write_text(ECHO)
     code = "import inference, sys; sys.exit('java' in sys.modules)"
-    assert os.spawnve(os.P_WAIT, sys.executable, [sys.executable, "-c", code],
-                      {**os.environ, "PYTHONPATH": str(tmp_path)}) == 0
+    assert (
+        os.spawnve(
+            os.P_WAIT,
+            sys.executable,
+            [sys.executable, "-c", code],
+            {**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+        == 0
+    )

@@ -29,7 +29,7 @@ def whole(registry):
 
 
 def test_a_program_needs_a_model_loader_and_a_predictor(registry):
-    with pytest.raises(StartError, match="inference.py registers no model_loader"):
+    with pytest.raises(StartError, match=r"inference\.py registers no model_loader"):
         assemble(registry, "inference.py")
     with pytest.raises(RegistrationError, match="came after the program was assembled"):
         registry.predictor(predict)

@@ -1,5 +1,6 @@
 import sys
 import types
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def call(predict, inputs, collate="list"):
 
 def test_a_list_predictor_gets_the_inputs_as_they_are():
     assert call(lambda inputs: [value + 1 for value in inputs], [1, 2]) == [2, 3]
-    assert call(lambda inputs: np.array(inputs), [1, 2]) == [1, 2]
+    assert call(lambda inputs: np.array(inputs) + 1, [1, 2]) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_tensors_are_concatenated_by_their_own_library(monkeypatch):
 
     torch = types.ModuleType("torch")
     torch.Tensor = Tensor
-    torch.cat = lambda tensors: Tensor(sum(tensors, []))
+    torch.cat = lambda tensors: Tensor(chain(*tensors))
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert batching.concatenate([Tensor([1]), Tensor([2, 3])]) == [1, 2, 3]
 

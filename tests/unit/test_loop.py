@@ -16,6 +16,7 @@ from sagemaker_inference.backend import slots
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.connections import Connections
 from sagemaker_inference.backend.loop import Loop
+from sagemaker_inference.backend.messages import Assignment
 from sagemaker_inference.backend.slots import SlotTable
 from sagemaker_inference.errors import PredictionError
 from sagemaker_inference.requests import Request, Response
@@ -90,22 +91,26 @@ class Bench:
         self.front: list[socket.socket] = []
         for _ in range(count):
             self.connect()
+        assignment = Assignment(
+            program=None,
+            handler_service="",
+            model_dir="",
+            index=0,
+            gpu_id=None,
+            control_fd=theirs.fileno(),
+            epoll_fd=self.connections.epoll.fileno(),
+            stop_fd=self.connections.stop_fd,
+            table_fd=self.table.fd,
+            log_fd=2,
+            payload_limit=limit,
+            timeout=0.5,
+        )
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
                 self.connections.stop()  # as a model process: it has not got this end
-                Loop(
-                    service,
-                    epoll_fd=self.connections.epoll.fileno(),
-                    stop_fd=self.connections.stop_fd,
-                    control=theirs,
-                    table=self.table,
-                    limit=limit,
-                    timeout=0.5,
-                    access=AccessLog(2, 100),
-                    index=0,
-                ).run()
+                Loop(service, assignment, theirs, AccessLog(2, 100)).run()
                 code = 0
             finally:
                 os._exit(code)
@@ -188,7 +193,8 @@ def test_a_message_that_comes_byte_by_byte_is_answered(bench: Bench) -> None:
 def test_messages_in_one_read_are_answered_in_turn(bench: Bench) -> None:
     messages = LOAD + predict("1", b"a") + predict("2", b"b") + LOAD + predict("3", b"c")
     bench.exchange(
-        messages, loaded(bench) + answer("1", b"A") + answer("2", b"B") + loaded(bench) + answer("3", b"C")
+        messages,
+        loaded(bench) + answer("1", b"A") + answer("2", b"B") + loaded(bench) + answer("3", b"C"),
     )
     bench.exchange(predict("4", b"d"), answer("4", b"D"))
 

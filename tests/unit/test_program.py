@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_inference import default_registry, handlers, program, serve
+from sagemaker_inference import default_registry, handlers, serve
 from sagemaker_inference.errors import StartError
-from sagemaker_inference.program import Program, assembled, find, load, served
+from sagemaker_inference.program import Program, _Loading, assembled, find, load, served
 
 WHOLE = """
 from sagemaker_inference import model_loader, predictor, serve
@@ -270,10 +270,10 @@ def test_the_program_that_runs_is_a_module(monkeypatch, tmp_path):
 @pytest.mark.parametrize("attributes", [{}, {"__file__": "<stdin>"}])
 def test_a_prompt_cannot_be_served(monkeypatch, attributes):
     main_is(monkeypatch, **attributes)
-    with pytest.raises(StartError, match="Save it as inference.py"):
+    with pytest.raises(StartError, match=r"Save it as inference\.py"):
         Program.of_main()
 
 
 def test_no_import_is_under_way_afterwards(program):
     load(program(WHOLE))
-    assert globals()["program"]._Loading.module == ""
+    assert _Loading.module == ""

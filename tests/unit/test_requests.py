@@ -39,7 +39,11 @@ def test_the_last_of_two_headers_of_a_name_counts():
 
 def test_a_request_has_its_body_and_headers():
     asked = request(b"1,2", "text/csv", "application/json")
-    assert (asked.body, asked.content_type, asked.accept) == (b"1,2", "text/csv", "application/json")
+    assert (asked.body, asked.content_type, asked.accept) == (
+        b"1,2",
+        "text/csv",
+        "application/json",
+    )
 
 
 def test_a_form_has_parts_and_no_body():

@@ -1,0 +1,63 @@
+"""Imports point down: what each module may know is what stands below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sagemaker_inference
+
+# Lowest first. A module may import from the rows below its own, and from nowhere else.
+ROWS = [
+    ("errors", "content_types", "parameters", "machine", "child_process"),
+    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend"),
+    ("registry", "decoder", "encoder", "service"),
+    ("assembly", "batching", "mms_service"),
+    ("program", "pipeline"),
+    ("backend", "settings", "transformer"),
+    ("model_process", "model_processes", "default_handler_service"),
+    ("supervisor",),
+    ("model_server",),
+    ("__init__", "__main__"),
+]
+HEIGHT = {name: height for height, row in enumerate(ROWS) for name in row}
+PACKAGE = "sagemaker_inference"
+ROOT = Path(sagemaker_inference.__file__).parent
+FILES = [
+    path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py")) if "mms_home" not in path.parts
+]
+
+
+def room(path):
+    return path.parts[0].removesuffix(".py")
+
+
+def imported(tree):
+    """The rooms that a module imports, those for type checkers too."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == PACKAGE:
+                first = rest.partition(".")[0]
+                yield (
+                    first
+                    if (ROOT / first).is_dir() or (ROOT / f"{first}.py").is_file()
+                    else ("__init__")
+                )
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_module_imports_only_from_below(path):
+    own = room(path)
+    assert own in HEIGHT, f"give {own} a place in ROWS"
+    for other in imported(ast.parse((ROOT / path).read_text())):
+        assert other == own or HEIGHT[other] < HEIGHT[own], f"{path} imports {other}"
+
+
+def test_every_room_is_there():
+    assert {room(path) for path in FILES} == set(HEIGHT)

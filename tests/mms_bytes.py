@@ -1,0 +1,85 @@
+"""Bytes as MMS's front end writes and reads them, by the layout in ``mms/protocol``."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+
+def text(value: str | bytes) -> bytes:
+    """A length and so many bytes."""
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack("!i", len(data)) + data
+
+
+END = struct.pack("!i", -1)
+
+Pair = tuple[str, str]
+Field = tuple[str, str, bytes]
+
+
+def request(request_id: str, headers: list[Pair], fields: list[Field]) -> bytes:
+    """One request of a predict message."""
+    head = b"".join(text(name) + text(value) for name, value in headers)
+    body = b"".join(text(name) + text(kind) + text(value) for name, kind, value in fields)
+    return text(request_id) + head + END + body + END
+
+
+def predict(*requests: bytes) -> bytes:
+    """A predict message."""
+    return b"I" + b"".join(requests) + END
+
+
+def load(name: str, path: str, batch_size: int, handler: str, gpu: int, files: str) -> bytes:
+    """A load message."""
+    sizes = struct.pack("!i", batch_size), struct.pack("!i", gpu)
+    return b"L" + text(name) + text(path) + sizes[0] + text(handler) + sizes[1] + text(files)
+
+
+class Answer(NamedTuple):
+    """One answer of a batch, as the front end reads it."""
+
+    request_id: str
+    content_type: str
+    status: int
+    phrase: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Reader:
+    """Reads a reply from its start."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    def number(self) -> int:
+        """The next int."""
+        (value,) = struct.unpack_from("!i", self._data, self._place)
+        self._place += 4
+        return int(value)
+
+    def data(self, length: int | None = None) -> bytes:
+        """The next length and its bytes."""
+        length = self.number() if length is None else length
+        found = self._data[self._place : self._place + length]
+        assert len(found) == length
+        self._place += length
+        return found
+
+    def text(self) -> str:
+        """The next text."""
+        return self.data().decode()
+
+    def reply(self) -> tuple[int, str, list[Answer]]:
+        """A whole reply: status, text and answers; nothing may follow it."""
+        status, message = self.number(), self.text()
+        answers = []
+        while (length := self.number()) != -1:
+            request_id = self.data(length).decode()
+            content_type, code, phrase = self.text(), self.number(), self.text()
+            headers = {self.text(): self.text() for _ in range(self.number())}
+            answers.append(Answer(request_id, content_type, code, phrase, headers, self.data()))
+        assert self._place == len(self._data)
+        return status, message, answers

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sagemaker_inference.codecs import csv
+from sagemaker_inference.errors import DecodeError, EncodeError, PayloadTooLargeError
+
+fixtures_stay = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+NAN = math.nan
+
+
+def same(found, expected):
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"1", [[1]]),
+        (b"1,2", [[1, 2]]),
+        (b"1\n2", [[1], [2]]),
+        (b"1,2\n3,4", [[1, 2], [3, 4]]),
+        (b"1,2\r\n3,4\r\n", [[1, 2], [3, 4]]),
+        (b"1,2\r3,4\r", [[1, 2], [3, 4]]),
+        (b"\n\n1,2\n\n3,4\n\n", [[1, 2], [3, 4]]),
+        (b"1,2\n \t\n3,4", [[1, 2], [3, 4]]),
+        (b" 1 ,\t2", [[1, 2]]),
+        (b'"1","2"', [[1, 2]]),
+        (b"+1,2", [[1, 2]]),
+        (b"-0", [[0]]),
+        (b"1.5,2", [[1.5, 2.0]]),
+        (b"-0,1.5", [[-0.0, 1.5]]),
+        (b"0,1.5", [[0.0, 1.5]]),
+        (b"-0.0,1", [[-0.0, 1.0]]),
+        (b"1,,3", [[1.0, NAN, 3.0]]),
+        (b"1, ,3", [[1.0, NAN, 3.0]]),
+        (b",", [[NAN, NAN]]),
+        (b'""', [[NAN]]),
+        (b'1\n""\n2', [[1.0], [NAN], [2.0]]),
+        (b"nan,inf,-inf,NaN,Infinity", [[NAN, math.inf, -math.inf, NAN, math.inf]]),
+        (b".5,1.,1e3", [[0.5, 1.0, 1000.0]]),
+        (b"9223372036854775807", [[2**63 - 1]]),
+        (b"9223372036854775808", [[2.0**63]]),
+        (b"99999999999999999999,1", [[1e20, 1.0]]),
+        (b"True,false", [[True, False]]),
+        (b" True\nFALSE", [[True], [False]]),
+        (b"\xef\xbb\xbf1,2", [[1, 2]]),
+        (b"a,b\n1,2", [[1, 2]]),
+        (b'"a","b"\n1,2\n', [[1, 2]]),
+        (b"a,b\n1.5,\n,2", [[1.5, NAN], [NAN, 2.0]]),
+        (b' \n"a"\n1', [[1]]),
+    ],
+)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_numbers_are_rows_by_columns(backend, small, kind, body, expected):
+    same(csv.decode(kind(body)), np.array(expected))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"hello", [["hello"]]),
+        (b"a,b", [["a", "b"]]),
+        (b"a,1\nb,2.5", [["a", 1.0], ["b", 2.5]]),
+        (b"a,1\nb,2", [["a", 1], ["b", 2]]),
+        (b"a,\nb,2", [["a", NAN], ["b", 2.0]]),
+        (b"a,True\nb,False", [["a", True], ["b", False]]),
+        (b"a,b\nc,d", [["a", "b"], ["c", "d"]]),
+        (b"a\n", [["a"]]),
+        (b"a,\n,b", [["a", ""], ["", "b"]]),
+        (b"1_0,2", [["1_0", 2]]),
+        (b"#1,2", [["#1", 2]]),
+        (b"[1,2]", [["[1", "2]"]]),
+        (b"1\n[2]", [["1"], ["[2]"]]),
+        (b"{}", [["{}"]]),
+        (b"0x10", [["0x10"]]),
+        (b"null", [["null"]]),
+        (b'"a,b",1', [["a,b", 1]]),
+        (b'"a ""b""\n c",1', [['a "b"\n c', 1]]),
+        (b' "a" , "b" ', [["a", "b"]]),
+        (b'a"b,1', [['a"b', 1]]),
+        (b'"a"\n\n"b"\n', [["a"], ["b"]]),
+        (b'"a",\n', [["a", NAN]]),
+        ("é,ü".encode(), [["é", "ü"]]),
+        (b"name,age\nbob,3\neve,4", [["bob", 3], ["eve", 4]]),
+        (b"name,age\nbob,\neve,4", [["bob", NAN], ["eve", 4.0]]),
+        (b"name,city\nbob,rome", [["name", "city"], ["bob", "rome"]]),
+    ],
+)
+def test_text_makes_an_array_of_objects(backend, small, body, expected):
+    found = csv.decode(body)
+    assert found.dtype == object
+    assert repr(found.tolist()) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b"1,2\n3,4", "text/csv; header=present", [[3, 4]]),
+        (b"1,2\n3,4", "text/csv; header=absent", [[1, 2], [3, 4]]),
+        (b"a\n1", "text/csv; header=absent", [["a"], ["1"]]),
+        (b'"a"\n1', "text/csv; header=PRESENT; charset=utf-8", [[1]]),
+        (b"a\n1", "text/csv; header=perhaps", [[1]]),
+        (b'a\n"1"', "text/csv", [[1]]),
+    ],
+)
+def test_the_header_parameter_settles_it(backend, small, body, content_type, expected):
+    found = csv.decode(body, content_type)
+    assert found.tolist() == expected
+
+
+def test_the_header_argument_goes_before_the_parameter():
+    assert csv.decode(b"1\n2", "text/csv; header=absent", header=True).tolist() == [[2]]
+    assert csv.decode(b"a\n2", header=False).tolist() == [["a"], ["2"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b" \n\t\r\n", "empty"),
+        (b"1,2\n3", "row 2 has 1 columns, and row 1 has 2"),
+        (b"a,b\n1,2\n3,4,5", "row 3 has 3 columns"),
+        (b"a,b\n1\n2", "row 2 has 1 columns"),
+        (b'1\n"a', "line 2"),
+        (b'"a"b,1', "line 1"),
+        (b"\xff", "byte 0"),
+        (b"1,2,3\n4,5\n6", "row 2 has 2"),
+    ],
+)
+def test_a_malformed_text_is_refused_with_its_place(backend, small, body, words):
+    with pytest.raises(DecodeError, match=words):
+        csv.decode(body)
+
+
+def test_a_header_alone_is_refused():
+    with pytest.raises(DecodeError, match="a header and no rows"):
+        csv.decode(b"a,b", header=True)
+
+
+def test_dtype_is_what_the_cells_become():
+    same(csv.decode(b"1,2", dtype=np.float32), np.array([[1, 2]], np.float32))
+    assert csv.decode(b"1,a", dtype=str).tolist() == [["1", "a"]]
+    assert csv.decode(b"n\n1", dtype=object).tolist() == [["1"]]
+    with pytest.raises(DecodeError, match="float32"):
+        csv.decode(b"1,a", dtype="float32")
+
+
+def test_other_charsets_are_decoded():
+    found = csv.decode("é;1".encode("utf-16"), "text/csv; charset=utf-16")
+    assert found.tolist() == [["é;1"]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1,2,3,4\n5,6,7,8\n9,10,11,12",
+        b"1,2,3,4\n5,6,7,8.5\n9,10,11,12",
+        b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11",
+        b"1.5,2,3,4,5,6,7,8,9,10,11",
+        b"1111111111\n2222222222\n",
+    ],
+)
+def test_long_texts_are_read_in_pieces(tiny_pieces, backend, body):
+    expected = np.genfromtxt(io.BytesIO(body), delimiter=",", ndmin=2)
+    if expected.shape[0] == 1 or b"," not in body:
+        expected = expected.reshape(-1, body.split(b"\n")[0].count(b",") + 1)
+    if b"." not in body:
+        expected = expected.astype(np.int64)
+    same(csv.decode(body), expected)
+
+
+def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
+    with pytest.raises(DecodeError, match="row 3"):
+        csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
+
+
+numbers = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
+
+
+@fixtures_stay
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(numbers, min_size=n, max_size=n), min_size=1)))
+def test_every_number_is_read_as_by_float(backend, small, rows):
+    body = "\n".join(",".join(map(repr, row)) for row in rows).encode()
+    found = csv.decode(body)
+    if all(isinstance(cell, int) and -(2**63) <= cell < 2**63 for row in rows for cell in row):
+        same(found, np.array(rows, np.int64))
+    else:
+        same(found, np.array([[float(repr(cell)) for cell in row] for row in rows]))
+
+
+@given(hnp.arrays(st.sampled_from([np.float64, np.int64, np.float32]), st.tuples(st.integers(1, 5), st.integers(1, 4))))
+def test_numbers_come_back_as_they_were(array):
+    found = csv.decode(csv.encode(array), header=False)
+    if array.dtype == np.int64:
+        same(found, array)
+    else:
+        np.testing.assert_array_equal(found.astype(array.dtype), array)
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=6)
+
+
+@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=4)))
+def test_text_comes_back_as_it_was(rows):
+    array = np.array(rows, object)
+    written = csv.encode(array)
+    if not written.strip(b' \t\n'):
+        return
+    found = csv.decode(written, header=False, dtype=str)
+    if any(cell.strip(" \t") != cell or (len(row) == 1 and not cell.strip()) for row in rows for cell in row):
+        return
+    assert found.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        ([[1, 2], [3, 4]], "1,2\n3,4\n"),
+        ([1, 2], "1\n2\n"),
+        (1.5, "1.5\n"),
+        (np.arange(4.0).reshape(2, 2).T, "0.0,2.0\n1.0,3.0\n"),
+        (np.array([[1.5, NAN], [math.inf, -math.inf]]), "1.5,nan\ninf,-inf\n"),
+        (np.array([0.1], np.float32), "0.1\n"),
+        (np.array([0.5], np.float16), "0.5\n"),
+        (np.array([1.5], ">f8"), "1.5\n"),
+        (np.array([200], np.uint8), "200\n"),
+        ([True, False], "True\nFalse\n"),
+        (np.array(["a", "b,c", 'd"e', "", None], object), 'a\n"b,c"\n"d""e"\n""\n""\n'),
+        (np.array([["a", None, 1.5]], object), "a,,1.5\n"),
+        (np.array([b"a"]), "a\n"),
+        (np.array(["2020-01-02", "NaT"], "M8[D]"), "2020-01-02\nNaT\n"),
+        (np.empty((0, 3)), ""),
+        (np.empty((2, 0)), "\n\n"),
+        ([], ""),
+    ],
+)
+def test_predictions_are_written_one_row_a_line(prediction, expected):
+    assert csv.encode(prediction).decode() == expected
+
+
+@pytest.mark.parametrize("value", [np.zeros((1, 1, 1)), [[1], [2, 3]], np.array(["\ud800"])])
+def test_what_is_no_table_is_an_encode_error(value):
+    with pytest.raises(EncodeError, match="cannot be written as CSV"):
+        csv.encode(value)
+
+
+def test_records_are_refused_where_numpy_would_need_much_more_room():
+    table = csv.decode(b"x" * 10_000_000 + b"\n" + b"y\n" * 10, header=False)
+    with pytest.raises(PayloadTooLargeError):
+        csv.as_records(table)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sagemaker_inference import codecs
+from sagemaker_inference.codecs import form
+from sagemaker_inference.errors import DecodeError, UnsupportedMediaTypeError
+
+TYPE = "multipart/form-data; boundary=X"
+
+
+def part(data, disposition='form-data; name="a"', *headers):
+    lines = [f"Content-Disposition: {disposition}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + data
+
+
+def multipart(*parts):
+    return b"--X\r\n" + b"\r\n--X\r\n".join(parts) + b"\r\n--X--\r\n"
+
+
+def test_a_part_is_read_by_its_own_content_type():
+    body = multipart(
+        part(b"text"),
+        part(b"1,2\r\n3,4", 'form-data; name="table"; filename="t.csv"', "Content-Type: text/csv"),
+        part(b"\xff", 'form-data; name="raw"; filename="raw"'),
+        part(b"\xff", 'form-data; name="odd"'),
+        part(b"?", 'form-data; name="other"', "content-type: application/x-unknown"),
+        part(b"--Y--", 'form-data; name="inner"', "Content-Type: multipart/form-data; boundary=Y"),
+        part(b"", 'form-data; name="empty"'),
+    )
+    for kind in (bytes, bytearray, memoryview):
+        found = form.decode(kind(body), TYPE)
+        np.testing.assert_array_equal(found.pop("table"), [[1, 2], [3, 4]])
+        assert found == {
+            "a": "text", "raw": b"\xff", "odd": b"\xff", "other": b"?", "inner": b"--Y--", "empty": "",
+        }  # fmt: skip
+
+
+def test_a_preamble_an_epilogue_and_bare_line_feeds_are_allowed():
+    body = b'hello\n--X\nContent-Disposition: form-data; name="a"\n\none\ntwo\n--X--\nbye'
+    assert form.decode(body, TYPE) == {"a": "one\ntwo"}
+    assert form.decode(body.decode(), 'multipart/form-data; boundary="X"') == {"a": "one\ntwo"}
+
+
+def test_a_repeated_name_has_a_list():
+    assert form.decode(multipart(part(b"1"), part(b"2")), TYPE) == {"a": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (b"", TYPE, "cut off"),
+        (multipart(part(b"a"))[:-6], TYPE, "cut off"),
+        (multipart(part(b"a")), "multipart/form-data", "no boundary"),
+        (multipart(part(b"a")), "multipart/form-data; boundary=" + "X" * 300, "no boundary"),
+        (b"--X\r\nContent-Disposition: form-data\r\n--X--", TYPE, "part 1 has no end"),
+        (multipart(part(b"a", "form-data")), TYPE, "part 1 has no name"),
+        (multipart(*[b""] * 1002), TYPE, "over 1000 parts"),
+        (multipart(part(b"[1", 'form-data; name="a"', "Content-Type: application/json")), TYPE,
+         "Part 'a': Invalid JSON"),
+        (b"\xff", "application/x-www-form-urlencoded", "byte 0"),
+        (b"&".join([b"a=1"] * 1001), "application/x-www-form-urlencoded", "Over 1000"),
+    ],
+)  # fmt: skip
+def test_a_malformed_form_is_refused(body, content_type, words):
+    with pytest.raises(DecodeError, match=words) as caught:
+        form.decode(body, content_type)
+    assert len(caught.value.message) <= 300
+
+
+def test_the_refusal_of_a_part_keeps_its_status():
+    body = multipart(part(b"a", 'form-data; name="a"', "Content-Type: text/csv; charset=klingon"))
+    with pytest.raises(UnsupportedMediaTypeError, match="Part 'a'"):
+        form.decode(body, TYPE)
+
+
+def test_queries_are_percent_decoded():
+    assert form.query("a=1&b=x%20y+z&a=2&c=") == {"a": ["1", "2"], "b": "x y z", "c": ""}
+    assert form.query("") == {}
+    codec = codecs.find("application/x-www-form-urlencoded")
+    assert codec.decode(b"a=1", "application/x-www-form-urlencoded") == {"a": "1"}

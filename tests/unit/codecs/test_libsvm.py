@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sagemaker_inference.codecs import libsvm
+from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
+
+
+def test_a_line_is_a_row_and_an_index_a_column():
+    body = b"1 0:1.5 3:2 # comment\n\n-1 qid:7 1:1e3\n0\n2:4\n# nothing\n"
+    found = libsvm.decode(body)
+    assert found.format == "csr"
+    assert found.dtype == np.float64
+    assert found.toarray().tolist() == [[1.5, 0, 0, 2], [0, 1000, 0, 0], [0, 0, 0, 0], [0, 0, 4, 0]]
+    labels = libsvm.read_labels(body)
+    assert labels[:3].tolist() == [1, -1, 0]
+    assert math.isnan(labels[3])
+
+
+def test_the_number_of_columns_may_be_told():
+    assert libsvm.decode(b"1 0:1", features=9).shape == (1, 9)
+    assert libsvm.decode(b"1 0:1", "text/libsvm; features=7").shape == (1, 7)
+    assert libsvm.decode(b"1 0:1", "text/libsvm; features=many").shape == (1, 1)
+    assert libsvm.decode(b"1").shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b" # only a comment\n", "empty"),
+        (b"1 0:1\n1 x:2", "'x:2' in line 2"),
+        (b"1 0:", "line 1"),
+        (b"1 5", "line 1"),
+        (b"1 -1:3", "below 0"),
+        (b"1 99999999999999999999:1", "2147483647"),
+        (b"\xff", "byte 0"),
+    ],
+)
+def test_a_malformed_line_is_refused_with_its_number(body, words):
+    with pytest.raises(DecodeError, match=words):
+        libsvm.decode(body)
+
+
+def test_an_index_beyond_the_told_columns_is_refused():
+    with pytest.raises(DecodeError, match="not below 2"):
+        libsvm.decode(b"1 2:1", features=2)
+
+
+def test_a_label_that_is_no_number_is_refused():
+    with pytest.raises(DecodeError, match="label 'a' in line 1"):
+        libsvm.read_labels(b"a 1:2")
+
+
+def test_scipy_is_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(UnsupportedMediaTypeError, match=r"pip install 'sagemaker-inference\[scipy\]'"):
+        libsvm.decode(b"1 0:1")
+
+
+@given(
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        elements=st.floats(allow_nan=False, allow_infinity=False),
+    )
+)
+def test_matrices_come_back_as_they_were(array):
+    for matrix in (array, scipy.sparse.csr_matrix(array), scipy.sparse.coo_matrix(array)):
+        found = libsvm.decode(libsvm.encode(matrix), features=array.shape[1])
+        np.testing.assert_array_equal(found.toarray(), array)
+
+
+def test_a_vector_is_a_column():
+    assert libsvm.encode([1, 0, 2.5]) == b"0 0:1.0\n0\n0 0:2.5\n"
+
+
+@pytest.mark.parametrize("prediction", [np.zeros((1, 1, 1)), ["a"], {"a": 1}])
+def test_what_is_no_matrix_of_numbers_is_an_encode_error(prediction):
+    with pytest.raises(EncodeError, match="LIBSVM"):
+        libsvm.encode(prediction)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sagemaker_inference.codecs import npy
+from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
+
+DTYPES = (
+    hnp.boolean_dtypes()
+    | hnp.integer_dtypes(endianness="?")
+    | hnp.unsigned_integer_dtypes(endianness="?")
+    | hnp.floating_dtypes(endianness="?")
+    | hnp.complex_number_dtypes(endianness="?")
+    | hnp.datetime64_dtypes(endianness="?")
+    | hnp.timedelta64_dtypes(endianness="?")
+    | hnp.byte_string_dtypes(min_len=1)
+    | hnp.unicode_string_dtypes(min_len=1)
+)
+
+
+def saved(array, **options):
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def with_header(text, data=b"", version=b"\x01\x00"):
+    header = text.encode()
+    length = len(header).to_bytes(2 if version[0] == 1 else 4, "little")
+    return b"\x93NUMPY" + version + length + header + data
+
+
+def described(descr="'<f8'", shape="(1,)", order="False"):
+    return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
+
+
+def same(found, expected):
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    assert found.tobytes() == expected.tobytes()
+
+
+@given(DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))))
+def test_arrays_of_every_dtype_come_back_as_they_were(array):
+    body = npy.encode(array)
+    assert body == saved(array)
+    same(npy.decode(body), array)
+
+
+@given(hnp.arrays(st.sampled_from(["f8", "i4"]), hnp.array_shapes(min_dims=2)))
+def test_memory_order_comes_through(array):
+    fortran = np.asfortranarray(array)
+    assert npy.encode(fortran) == saved(fortran)
+    found = npy.decode(saved(fortran))
+    same(found, fortran)
+    assert found.flags.f_contiguous
+
+
+def test_slices_are_written_whole():
+    array = np.arange(20.0).reshape(4, 5)[::2, ::2]
+    assert npy.encode(array) == saved(array)
+
+
+def test_structures_come_through():
+    for dtype in (
+        [("a", "<i4"), ("b", "<f8")],
+        [("a", "<i4"), ("b", "<f8", (2, 3))],
+        [("name", "<U5"), ("when", "<M8[s]")],
+    ):
+        array = np.zeros(3, dtype)
+        same(npy.decode(saved(array)), array)
+        assert npy.encode(array) == saved(array)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_is_read(version):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.arange(3.0), version)
+    same(npy.decode(buffer.getvalue()), np.arange(3.0))
+
+
+def test_the_array_shares_memory_with_the_body():
+    body = bytearray(npy.encode(np.zeros(3)))
+    found = npy.decode(body)
+    found[0] = 7
+    assert npy.decode(bytes(body))[0] == 7
+    assert not npy.decode(bytes(body)).flags.writeable
+    same(npy.decode(memoryview(body)), np.array([7.0, 0, 0]))
+
+
+def test_python_2_wrote_long_shapes():
+    same(npy.decode(with_header(described(shape="(2L,)"), bytes(16))), np.zeros(2))
+
+
+@pytest.mark.parametrize("size", range(0, 136, 3))
+def test_a_body_cut_off_anywhere_is_refused(size):
+    body = npy.encode(np.arange(1.0))
+    assert len(body) == 136
+    with pytest.raises(DecodeError, match="Invalid NPY"):
+        npy.decode(body[:size])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"PK\x03\x04 and so on",
+        b"\x93NUMPY\x09\x00\x10\x00" + b" " * 16,
+        b"\x93NUMPY\x02\x00\x10\x00\x00",
+        npy.encode(np.arange(3)) + b"x",
+        with_header(described(shape="(1099511627776, 1099511627776)")),
+        with_header(described(shape="(0, 1099511627776)")),
+        with_header(described("'<U0'", "(1099511627776,)")),
+        with_header(described(shape="(9999999999999999999,)")),
+        with_header(described(shape="(-1,)")),
+        with_header(described(shape="1")),
+        with_header(described("'<f9'"), bytes(9)),
+        with_header(described("'<i8'") + "__import__('os')", bytes(8)),
+        with_header("{'descr': __import__('os').system('false')}"),
+        with_header(described("[('a', '<i8', (9999999, 9999999))]")),
+        with_header(described("[('a', '<i8'), ('a', '<i8')]"), bytes(16)),
+        with_header(described("'<m8[xyz]'"), bytes(8)),
+        with_header(described("'<m8[D]'", f"({','.join(['1'] * 70)})"), bytes(8)),
+        with_header(" " * 20_000, version=b"\x02\x00"),
+        with_header("\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), version=b"\x03\x00"),
+        b"\x93NUMPY\x03\x00\x02\x00\x00\x00\xff\xff",
+        with_header("(" * 3000),
+    ],
+)
+def test_what_no_array_can_be_is_refused_before_anything_is_made(body):
+    with pytest.raises(DecodeError, match="Invalid NPY") as caught:
+        npy.decode(body)
+    assert len(caught.value.message) <= 300
+
+
+def test_python_objects_are_refused_with_415(monkeypatch):
+    monkeypatch.delenv("SAGEMAKER_ALLOW_PICKLE", raising=False)
+    for array in (np.array([{}], object), np.zeros(1, [("a", "O")])):
+        with pytest.raises(UnsupportedMediaTypeError, match="pickles"):
+            npy.decode(saved(array, allow_pickle=True))
+
+
+def test_the_environment_may_allow_pickles(monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_ALLOW_PICKLE", "True")
+    body = saved(np.array([{"a": 1}], object), allow_pickle=True)
+    with caplog.at_level(logging.WARNING):
+        assert npy.decode(body)[0] == {"a": 1}
+    assert "SAGEMAKER_ALLOW_PICKLE" in caplog.text
+    with pytest.raises(DecodeError, match="pickled"):
+        npy.decode(body[:-9])
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [[1], [2, 3]], object(), [None]])
+def test_python_objects_are_not_written(value):
+    with pytest.raises(EncodeError, match="cannot be written as NPY"):
+        npy.encode(value)
+
+
+@pytest.mark.parametrize("value", [3, 1.5, [1, 2], [[1.5], [2]], {1, 2}, iter([1, 2]), "text"])
+def test_whatever_makes_an_array_is_written(value):
+    body = npy.encode(value)
+    assert npy.decode(body).size > 0

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sagemaker_inference.codecs import recordio
+from sagemaker_inference.errors import (
+    DecodeError,
+    EncodeError,
+    InferenceError,
+    UnsupportedMediaTypeError,
+)
+
+
+def varint(value):
+    data = b""
+    while value > 127:
+        data += bytes([value & 127 | 128])
+        value >>= 7
+    return data + bytes([value])
+
+
+def message(*fields):
+    """Fields of bytes are length-delimited, integers are varints, floats are fixed."""
+    data = b""
+    for number, value in fields:
+        if isinstance(value, bytes):
+            data += varint(number << 3 | 2) + varint(len(value)) + value
+        elif isinstance(value, float):
+            data += varint(number << 3 | 5) + struct.pack("<f", value)
+        else:
+            data += varint(number << 3) + varint(value)
+    return data
+
+
+def framed(*records):
+    return b"".join(
+        struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4)
+        for record in records
+    )
+
+
+def record(value, name=b"values", section=1):
+    return message((section, message((1, name), (2, value))))
+
+
+def floats(*values):
+    return message((2, message((1, struct.pack(f"<{len(values)}f", *values)))))
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32]),
+        hnp.array_shapes(min_dims=2, max_side=4, min_side=0),
+    )
+)
+def test_dense_rows_come_back_as_they_were(array):
+    if not len(array):
+        assert recordio.encode(array) == b""
+        return
+    found = recordio.decode(recordio.encode(array))
+    assert found.dtype == array.dtype
+    assert found.shape == array.shape
+    assert found.tobytes() == array.tobytes()
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32]),
+        st.tuples(st.integers(1, 4), st.integers(1, 300)),
+    )
+)
+def test_sparse_rows_come_back_as_they_were(array):
+    matrix = scipy.sparse.csr_matrix(array)
+    if not matrix.nnz:
+        return
+    found = recordio.decode(memoryview(recordio.encode(matrix)))
+    assert found.format == "csr"
+    np.testing.assert_array_equal(found.toarray(), array)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "dtype", "expected"),
+    [
+        ([1, 2], "i4", [[1], [2]]),
+        (3, "i4", [[3]]),
+        ([True], "i4", [[1]]),
+        ([2**40], "f8", [[2.0**40]]),
+        (np.array([0.5], np.float16), "f4", [[0.5]]),
+        (np.array([-1, -(2**31)]), "i4", [[-1], [-(2**31)]]),
+    ],
+)
+def test_other_numbers_are_written_in_the_nearest_type(prediction, dtype, expected):
+    found = recordio.decode(recordio.encode(prediction))
+    assert found.dtype == dtype
+    assert found.tolist() == expected
+
+
+def test_amazons_bytes_are_read():
+    body = framed(record(floats(1.5, 2)), record(floats(3, 4)))
+    assert recordio.decode(body).tolist() == [[1.5, 2], [3, 4]]
+
+
+def test_a_repeated_field_may_come_one_value_at_a_time():
+    unpacked = message((2, message((1, 1.5), (1, 2.5), (2, 0), (2, 300), (3, 301))))
+    found = recordio.decode(framed(record(unpacked)))
+    assert found.shape == (1, 301)
+    assert found[0, 300] == 2.5
+
+
+def test_one_feature_of_another_name_will_do():
+    assert recordio.decode(framed(record(floats(1), b"other"))).tolist() == [[1.0]]
+
+
+def test_labels_are_read_apart():
+    body = framed(record(floats(1, 2)) + record(floats(7), section=2) + message((3, b"uid")))
+    assert recordio.decode(body).tolist() == [[1, 2]]
+    assert recordio.read_labels(body).tolist() == [[7]]
+    with pytest.raises(DecodeError, match="record 1"):
+        recordio.read_labels(framed(record(floats(1))))
+
+
+def test_features_of_bytes_make_a_list():
+    value = message((9, message((1, b"\xff\xd8"), (2, b"image/jpeg"))))
+    assert recordio.decode(framed(record(value), record(value))) == [b"\xff\xd8"] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b"\x00" * 8, "byte 0"),
+        (framed(record(floats(1)))[:-1], "byte 0"),
+        (framed(record(floats(1))) + b"\x0a", "byte 28"),
+        (struct.pack("<II", 0xCED7230A, 1 << 29 | 4) + b"abcd", "several parts"),
+        (framed(b"\x0b"), "record 1: wire type 3"),
+        (framed(b"\x0a\xff"), "record 1: a varint"),
+        (framed(b"\xff" * 11), "record 1: a varint"),
+        (framed(b"\x0a\x05a"), "record 1: a field of 5 bytes"),
+        (framed(b"\x09abc"), "record 1: a field of 8 bytes"),
+        (framed(b"\x08\x80"), "record 1: a varint"),
+        (framed(b""), "record 1: 0 features"),
+        (framed(record(floats(1), b"a") + record(floats(1), b"b")), "record 1: 2 features"),
+        (framed(record(b"")), "no value"),
+        (framed(record(message((4, 5)))), "no value"),
+        (framed(record(message((2, message((1, 5)))))), "field 1 of wire type 0"),
+        (framed(record(message((2, message((1, b"abc")))))), "buffer size"),
+        (framed(record(floats(1)), record(floats(1, 2))), "different lengths"),
+        (framed(record(floats(1)), record(message((9, b"")))), "different types"),
+        (framed(record(floats(1)), record(message((3, b"")))), "different types"),
+        (framed(record(message((2, message((1, b"abcd"), (3, b"\x02\x03")))))), "shape"),
+        (framed(record(message((2, message((1, b"abcd"), (2, b"\x01\x02")))))), "more keys"),
+        (framed(record(message((2, message((1, b"abcd"), (2, b"\x80")))))), "more keys"),
+        (framed(record(message((2, message((1, b"abcd"), (2, b"\x80\x80\x80\x80\x10")))))), "columns"),
+        (framed(record(message((2, message((1, b"abcd"), (2, b"\x01"), (3, b"\xff" * 9 + b"\x01")))))),
+         "columns"),
+        (framed(record(message((7, message((1, b"\xff" * 11 + b"\x01")))))), "12 bytes"),
+        (framed(record(message((7, message((1, b"\xff")))))), "cut off"),
+    ],
+)  # fmt: skip
+def test_a_malformed_body_is_refused_with_its_place(body, words):
+    with pytest.raises(DecodeError, match=words) as caught:
+        recordio.decode(body)
+    assert len(caught.value.message) <= 300
+
+
+def test_a_body_cut_off_anywhere_is_refused():
+    body = recordio.encode(np.arange(6.0).reshape(2, 3))
+    length = len(body) // 2
+    for size in range(len(body)):
+        if size == length:
+            continue
+        with pytest.raises(DecodeError):
+            recordio.decode(body[:size])
+
+
+def test_a_changed_byte_gives_numbers_or_a_refusal():
+    body = recordio.encode(scipy.sparse.csr_matrix(np.arange(6.0).reshape(2, 3)))
+    for place in range(len(body)):
+        for bits in (1, 0x80, 0xFF):
+            changed = bytearray(body)
+            changed[place] ^= bits
+            try:
+                recordio.decode(changed)
+            except InferenceError as error:
+                assert error.status_code == 400  # noqa: PT017
+
+
+def test_sparse_bodies_need_scipy(monkeypatch):
+    body = recordio.encode(scipy.sparse.csr_matrix([[0, 1.5]]))
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(UnsupportedMediaTypeError, match="scipy"):
+        recordio.decode(body)
+
+
+@pytest.mark.parametrize("prediction", [["a"], {"a": 1}, [1j], scipy.sparse.csr_matrix([[1j]])])
+def test_what_is_no_number_is_an_encode_error(prediction):
+    with pytest.raises(EncodeError, match="RecordIO"):
+        recordio.encode(prediction)

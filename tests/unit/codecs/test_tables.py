@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sagemaker_inference.codecs import arrow, parquet
+from sagemaker_inference.errors import (
+    DecodeError,
+    EncodeError,
+    InferenceError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+)
+
+FRAME = pd.DataFrame(
+    {"n": [1, 2], "x": [0.5, None], "s": ["a", "b"], "c": pd.Categorical(["p", "q"])}
+)
+
+
+@pytest.fixture(params=[arrow, parquet], ids=["arrow", "parquet"])
+def codec(request):
+    return request.param
+
+
+def test_frames_come_back_as_they_were(codec):
+    for kind in (bytes, bytearray, memoryview):
+        table = codec.decode(kind(codec.encode(FRAME)))
+        assert isinstance(table, pa.Table)
+        pd.testing.assert_frame_equal(table.to_pandas(), FRAME)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "columns"),
+    [
+        (pa.table({"x": [1]}), {"x": [1]}),
+        (pa.record_batch({"x": [1]}), {"x": [1]}),
+        (pd.Series([1, 2], name="s"), {"s": [1, 2]}),
+        ({"a": [1, 2], "b": ["x", None]}, {"a": [1, 2], "b": ["x", None]}),
+        ([{"a": 1}, {"a": 2}], {"a": [1, 2]}),
+        (np.array([[1, 2], [3, 4]]), {"0": [1, 3], "1": [2, 4]}),
+        ([1.5, 2], {"0": [1.5, 2]}),
+        (3, {"0": [3]}),
+    ],
+)
+def test_what_makes_a_table_is_written(codec, prediction, columns):
+    assert codec.decode(codec.encode(prediction)).to_pydict() == columns
+
+
+@pytest.mark.parametrize("prediction", [object(), np.zeros((1, 1, 1)), [[1], [2, 3]], {"a": 1}])
+def test_what_makes_no_table_is_an_encode_error(codec, prediction):
+    with pytest.raises(EncodeError, match="cannot be written as"):
+        codec.encode(prediction)
+
+
+def test_what_parquet_cannot_store_is_an_encode_error():
+    with pytest.raises(EncodeError):
+        parquet.encode(pa.table({"a": pa.array([], pa.struct([]))}))
+
+
+def test_what_a_stream_cannot_store_is_an_encode_error(monkeypatch):
+    def fail(*_):
+        message = "no"
+        raise pa.ArrowInvalid(message)
+
+    monkeypatch.setattr(pa.ipc, "new_stream", fail)
+    with pytest.raises(EncodeError):
+        arrow.encode({"a": [1]})
+
+
+def test_a_body_cut_off_anywhere_is_refused(codec):
+    body = bytes(codec.encode(FRAME))
+    # A stream may end without its end mark: after the last of its batches it is whole.
+    end = len(body) if codec is parquet else len(body) - 8
+    for size in range(0, end - 1, 5):
+        with pytest.raises(DecodeError) as caught:
+            codec.decode(body[:size])
+        assert len(caught.value.message) <= 300
+
+
+def test_a_changed_byte_gives_a_table_or_a_refusal(codec):
+    body = bytes(codec.encode(FRAME))
+    for place in range(0, len(body), 3):
+        changed = bytearray(body)
+        changed[place] ^= 0xFF
+        try:
+            codec.decode(changed)
+        except InferenceError as error:
+            assert error.status_code in {400, 413}  # noqa: PT017
+
+
+def stream(table, compression=None):
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return memoryview(sink.getvalue())
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_compressed_streams_are_read_unless_they_are_bombs(compression):
+    table = pa.table({"a": pa.array(["x", "y", "x"]).dictionary_encode(), "b": [1, 2, 3]})
+    assert arrow.decode(stream(table, compression)).to_pydict() == table.to_pydict()
+    with pytest.raises(PayloadTooLargeError):
+        arrow.decode(stream(pa.table({"a": np.zeros(10_000_000)}), compression))
+
+
+def test_a_compressed_stream_without_columns_is_read():
+    assert arrow.decode(stream(pa.table({}), "zstd")).num_columns == 0
+
+
+def test_rows_of_nothing_count_too():
+    table = pa.table({"a": pa.nulls(2**40)})
+    with pytest.raises(PayloadTooLargeError):
+        arrow.decode(stream(table))
+
+
+def test_a_table_whose_offsets_lie_is_refused():
+    offsets = pa.py_buffer(np.array([0, 99], np.int32))
+    array = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"abc")])
+    with pytest.raises(DecodeError):
+        arrow.decode(stream(pa.table({"a": array})))
+
+
+def written(table, **options):
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **options)
+    return memoryview(sink.getvalue())
+
+
+def test_bombs_of_parquet_are_refused():
+    for table in (
+        pa.table({"a": np.zeros(20_000_000)}),
+        pa.table({"a": ["x" * 100_000] * 100_000}),
+        pa.table({"a": pa.array([1]).take(pa.array(np.zeros(10_000_000, np.int64)))}),
+    ):
+        with pytest.raises(PayloadTooLargeError, match="Parquet"):
+            parquet.decode(written(table))
+
+
+def test_texts_of_parquet_are_texts_again():
+    table = pa.table({"a": ["x", None, "x"], "b": [b"1", b"2", b"3"], "c": [["l"], [], None]})
+    found = parquet.decode(written(table))
+    assert found.schema.types == table.schema.types
+    assert found.to_pydict() == table.to_pydict()
+    empty = parquet.decode(written(table.slice(0, 0)))
+    assert empty.num_rows == 0
+
+
+def test_pyarrow_is_an_extra(codec, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for call in (lambda: codec.decode(b""), lambda: codec.encode([1])):
+        with pytest.raises(UnsupportedMediaTypeError, match=r"sagemaker-inference\[arrow\]"):
+            call()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagemaker_inference.codecs import text
+from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_text_comes_back_as_it_was(value):
+    assert text.decode(text.encode(value)) == value.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "ascii", "utf-8"])
+def test_charsets_are_read_and_written(charset):
+    value = "e" if charset == "ascii" else "é"
+    header = f"text/plain; charset={charset}"
+    assert text.decode(value.encode(charset), header) == value
+    assert text.encode(value, header) == value.encode(charset)
+
+
+def test_what_is_not_in_the_charset_is_refused():
+    with pytest.raises(DecodeError, match="byte 1"):
+        text.decode(b"a\xff")
+    with pytest.raises(UnsupportedMediaTypeError):
+        text.decode(b"a", "text/plain; charset=klingon")
+    for value, charset in (("é", "ascii"), ("a", "klingon"), ("\ud800", "utf-8")):
+        with pytest.raises(EncodeError):
+            text.encode(value, f"text/plain; charset={charset}")
+
+
+def test_an_empty_body_is_an_empty_text():
+    assert text.decode(b"") == ""
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        (b"a", b"a"),
+        (bytearray(b"a"), bytearray(b"a")),
+        (3, b"3"),
+        (1.5, b"1.5"),
+        (True, b"True"),
+        (None, b"None"),
+        (np.float32(0.5), b"0.5"),
+        (np.array(2), b"2"),
+        (["a", "b"], b"a\nb"),
+        (np.array([1.5, 2]), b"1.5\n2.0"),
+        ([], b""),
+    ],
+)
+def test_values_are_written_one_a_line(prediction, expected):
+    assert text.encode(prediction) == expected
+
+
+@pytest.mark.parametrize(
+    "prediction", [{"a": 1}, np.eye(2), [[1], [2, 3]], np.zeros(1, [("a", "i4")])]
+)
+def test_what_is_no_text_is_an_encode_error(prediction):
+    with pytest.raises(EncodeError, match="cannot be written as text"):
+        text.encode(prediction)

@@ -1,0 +1,39 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sagemaker_inference.__main__ import main
+
+
+def test_serve_without_a_program_says_what_is_missing(tmp_path):
+    env = {**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sagemaker_inference", "serve"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"was not found in {tmp_path}/model/code" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_serve_starts_the_model_server_and_returns_when_it_has_stopped(monkeypatch):
+    from sagemaker_inference import model_server
+
+    calls = []
+    monkeypatch.setattr(model_server, "start_model_server", lambda: calls.append("served"))
+    assert main(["serve"]) == 0
+    assert calls == ["served"]
+
+
+@pytest.mark.parametrize("argv", [[], ["train"]])
+def test_another_command_is_refused_with_the_usage(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert "usage: sagemaker-inference" in capsys.readouterr().err
