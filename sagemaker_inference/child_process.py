@@ -7,7 +7,9 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -33,6 +35,20 @@ def adopt_orphans() -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent is gone, however it went."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """What runs ``main(sys.argv)`` of a module of this package in a fresh interpreter.
+
+    ``python -m`` would put the working directory before the standard library: a file of the
+    user's named like a module of it would be imported for that.
+    """
+    root = str(Path(__file__).parent.parent)
+    code = (
+        f"import sys; sys.path[:1] = []; sys.path.append({root!r}); "
+        f"from {module} import main; sys.exit(main(sys.argv))"
+    )
+    return [sys.executable, "-c", code, *arguments]
 
 
 class Relay:

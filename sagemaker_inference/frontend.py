@@ -193,8 +193,8 @@ class FrontEnd:
         return [
             self.java.path,
             *flags,
-            # The jar holds log4j's classes for newer Java without saying so in its manifest: without
-            # them it warns on every start, and finds callers slowly.
+            # The jar holds log4j's classes for newer Java without saying so in its manifest:
+            # without them it warns on every start, and finds callers slowly.
             "-Djdk.util.jar.enableMultiRelease=force",
             f"-Djava.io.tmpdir={folder}",
             f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +14,8 @@ from sagemaker_inference import parameters
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
 
 _NAME: Final = "sagemaker-inference"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -35,14 +39,46 @@ def level() -> int:
     return found if isinstance(found, int) else logging.INFO
 
 
+def is_json() -> bool:
+    """Whether SAGEMAKER_LOG_FORMAT asks for JSON lines."""
+    return os.environ.get(LOG_FORMAT_ENV, "").strip().lower() == "json"
+
+
 def configure_logger() -> None:
     """Send the package's log to stderr with a time stamp; calling it again changes nothing."""
     logger = get_logger()
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        logger.addHandler(handler)
+    if not logger.hasHandlers():
+        logger.addHandler(_handler())
     logger.setLevel(level())
+
+
+def configure_root() -> None:
+    """Send everything that is logged in this process to stderr, the user's own lines too.
+
+    Call it before user code is imported: what that sets up itself goes before.
+    """
+    root = logging.getLogger()
+    root.addHandler(_handler())
+    root.setLevel(level())
+
+
+def _handler() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if is_json() else logging.Formatter(_FORMAT))
+    return handler
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(document)
 
 
 def users_exc_info(

@@ -1,7 +1,6 @@
 """The program of a model process: import the user's program, load the model, serve.
 
-The supervisor starts it as ``python -m sagemaker_inference.model_process`` with its
-`Assignment` in the environment variable `ASSIGNMENT_ENV`.
+The supervisor starts it with its `Assignment` in the environment variable `ASSIGNMENT_ENV`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import environment, program
+from sagemaker_inference import program
 from sagemaker_inference import logging as toolkit_logging
 from sagemaker_inference.backend import slots, template
 from sagemaker_inference.backend.access_log import AccessLog
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 5.0
 
 
-def main() -> int:
+def main(_argv: list[str]) -> int:
     """Run the model process; returns its exit code."""
     assignment = Assignment.read(os.environ.pop(ASSIGNMENT_ENV))
     # The supervisor decides when to stop: a Ctrl-C reaches the whole group of processes. Handlers
@@ -41,7 +40,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     _reserve_descriptors()
-    toolkit_logging.configure_logger()
+    toolkit_logging.configure_root()
     control = socket.socket(fileno=assignment.control_fd)
     try:
         service = _prepare(assignment)
@@ -66,7 +65,7 @@ def _serve(service: Service, assignment: Assignment, control: socket.socket) -> 
     access = AccessLog(
         assignment.log_fd,
         toolkit_logging.level(),
-        as_json=os.environ.get(environment.LOG_FORMAT_ENV, "").lower() == "json",
+        as_json=toolkit_logging.is_json(),
     )
     Loop(service, assignment, control, access).run()
     service.shut_down()
@@ -101,7 +100,3 @@ def _reserve_descriptors() -> None:
     for slot in range(slots.MAX_SLOTS):
         os.dup2(null, slots.FIRST_FD + slot, inheritable=False)
     os.close(null)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,7 +16,12 @@ from sagemaker_inference import machine
 from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference.backend.slots import RUNNING
 from sagemaker_inference.backend.template import request_copy
-from sagemaker_inference.child_process import ChildProcess, adopt_orphans, describe_exit
+from sagemaker_inference.child_process import (
+    ChildProcess,
+    adopt_orphans,
+    describe_exit,
+    python_command,
+)
 from sagemaker_inference.errors import (
     InferenceError,
     OutOfMemoryError,
@@ -235,7 +239,7 @@ class ModelProcesses:
             **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
         }
         child = ChildProcess.spawn(
-            [sys.executable, "-m", "sagemaker_inference.model_process"],
+            python_command("sagemaker_inference.model_process"),
             env=env,
             pass_fds=assignment.fds,
         )
@@ -352,7 +356,7 @@ class ModelProcesses:
         for slot, record in self._connections.held_by(model.child.pid):
             error: InferenceError
             if model.overdue and monotonic() - record.since >= timeout:
-                error = PredictionTimeoutError(f"No prediction within {timeout:g} seconds.")
+                error = PredictionTimeoutError(f"No prediction within {timeout:g} s.")
             elif out_of_memory:
                 error = OutOfMemoryError("The model process ran out of memory on this request.")
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -16,17 +17,21 @@ from sagemaker_inference import (
     program,
     registry,
 )
+from sagemaker_inference.child_process import python_command
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
-from sagemaker_inference.logging import configure_logger
+from sagemaker_inference.logging import configure_logger, get_logger
 from sagemaker_inference.program import Program
 from sagemaker_inference.settings import Settings
 from sagemaker_inference.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import NoReturn
 
     from sagemaker_inference.registry import Registry
+
+logger = get_logger()
 
 DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
 _MEGABYTE: Final = 1024 * 1024
@@ -58,17 +63,19 @@ def serve(
         place = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.served(name, registry, place)
         return
+    configure_logger()
     try:
         main = Program.of_main()
         registry.adopt(sys.modules["__main__"])
         handler = assembly.assemble(registry, main.label)
         settings = _settings(
-            program=main,
-            handler_service="",
-            model_dir=str(model_dir) if model_dir is not None else _default_model_dir(main),
+            main,
+            str(model_dir) if model_dir is not None else _default_model_dir(main),
             host=host,
             port=port,
-            slots=handler.plan.slots,
+            # What stands below may still register something, and be refused by the model process:
+            # the front end then waits until that has imported the whole file.
+            slots=handler.plan.slots if _is_last_statement(caller) else 0,
         )
     except (StartError, TypeError) as error:
         _exit(error)
@@ -77,7 +84,7 @@ def serve(
     sys.stderr.flush()
     os.execv(  # noqa: S606 - our own interpreter
         sys.executable,
-        [sys.executable, "-m", "sagemaker_inference.supervisor", settings.dump()],
+        python_command("sagemaker_inference.supervisor", settings.dump()),
     )
 
 
@@ -94,10 +101,10 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     configure_logger()
     try:
         model_dir = environment.model_dir
-        own = None
+        served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
-            own, handler_service = program.find(model_dir), ""
-        settings = _settings(program=own, handler_service=handler_service, model_dir=model_dir)
+            served = program.find(model_dir)
+        settings = _settings(served, model_dir)
         code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
     except StartError as error:
         _exit(error)
@@ -105,11 +112,19 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         raise SystemExit(code)
 
 
+def _is_last_statement(caller: FrameType) -> bool:
+    """Whether nothing but comments follows the line that a module's frame is at."""
+    try:
+        body = ast.parse(Path(caller.f_code.co_filename).read_bytes()).body
+    except (OSError, SyntaxError):
+        return False
+    return bool(body) and body[-1].lineno <= caller.f_lineno
+
+
 def _settings(
-    *,
-    program: Program | None,
-    handler_service: str,
+    served: Program | str,
     model_dir: str,
+    *,
     host: str = frontend.ALL_ADDRESSES,
     port: int | None = None,
     slots: int = 0,
@@ -122,6 +137,20 @@ def _settings(
         "model processes",
         least=1,
     )
+    if environment.is_set(parameters.MULTI_MODEL_ENV):
+        message = (
+            f"{parameters.MULTI_MODEL_ENV} is set, and this version serves one model. Leave it out."
+        )
+        raise StartError(message)
+    if (
+        env.model_server_timeout_seconds is None
+        and parameters.MODEL_SERVER_TIMEOUT_ENV in os.environ
+    ):
+        logger.warning(
+            "%s=%d counts seconds here (minutes in Multi Model Server)",
+            minutes,
+            env.model_server_timeout,
+        )
     if gpus and environment.is_set(environment.PRELOAD_ENV):
         message = (
             f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does not "
@@ -131,8 +160,8 @@ def _settings(
     if port is None:
         port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
     return Settings(
-        program=program,
-        handler_service=handler_service,
+        program=served if isinstance(served, Program) else None,
+        handler_service=served if isinstance(served, str) else "",
         model_dir=model_dir,
         host=host,
         port=port,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import assembly, batching, codecs
+from sagemaker_inference import assembly, batching, codecs, content_types
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
     EncodeError,
@@ -67,8 +67,9 @@ class Pipeline:
         self.gpu_id = gpu_id
         self.model: Any = None
         self.plan = handler.plan
-        self.readable = handler.readable
-        self.writable = handler.writable
+        # What a transformer reads and writes is its own affair, and known to nobody else.
+        self.readable = () if handler.transformer else handler.readable
+        self.writable = () if handler.transformer else handler.writable
 
     def load(self) -> None:
         """Run before_load, the model loader and the warm-up. What they raise passes through."""
@@ -76,6 +77,8 @@ class Pipeline:
         if handler.before_load:
             handler.before_load.call(self.model_dir, context)
         self.model = handler.model_loader.call(self.model_dir, context)
+        if handler.transformer is None:
+            _import_common_codecs()
         if handler.warmup:
             handler.warmup.call(self.model_dir, self.model, context)
 
@@ -198,6 +201,14 @@ class Pipeline:
             _respond(job, result, encoding.content_type)
         except Exception as error:  # noqa: BLE001 - as above
             _fail(job, error, encoding.own)
+
+
+def _import_common_codecs() -> None:
+    """Codecs are imported when they are used; the first request shall not wait for that."""
+    for name, body in ((content_types.JSON, b"[[1.5]]"), (content_types.CSV, b"1.5,2.5\n")):
+        codec = codecs.find(name)
+        if codec and codec.decode and codec.encode:
+            codec.encode(codec.decode(body, name), name)
 
 
 def _respond(job: _Job, result: Any, content_type: str) -> None:

@@ -31,6 +31,8 @@ from sagemaker_inference.model_processes import ModelProcesses
 from sagemaker_inference.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagemaker_inference.backend.messages import Report
 
 logger = get_logger()
@@ -46,6 +48,8 @@ _TICK_SECONDS: Final = 1.0
 _PORT_POLL_SECONDS: Final = 0.02
 # sun_path has 108 bytes (unix(7)), and "/sagemaker-inference-xxxxxxxx/management.sock" follows.
 _LONGEST_PARENT: Final = 60
+# The line that says what is served must stay readable.
+_NAMED_TYPES: Final = 3
 _OK, _FAILED = 0, 1
 
 
@@ -234,8 +238,8 @@ class Supervisor:
             settings.workers,
             "" if settings.workers == 1 else "es",
             self._models.threads,
-            ", ".join(report.readable) or "what the handler service reads",
-            ", ".join(report.writable) or "what it writes",
+            _first(report.readable) or "what the program reads",
+            _first(report.writable) or "what the program writes",
             report.readable[0] if report.readable else "application/json",
             url,
         )
@@ -320,6 +324,12 @@ class _Signals:
         self._writer.close()
 
 
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_TYPES
+    named = ", ".join(names[:_NAMED_TYPES])
+    return f"{named} and {more} more" if more > 0 else named
+
+
 def _ignore(_number: int, _frame: object) -> None:
     """A signal's number reaches the loop through the wake-up descriptor."""
 
@@ -375,7 +385,3 @@ def main(argv: list[str]) -> int:
     except StartError as error:
         print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
         return _FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -47,7 +47,7 @@ async def _await_answer(loop: Loop, work: Work) -> list[Response]:
     except asyncio.TimeoutError:
         ids = ", ".join(request.id for request in work.requests)
         logger.error("request %s was given up after %g s", ids, loop.timeout)  # noqa: TRY400
-        error = PredictionTimeoutError(f"No prediction within {loop.timeout:g} seconds.")
+        error = PredictionTimeoutError(f"No prediction within {loop.timeout:g} s.")
         return [error_response(error, request.id, request.accept) for request in work.requests]
 
 

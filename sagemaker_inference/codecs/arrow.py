@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONTENT_TYPES: Final = ("application/vnd.apache.arrow.stream",)
 
 _NAME: Final = "Arrow"
+_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 
 # Places of fields in the tables of Arrow's Message.fbs: a message's header, a dictionary batch's
 # record batch, a record batch's buffers and compression.
@@ -44,6 +45,10 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
+    if bytes(body[-len(_END) :]) != _END:
+        # Without its mark, a stream cut off between two batches would look whole.
+        msg = "Invalid Arrow stream: it does not end with the end-of-stream mark"
+        raise DecodeError(msg)
     try:
         buffer = pa.py_buffer(body)
         unpacked = _unpacked_size(pa, buffer)
