@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sagemaker_inference import codecs, content_types, environment, handlers, parameters
+from sagemaker_inference import (
+    codecs,
+    content_types,
+    conversions,
+    environment,
+    handlers,
+    parameters,
+)
 from sagemaker_inference.errors import (
-    DecodeError,
     NotAcceptableError,
+    RegistrationError,
     StartError,
     UnsupportedMediaTypeError,
 )
@@ -144,15 +152,54 @@ class InferenceHandler:
         own = _most_specific(self.decoders, name)
         if own is not None:
             return _own_decoding(own)
+        decode = self._format(name)
+        convert = self._convert
+        if convert is None:
+            return Decoding(lambda body, header, _context: decode(body, header))
+        return Decoding(lambda body, header, _context: convert(body, header, decode))
+
+    def _format(self, name: str) -> conversions.Decode:
+        """The built-in format of a content type.
+
+        Raises:
+            UnsupportedMediaTypeError: there is none, and the predictor does not take raw bodies.
+        """
         codec = codecs.find(name)
-        if codec is None or codec.decode is None:
-            message = (
-                f"Content-Type {name[:80]!r} is not supported; "
-                f"send one of: {', '.join(self.readable)}."
-            )
-            raise UnsupportedMediaTypeError(message)
-        decode = codec.decode
-        return Decoding(lambda body, header, _context: decode(body, header))
+        if codec is not None and codec.decode is not None:
+            return codec.decode
+        if self.takes_raw_bodies:
+            return _no_format
+        message = (
+            f"Content-Type {name[:80]!r} is not supported; send one of: {', '.join(self.readable)}."
+        )
+        raise UnsupportedMediaTypeError(message)
+
+    @property
+    def _data_hint(self) -> Any:
+        """What a single input of the predictor is annotated with."""
+        hint = self.predictor.hints.get("data") if self.predictor else None
+        if self.batching.max_batch_size > 1 and self.batching.collate == "list":
+            return conversions.item_hint(hint)
+        return hint
+
+    @property
+    def takes_raw_bodies(self) -> bool:
+        """Whether the predictor reads bodies itself, and so takes any content type."""
+        return conversions.is_raw(self._data_hint)
+
+    def check_annotations(self) -> None:
+        """Read what the parameters of data and bodies are annotated with.
+
+        Raises:
+            RegistrationError: a library that one of them needs is not installed.
+        """
+        _ = self._convert
+        for found in self.decoders:
+            body_converter(found)
+
+    @cached_property
+    def _convert(self) -> conversions.Convert | None:
+        return conversions.find(self._data_hint)
 
     def _guessed(self) -> Decoding:
         """Read a body without Content-Type, as batch transform may send it.
@@ -223,7 +270,7 @@ def assemble(registry: Registry, label: str) -> InferenceHandler:
     def handler(found: Registration | None) -> Handler | None:
         return found.handler if found else None
 
-    return InferenceHandler(
+    assembled = InferenceHandler(
         model_loader=loader.handler,
         predictor=handler(predictor),
         transformer=transformer,
@@ -235,6 +282,11 @@ def assemble(registry: Registry, label: str) -> InferenceHandler:
         encoders=encoders,
         default_accept=default or (own[0] if own else content_types.JSON),
     )
+    try:
+        assembled.check_annotations()
+    except RegistrationError as error:
+        raise StartError(str(error)) from None
+    return assembled
 
 
 def _batching(predictor: Registration | None) -> Batching:
@@ -296,37 +348,30 @@ def body_converter(found: Registration) -> Callable[[Body, str], Any]:
     """What turns a body into what this handler takes, by the annotation of its parameter."""
     if found.is_script:
         return _as_script
-    return _BODY_TYPES.get(found.handler.hints.get("body", ""), _as_bytes)
+    convert = conversions.find(found.handler.hints.get("body", bytes)) or _as_bytes
+
+    def read(body: Body, header: str) -> Any:
+        codec = codecs.find(header)
+        decode = codec.decode if codec and codec.decode else _no_format
+        return convert(body, header, decode)
+
+    return read
 
 
-def _as_bytes(body: Body, _header: str) -> bytes:
-    return body if isinstance(body, bytes) else bytes(body)
+def _as_bytes(body: Body, _header: str, _decode: conversions.Decode) -> bytes:
+    return bytes(body)
 
 
-def _as_view(body: Body, _header: str) -> memoryview:
-    return memoryview(body)
-
-
-def _as_text(body: Body, header: str) -> str:
-    charset = content_types.parse(header).parameters.get("charset", "utf-8")
-    try:
-        return str(bytes(body), charset)
-    except (LookupError, UnicodeDecodeError) as error:
-        message = f"the body is no text in charset {charset[:40]!r}: {error}"
-        raise DecodeError(message) from error
+def _no_format(_body: Body, header: str) -> Any:
+    message = f"Content-Type {header[:80]!r} is not supported, and nothing here reads it."
+    raise UnsupportedMediaTypeError(message)
 
 
 def _as_script(body: Body, header: str) -> str | Body:
     """AWS's toolkit hands JSON and CSV over as str, anything else as bytes."""
     if content_types.parse(header).name in content_types.UTF8_TYPES:
-        return _as_text(body, header)
+        return conversions.as_text(body, header)
     return bytearray(body)
-
-
-_BODY_TYPES: Final[dict[str, Callable[[Body, str], Any]]] = {
-    "str": _as_text,
-    "memoryview": _as_view,
-}
 
 
 def _remember(known: dict[str, Any], key: str, value: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,14 +62,14 @@ class Handler:
         function: what the user wrote, unchanged.
         call: takes every offer of the role and then the context, all by position.
         is_async: whether ``call`` returns an awaitable.
-        hints: the annotation of each offer that it takes, as text; absent where there is none.
+        hints: the annotation of each offer that it takes; text where it cannot be evaluated.
     """
 
     role: Role
     function: Callable[..., Any]
     call: Callable[..., Any]
     is_async: bool
-    hints: Mapping[str, str]
+    hints: Mapping[str, Any]
 
     @classmethod
     def of(cls, role: Role, function: Callable[..., Any]) -> Handler:
@@ -126,22 +127,40 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def _hints(role: Role, function: Callable[..., Any]) -> dict[str, str]:
+def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
         return {}
-    hints: dict[str, str] = {}
+    resolved = _resolved(function)
+    hints: dict[str, Any] = {}
     by_position = iter(role.offers)
     for parameter in parameters:
         if parameter.name == CONTEXT:
             continue
         by_name = parameter.kind is parameter.KEYWORD_ONLY
         offer = parameter.name if by_name else next(by_position, "")
-        hint = parameter.annotation
+        hint = resolved.get(parameter.name, parameter.annotation)
         if hint is not parameter.empty:
-            hints[offer] = inspect.formatannotation(hint) if isinstance(hint, type) else str(hint)
+            hints[offer] = _BUILTIN_HINTS.get(hint, hint) if isinstance(hint, str) else hint
     return hints
+
+
+def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations as objects, where they can be evaluated.
+
+    One that names something imported for type checkers only cannot, and keeps its text.
+    """
+    inner = _innermost(function)
+    try:
+        return typing.get_type_hints(inner if hasattr(inner, "__code__") else type(inner).__call__)
+    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
+        return {}
+
+
+_BUILTIN_HINTS: Final[dict[str, Any]] = {
+    kind.__name__: kind for kind in (bytes, bytearray, memoryview, str, dict, list)
+}
 
 
 def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -242,7 +242,7 @@ def _part_type(properties: Any, name: str, headers: Headers) -> str:
 
 
 def _encoded(value: Any, content_type: str) -> Body:
-    """The bytes of a value that MMS may have decoded (``mms/protocol``: JSON, and text of all kinds)."""
+    """The bytes of a value that MMS may have decoded: JSON and text, by ``mms/protocol``."""
     if isinstance(value, (bytes, bytearray)):
         return value
     if isinstance(value, str) and content_type != content_types.JSON:

@@ -13,8 +13,8 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import program
 from sagemaker_inference import logging as toolkit_logging
+from sagemaker_inference import program
 from sagemaker_inference.backend import slots, template
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.loop import Loop

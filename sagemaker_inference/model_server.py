@@ -142,19 +142,14 @@ def _settings(
             f"{parameters.MULTI_MODEL_ENV} is set, and this version serves one model. Leave it out."
         )
         raise StartError(message)
-    if (
-        env.model_server_timeout_seconds is None
-        and parameters.MODEL_SERVER_TIMEOUT_ENV in os.environ
-    ):
-        logger.warning(
-            "%s=%d counts seconds here (minutes in Multi Model Server)",
-            minutes,
-            env.model_server_timeout,
-        )
+    variable = parameters.MODEL_SERVER_TIMEOUT_ENV
+    if env.model_server_timeout_seconds is None and variable in os.environ:
+        seconds = env.model_server_timeout
+        logger.warning("%s=%d counts seconds (minutes in Multi Model Server)", variable, seconds)
     if gpus and environment.is_set(environment.PRELOAD_ENV):
         message = (
-            f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does not "
-            "share. Leave it out: every GPU gets a process that loads the model itself."
+            f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does "
+            "not share. Leave it out: every GPU gets a process that loads the model itself."
         )
         raise StartError(message)
     if port is None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import assembly, batching, codecs, content_types
+from sagemaker_inference import assembly, batching, codecs, compression
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
     EncodeError,
@@ -116,7 +116,9 @@ class Pipeline:
         request, handler = job.request, registration.handler
         try:
             accept = self.handler.accepted(request.accept)
-            body = assembly.body_converter(registration)(request.body or b"", request.content_type)
+            body = assembly.body_converter(registration)(
+                _unpacked(request) or b"", request.content_type
+            )
             job.times.append(perf_counter())
             result = handler.call(self.model, body, request.content_type, accept, job.context)
             if handler.is_async:
@@ -133,7 +135,7 @@ class Pipeline:
         try:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.handler.encoding(request.accept)
-            body = request.body
+            body = _unpacked(request)
             if body is None:
                 job.data = {}
                 for part in request.parts:
@@ -203,12 +205,17 @@ class Pipeline:
             _fail(job, error, encoding.own)
 
 
+def _unpacked(request: Request) -> Body | None:
+    body, codings = request.body, request.headers.find("content-encoding")
+    return compression.unpack(body, codings) if codings and body is not None else body
+
+
 def _import_common_codecs() -> None:
     """Codecs are imported when they are used; the first request shall not wait for that."""
-    for name, body in ((content_types.JSON, b"[[1.5]]"), (content_types.CSV, b"1.5,2.5\n")):
-        codec = codecs.find(name)
-        if codec and codec.decode and codec.encode:
-            codec.encode(codec.decode(body, name), name)
+    from sagemaker_inference.codecs import csv, json
+
+    json.encode(json.decode(b"[[1.5]]"))
+    csv.encode(csv.decode(b"1.5,2.5\n"))
 
 
 def _respond(job: _Job, result: Any, content_type: str) -> None:
@@ -229,11 +236,18 @@ def _respond(job: _Job, result: Any, content_type: str) -> None:
     if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
         message = f"the program set status {status}; a response has one from 200 to 599"
         raise EncodeError(message)
+    content_type = context.response_content_type or content_type
+    headers = context.response_headers
+    accepted = job.request.headers.find("accept-encoding")
+    is_packed = any(name.lower() == "content-encoding" for name in headers)
+    if not is_packed and compression.is_worth_packing(len(body), content_type, accepted):
+        body = compression.pack(body)
+        headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     job.response = Response(
         body,
-        context.response_content_type or content_type,
+        content_type,
         status=status,
-        headers=context.response_headers,
+        headers=headers,
         phrase=ascii_line(context.phrase or standard_phrase(status)),
     )
 

@@ -19,8 +19,7 @@ from sagemaker_inference.errors import RegistrationError
 from sagemaker_inference.handlers import Handler, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Callable, Iterator, Mapping
 
     class _Context1(Protocol):
         def __call__(self, first: Any, /, *, context: Any) -> Any: ...
@@ -204,14 +203,18 @@ class Registry:
         """Register what runs when the server stops: ``clean_up(model, context)``."""
         return self._decorate(handlers.ON_SHUTDOWN, function)
 
-    def adopt(self, module: ModuleType) -> None:
-        """Register AWS's script functions (``model_fn`` ...) that ``module`` defines.
+    def adopt(self, owner: object, names: Mapping[str, Role] = SCRIPT_FUNCTIONS) -> None:
+        """Register AWS's script functions (``model_fn`` ...) that a module defines.
+
+        Args:
+            owner: the module, or a framework's handler.
+            names: what to look for, and the role it has.
 
         Raises:
             RegistrationError: one of them clashes with a decorated function.
         """
-        for name, role in SCRIPT_FUNCTIONS.items():
-            function = getattr(module, name, None)
+        for name, role in names.items():
+            function = getattr(owner, name, None)
             if function is None or any(found.handler.function is function for found in self._found):
                 continue
             types = (content_types.ANY,) if role in (handlers.DECODER, handlers.ENCODER) else ()

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sagemaker_inference.service import Service
 
 _FIRST_READ: Final = 65536
+# Room for the ends of lists behind a value, so that they come with it.
+_SLACK: Final = 64
 # A poll that took less than this, in seconds, did not wait.
 _AT_ONCE: Final = 50e-6
 
@@ -70,9 +72,9 @@ class Connection:
         return message
 
     def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
-        buffer = bytearray(needed)
-        buffer[: len(start)] = start
         filled = len(start)
+        buffer = bytearray(needed + _SLACK)
+        buffer[:filled] = start
         while True:
             view = memoryview(buffer)
             while filled < needed:
@@ -86,9 +88,8 @@ class Connection:
                 self.leftover = bytes(view[end:filled])
                 return message
             needed = found
-            view.release()
-            larger = bytearray(needed)
-            larger[:filled] = buffer[:filled]
+            larger = bytearray(needed + _SLACK)
+            larger[:filled] = view[:filled]
             buffer = larger
 
     def send(self, pieces: Sequence[Body]) -> None:

@@ -74,8 +74,8 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
         if data[0] == _LOAD:
             return _read_load(data)
     except _ShortBuffer:
-        # A length is cut off: some four bytes more tell further.
-        return len(data) + _INT.size
+        # A length is cut off: how much of it is missing does not matter, one byte surely is.
+        return len(data) + 1
     message = f"unknown command {data[0]:#x}"
     raise WireError(message)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = "JSON"
 _NUMERIC: Final = "biuf"
+_FLOAT64: Final = np.dtype(np.float64)
 
 
 def dumps(value: object) -> bytes:
@@ -26,7 +27,9 @@ def dumps(value: object) -> bytes:
         EncodeError: something in it has no JSON form.
     """
     try:
-        if type(value) is np.ndarray and value.dtype.kind in _NUMERIC:
+        if type(value) is np.ndarray and (
+            value.dtype is _FLOAT64 or value.dtype.kind in _NUMERIC
+        ):
             return orjson.dumps(value, _plain, orjson.OPT_SERIALIZE_NUMPY)
         # Arrays within go by way of _plain: orjson has dates of its own for NaT.
         return orjson.dumps(value, _plain)

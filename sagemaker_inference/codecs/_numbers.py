@@ -33,6 +33,11 @@ _MAX_DEPTH: Final = 32
 _DIGITS_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER: Final = b"0" * 19
 _COMMA: Final = ord(",")
+_QUOTE: Final = ord('"')
+_POINT: Final = ord(".")
+_FLOAT64: Final = np.dtype(np.float64)
+_array: Final = np.array
+_loads: Final = orjson.loads
 _CELL_BYTES: Final = b"0123456789+-.eE \t"
 _INTEGER_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![.eE])")
 _CLOSING: Final = re.compile(rb"\s*\]")
@@ -48,14 +53,30 @@ def nested(text: bytes | bytearray) -> Numbers | None:
         return None
     size = len(text)
     if size <= _SMALL:
-        return _small(text)
+        return short(text)
     if size > _PIECE:
         return _nested_in_pieces(text)
-    flat = _flat(text)
-    if flat is None:
-        return None
+    # What is kept goes last: the allocator gives memory back that lies free above it.
     shape = _shape(_brackets(text))
-    return flat.reshape(shape) if shape and math.prod(shape) == flat.size else None
+    flat = _flat(text) if shape else None
+    if flat is None or shape is None:
+        return None
+    return flat.reshape(shape) if math.prod(shape) == flat.size else None
+
+
+def short(text: bytes | bytearray) -> Numbers | None:
+    """What `nested` gives, as fast as can be for a few numbers; None for long texts."""
+    if len(text) > _SMALL or _QUOTE in text:
+        return None
+    try:
+        found = _array(_loads(text))
+    except ValueError:
+        return None
+    dtype = found.dtype
+    if dtype is _FLOAT64:
+        # Beside a float, an integer of any length becomes one.
+        return found if _POINT in text or not has_long_integer(text) else None
+    return found if dtype.kind in "ib" else None
 
 
 def table(text: bytes | bytearray) -> Numbers | None:
@@ -100,22 +121,10 @@ def has_long_integer(text: bytes | bytearray) -> bool:
     return False
 
 
-def _small(text: bytes | bytearray) -> Numbers | None:
-    """As fast as can be for a few numbers."""
-    try:
-        found = np.array(orjson.loads(text))
-    except ValueError:
-        return None
-    kind = found.dtype.kind
-    if kind == "f":
-        return None if has_long_integer(text) else found
-    return found if kind in "ib" else None
-
-
 def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
     values = b"[" + text.replace(b"\n", b",") + b"]"
-    small = len(text) <= _SMALL
-    flat = _small(values) if small else _flat(values)
+    small = len(values) <= _SMALL
+    flat = short(values) if small else _flat(values)
     if flat is None or flat.dtype == np.bool_:
         return None
     ends = bytes(text.translate(None, _CELL_BYTES)) if small else _marks(text, np.equal, b"\n")

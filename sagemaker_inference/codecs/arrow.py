@@ -107,15 +107,14 @@ def _unpacked_size(pa: Any, buffer: Any) -> int:
 
 def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
     batch = _table_at(metadata, _COUNT.unpack_from(metadata)[0], _HEADER)
-    if kind == "dictionary batch" and batch is not None:
+    if batch is not None and kind == "dictionary":
         batch = _table_at(metadata, batch, _DATA)
     if batch is None or _table_at(metadata, batch, _COMPRESSION) is None:
         return 0
     buffers = _table_at(metadata, batch, _BUFFERS)
-    if buffers is None:
-        return 0
+    count = 0 if buffers is None else _COUNT.unpack_from(metadata, buffers)[0]
     total = 0
-    for index in range(_COUNT.unpack_from(metadata, buffers)[0]):
+    for index in range(count):
         offset, length = _BUFFER.unpack_from(metadata, buffers + 4 + index * _BUFFER.size)
         if length > 0:
             total += max(0, _LONG.unpack_from(body, offset)[0])

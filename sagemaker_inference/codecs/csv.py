@@ -195,7 +195,7 @@ def _quoted_cells(text: str) -> list[list[str]]:
     rows: list[list[str]] = []
     row: list[str] = []
     position = 0
-    while position <= len(text):
+    while True:
         match = _CELL.match(text, position)
         if match is None:
             line = text.count("\n", 0, position) + 1
@@ -209,8 +209,7 @@ def _quoted_cells(text: str) -> list[list[str]]:
                 rows.append(row)
             row = []
             if not end:
-                break
-    return rows
+                return rows
 
 
 def _from_cells(rows: list[list[str]], *, header: bool | None, as_text: bool) -> NDArray[Any]:

@@ -67,10 +67,14 @@ def decode(
         DecodeError: the text is not JSON, or does not fit the dtype.
         UnsupportedMediaTypeError: the charset is unknown.
     """
+    if type(body) is bytes and body[:1] == b"[" and dtype is None and ";" not in content_type:
+        found: Any = _numbers.short(body)
+        if found is not None:
+            return found
     text = utf8(body, content_type)
     if text[:1] != b"[":
         text = text.strip(_WHITESPACE)
-    found: Any = None
+    found = None
     if text[:1] == b"[":
         found = _numbers.nested(text)
     elif (match := _INSTANCES.match(text)) is not None and text.endswith(b"}"):

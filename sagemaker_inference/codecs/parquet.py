@@ -47,6 +47,8 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
         # A short text in a million rows is short in the file: it stays so until it is counted.
         with pq.ParquetFile(source, read_dictionary=texts) as file:
             table = file.read(use_threads=False)
+        table = _tables.checked(table, len(body), _NAME)
+        return _without_dictionaries(pa, table, wanted, len(body))
     except (
         pa.ArrowException,
         OSError,
@@ -60,8 +62,6 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
     ) as error:
         msg = f"Invalid Parquet: {str(error)[:200]}"
         raise DecodeError(msg) from None
-    table = _tables.checked(table, len(body), _NAME)
-    return _without_dictionaries(pa, table, wanted, len(body))
 
 
 def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryview:  # noqa: ARG001

@@ -10,9 +10,9 @@ import sagemaker_inference
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
     ("errors", "content_types", "parameters", "machine", "child_process"),
-    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend"),
-    ("registry", "decoder", "encoder", "service"),
-    ("assembly", "batching", "mms_service"),
+    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend", "utils"),
+    ("registry", "compression", "conversions", "decoder", "encoder", "service"),
+    ("assembly", "batching", "default_inference_handler", "mms_service"),
     ("program", "pipeline"),
     ("backend", "settings", "transformer"),
     ("model_process", "model_processes", "default_handler_service"),

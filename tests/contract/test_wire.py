@@ -5,7 +5,7 @@ import threading
 
 import mms_bytes
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mms.context import Context, RequestProcessor
 from mms.protocol import otf_message_handler as mms_protocol
@@ -34,6 +34,7 @@ def read_by_mms(data):
     return found
 
 
+@settings(max_examples=50)  # each opens a socket
 @given(st.lists(requests, max_size=3))
 def test_a_predict_message_is_read_as_mms_reads_it(batch):
     data = mms_bytes.predict(*(mms_bytes.request(*asked) for asked in batch))
@@ -50,6 +51,7 @@ def test_a_predict_message_is_read_as_mms_reads_it(batch):
         assert [(p.name, p.content_type, bytes(p.value)) for p in mine.parts] == parts
 
 
+@settings(max_examples=50)
 @given(names, names, small, names, st.integers(-1, 7), names)
 def test_a_load_message_is_read_as_mms_reads_it(name, path, batch_size, handler, gpu, files):
     data = mms_bytes.load(name, path, batch_size, handler, gpu, files)

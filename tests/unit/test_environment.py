@@ -84,6 +84,22 @@ def test_empty_variables_count_as_absent(monkeypatch):
     assert (env.inference_http_port, env.default_accept) == ("8080", "application/json")
 
 
+@pytest.mark.parametrize(
+    "name", ["MODEL_SERVER_TIMEOUT", "MODEL_SERVER_TIMEOUT_SECONDS", "STARTUP_TIMEOUT"]
+)
+def test_one_second_is_the_shortest_time_limit(monkeypatch, name):
+    monkeypatch.setenv(f"SAGEMAKER_{name}", "1")
+    assert getattr(Environment(), name.lower()) == 1
+
+
+def test_one_megabyte_is_the_smallest_limit(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
+    assert Environment().max_request_size == 1024 * 1024
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0")
+    with pytest.raises(EnvironmentVariableError):
+        Environment()
+
+
 @pytest.mark.parametrize("value", ["soon", "0", "1.5", "-3"])
 def test_a_malformed_number_names_variable_and_value(monkeypatch, value):
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", value)

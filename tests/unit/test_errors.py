@@ -65,6 +65,7 @@ def test_a_subclass_may_skip_super_init():
 def test_a_generic_error_fills_what_is_left_out(arguments, message, phrase):
     error = errors.GenericInferenceToolkitError(*arguments)
     assert (error.status_code, error.message, error.phrase) == (418, message, phrase)
+    assert error.args == (418, message, phrase)
 
 
 def test_an_unsupported_format_begins_with_the_words_that_containers_look_for():

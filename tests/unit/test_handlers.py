@@ -211,17 +211,26 @@ def test_a_plain_function_around_an_async_one_is_not_async():
     assert not Handler.of(PREDICTOR, blocking).is_async
 
 
-def test_hints_are_text_by_offer():
+def test_hints_are_evaluated_by_offer():
     def decode(body: str, kind: "bytes", context: int): ...
 
-    assert Handler.of(DECODER, decode).hints == {"body": "str", "content_type": "bytes"}
+    assert Handler.of(DECODER, decode).hints == {"body": str, "content_type": bytes}
     assert Handler.of(DECODER, lambda body: body).hints == {}
 
 
 def test_hints_of_keyword_only_parameters_go_by_name():
     def transform(model, *, accept: str, body: memoryview): ...
 
-    assert Handler.of(TRANSFORMER, transform).hints == {"accept": "str", "body": "memoryview"}
+    assert Handler.of(TRANSFORMER, transform).hints == {"accept": str, "body": memoryview}
+
+
+def test_hints_that_cannot_be_evaluated_keep_their_text():
+    def decode(body: "str", kind: "somewhere.else_.Only"): ...  # noqa: F821
+
+    assert Handler.of(DECODER, decode).hints == {
+        "body": str,
+        "content_type": "somewhere.else_.Only",
+    }
 
 
 def test_a_handler_is_described_by_name_file_and_line():

@@ -1,4 +1,6 @@
+import json
 import logging
+import re
 
 import pytest
 
@@ -10,6 +12,7 @@ from sagemaker_inference.requests import Context
 def bare_logger(monkeypatch):
     logger = toolkit_logging.get_logger()
     monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "parent", None)  # pytest listens at the root
     level = logger.level
     yield logger
     logger.setLevel(level)
@@ -53,6 +56,36 @@ def test_lines_go_to_stderr(bare_logger, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(" - sagemaker-inference - INFO - serving\n")
+
+
+def test_a_handler_at_the_root_is_enough(bare_logger, monkeypatch):
+    root = logging.getLogger()
+    assert root.handlers
+    monkeypatch.setattr(bare_logger, "parent", root)
+    toolkit_logging.configure_logger()
+    assert bare_logger.handlers == []
+
+
+def test_everything_that_is_logged_goes_to_stderr(monkeypatch, capsys):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "ERROR")
+    toolkit_logging.configure_root()
+    logging.getLogger("a.users.own").error("lost")
+    logging.getLogger("a.users.own").warning("quiet")
+    assert capsys.readouterr().err.endswith(" - a.users.own - ERROR - lost\n")
+
+
+def test_lines_are_json_where_asked(bare_logger, monkeypatch, capsys):
+    monkeypatch.setenv("SAGEMAKER_LOG_FORMAT", " JSON ")
+    toolkit_logging.configure_logger()
+    bare_logger.info("serving %s", "iris")
+    bare_logger.error("failed", exc_info=ZeroDivisionError("by zero"))
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
+    assert first == {"level": "INFO", "logger": "sagemaker-inference", "message": "serving iris"}
+    assert second["traceback"] == "ZeroDivisionError: by zero"
 
 
 class Text(str):

@@ -120,6 +120,10 @@ def test_a_phrase_is_one_short_line_of_ascii(text):
     assert len(line.splitlines()) <= 1
 
 
+def test_a_phrase_is_cut_after_80_characters():
+    assert ascii_line("a " * 50) == ("a " * 50)[:80]
+
+
 def test_a_context_shows_the_request():
     headers = {
         "X-Amzn-SageMaker-Inference-Id": "inference-1",
@@ -143,9 +147,10 @@ def test_while_the_model_loads_there_is_no_request():
     assert context.custom_attributes is None
 
 
-def test_custom_attributes_are_answered_in_their_header(context):
-    context.custom_attributes = "seen=1"
-    assert context.response_headers == {"X-Amzn-SageMaker-Custom-Attributes": "seen=1"}
+@pytest.mark.parametrize("value", ["seen=1", "x" * 1024])
+def test_custom_attributes_are_answered_in_their_header(context, value):
+    context.custom_attributes = value
+    assert context.response_headers == {"X-Amzn-SageMaker-Custom-Attributes": value}
 
 
 @pytest.mark.parametrize("value", ["x" * 1025, "café", "two\nlines"])

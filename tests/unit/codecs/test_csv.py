@@ -214,7 +214,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
 def test_text_comes_back_as_it_was(rows):
     array = np.array(rows, object)
     written = csv.encode(array)
-    if not written.strip(b' \t\n'):
+    if not written.strip(b" \t\n"):
         return
     found = csv.decode(written, header=False, dtype=str)
     if any(cell.strip(" \t") != cell or (len(row) == 1 and not cell.strip()) for row in rows for cell in row):

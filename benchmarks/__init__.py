@@ -1,0 +1,1 @@
+"""Measures this package beside what a user would pick instead: ``python -m benchmarks --help``."""

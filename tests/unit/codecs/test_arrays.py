@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from sagemaker_inference.codecs import _arrays, csv, json
+from sagemaker_inference.errors import EncodeError
+
+
+class Tensor:
+    """As much of torch's Tensor as is asked for."""
+
+    def __init__(self, array, *, plain=True):
+        self.array, self.plain = array, plain
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return Tensor(self.array)
+
+    def numpy(self):
+        if self.plain:
+            return self.array
+        message = "Got unsupported ScalarType BFloat16"
+        raise TypeError(message)
+
+
+class Complex(Tensor):
+    def resolve_conj(self):
+        return self
+
+    def resolve_neg(self):
+        return self
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        np.array([[1.0, 2.0]]),
+        np.matrix([[1.0, 2.0]]),
+        [[1.0, 2.0]],
+        ((1.0, 2.0),),
+        Tensor(np.array([[1.0, 2.0]])),
+        Tensor(np.array([[1.0, 2.0]]), plain=False),
+        Complex(np.array([[1.0, 2.0]])),
+        scipy.sparse.csr_matrix([[1.0, 2.0]]),
+        pd.DataFrame({"a": [1.0], "b": [2.0]}),
+        iter([[1.0, 2.0]]),
+    ],
+)
+def test_whatever_holds_numbers_is_an_array(prediction):
+    found = _arrays.as_array(prediction, "test")
+    assert found.tolist() == [[1.0, 2.0]]
+
+
+def test_predictions_of_other_libraries_are_written():
+    tensor = Tensor(np.array([[0.5, 1]], np.float32), plain=False)
+    assert json.encode(tensor) == b"[[0.5,1.0]]"
+    assert json.encode({"logits": tensor}) == b'{"logits":[[0.5,1.0]]}'
+    assert csv.encode(tensor) == b"0.5,1.0\n"
+    assert json.encode(scipy.sparse.csr_matrix([[0, 1]])) == b"[[0,1]]"
+    assert json.encode(pd.Series([1, 2])) == b"[1,2]"
+    assert json.encode(pd.DataFrame({"a": [1], "b": ["x"]})) == b'[{"a":1,"b":"x"}]'
+    assert csv.encode(pd.DataFrame({"a": [1], "b": ["x"]})) == b"1,x\n"
+
+
+def test_floats_of_machine_learning_are_written_as_float32():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    for dtype in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn):
+        array = np.array([0.5, 1.5], dtype)
+        assert json.encode(array) == b"[0.5,1.5]"
+        assert json.encode(array[0]) == b"0.5"
+        assert csv.encode(array) == b"0.5\n1.5\n"
+
+
+def test_the_message_names_type_and_format():
+    with pytest.raises(EncodeError) as caught:
+        csv.encode([[1], [2, 3]])
+    assert caught.value.message == "A prediction of type list cannot be written as CSV"
+    with pytest.raises(EncodeError, match=r"test_arrays\.Tensor cannot be written as CSV"):
+        csv.encode(Tensor(np.zeros((1, 1, 1))))

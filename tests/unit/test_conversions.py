@@ -1,0 +1,292 @@
+"""Type hints choose the input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import Any, TypedDict
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pydantic
+import pytest
+import scipy.sparse
+
+from sagemaker_inference import assembly, codecs, conversions
+from sagemaker_inference.errors import (
+    DecodeError,
+    InferenceError,
+    RegistrationError,
+    StartError,
+    UnprocessableInputError,
+    UnsupportedMediaTypeError,
+)
+from sagemaker_inference.pipeline import Pipeline
+from sagemaker_inference.registry import Registry
+from sagemaker_inference.requests import Headers, Part, Request, Response
+from sagemaker_inference.service import run
+
+JSON, CSV = "application/json", "text/csv"
+
+
+@dataclasses.dataclass
+class Flower:
+    name: str
+    petals: list[float]
+
+
+class Row(TypedDict):
+    x: float
+    y: int
+
+
+class Struct(msgspec.Struct):
+    x: float
+
+
+class Model(pydantic.BaseModel):
+    x: float
+    names: list[str] = []
+
+
+def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
+    convert = conversions.find(hint)
+    assert convert is not None
+    codec = codecs.find(content_type)
+    assert codec is not None
+    assert codec.decode is not None
+    return convert(body, content_type, codec.decode)
+
+
+@pytest.mark.parametrize("hint", [None, Any, object, "Unresolved"])
+def test_without_a_hint_any_data_will_do(hint):
+    assert conversions.find(hint) is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [(bytes, b"[1]"), (bytearray, bytearray(b"[1]")), (memoryview, memoryview(b"[1]"))],
+)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_raw_bodies_come_as_they_are(hint, expected, kind):
+    found = converted(hint, kind(b"[1]"))
+    assert type(found) is hint
+    assert found == expected
+    assert conversions.is_raw(hint)
+
+
+def test_text_is_read_by_its_charset():
+    assert converted(str, "é".encode("latin-1"), "text/csv; charset=latin-1") == "é"
+    assert converted(str, "é".encode()) == "é"
+    for charset in ("ascii", "no-such-charset"):
+        with pytest.raises(DecodeError, match=f"charset '{charset}'"):
+            converted(str, "é".encode(), f"text/csv; charset={charset}")
+
+
+def test_arrays_are_of_numbers():
+    assert converted(np.ndarray, b"[[1, 2], [3, 4]]").tolist() == [[1, 2], [3, 4]]
+    assert converted(npt.NDArray[np.float64], b"1.5,2.5\n", CSV).tolist() == [[1.5, 2.5]]
+    assert converted(np.ndarray, b"true").tolist() is True
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"a": 1}', "the body is of type dict"),
+        (b"[[1, 2], [3]]", "row 2 is of another length"),
+        (b'[[1, 2], [3, "x"]]', "row 2, column 2, not str 'x'"),
+        (b'[1, "x"]', "row 2, column 1, not str 'x'"),
+        (b"[[[1], [1, 2]]]", "nested unevenly"),
+        (b'"text"', "the body is of type str"),
+    ],
+)
+def test_an_array_that_is_none_tells_the_place(body, words):
+    with pytest.raises(UnprocessableInputError, match=words.replace("(", r"\(")):
+        converted(np.ndarray, body)
+
+
+def test_tables_have_their_columns_names():
+    frame = converted(pd.DataFrame, b"a,b\n1,x\n2,y\n", CSV)
+    assert list(frame.columns) == ["a", "b"]
+    assert frame["a"].tolist() == [1, 2]
+    assert frame["a"].dtype == np.int64
+    assert list(converted(pd.DataFrame, b"1,2\n3,4\n", CSV).columns) == [0, 1]
+    frame = converted(pd.DataFrame, b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]')
+    assert list(frame.columns) == ["a", "b"]
+    with pytest.raises(UnprocessableInputError, match="makes no table"):
+        converted(pd.DataFrame, b'{"a": 1}')
+
+
+def test_a_table_that_comes_as_one_stays_one():
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [1, 2]})
+    body, kind = frame.to_parquet(), "application/x-parquet"
+    assert converted(pd.DataFrame, body, kind).equals(frame)
+    assert converted(np.ndarray, body, kind).tolist() == [[1.5, 1], [2.5, 2]]
+    assert converted(list[dict[str, float]], body, kind) == frame.to_dict("records")
+    assert converted(pa.Table, body, kind).column_names == ["a", "b"]
+    with pytest.raises(UnprocessableInputError, match="A Table is wanted"):
+        converted(pa.Table, b"[1]")
+    words = pd.DataFrame({"a": ["x"]}).to_parquet()
+    with pytest.raises(UnprocessableInputError, match="An array of numbers is wanted"):
+        converted(np.ndarray, words, kind)
+
+
+@pytest.mark.parametrize("hint", [scipy.sparse.csr_matrix, scipy.sparse.coo_array])
+def test_sparse_classes_come_as_annotated(hint):
+    found = converted(hint, b"[[0, 1], [2, 0]]")
+    assert type(found) is hint
+    assert found.toarray().tolist() == [[0, 1], [2, 0]]
+
+
+def test_sparse_data_become_dense_where_that_is_wanted():
+    assert conversions.as_numbers(scipy.sparse.csr_matrix([[0, 1]])).tolist() == [[0, 1]]
+
+
+def test_dicts_and_lists_are_checked():
+    assert converted(dict, b'{"a": 1}') == {"a": 1}
+    assert converted(list, b"[1, 2]") == [1, 2]
+    with pytest.raises(UnprocessableInputError, match="A dict is wanted"):
+        converted(dict, b"[1, 2]")
+    with pytest.raises(UnprocessableInputError, match="A list is wanted"):
+        converted(list, b'{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("hint", "body", "expected"),
+    [
+        (list[float], b"[1, 2.5]", [1.0, 2.5]),
+        (Flower, b'{"name": "iris", "petals": [1, 2]}', Flower("iris", [1.0, 2.0])),
+        (list[Row], b'[{"x": 1, "y": 2}]', [{"x": 1.0, "y": 2}]),
+        (Struct, b'{"x": 1}', Struct(1.0)),
+        (Model, b'{"x": 1}', Model(x=1)),
+    ],
+)
+def test_structures_are_validated(hint, body, expected):
+    assert converted(hint, body) == expected
+
+
+def test_structures_come_from_other_formats_too():
+    assert converted(list[list[float]], b"1,2\n3,4\n", CSV) == [[1.0, 2.0], [3.0, 4.0]]
+    body = b'{"x": 1}\n{"x": 2}\n'
+    assert converted(list[Struct], body, "application/jsonlines") == [Struct(1), Struct(2)]
+    with pytest.raises(UnprocessableInputError):
+        converted(Model, body, "application/jsonlines")
+
+
+@pytest.mark.parametrize(
+    ("hint", "body", "field"),
+    [
+        (list[float], b'[1, "x"]', r"\$\[1\]"),
+        (Flower, b'{"name": "iris"}', "petals"),
+        (Flower, b'{"name": 1, "petals": []}', r"\$.name"),
+        (list[Row], b'[{"x": 1, "y": "z"}]', r"\$\[0\].y"),
+        (Model, b'{"x": 1, "names": [1]}', "names.0"),
+        (Model, b"[]", "the body"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(hint, body, field):
+    with pytest.raises(UnprocessableInputError, match=field):
+        converted(hint, body)
+
+
+@pytest.mark.parametrize("hint", [list[float], Model])
+@pytest.mark.parametrize("body", [b"[1, 2", b"", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_400(hint, body):
+    with pytest.raises(InferenceError) as caught:
+        converted(hint, body)
+    assert caught.value.status_code in (400, 422)
+
+
+def test_a_missing_msgspec_is_told_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    with pytest.raises(RegistrationError, match=r"sagemaker-inference\[types\]"):
+        conversions.find(list[float])
+    with pytest.raises(StartError, match=r"sagemaker-inference\[types\]"):
+        served(list[float])
+
+
+def test_tensors_are_made_where_torch_is(monkeypatch):
+    class Tensor:
+        def __init__(self, array: np.ndarray) -> None:
+            self.array = array
+
+    class Torch:
+        @staticmethod
+        def from_numpy(array: np.ndarray) -> Tensor:
+            assert array.flags.writeable
+            return Tensor(array)
+
+    Tensor.__module__ = "torch"
+    monkeypatch.setitem(sys.modules, "torch", Torch)
+    assert converted(Tensor, b"[[1, 2]]").array.tolist() == [[1, 2]]
+
+
+def served(hint: Any, **options: Any) -> Pipeline:
+    """A program whose predictor says what it was given."""
+    registry = Registry()
+    registry.model_loader(lambda: None)
+
+    def predict(data, model):
+        return f"{type(data).__name__} {data}"
+
+    def predict_all(data, model):
+        return [f"{type(item).__name__} {item}" for item in data]
+
+    function = predict_all if options else predict
+    function.__annotations__ = {"data": hint}
+    registry.predictor(**options)(function)
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    pipeline.load()
+    return pipeline
+
+
+def asked(pipeline: Pipeline, body: bytes, content_type: str = JSON) -> Response:
+    headers = Headers([("Content-Type", content_type), ("Accept", "text/plain")])
+    request = Request("id", headers, [Part("body", content_type, body)])
+    return run(pipeline.answer([request]))[0]
+
+
+def test_a_predictor_gets_what_it_is_annotated_with():
+    assert asked(served(bytes), b"[1]").body == b"bytes b'[1]'"
+    assert asked(served(list[float]), b"[1]").body == b"list [1.0]"
+    assert asked(served(Flower), b"{}").status == 422
+    assert asked(served(np.ndarray), b'"a"').status == 422
+    assert asked(served(None), b'"a"').body == b"str a"
+
+
+def test_a_predictor_of_raw_bodies_takes_any_content_type():
+    assert asked(served(str), b"abc", "application/x-own").body == b"str abc"
+    assert asked(served(np.ndarray), b"abc", "application/x-own").status == 415
+
+
+def test_each_input_of_a_batch_is_what_the_list_is_annotated_with():
+    pipeline = served(list[Flower], max_batch_size=4)
+    body = json.dumps({"name": "iris", "petals": []}).encode()
+    assert b"Flower" in asked(pipeline, body).body
+    assert asked(pipeline, b"[]").status == 422
+    assert asked(served(list, max_batch_size=4), b"[1]").body == b"ndarray [1]"
+
+
+def test_stacked_inputs_are_each_what_the_whole_is_annotated_with():
+    pipeline = served(np.ndarray, max_batch_size=4, collate="concatenate")
+    assert asked(pipeline, b'["x"]').status == 422
+
+
+def test_a_decoder_gets_what_it_is_annotated_with():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+
+    @registry.decoder("text/csv", "application/x-own")
+    def read(body: np.ndarray):
+        return f"{type(body).__name__} {body.tolist()}"
+
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    assert asked(pipeline, b"1,2\n", CSV).body == b"ndarray [[1, 2]]"
+    assert asked(pipeline, b"x,2\n", CSV).status == 422
+    response = asked(pipeline, b"1,2\n", "application/x-own")
+    assert response.status == UnsupportedMediaTypeError.status
