@@ -5,6 +5,8 @@ REFERENCE is a folder that holds ``sagemaker-inference==1.10.1``, made by ``pip 
 medians, taken in turns of a few calls each so that what slows the machine slows both.
 """
 
+# ruff: noqa: A005  # the name says what is measured; nothing imports it
+
 from __future__ import annotations
 
 import importlib
@@ -114,17 +116,17 @@ def main() -> None:
         (
             "JSON 1x4, both ways",
             "4",
-            lambda: theirs_out.encode(theirs_in.decode(short, "application/json"), "application/json"),
+            lambda: theirs_out.encode(
+                theirs_in.decode(short, "application/json"), "application/json"
+            ),
             lambda: json_.encode(json_.decode(short_body)),
         ),
     ]
-    print("| 1,000x4 float64 | AWS toolkit | here | times faster | at least |")  # noqa: T201
-    print("| --- | --- | --- | --- | --- |")  # noqa: T201
+    print("| 1,000x4 float64 | AWS toolkit | here | times faster | at least |")
+    print("| --- | --- | --- | --- | --- |")
     for name, target, theirs, ours in cases:
         before, after = medians(theirs, ours)
-        print(  # noqa: T201
-            f"| {name} | {before:,.1f} µs | {after:,.1f} µs | {before / after:.1f} | {target} |"
-        )
+        print(f"| {name} | {before:,.1f} µs | {after:,.1f} µs | {before / after:.1f} | {target} |")
 
 
 if __name__ == "__main__":

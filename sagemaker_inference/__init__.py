@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     class EncoderModule(Protocol):
         """The module ``sagemaker_inference.encoder``, which is also the decorator."""
 
+        SUPPORTED_CONTENT_TYPES: set[str]
+
         def __call__(self, *types: str) -> Callable[[Middle], Middle]:
             """Register what writes these types; see `Registry.encoder`."""
             ...

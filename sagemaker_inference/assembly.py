@@ -18,20 +18,23 @@ from sagemaker_inference import (
     environment,
     handlers,
     parameters,
+    scripts,
 )
+from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.errors import (
     NotAcceptableError,
     RegistrationError,
     StartError,
     UnsupportedMediaTypeError,
 )
+from sagemaker_inference.handlers import Handler
 from sagemaker_inference.registry import Batching, Registration, Registry
 from sagemaker_inference.service import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagemaker_inference.handlers import Handler, Role
+    from sagemaker_inference.handlers import Role
     from sagemaker_inference.requests import Body, Context
 
 # Headers come from clients: what is remembered about them must not grow with what they send.
@@ -53,6 +56,7 @@ class Encoding(NamedTuple):
     content_type: str
     is_async: bool = False
     own: Handler | None = None
+    is_script: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class InferenceHandler:
         batching: how the predictor is fed.
         decoders, encoders: the program's own, in the order of registration.
         default_accept: what to answer with where the client leaves the choice.
+        fallback_decoders, fallback_encoders: a framework's, for types that the program leaves.
+        predicts_as_script: whether the predictor is AWS's ``predict_fn``, whose annotations say
+            nothing about what it is given.
     """
 
     model_loader: Handler
@@ -77,6 +84,9 @@ class InferenceHandler:
     decoders: tuple[Registration, ...]
     encoders: tuple[Registration, ...]
     default_accept: str
+    fallback_decoders: tuple[Registration, ...] = ()
+    fallback_encoders: tuple[Registration, ...] = ()
+    predicts_as_script: bool = False
     _decodings: dict[str, Decoding] = field(default_factory=dict)
     _encodings: dict[str, Encoding] = field(default_factory=dict)
 
@@ -149,7 +159,7 @@ class InferenceHandler:
         if not content_type:
             return self._guessed()
         name = content_types.parse(content_type).name
-        own = _most_specific(self.decoders, name)
+        own = _most_specific(self.decoders, name) or _most_specific(self.fallback_decoders, name)
         if own is not None:
             return _own_decoding(own)
         decode = self._format(name)
@@ -177,6 +187,8 @@ class InferenceHandler:
     @property
     def _data_hint(self) -> Any:
         """What a single input of the predictor is annotated with."""
+        if self.predicts_as_script:
+            return None
         hint = self.predictor.hints.get("data") if self.predictor else None
         if self.batching.max_batch_size > 1 and self.batching.collate == "list":
             return conversions.item_hint(hint)
@@ -218,6 +230,8 @@ class InferenceHandler:
         return Decoding(read)
 
     def _find_encoding(self, accept: str) -> Encoding:
+        told = scripts.accept(accept, self.default_accept)
+        encoders = (*self.encoders, *self.fallback_encoders)
         ranges = content_types.parse_accept(accept)
         if all(name == content_types.ANY and value for name, value in ranges):
             accept = self.default_accept
@@ -226,12 +240,24 @@ class InferenceHandler:
         offers = [
             name for found in self.encoders for name in found.content_types if "*" not in name
         ]
-        offers += [name for name in named if _most_specific(self.encoders, name) is not None]
+        offers += [name for name in named if _most_specific(encoders, name) is not None]
         offers += codecs.encodable()
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
         offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
         chosen = content_types.negotiate(accept, offers)
-        own = _most_specific(self.encoders, chosen) if chosen else None
+        own = None
+        if chosen:
+            own = _most_specific(self.encoders, chosen)
+            own = own or _most_specific(self.fallback_encoders, chosen)
+        if own and own.is_script:
+            call = own.handler.call
+            return Encoding(
+                lambda prediction, _name, context: call(prediction, told, context),
+                scripts.response_type(told),
+                own.handler.is_async,
+                own.handler,
+                is_script=True,
+            )
         if chosen and own:
             return Encoding(own.handler.call, chosen, own.handler.is_async, own.handler)
         codec = codecs.find(chosen) if chosen else None
@@ -245,20 +271,32 @@ class InferenceHandler:
         return Encoding(lambda prediction, name, _context: encode(prediction, name), chosen)
 
 
-def assemble(registry: Registry, label: str) -> InferenceHandler:
+def assemble(
+    registry: Registry, label: str, fallback: Registry | None = None
+) -> InferenceHandler:
     """Close the registry and make its program complete.
+
+    Args:
+        registry: what the program has registered.
+        label: how messages name the program.
+        fallback: what a framework brings along; it stands in for whatever the program leaves out.
 
     Raises:
         StartError: the program that ``label`` names has no model loader, or nothing that predicts.
     """
     registry.close("the program was assembled; serving has begun")
 
+    defaults = fallback or Registry()
+
     def only(role: Role) -> Registration | None:
-        found = registry.find(role)
+        found = registry.find(role) or defaults.find(role)
         return found[0] if found else None
 
     loader, predictor = only(handlers.MODEL_LOADER), only(handlers.PREDICTOR)
     transformer = only(handlers.TRANSFORMER)
+    if transformer is not None:
+        # The whole path: what a framework would predict with has no place in it.
+        predictor = None
     if loader is None:
         raise StartError(_missing(label, handlers.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None:
@@ -281,6 +319,9 @@ def assemble(registry: Registry, label: str) -> InferenceHandler:
         decoders=tuple(registry.find(handlers.DECODER)),
         encoders=encoders,
         default_accept=default or (own[0] if own else content_types.JSON),
+        fallback_decoders=tuple(defaults.find(handlers.DECODER)) or _script_decoders(predictor),
+        fallback_encoders=tuple(defaults.find(handlers.ENCODER)),
+        predicts_as_script=predictor is not None and predictor.is_script,
     )
     try:
         assembled.check_annotations()
@@ -334,9 +375,26 @@ def _most_specific(own: Sequence[Registration], name: str) -> Registration | Non
     return None
 
 
+def _script_decoders(predictor: Registration | None) -> tuple[Registration, ...]:
+    """What reads for ``predict_fn``: `decoder.decode`, whose shapes existing programs expect."""
+    if predictor is None or not predictor.is_script:
+        return ()
+    reader = Handler.of(handlers.DECODER, DefaultInferenceHandler().default_input_fn)
+    types = (content_types.JSON, content_types.CSV, content_types.NPY, content_types.NPZ)
+    return (Registration(reader, types, is_script=True),)
+
+
 def _own_decoding(found: Registration) -> Decoding:
     call = found.handler.call
     convert = body_converter(found)
+    if found.is_script:
+        return Decoding(
+            lambda body, header, context: call(
+                convert(body, header), scripts.content_type(header), context
+            ),
+            found.handler.is_async,
+            found.handler,
+        )
     return Decoding(
         lambda body, header, context: call(convert(body, header), header, context),
         found.handler.is_async,
@@ -347,7 +405,7 @@ def _own_decoding(found: Registration) -> Decoding:
 def body_converter(found: Registration) -> Callable[[Body, str], Any]:
     """What turns a body into what this handler takes, by the annotation of its parameter."""
     if found.is_script:
-        return _as_script
+        return scripts.body
     convert = conversions.find(found.handler.hints.get("body", bytes)) or _as_bytes
 
     def read(body: Body, header: str) -> Any:
@@ -365,13 +423,6 @@ def _as_bytes(body: Body, _header: str, _decode: conversions.Decode) -> bytes:
 def _no_format(_body: Body, header: str) -> Any:
     message = f"Content-Type {header[:80]!r} is not supported, and nothing here reads it."
     raise UnsupportedMediaTypeError(message)
-
-
-def _as_script(body: Body, header: str) -> str | Body:
-    """AWS's toolkit hands JSON and CSV over as str, anything else as bytes."""
-    if content_types.parse(header).name in content_types.UTF8_TYPES:
-        return conversions.as_text(body, header)
-    return bytearray(body)
 
 
 def _remember(known: dict[str, Any], key: str, value: Any) -> None:

@@ -218,6 +218,7 @@ class UnsupportedFormatError(UnsupportedMediaTypeError):
     """
 
     def __init__(self, content_type: object) -> None:
+        self.content_type = content_type
         super().__init__(
             f"Content type {content_type} is not supported by this framework. "
             "Send one of the built-in types, or register a decoder or an encoder for it."

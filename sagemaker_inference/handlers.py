@@ -195,8 +195,8 @@ def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
     """Decide which offer each parameter gets: by position, then by keyword.
 
     Positional parameters are filled from the left; a parameter named ``context`` gets the context
-    wherever it stands; one more without a default (or with None) gets it by position. A parameter
-    with another default keeps it: AWS's containers add such (``preferred_batch_size=1``).
+    wherever it stands; one more without a default gets it by position. A parameter with a default
+    keeps it: AWS's containers add such (``preferred_batch_size=1``, ``model=None``).
     """
     if parameters and parameters[0].name == "self":
         raise RegistrationError(_unbound(role, function))
@@ -213,9 +213,7 @@ def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
                 index = context
             elif taken < len(role.offers):
                 index, taken = taken, taken + 1
-            elif (
-                not named and context not in positional and (required or parameter.default is None)
-            ):
+            elif required and not named and context not in positional:
                 index = context
             elif required:
                 raise RegistrationError(_too_many(role, function, parameters))

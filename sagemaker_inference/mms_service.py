@@ -197,22 +197,26 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
         return error
     if isinstance(error, MemoryError):
         return OutOfMemoryError("Memory ran out while this request was worked on.")
-    # mms.service.PredictionException; looked for by name, since user code raised it if it is there.
-    exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())
-    if isinstance(error, exception):
-        return BaseInferenceToolkitError(
-            getattr(error, "error_code", 500), str(getattr(error, "message", "")), None
-        )
-    return PredictionError(
+    return of_prediction_exception(error) or PredictionError(
         "The handler service failed on this request. The endpoint's log has the cause."
     )
+
+
+def of_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
+    """MMS's own ``PredictionException(message, error_code)`` as an error of ours, else None."""
+    # Looked for by name: if user code raised it, its module has been imported.
+    exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())
+    if not isinstance(error, exception):
+        return None
+    code, message = getattr(error, "error_code", 500), getattr(error, "message", "")
+    return BaseInferenceToolkitError(code, str(message), None)
 
 
 def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
     """The requests that MMS's stock back end hands to a service."""
     requests = []
     for index, fields in enumerate(data):
-        properties = context.get_all_request_header(index) or {}
+        properties = context.request_processor[index].get_request_properties() or {}
         headers = Headers(
             (name, value) for name, value in properties.items() if isinstance(value, str)
         )

@@ -137,13 +137,8 @@ class ModelProcesses:
     def pass_on(self, slot: int) -> None:
         """Give a new connection to every process that can answer."""
         for model in self._models:
-            if model.stage != _LOADED:
-                continue
-            try:
-                self._connections.pass_on(slot, model.control)
-            except OSError:
-                # It has not read for so long that its socket is full: it hangs.
-                model.child.signal(signal.SIGKILL)
+            if model.stage == _LOADED:
+                self._pass_on(slot, model)
 
     def reap(self) -> None:
         """Notice those that have ended."""
@@ -195,6 +190,12 @@ class ModelProcesses:
             self._let_go(model)
         self._forget_forks()
 
+    def _pass_on(self, slot: int, model: ModelProcess) -> None:
+        try:
+            self._connections.pass_on(slot, model.control)
+        except OSError:  # it is gone, which is about to be noticed, or it hangs
+            model.child.signal(signal.SIGKILL)
+
     # Starting.
 
     def _start_one(self, index: int) -> None:
@@ -205,11 +206,14 @@ class ModelProcesses:
             return  # copies for all missing places follow when the template has loaded
         control, theirs = _control_pair()
         out, err = os.pipe(), os.pipe()
-        request_copy(self._template.control, index, (theirs.fileno(), out[1], err[1]))
+        self._being_forked[index] = control, (out[0], err[0])
+        try:
+            request_copy(self._template.control, index, (theirs.fileno(), out[1], err[1]))
+        except OSError:  # it is gone, which is about to be noticed, or it hangs
+            self._template.child.signal(signal.SIGKILL)
         theirs.close()
         os.close(out[1])
         os.close(err[1])
-        self._being_forked[index] = control, (out[0], err[0])
 
     def _spawn(self, index: int, *, is_template: bool = False) -> ModelProcess:
         settings, connections = self._settings, self._connections
@@ -278,7 +282,7 @@ class ModelProcesses:
                 self._start_one(index)
         else:
             for slot in self._connections:
-                self._connections.pass_on(slot, model.control)
+                self._pass_on(slot, model)
             if self.all_loaded:
                 self._were_all_loaded = True
                 self._owner.on_all_loaded(report)

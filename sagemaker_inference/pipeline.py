@@ -7,12 +7,22 @@ from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import assembly, batching, codecs, compression
+from sagemaker_inference import (
+    assembly,
+    batching,
+    codecs,
+    compression,
+    content_types,
+    mms_service,
+    scripts,
+)
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
     EncodeError,
+    NotAcceptableError,
     OutOfMemoryError,
     PredictionError,
+    UnsupportedFormatError,
 )
 from sagemaker_inference.logging import get_logger, users_exc_info
 from sagemaker_inference.requests import (
@@ -114,19 +124,27 @@ class Pipeline:
 
     async def _transform(self, job: _Job, registration: Registration) -> None:
         request, handler = job.request, registration.handler
+        content_type: str | None = request.content_type
+        told = accept = self.handler.accepted(request.accept)
+        if registration.is_script:
+            told = scripts.accept(request.accept, self.handler.default_accept)
+            accept = scripts.response_type(told)
+            content_type = scripts.content_type(request.content_type)
         try:
-            accept = self.handler.accepted(request.accept)
             body = assembly.body_converter(registration)(
                 _unpacked(request) or b"", request.content_type
             )
             job.times.append(perf_counter())
-            result = handler.call(self.model, body, request.content_type, accept, job.context)
+            result = handler.call(self.model, body, content_type, told, job.context)
             if handler.is_async:
                 result = await result
             job.times.append(perf_counter())
             if not isinstance(result, (bytes, bytearray, memoryview, str, tuple)):
                 result = _built_in(result, accept)
-            _respond(job, result, accept)
+            _respond(job, result, accept, is_script=registration.is_script)
+        except UnsupportedFormatError as error:
+            # AWS's one class for both ends of the path; it knows which type was meant.
+            _fail(job, _not_acceptable(error) if error.content_type == told else error, handler)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
             _fail(job, error, handler)
 
@@ -200,7 +218,9 @@ class Pipeline:
             result = encoding.write(job.data, encoding.content_type, job.context)
             if encoding.is_async:
                 result = await result
-            _respond(job, result, encoding.content_type)
+            _respond(job, result, encoding.content_type, is_script=encoding.is_script)
+        except UnsupportedFormatError as error:
+            _fail(job, _not_acceptable(error), encoding.own)
         except Exception as error:  # noqa: BLE001 - as above
             _fail(job, error, encoding.own)
 
@@ -218,10 +238,19 @@ def _import_common_codecs() -> None:
     csv.encode(csv.decode(b"1.5,2.5\n"))
 
 
-def _respond(job: _Job, result: Any, content_type: str) -> None:
+def _not_acceptable(error: UnsupportedFormatError) -> NotAcceptableError:
+    return NotAcceptableError(error.message)
+
+
+def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = False) -> None:
     if isinstance(result, tuple):
         result, other = result
         content_type = other or content_type
+    if is_script and not isinstance(result, (str, bytes, bytearray, memoryview)):
+        # MMS writes such values as JSON, whatever their type was said to be.
+        codec = codecs.find(content_type)
+        content_type = content_type if codec and codec.encode else content_types.JSON
+        result = _built_in(result, content_type)
     if isinstance(result, str):
         body: Body = result.encode()
     elif isinstance(result, (bytes, bytearray, memoryview)):
@@ -268,6 +297,9 @@ def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
         # What user code raised on purpose is the client's affair; what we cannot write is ours.
         if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
+    elif (prediction := mms_service.of_prediction_exception(error)) is not None:
+        answer = prediction
+        logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
     elif isinstance(error, MemoryError):
         logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
         answer = OutOfMemoryError("Memory ran out while this request was worked on.")

@@ -14,7 +14,7 @@ from sagemaker_inference.backend import slots, wire
 from sagemaker_inference.requests import error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sagemaker_inference.backend.slots import Slot, SlotTable
     from sagemaker_inference.errors import InferenceError
@@ -97,7 +97,7 @@ class Connections:
             OSError: the process is gone, or has not read for long.
         """
         record = array.array("i", [slot, self.table.state(slot)[1]])
-        socket.send_fds(control, [record.tobytes()], [slots.FIRST_FD + slot], socket.MSG_DONTWAIT)
+        send_fds(control, record.tobytes(), [slots.FIRST_FD + slot])
 
     def close(self, slot: int) -> None:
         """Close a connection for all processes."""
@@ -160,3 +160,14 @@ class Connections:
         if self._stop_write >= 0:
             os.close(self._stop_write)
             self._stop_write = -1
+
+
+def send_fds(control: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    """Send descriptors without ever waiting; ``socket.send_fds`` ignores its flags.
+
+    Raises:
+        OSError: the other side is gone, or has not read for so long that the socket is full.
+    """
+    rights = array.array("i", fds)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+    control.sendmsg([data], ancillary, socket.MSG_DONTWAIT)

@@ -14,6 +14,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference.backend.connections import send_fds
 from sagemaker_inference.backend.messages import Report
 from sagemaker_inference.child_process import die_with_parent
 
@@ -30,8 +31,11 @@ def request_copy(control: socket.socket, index: int, fds: tuple[int, int, int]) 
         control: the socket to the template.
         index: the place of the new process among the workers.
         fds: its control socket, standard output and standard error.
+
+    Raises:
+        OSError: the template is gone, or hangs.
     """
-    socket.send_fds(control, [_INDEX.pack(index)], fds)
+    send_fds(control, _INDEX.pack(index), fds)
 
 
 def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> None:

@@ -93,13 +93,16 @@ def table(text: bytes | bytearray) -> Numbers | None:
     total = 1 + text.count(b"\n")
     found: Numbers | None = None
     row = 0
-    for piece in _lines(text):
+    has_negative_zero = False
+    for piece in lines(text):
         rows = _rows(piece, columns)
         if rows is None:
             return None
+        has_negative_zero |= _has_integer_negative_zero(rows, piece)
         found = _into(found, rows, row, (total, columns))
         row += len(rows)
-    return found
+    # A zero without a sign, and one with it once a float has come up.
+    return None if has_negative_zero and found is not None and found.dtype == _FLOAT64 else found
 
 
 def has_long_integer(text: bytes | bytearray) -> bool:
@@ -207,34 +210,31 @@ def _marks(text: bytes | bytearray, compare: np.ufunc, byte: bytes) -> bytes:
     return codes[marks.nonzero()[0]].tobytes()
 
 
-def _shape(brackets: bytes) -> tuple[int, ...] | None:
+def _shape(brackets: bytes | bytearray) -> tuple[int, ...] | None:
     """The shape whose brackets and commas these are; None if there is no such shape."""
     depth = len(brackets) - len(brackets.lstrip(b"["))
     if not 0 < depth <= _MAX_DEPTH:
         return None
-    shape = []
+    shape: list[int] = []
     block = b""
     for level in range(1, depth + 1):
         start = depth - level
-        end = -1 if level == depth else brackets.find(b"]" * level)
-        length = (len(brackets) if end < 0 else end + level) - start
-        if level == 1:
-            count, rest = length - 1, 0
-            block = b"," * (count - 1)
-        else:
-            count, rest = divmod(length - 1, len(block) + 1)
-            block = (block + b",") * (count - 1) + block
-        block = b"[" + block + b"]"
-        if rest or len(block) > len(brackets):
+        end = len(brackets) if start == 0 else brackets.find(b"]" * level) + level
+        count, rest = divmod(end - start - 1, len(block) + 1)
+        if rest or count < 1:
             return None
-        shape.append(count)
-    return tuple(reversed(shape)) if block == brackets else None
+        shape.insert(0, count)
+        many = (block + b",") * (count - 1)
+        if start == 0 and brackets.startswith(many, 1) and brackets.endswith(block + b"]"):
+            return tuple(shape)
+        block = b"".join((b"[", many, block, b"]"))
+    return None
 
 
 def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
     total = text.count(b",") + 1
     found: Numbers | None = None
-    brackets = []
+    brackets = bytearray()
     filled = 0
     for piece, opened, closed in _pieces(text):
         flat = _flat(piece)
@@ -243,8 +243,10 @@ def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
         found = _into(found, flat, filled, (total,))
         filled += flat.size
         marks = _brackets(piece)
-        brackets.append(marks[opened : len(marks) - closed])
-    shape = _shape(b",".join(brackets))
+        brackets += marks[opened : len(marks) - closed]
+        brackets += b","
+    del brackets[-1:]
+    shape = _shape(brackets)
     if found is None or shape is None or math.prod(shape) != filled or filled != total:
         return None
     return found.reshape(shape)
@@ -265,14 +267,14 @@ def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
         if comma < 0:
             yield b"[" * depth + text[start:], depth, 0
             return
-        if not 0 < level <= _MAX_DEPTH or _CLOSING.match(text, comma + 1):
-            yield b"", 0, 0
-            return
-        yield b"".join((b"[" * depth, text[start:end], b"]" * level)), depth, level
+        sound = 0 < level <= _MAX_DEPTH and not _CLOSING.match(text, comma + 1)
+        piece = b"".join((b"[" * depth, text[start:end], b"]" * level)) if sound else b""
+        yield piece, depth, level
         start, depth = comma + 1, level
 
 
-def _lines(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+def lines(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """Cut at line ends, into pieces as long as are good to work on."""
     start = 0
     while start < len(text):
         end = text.find(b"\n", start + _PIECE)

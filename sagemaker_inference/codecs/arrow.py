@@ -99,10 +99,7 @@ def _unpacked_size(pa: Any, buffer: Any) -> int:
             message = messages.read_next_message()
         except StopIteration:
             return total
-        if message.body is not None:
-            total += _message_size(
-                memoryview(message.metadata), memoryview(message.body), message.type
-            )
+        total += _message_size(memoryview(message.metadata), memoryview(message.body), message.type)
 
 
 def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
@@ -111,10 +108,10 @@ def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
         batch = _table_at(metadata, batch, _DATA)
     if batch is None or _table_at(metadata, batch, _COMPRESSION) is None:
         return 0
-    buffers = _table_at(metadata, batch, _BUFFERS)
-    count = 0 if buffers is None else _COUNT.unpack_from(metadata, buffers)[0]
+    # A batch without buffers is one that Arrow itself will refuse.
+    buffers = _table_at(metadata, batch, _BUFFERS) or 0
     total = 0
-    for index in range(count):
+    for index in range(_COUNT.unpack_from(metadata, buffers)[0]):
         offset, length = _BUFFER.unpack_from(metadata, buffers + 4 + index * _BUFFER.size)
         if length > 0:
             total += max(0, _LONG.unpack_from(body, offset)[0])
@@ -124,9 +121,9 @@ def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
 def _table_at(metadata: memoryview, table: int, place: int) -> int | None:
     """Follow a field of a flatbuffers table to what it refers to; None if it is absent."""
     fields = table - _SIGNED.unpack_from(metadata, table)[0]
-    if 4 + 2 * place >= _OFFSET.unpack_from(metadata, fields)[0]:
-        return None
-    offset: int = _OFFSET.unpack_from(metadata, fields + 4 + 2 * place)[0]
+    entry = 4 + 2 * place
+    there = entry < _OFFSET.unpack_from(metadata, fields)[0]
+    offset: int = _OFFSET.unpack_from(metadata, fields + entry)[0] if there else 0
     if not offset:
         return None
     position = table + offset

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 CONTENT_TYPES: Final = ("text/csv", "application/csv")
 
 _NAN: Final = float("nan")
+# From here on, a Python object for every cell at once takes too much memory.
+_LONG: Final = 1 << 20
 _BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
 _NUMBER_START: Final = b"0123456789-+., \tnNiI"
 _CELL: Final = re.compile(r'(?:[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*|([^",\n][^,\n]*|))(,|\n|\Z)')
@@ -85,6 +87,8 @@ def decode(
     text = _lines(utf8(body, content_type))
     as_text = dtype is not None and np.dtype(dtype).kind in "OU"
     found = None if as_text else _fast(text, header)
+    if found is None and not as_text and len(text) > _LONG:
+        found = _in_pieces(text, header)
     if found is None:
         found = _from_cells(_cells(text), header=header, as_text=as_text)
     if dtype is None or as_text:
@@ -171,6 +175,35 @@ def _fast(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None: 
         return None
     found = _numbers.table(text[end + 1 :])
     return found if found is not None and found.shape[1] == len(first[0]) else None
+
+
+def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None:  # noqa: FBT001
+    """Rows of numbers in any spelling and with empty cells; None for anything else."""
+    if b'"' in text:
+        return None
+    end = text.find(b"\n")
+    first = _cells(text[: len(text) if end < 0 else end])
+    if end < 0 or len(first) != 1:
+        return None
+    if header or (header is None and _all_text(first[0])):
+        text = text[end + 1 :]
+    found: list[NDArray[Any]] = []
+    for piece in _numbers.lines(text):
+        rows = _numbers.table(piece)
+        if rows is None:
+            try:
+                cells = _cells(piece)
+            except DecodeError:
+                return None
+            numbers = _numbers_of(list(chain.from_iterable(cells)))
+            if numbers is None or not cells:
+                return None
+            rows = numbers.reshape(len(cells), -1)
+        found.append(rows)
+    dtypes = {rows.dtype for rows in found}
+    if {rows.shape[1] for rows in found} != {len(first[0])} or (len(dtypes) > 1 and b"-0" in text):
+        return None
+    return np.concatenate(found)
 
 
 def _cells(text: bytes | bytearray) -> list[list[str]]:

@@ -31,6 +31,7 @@ CONTENT_TYPES: Final = (
 )
 
 _NAME: Final = "JSON Lines"
+_PIECE: Final = 1 << 20
 _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
@@ -41,16 +42,15 @@ def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:
         DecodeError: the body is empty, or a line is not JSON; the message has its number.
         UnsupportedMediaTypeError: the charset is unknown.
     """
-    original = utf8(body, content_type)
-    text = original.replace(b"\r", b"").strip(b" \t\n")
-    if not text:
-        msg = "The body is empty: JSON Lines expected"
-        raise DecodeError(msg)
-    found = _fast(_BLANK_LINES.sub(b"\n", text) if b"\n\n" in text else text)
+    text = utf8(body, content_type)
+    found = _fast(text)
     if found is not None:
         return found
+    if not text.strip():
+        msg = "The body is empty: JSON Lines expected"
+        raise DecodeError(msg)
     values = []
-    for number, line in enumerate(bytes(original).split(b"\n"), 1):
+    for number, line in enumerate(bytes(text).split(b"\n"), 1):
         if line.strip():
             try:
                 values.append(json.loads(line))
@@ -89,11 +89,21 @@ def _items(prediction: Any) -> Any:
 
 def _fast(text: bytes | bytearray) -> Any:
     """An array, if every line is a row of numbers or every line a number."""
-    lines = text.count(b"\n") + 1
+    if b"\r" in text or b"\n\n" in text or (text[-1:].isspace() and text[-2:-1].isspace()):
+        text = _BLANK_LINES.sub(b"\n", text.replace(b"\r", b"")).strip()
+    size = len(text) - text.endswith(b"\n")
+    lines = text.count(b"\n", 0, size) + 1
     if b"[" in text:
-        if text[:1] != b"[" or text.count(b"]\n") != lines - 1:
+        if text[:1] != b"[" or text.count(b"]\n", 0, size) != lines - 1:
             return None
     elif b"," in text:
         return None
-    found = _numbers.nested(b"[" + text.replace(b"\n", b",") + b"]")
+    rows = bytearray(size + 2)
+    rows[0], rows[-1] = b"[]"
+    memoryview(rows)[1:-1] = memoryview(text)[:size]
+    codes = np.frombuffer(rows, np.uint8)
+    for start in range(0, len(codes), _PIECE):
+        piece = codes[start : start + _PIECE]
+        piece[piece == ord("\n")] = ord(",")
+    found = _numbers.nested(rows)
     return found if found is not None and len(found) == lines else None

@@ -11,6 +11,7 @@ gives them. Text after ``#`` is a comment.
 
 from __future__ import annotations
 
+from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,8 +54,8 @@ def decode(
     if features is None and ";" in content_type:
         named = content_types.parse(content_type).parameters.get("features", "")
         features = int(named) if named.isdecimal() and len(named) < 10 else None  # noqa: PLR2004
-    indices: list[int] = []
-    values: list[float] = []
+    indices = array("q")
+    values = array("d")
     ends = [0]
     for number, tokens in _lines(body, content_type):
         for token in tokens if ":" in tokens[0] else tokens[1:]:
@@ -64,7 +65,7 @@ def decode(
             try:
                 indices.append(int(index))
                 values.append(float(value))
-            except ValueError:
+            except (ValueError, OverflowError):
                 msg = f"Invalid LIBSVM: {repr(token)[:40]} in line {number} is not index:value"
                 raise DecodeError(msg) from None
         ends.append(len(indices))
@@ -103,12 +104,12 @@ def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # n
     if hasattr(prediction, "tocsr"):
         rows = _sparse_rows(prediction.tocsr())
     else:
-        array = _arrays.as_array(prediction, _NAME)
-        if array.ndim > 2 or array.dtype.kind not in "biuf":  # noqa: PLR2004
+        table = _arrays.as_array(prediction, _NAME)
+        if table.ndim > 2 or table.dtype.kind not in "biuf":  # noqa: PLR2004
             raise _arrays.unencodable(prediction, _NAME)
-        if array.ndim < 2:  # noqa: PLR2004
-            array = array.reshape(-1, 1)
-        rows = (((index, cell) for index, cell in enumerate(row) if cell) for row in array.tolist())
+        if table.ndim < 2:  # noqa: PLR2004
+            table = table.reshape(-1, 1)
+        rows = (((index, cell) for index, cell in enumerate(row) if cell) for row in table.tolist())
     lines = (" ".join(["0", *(f"{index}:{float(cell)!r}" for index, cell in row)]) for row in rows)
     return "".join(line + "\n" for line in lines).encode()
 

@@ -10,9 +10,10 @@ import sagemaker_inference
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
     ("errors", "content_types", "parameters", "machine", "child_process"),
-    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend", "utils"),
+    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend"),
     ("registry", "compression", "conversions", "decoder", "encoder", "service"),
-    ("assembly", "batching", "default_inference_handler", "mms_service"),
+    ("batching", "default_inference_handler", "mms_service", "scripts"),
+    ("assembly", "utils"),
     ("program", "pipeline"),
     ("backend", "settings", "transformer"),
     ("model_process", "model_processes", "default_handler_service"),

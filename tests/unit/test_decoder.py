@@ -84,7 +84,9 @@ def test_json_is_numpys_array_of_it(text):
     same(decoder.decode(text, "application/json"), np.array(json.loads(text)))
 
 
-@pytest.mark.parametrize("text", ['{"instances": [1]}', "null", "[1, null]", "[18446744073709551616]"])
+@pytest.mark.parametrize(
+    "text", ['{"instances": [1]}', "null", "[1, null]", "[18446744073709551616]"]
+)
 def test_json_that_is_no_array_is_an_array_of_objects(text):
     found = decoder.decode(text, "application/json")
     assert found.dtype == object

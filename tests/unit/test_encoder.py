@@ -25,7 +25,19 @@ def test_the_same_numbers_as_aws_s_are_written(array):
 
 @pytest.mark.parametrize(
     "array_like",
-    [1, 1.5, None, "x", [1, 2], [[1, 2.5]], {"a": 1}, [True], np.arange(3), np.array(3), np.int64(3)],
+    [
+        1,
+        1.5,
+        None,
+        "x",
+        [1, 2],
+        [[1, 2.5]],
+        {"a": 1},
+        [True],
+        np.arange(3),
+        np.array(3),
+        np.int64(3),
+    ],
 )
 def test_json_is_the_same_value_as_text(array_like):
     expected = array_like.tolist() if hasattr(array_like, "tolist") else array_like

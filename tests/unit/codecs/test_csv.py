@@ -70,6 +70,9 @@ def test_numbers_are_rows_by_columns(backend, small, kind, body, expected):
     [
         (b"hello", [["hello"]]),
         (b"a,b", [["a", "b"]]),
+        (b"tom,1", [["tom", 1]]),
+        (b"x\x1c", [["x\x1c"]]),
+        (b" \nname\nbob", [["name"], ["bob"]]),
         (b"a,1\nb,2.5", [["a", 1.0], ["b", 2.5]]),
         (b"a,1\nb,2", [["a", 1], ["b", 2]]),
         (b"a,\nb,2", [["a", NAN], ["b", 2.0]]),
@@ -179,6 +182,44 @@ def test_long_texts_are_read_in_pieces(tiny_pieces, backend, body):
     same(csv.decode(body), expected)
 
 
+def test_negative_zero_keeps_its_sign_when_a_float_comes_later(tiny_pieces, backend):
+    same(csv.decode(b"-0,1\n2,3\n4,5.5\n"), np.array([[-0.0, 1], [2, 3], [4, 5.5]]))
+    same(csv.decode(b"-0,1\n2,3\n4,5\n"), np.array([[0, 1], [2, 3], [4, 5]]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1,,3,4\n5,6,7,8\n9,10,11,+12\n,,,\n1,2,3,4",
+        b"a,b,c,d\n1,,3,4\n5,6,7,8\n9,10,11,12",
+        b"a,b\n1,x\n5,6\n9,10\n11,12",
+        b"1,2,3,4\n5,6,7,8\n9,10,11\n",
+        b"1,,3,4\n5,6,7\n9,10,11\n",
+        b"1,,3,4\n5,6,7\n,\n8,9,10",
+        b"1,2,3,-0\n5,6,7,8\n9,10,11,.5",
+        b"1,2,3,4\n         \n \n5,6,7,.5",
+        b'1,2,3,4\n5,6,7,"8"',
+        b",,,,,,,,,,",
+        b"a,b\n1,2,,4\n5,6,7,8\n9,10,11,12",
+        b"  \na,b\n1,\n5,6\n9,10\n11,12",
+    ],
+)
+@pytest.mark.parametrize("header", [None, True, False])
+def test_long_texts_with_empty_cells_are_what_short_ones_are(
+    tiny_pieces, monkeypatch, body, header
+):
+    def read():
+        try:
+            found = csv.decode(body, header=header)
+        except DecodeError as error:
+            return error.message
+        return found.dtype, found.shape, repr(found.tolist())
+
+    expected = read()
+    monkeypatch.setattr(csv, "_LONG", 8)
+    assert read() == expected
+
+
 def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
     with pytest.raises(DecodeError, match="row 3"):
         csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
@@ -188,7 +229,11 @@ numbers = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
 
 
 @fixtures_stay
-@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(numbers, min_size=n, max_size=n), min_size=1)))
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.lists(st.lists(numbers, min_size=n, max_size=n), min_size=1)
+    )
+)
 def test_every_number_is_read_as_by_float(backend, small, rows):
     body = "\n".join(",".join(map(repr, row)) for row in rows).encode()
     found = csv.decode(body)
@@ -198,7 +243,12 @@ def test_every_number_is_read_as_by_float(backend, small, rows):
         same(found, np.array([[float(repr(cell)) for cell in row] for row in rows]))
 
 
-@given(hnp.arrays(st.sampled_from([np.float64, np.int64, np.float32]), st.tuples(st.integers(1, 5), st.integers(1, 4))))
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float64, np.int64, np.float32]),
+        st.tuples(st.integers(1, 5), st.integers(1, 4)),
+    )
+)
 def test_numbers_come_back_as_they_were(array):
     found = csv.decode(csv.encode(array), header=False)
     if array.dtype == np.int64:
@@ -210,14 +260,22 @@ def test_numbers_come_back_as_they_were(array):
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=6)
 
 
-@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=4)))
+@given(
+    st.integers(1, 3).flatmap(
+        lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=4)
+    )
+)
 def test_text_comes_back_as_it_was(rows):
     array = np.array(rows, object)
     written = csv.encode(array)
     if not written.strip(b" \t\n"):
         return
     found = csv.decode(written, header=False, dtype=str)
-    if any(cell.strip(" \t") != cell or (len(row) == 1 and not cell.strip()) for row in rows for cell in row):
+    if any(
+        cell.strip(" \t") != cell or (len(row) == 1 and not cell.strip())
+        for row in rows
+        for cell in row
+    ):
         return
     assert found.tolist() == rows
 

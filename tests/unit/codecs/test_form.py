@@ -33,7 +33,8 @@ def test_a_part_is_read_by_its_own_content_type():
         found = form.decode(kind(body), TYPE)
         np.testing.assert_array_equal(found.pop("table"), [[1, 2], [3, 4]])
         assert found == {
-            "a": "text", "raw": b"\xff", "odd": b"\xff", "other": b"?", "inner": b"--Y--", "empty": "",
+            "a": "text", "raw": b"\xff", "odd": b"\xff", "other": b"?", "inner": b"--Y--",
+            "empty": "",
         }  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import json as standard
 import math
 import uuid
-from collections import OrderedDict, UserDict, namedtuple
+from collections import OrderedDict, UserDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -275,6 +276,8 @@ def test_long_texts_are_read_in_pieces(tiny_pieces, backend, body):
         b"[1,2,3,,,,,,4,5,6,7]",
         b"[1,2,3,4]]],[[[5,6,7,8]",
         b"[11111111,]",
+        b"[111111,22222,\n]",
+        b"11111111,2",
         b"[" * 40 + b"1,2,3,4,5,6,7,8",
         b"[[1,2,3,4],[5,6,7,8]]]",
     ],
@@ -304,7 +307,9 @@ def test_arrays_come_back_as_they_were(array):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u1", "u2", "u4", "u8", "f2", "f4", ">f8", "?"])
+@pytest.mark.parametrize(
+    "dtype", ["i1", "i2", "i4", "u1", "u2", "u4", "u8", "f2", "f4", ">f8", "?"]
+)
 def test_every_numeric_dtype_is_written(dtype):
     array = np.array([[0, 1], [1, 0]], dtype)
     found = json.decode(json.encode(array))
@@ -328,7 +333,9 @@ class Point:
     y: object
 
 
-Named = namedtuple("Named", "a b")
+class Named(NamedTuple):
+    a: int
+    b: int
 
 
 class Model:
@@ -369,8 +376,9 @@ class Listable:
         (np.array(["2020-01-02", "NaT"], "M8[D]"), '["2020-01-02",null]'),
         (np.array("2020-01-02", "M8[D]"), '"2020-01-02"'),
         (np.array("2020-01-02T03:04", "M8[ns]"), '"2020-01-02T03:04:00.000000000"'),
-        ({"a": np.array(["NaT"], "M8[D]"), "b": np.datetime64("NaT", "D")}, '{"a":[null],"b":null}'),
-        (np.datetime64("NaT"), "null"),
+        ({"a": np.array(["NaT"], "M8[D]"), "b": np.datetime64("NaT", "D")},
+         '{"a":[null],"b":null}'),
+        (np.datetime64("NaT", "s"), "null"),
         (np.timedelta64(3, "s"), '"3 seconds"'),
         (np.str_("a"), '"a"'),
         ({"a": np.array([1]), "b": [np.float64(2)]}, '{"a":[1],"b":[2.0]}'),
@@ -391,7 +399,7 @@ class Listable:
         (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
         (Point(1.5, np.array([1])), '{"x":1.5,"y":[1]}'),
         (Colour.RED, "1"),
-        (datetime.date(2020, 1, 2), '"2020-01-02"'),
+        (dt.date(2020, 1, 2), '"2020-01-02"'),
         (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
         (2**64, str(2**64)),
         ([2**70, math.nan, 1.5], f"[{2**70},null,1.5]"),
@@ -399,7 +407,8 @@ class Listable:
          '{"big":18446744073709551616,"a":[1.5,null],"3":[1]}'),
         ({"big": 2**64, "p": Point(math.nan, 1), "c": Colour.RED, "m": Model()},
          '{"big":18446744073709551616,"p":{"x":null,"y":1},"c":1,"m":{"a":1.5}}'),
-        ({"big": 2**64, "i": iter([2**64])}, '{"big":18446744073709551616,"i":[18446744073709551616]}'),
+        ({"big": 2**64, "i": iter([2**64])},
+         '{"big":18446744073709551616,"i":[18446744073709551616]}'),
         ({Colour.RED: 2**64}, '{"Colour.RED":18446744073709551616}'),
         ("\ud800", '"\\ud800"'),
     ],

@@ -128,9 +128,12 @@ def test_a_body_cut_off_anywhere_is_refused(size):
         with_header(described("'<m8[xyz]'"), bytes(8)),
         with_header(described("'<m8[D]'", f"({','.join(['1'] * 70)})"), bytes(8)),
         with_header(" " * 20_000, version=b"\x02\x00"),
-        with_header("\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), version=b"\x03\x00"),
+        with_header(
+            "\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), version=b"\x03\x00"
+        ),
         b"\x93NUMPY\x03\x00\x02\x00\x00\x00\xff\xff",
         with_header("(" * 3000),
+        with_header("\x93" * 300),
     ],
 )
 def test_what_no_array_can_be_is_refused_before_anything_is_made(body):

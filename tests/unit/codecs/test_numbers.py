@@ -32,7 +32,7 @@ def test_simdjson_may_be_missing():
         "from sagemaker_inference.codecs import json\n"
         f"assert json.decode(b'[[1.5, 2],' + b'[3, 4],' * {_numbers._SMALL} + b'[5, 6]]').size\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_shapes_are_read_off_brackets():
@@ -68,7 +68,7 @@ def test_long_integers_are_seen_wherever_they_are(monkeypatch):
 def test_a_body_of_25_megabytes_takes_less_than_three_times_its_size(module, array):
     program = PEAK.format(module=module, array=array)
     environ = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, env=environ
     )
     body, size, before, after = map(int, done.stdout.split())

@@ -51,6 +51,10 @@ def record(value, name=b"values", section=1):
     return message((section, message((1, name), (2, value))))
 
 
+def sparse(keys, *more):
+    return framed(record(message((2, message((1, b"abcd"), (2, keys), *more)))))
+
+
 def floats(*values):
     return message((2, message((1, struct.pack(f"<{len(values)}f", *values)))))
 
@@ -156,11 +160,10 @@ def test_features_of_bytes_make_a_list():
         (framed(record(floats(1)), record(message((9, b"")))), "different types"),
         (framed(record(floats(1)), record(message((3, b"")))), "different types"),
         (framed(record(message((2, message((1, b"abcd"), (3, b"\x02\x03")))))), "shape"),
-        (framed(record(message((2, message((1, b"abcd"), (2, b"\x01\x02")))))), "more keys"),
-        (framed(record(message((2, message((1, b"abcd"), (2, b"\x80")))))), "more keys"),
-        (framed(record(message((2, message((1, b"abcd"), (2, b"\x80\x80\x80\x80\x10")))))), "columns"),
-        (framed(record(message((2, message((1, b"abcd"), (2, b"\x01"), (3, b"\xff" * 9 + b"\x01")))))),
-         "columns"),
+        (sparse(b"\x01\x02"), "more keys"),
+        (sparse(b"\x80"), "more keys"),
+        (sparse(b"\x80\x80\x80\x80\x10"), "columns"),
+        (sparse(b"\x01", (3, b"\xff" * 9 + b"\x01")), "columns"),
         (framed(record(message((7, message((1, b"\xff" * 11 + b"\x01")))))), "12 bytes"),
         (framed(record(message((7, message((1, b"\xff")))))), "cut off"),
     ],

@@ -1,0 +1,78 @@
+"""A virtual environment for each contender, made once and kept in the cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.contender import OURS
+
+if TYPE_CHECKING:
+    from benchmarks.contender import Contender
+
+CHECKOUT: Final = Path(__file__).parent.parent
+_STAMP: Final = "installed.txt"
+
+
+class InstallError(Exception):
+    """A contender's environment could not be made; the message is pip's last lines."""
+
+
+def prepare(contender: Contender, cache: Path) -> Path:
+    """Make a contender's environment, unless it is there and its requirements are the same.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        InstallError: pip failed.
+    """
+    requirements = contender.folder / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    folder = cache / f"{contender.name}-py{sys.version_info.major}.{sys.version_info.minor}"
+    python = folder / "bin" / "python"
+    stamp = folder / _STAMP
+    if not (stamp.is_file() and stamp.read_text() == digest):
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.create(folder, with_pip=True, symlinks=True)
+        _pip(python, "install", "--requirement", str(requirements))
+        stamp.write_text(digest)
+    if contender.name == OURS:
+        _install_checkout(python)
+    return python
+
+
+def _install_checkout(python: Path) -> None:
+    """Build a wheel of the checkout and install that: what is measured is what users get."""
+    with tempfile.TemporaryDirectory() as folder:
+        _pip(python, "wheel", "--no-deps", "--wheel-dir", folder, str(CHECKOUT))
+        (wheel,) = Path(folder).glob("*.whl")
+        _pip(python, "install", "--no-deps", "--force-reinstall", str(wheel))
+
+
+def versions(python: Path) -> dict[str, str]:
+    """What is installed in an environment."""
+    listed: list[dict[str, Any]] = json.loads(_pip(python, "list", "--format", "json"))
+    return {each["name"].lower().replace("_", "-"): each["version"] for each in listed}
+
+
+def _pip(python: Path, *words: str) -> str:
+    done = subprocess.run(
+        [python, "-m", "pip", "--disable-pip-version-check", "--no-input", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line and "WARNING" not in line]
+        raise InstallError("\n".join(lines[-5:]))
+    return done.stdout

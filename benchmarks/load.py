@@ -1,0 +1,114 @@
+"""The load: wrk at full speed, a paced client at a given rate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.processes import HOST
+
+if TYPE_CHECKING:
+    from benchmarks.processes import Server
+    from benchmarks.works import Work
+
+_MARK: Final = "benchmark "
+# wrk formats the request once and sends the same bytes from then on: no Lua runs while it measures.
+_SCRIPT: Final = """
+wrk.method = "POST"
+wrk.path = "PATH"
+wrk.headers["Content-Type"] = "TYPE"
+wrk.headers["Accept"] = "TYPE"
+local file = io.open("BODY", "rb")
+wrk.body = file:read("*a")
+file:close()
+
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'MARK{"requests": %d, "microseconds": %d, "p50": %f, "p99": %f, "max": %f, ' ..
+    '"errors": {"connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
+    e.connect, e.read, e.write, e.status, e.timeout))
+end
+"""
+
+
+class LoadError(Exception):
+    """The load generator failed."""
+
+
+def find_wrk() -> str:
+    """Find wrk.
+
+    Raises:
+        LoadError: it is not installed.
+    """
+    found = shutil.which("wrk")
+    if found is None:
+        message = "wrk is not installed. Run: apt-get install wrk"
+        raise LoadError(message)
+    return found
+
+
+def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
+    """Send a work as fast as its connections allow; what came of it, and what it cost."""
+    path, body = server.contender.target(work)
+    with tempfile.TemporaryDirectory(prefix="bm-") as folder:
+        Path(folder, "body").write_bytes(body)
+        script = _SCRIPT.replace("PATH", path).replace("TYPE", work.content_type)
+        script = script.replace("BODY", f"{folder}/body").replace("MARK", _MARK)
+        Path(folder, "script.lua").write_text(script)
+        command = [find_wrk(), "--threads", "1", "--connections", str(work.connections)]
+        command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s"]
+        command += ["--script", f"{folder}/script.lua", f"http://{HOST}:{server.port}"]
+        before = server.cpu()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        after = server.cpu()
+    found = parse_wrk(done.stdout)
+    answered = max(1, found["requests"])
+    found["cpu_us"] = {
+        kind: (spent - before.get(kind, 0.0)) / answered * 1e6 for kind, spent in after.items()
+    }
+    return found
+
+
+def parse_wrk(output: str) -> dict[str, Any]:
+    """Read what the script's ``done`` has written; times become milliseconds.
+
+    Raises:
+        LoadError: it is not there.
+    """
+    line = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
+    if line is None:
+        message = f"wrk said nothing of use: {output[-300:]!r}"
+        raise LoadError(message)
+    found: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+    seconds = found.pop("microseconds") / 1e6
+    # wrk counts answers of any status as requests.
+    right = found["requests"] - found["errors"]["status"]
+    errors = sum(found.pop("errors").values())
+    times = {f"{name}_ms": found.pop(name) / 1000 for name in ("p50", "p99", "max")}
+    return {**found, **times, "rate": right / seconds, "errors": errors}
+
+
+def paced(server: Server, work: Work, rate: float, seconds: float) -> dict[str, Any]:
+    """Send a work at a rate, whether answers come or not; see paced.py."""
+    path, body = server.contender.target(work)
+    done = subprocess.run(
+        [
+            *(sys.executable, str(Path(__file__).with_name("paced.py"))),
+            *(HOST, str(server.port), path, work.content_type, str(rate), str(seconds)),
+        ],
+        input=body,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LoadError(done.stderr.decode(errors="replace")[-500:])
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,115 @@
+"""A client that sends at a given rate, whether answers come or not (an open loop).
+
+Usage: paced.py HOST PORT PATH CONTENT_TYPE RATE SECONDS, the body on standard input. Times between
+requests are exponential, as those of many independent clients, and the same in every run. A latency
+counts from when a request was due, so that a server which stands still is not spared the requests
+that it kept from being sent. One thread, no HTTP library: some 30 µs of processor for a request.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import random
+import select
+import socket
+import sys
+from time import perf_counter
+from typing import Any
+
+CONNECTIONS = 16
+GRACE_SECONDS = 10.0
+_END_OF_HEAD = b"\r\n\r\n"
+
+
+class Reply:
+    """An answer that is being read."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.size = -1
+
+    def feed(self, data: bytes) -> bool:
+        """Take what has arrived; whether the answer is whole."""
+        self.data += data
+        if self.size < 0:
+            head, mark, _ = self.data.partition(_END_OF_HEAD)
+            if not mark:
+                return False
+            length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+            self.size = len(head) + len(mark) + int(length or 0)
+        return len(self.data) >= self.size
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the status is 2xx."""
+        return self.data[9:10] == b"2"
+
+
+def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -> dict[str, Any]:
+    """Send for so many seconds; returns latencies in milliseconds and counts."""
+    idle = [socket.create_connection(address, timeout=30) for _ in range(CONNECTIONS)]
+    for sock in idle:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    working: dict[socket.socket, tuple[float, Reply]] = {}
+    waiting: collections.deque[float] = collections.deque()
+    latencies: list[float] = []
+    errors = 0
+    source = random.Random(1)  # noqa: S311 - pauses, not secrets
+    due = start = perf_counter()
+    end = start + seconds
+    while True:
+        now = perf_counter()
+        while due <= now and due < end:
+            waiting.append(due)
+            due += source.expovariate(rate)
+        while waiting and idle:
+            sock = idle.pop()
+            working[sock] = (waiting.popleft(), Reply())
+            sock.sendall(request)
+        if (due >= end and not waiting and not working) or now > end + GRACE_SECONDS:
+            break
+        pause = max(0.0, due - perf_counter()) if due < end else 0.1
+        for sock in select.select(list(working), [], [], pause)[0]:
+            was_due, reply = working[sock]
+            data = sock.recv(1 << 20)
+            if data and not reply.feed(data):
+                continue
+            del working[sock]
+            if data and reply.is_good:
+                latencies.append(perf_counter() - was_due)
+                idle.append(sock)
+                continue
+            errors += 1
+            sock.close()
+            idle.append(socket.create_connection(address, timeout=30))
+    latencies.sort()
+    lost = len(waiting) + len(working)
+    for sock in (*idle, *working):
+        sock.close()
+    return {
+        "rate": rate,
+        "requests": len(latencies),
+        "errors": errors + lost,
+        **{f"p{share}_ms": percentile(latencies, share) * 1000 for share in (50, 90, 99)},
+    }
+
+
+def percentile(ordered: list[float], share: int) -> float:
+    """The value below which so many percent of sorted values lie; 0 of none."""
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)] if ordered else 0.0
+
+
+def main(*words: str) -> None:
+    """Run and print the result."""
+    host, port, path, content_type, rate, seconds = words
+    body = sys.stdin.buffer.read()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\n"
+        f"Accept: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    print(json.dumps(run((host, int(port)), head.encode() + body, float(rate), float(seconds))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

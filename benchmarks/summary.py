@@ -1,0 +1,160 @@
+"""Medians, spreads and goals, from what was measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from benchmarks.contender import CONTENDERS, OURS
+from benchmarks.works import JSON_SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PLAIN: Final = JSON_SMALL.mode
+_MODEL_MB: Final = 500.0
+
+
+class Spread(NamedTuple):
+    """The median of what was measured, and its least and largest."""
+
+    median: float
+    low: float
+    high: float
+
+
+# Measure -> contender -> spread.
+Summary = dict[str, dict[str, Spread]]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of some values, at least one."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def summarise(turns: Iterable[dict[str, Any]]) -> Summary:
+    """All measures of all contenders, over the rounds."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    errors: dict[str, float] = defaultdict(float)
+    for turn in turns:
+        name = turn["contender"]
+        for measure, value in _measures(turn):
+            values[measure, name].append(value)
+        for found in (*turn.get("loads", {}).values(), turn.get("half_load", {})):
+            errors[name] += found.get("errors", 0)
+    summary: Summary = defaultdict(dict)
+    for (measure, name), found in values.items():
+        summary[measure][name] = spread(found)
+    for name, count in errors.items():
+        summary["errors"][name] = spread([count])
+    return dict(summary)
+
+
+def _measures(turn: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    if "loaded_mb" in turn:
+        yield "large", turn["loaded_mb"]["pss"]
+        return
+    for work, found in turn["loads"].items():
+        yield f"rate {work}", found["rate"]
+        yield f"p99 {work}", found["p99_ms"]
+        cpu = found["cpu_us"]
+        yield f"cpu {work}", sum(cpu.values())
+        for kind in ("java", "python", "other"):
+            yield f"{kind} {work}", cpu.get(kind, 0.0)
+    if turn["mode"] != PLAIN:
+        return
+    yield "start", turn["start_seconds"]
+    yield "pss", turn["rest_mb"]["pss"]
+    yield "rss", turn["rest_mb"]["rss"]
+    yield "peak", turn["peak_mb"]
+    if "half_load" in turn:
+        yield "half p50", turn["half_load"]["p50_ms"]
+        yield "half p99", turn["half_load"]["p99_ms"]
+
+
+class Goal(NamedTuple):
+    """A goal: ours against another's, or against a number.
+
+    Attributes:
+        words: what is measured.
+        measure: its name in the summary.
+        other: a contender, another measure of ours, or a number to stay below.
+        factor: how many times better ours must be.
+        less_is_better: what better means.
+    """
+
+    words: str
+    measure: str
+    other: str | float
+    factor: float = 1.0
+    less_is_better: bool = False
+
+
+GOALS: Final = (
+    Goal("JSON 1×4, requests/s", "rate json-small", "aws", 4),
+    Goal("JSON 1×4, requests/s", "rate json-small", "mosec"),
+    Goal("JSON 1×4, requests/s", "rate json-small", "fastapi", 1.5),
+    Goal("JSON 1,000×4, requests/s", "rate json-large", "aws", 8),
+    Goal("JSON 1,000×4, requests/s", "rate json-large", "mosec", 1.5),
+    Goal("CSV 1,000×4, requests/s", "rate csv-large", "aws", 20),
+    Goal("NPY 4 MB, requests/s", "rate npy-4mb", "mms", 0.9),
+    *(
+        Goal("p99 at half load", "half p99", name, 1, less_is_better=True)
+        for name in CONTENDERS
+        if name != OURS
+    ),
+    Goal("start to first answer", "start", "aws", 1.7, less_is_better=True),
+    Goal("start to first answer", "start", "bentoml", 1, less_is_better=True),
+    Goal("start to first answer", "start", "litserve", 1, less_is_better=True),
+    *(
+        Goal("memory at rest (PSS)", "pss", name, 1, less_is_better=True)
+        for name in ("aws", "bentoml", "litserve", "ray")
+    ),
+)
+ENGINE_GOALS: Final = (
+    Goal("JSON 1×4, CPU µs/request in Python", "python json-small", 90.0, 1, less_is_better=True),
+    Goal("10 ms a call, 32 connections, batched", "rate batched-32", "rate slow-32", 12),
+    Goal("the same, p99 in ms", "p99 batched-32", 60.0, 1, less_is_better=True),
+    # The rest of the server is small against the model; a second copy would show as 500 MB.
+    Goal(
+        "a 500 MB model with 4 slots, MB of PSS", "large", 1.5 * _MODEL_MB, 1, less_is_better=True
+    ),
+    Goal("start to first answer", "start", "aws", 1 / 0.6, less_is_better=True),
+    Goal("memory at rest (RSS)", "rss", "aws", 1 / 0.6, less_is_better=True),
+    Goal("memory at rest (PSS)", "pss", "aws", 1 / 0.6, less_is_better=True),
+)
+
+
+class Verdict(NamedTuple):
+    """A goal, and by what factor ours is better than what it is compared with."""
+
+    goal: Goal
+    ours: float
+    theirs: float
+    factor: float
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether that is enough."""
+        return self.factor >= self.goal.factor
+
+
+def verdicts(summary: Summary, goals: Iterable[Goal]) -> list[Verdict]:
+    """The goals for which there are measurements."""
+    found = []
+    for goal in goals:
+        measured = summary.get(goal.measure, {})
+        if OURS not in measured:
+            continue
+        ours = measured[OURS].median
+        if isinstance(goal.other, float):
+            theirs = goal.other
+        else:
+            other = measured.get(goal.other) or summary.get(goal.other, {}).get(OURS)
+            if other is None:
+                continue
+            theirs = other.median
+        factor = theirs / ours if goal.less_is_better else ours / theirs
+        found.append(Verdict(goal, ours, theirs, factor))
+    return found

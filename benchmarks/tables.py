@@ -1,0 +1,130 @@
+"""The results as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contender import CONTENDERS, Contender
+from benchmarks.summary import Goal, Spread, Summary, verdicts
+from benchmarks.works import WORKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -> str:
+    """The whole report."""
+    about = results["about"]
+    plan = results["plan"]
+    measured = (
+        f"{about['date']}, {about['cpu']}, {about['cores']} cores, kernel {about['kernel']}, "
+        f"Python {about['python']}, Java {about['java']}: `{about['command']}`. Medians of "
+        f"{plan['rounds']} rounds of {plan['seconds']:g} s (least–largest); one model process "
+        "each; 4 connections unless said otherwise."
+    )
+    pieces = ["# Benchmark", measured]
+    names = [name for name in CONTENDERS if name in results["contenders"]]
+    plain = [work for work in WORKS if work.mode == "plain"]
+    slow = [work for work in WORKS if work.mode != "plain"]
+    sections: list[tuple[str, list[tuple[str, str]]]] = [
+        ("Requests/s", [(work.title, f"rate {work.name}") for work in plain]),
+        (
+            "CPU µs per request, all processes of a contender",
+            [(work.title, f"cpu {work.name}") for work in plain],
+        ),
+        (
+            "CPU µs per request for JSON 1×4, by kind of process",
+            [(kind, f"{kind} json-small") for kind in ("java", "python", "other")],
+        ),
+        (
+            "A predictor of 10 ms a call, requests/s at 1, 8 and 32 connections",
+            [(work.title, f"rate {work.name}") for work in slow],
+        ),
+        ("The same, p99 in ms", [(work.title, f"p99 {work.name}") for work in slow]),
+        (
+            "Latency of JSON 1×4 at half of the contender's own requests/s, ms",
+            [("p50", "half p50"), ("p99", "half p99")],
+        ),
+        (
+            "Start, memory, errors",
+            [
+                ("first answer, s", "start"),
+                ("at rest, PSS MB", "pss"),
+                ("at rest, RSS MB", "rss"),
+                ("peak, MB", "peak"),
+                ("errors", "errors"),
+            ],
+        ),
+        ("One model of 500 MB, 4 slots, PSS MB", [("MB", "large")]),
+    ]
+    for title, columns in sections:
+        shown = [(head, measure) for head, measure in columns if measure in summary]
+        if shown:
+            pieces += [f"## {title}", _section(results, names, shown, summary)]
+    judged = [
+        [
+            goal.words,
+            _opponent(goal),
+            number(ours),
+            number(theirs),
+            f"{factor:.2f} ×",
+            f"{goal.factor:.2f} ×",
+            "reached" if factor >= goal.factor else "**missed**",
+        ]
+        for goal, ours, theirs, factor in verdicts(summary, goals)
+    ]
+    if judged:
+        heads = ["goal", "against", "ours", "theirs", "better by", "wanted", ""]
+        pieces += ["## Goals", table(heads, judged)]
+    if results["failures"]:
+        pieces.append("## Not measured")
+        pieces += [
+            f"**{key}**\n\n```text\n{reason}\n```" for key, reason in results["failures"].items()
+        ]
+    return "\n\n".join(pieces) + "\n"
+
+
+def _opponent(goal: Goal) -> str:
+    if isinstance(goal.other, float):
+        return "a limit"
+    contender = CONTENDERS.get(goal.other)
+    return contender.title if contender else goal.other
+
+
+def _section(
+    results: dict[str, Any], names: list[str], columns: list[tuple[str, str]], summary: Summary
+) -> str:
+    rows = []
+    for name in names:
+        cells = [summary[measure].get(name) for _, measure in columns]
+        if any(cells):
+            title = label(CONTENDERS[name], results["contenders"][name])
+            rows.append([title, *(cell(value) for value in cells)])
+    return table(["", *(head for head, _ in columns)], rows)
+
+
+def label(contender: Contender, versions: dict[str, str]) -> str:
+    """A contender with its version."""
+    return f"{contender.title} {versions.get(contender.package, '')}".strip()
+
+
+def cell(value: Spread | None) -> str:
+    """A spread as a cell; contenders without a measurement get a dash."""
+    if value is None:
+        return "–"
+    if value.low == value.high:
+        return number(value.median)
+    return f"{number(value.median)} ({number(value.low)}–{number(value.high)})"
+
+
+def number(value: float) -> str:
+    """A number with the digits that mean something."""
+    if value >= 100 or value == int(value):  # noqa: PLR2004 - three digits are enough
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - the same
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, all columns but the first aligned to the right."""
+    lines = [list(heads), ["---", *["---:"] * (len(heads) - 1)], *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

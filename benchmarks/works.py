@@ -1,0 +1,140 @@
+"""The works: what is sent, what must come back, and on which server."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+NPY: Final = "application/x-npy"
+BYTES: Final = "application/octet-stream"
+
+COLUMNS: Final = 4
+# What the server returns of bytes: an image in, a few scores out.
+HEAD_BYTES: Final = 1024
+_OK: Final = 200
+
+
+class WrongAnswerError(Exception):
+    """A server did not answer what it should."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One kind of request, sent over so many connections.
+
+    Attributes:
+        name: its name on the command line and in the results.
+        title: its name in tables.
+        content_type: what is sent and asked for.
+        rows: rows of the array, or kilobytes of bytes.
+        connections: how many requests are on their way at a time.
+        mode: what the server is to be, see contenders/task.py.
+    """
+
+    name: str
+    title: str
+    content_type: str = JSON
+    rows: int = 1
+    connections: int = 4
+    mode: str = "plain"
+
+    @cached_property
+    def data(self) -> NDArray[np.float64]:
+        """The array that is sent: the same in every run."""
+        source = random.Random(self.rows)  # noqa: S311 - numbers to send, not secrets
+        flat = [round(source.uniform(0.1, 10), 4) for _ in range(self.rows * COLUMNS)]
+        return np.array(flat).reshape(-1, COLUMNS)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The bytes that are sent."""
+        if self.content_type == BYTES:
+            return bytes(range(250)) * (self.rows * 4)  # begins with NUL, as no text does
+        if self.content_type == JSON:
+            return json.dumps(self.data.tolist()).encode()
+        if self.content_type == CSV:
+            return "".join(",".join(map(repr, row)) + "\n" for row in self.data.tolist()).encode()
+        file = io.BytesIO()
+        np.save(file, self.data, allow_pickle=False)
+        return file.getvalue()
+
+    def check(self, status: int, reply: bytes) -> None:
+        """Compare a reply with what it should be.
+
+        Raises:
+            WrongAnswerError: it is something else.
+        """
+        if status != _OK:
+            message = f"{self.name}: status {status}: {reply[:200]!r}"
+            raise WrongAnswerError(message)
+        if self.content_type == BYTES:
+            is_right = reply == self.body[:HEAD_BYTES]
+        else:
+            try:
+                found = parse(reply, self.content_type)
+                # Shapes first: numpy would stretch the one to the other.
+                is_right = found.shape == self.data.shape and bool(
+                    np.allclose(found, self.data * 2, rtol=1e-12, atol=0)
+                )
+            except (ValueError, TypeError, KeyError, IndexError, EOFError):
+                is_right = False
+        if not is_right:
+            message = f"{self.name}: a wrong answer: {reply[:200]!r}"
+            raise WrongAnswerError(message)
+
+
+def parse(reply: bytes, content_type: str) -> NDArray[np.float64]:
+    """Read an array from a reply, by other means than the servers'.
+
+    Raises:
+        ValueError: it holds none; TypeError, KeyError, IndexError and EOFError may say so too.
+    """
+    if content_type == NPY:
+        found: NDArray[np.float64] = np.load(io.BytesIO(reply), allow_pickle=False)
+        return found
+    if content_type == CSV:
+        rows = [line.split(",") for line in reply.decode().splitlines()]
+        return np.array(rows, dtype=np.float64)
+    value = json.loads(reply)
+    if isinstance(value, dict):  # the V2 protocol
+        output = value["outputs"][0]
+        flat = np.array(output["data"], dtype=np.float64)
+        return flat.reshape(tuple(output["shape"]))
+    return np.array(value, dtype=np.float64)
+
+
+def in_v2(work: Work) -> bytes:
+    """A work's array as a request of the V2 inference protocol."""
+    flat = work.data.ravel().tolist()
+    tensor = {"name": "data", "shape": work.data.shape, "datatype": "FP64", "data": flat}
+    return json.dumps({"inputs": [{**tensor, "parameters": {"content_type": "np"}}]}).encode()
+
+
+JSON_SMALL: Final = Work("json-small", "JSON 1×4")
+WORKS: Final = (
+    JSON_SMALL,
+    Work("json-large", "JSON 1,000×4", rows=1000),
+    Work("csv-large", "CSV 1,000×4", CSV, rows=1000),
+    Work("npy-large", "NPY 1,000×4", NPY, rows=1000),
+    Work("npy-4mb", "NPY 4 MB", NPY, rows=131_072),
+    Work("bytes", "500 KB in, 1 KB out", BYTES, rows=500),
+    *(
+        Work(f"{mode}-{count}", f"10 ms{words}, {count}", connections=count, mode=mode)
+        for mode, words in (("slow", ""), ("batched", " batched"))
+        for count in (1, 8, 32)
+    ),
+)
+# Measured with every start of the plain server: a work that is no kind of request.
+HALF_LOAD: Final = "half-load"
+NAMES: Final = (*(work.name for work in WORKS), HALF_LOAD)

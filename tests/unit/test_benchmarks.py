@@ -1,0 +1,194 @@
+"""The benchmark harness's own arithmetic; it measures nothing here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def _find_benchmarks() -> None:
+    # Not by sys.path: the checkout's package would go before the installed one, which is tested.
+    folder = Path(__file__).parents[2] / "benchmarks"
+    spec = importlib.util.spec_from_file_location(
+        "benchmarks", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec
+    sys.modules["benchmarks"] = importlib.util.module_from_spec(spec)
+
+
+_find_benchmarks()
+
+from benchmarks import load, measure, paced, processes, summary, tables, works  # noqa: E402
+from benchmarks.contender import CONTENDERS  # noqa: E402
+from benchmarks.summary import Goal, Spread  # noqa: E402
+
+BY_NAME = {work.name: work for work in works.WORKS}
+
+
+def turn(contender: str, rate: float, **more: Any) -> dict[str, Any]:
+    found = {"rate": rate, "p99_ms": 1.0, "errors": 1, "cpu_us": {"java": 100.0, "python": 50.0}}
+    return {
+        "contender": contender,
+        "mode": "plain",
+        "start_seconds": 2.0,
+        "rest_mb": {"pss": 100.0, "rss": 120.0},
+        "peak_mb": 150.0,
+        "loads": {"json-small": found},
+        **more,
+    }
+
+
+def test_a_spread_is_the_median_between_the_extremes():
+    assert summary.spread([5, 1, 3]) == Spread(3, 1, 5)
+    assert summary.spread([4, 2]) == Spread(3, 2, 4)
+
+
+def test_rounds_are_summarised_and_errors_added_up():
+    found = summary.summarise([turn("ours", 10), turn("ours", 30), turn("aws", 5)])
+    assert found["rate json-small"] == {"ours": Spread(20, 10, 30), "aws": Spread(5, 5, 5)}
+    assert found["cpu json-small"]["ours"].median == 150
+    assert found["python json-small"]["ours"].median == 50
+    assert found["other json-small"]["ours"].median == 0
+    assert found["errors"]["ours"].median == 2
+
+
+def test_goals_compare_with_a_contender_another_measure_or_a_limit():
+    found = {
+        "rate": {"ours": Spread(40, 40, 40), "aws": Spread(10, 10, 10)},
+        "alone": {"ours": Spread(5, 5, 5)},
+        "start": {"ours": Spread(2, 2, 2), "aws": Spread(3, 3, 3)},
+    }
+    goals = [
+        Goal("", "rate", "aws", 4),
+        Goal("", "rate", "alone", 9),
+        Goal("", "start", "aws", 1.4, less_is_better=True),
+        Goal("", "start", 1.0, 1, less_is_better=True),
+        Goal("nobody measured it", "rate", "mosec"),
+    ]
+    verdicts = summary.verdicts(found, goals)
+    assert [verdict.factor for verdict in verdicts] == [4, 8, 1.5, 0.5]
+    assert [verdict.is_reached for verdict in verdicts] == [True, False, True, False]
+
+
+def test_every_goal_names_what_there_is():
+    measures = {f"{kind} {name}" for kind in ("rate", "p99", "python") for name in BY_NAME}
+    measures |= {"start", "pss", "rss", "large", "half p99"}
+    for goal in (*summary.GOALS, *summary.ENGINE_GOALS):
+        assert goal.measure in measures
+        assert isinstance(goal.other, float) or goal.other in measures | set(CONTENDERS)
+
+
+def test_cells_show_median_and_spread():
+    assert tables.cell(Spread(1234.5, 1000, 2000)) == "1,234 (1,000\u20132,000)"
+    assert tables.cell(Spread(2.5, 2.5, 2.5)) == "2.50"
+    assert tables.cell(Spread(25.04, 25.04, 25.04)) == "25.0"
+    assert tables.cell(None) == "\u2013"
+
+
+def test_a_table_aligns_numbers_to_the_right():
+    assert tables.table(["", "a"], [["x", "1"]]) == "|  | a |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_the_report_has_tables_goals_and_what_failed():
+    results = {
+        "about": dict.fromkeys(["date", "cpu", "cores", "kernel", "python", "java", "command"], ""),
+        "plan": {"rounds": 1, "seconds": 1},
+        "contenders": {"ours": {"sagemaker-inference": "2.0.0"}, "aws": {}},
+        "failures": {"ray": "cannot be installed: no wheel"},
+    }
+    found = summary.summarise([turn("ours", 40), turn("aws", 20)])
+    text = tables.markdown(results, found, summary.GOALS)
+    assert "| this project 2.0.0 | 40 |" in text
+    assert "AWS toolkit on MMS | 40 | 20 | 2.00 \u00d7 | 4.00 \u00d7 | **missed** |" in text
+    assert "**ray**" in text
+    assert "NPY" not in text
+
+
+def test_what_wrk_says_is_read():
+    errors = {"connect": 1, "read": 2, "write": 3, "status": 10, "timeout": 4}
+    times = {"microseconds": 2_000_000, "p50": 500.0, "p99": 2000.0, "max": 9000.0}
+    line = json.dumps({"requests": 1010, "errors": errors} | times)
+    assert load.parse_wrk(f"Running 2s test\n  10 requests\nbenchmark {line}\n") == {
+        "requests": 1010,
+        "rate": 500.0,
+        "errors": 20,
+        "p50_ms": 0.5,
+        "p99_ms": 2.0,
+        "max_ms": 9.0,
+    }
+
+
+def test_wrk_without_a_result_is_an_error():
+    with pytest.raises(load.LoadError, match="unable to connect"):
+        load.parse_wrk("unable to connect to 127.0.0.1:1")
+
+
+@pytest.mark.parametrize("name", ["json-small", "csv-large", "npy-large", "bytes"])
+def test_right_replies_pass_and_wrong_ones_do_not(name):
+    work = BY_NAME[name]
+    right = {
+        works.JSON: lambda: json.dumps((work.data * 2).tolist()).encode(),
+        works.CSV: lambda: "\n".join(",".join(map(str, row)) for row in work.data * 2).encode(),
+        works.NPY: lambda: _npy(work.data * 2),
+        works.BYTES: lambda: work.body[:1024],
+    }[work.content_type]()
+    work.check(200, right)
+    for status, reply in [(500, right), (200, right[:-1] + b"~"), (200, b""), (200, work.body)]:
+        with pytest.raises(works.WrongAnswerError, match=name):
+            work.check(status, reply)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    with_other_rows = works.Work("", "", works.NPY, rows=len(array))
+    with_other_rows.__dict__["data"] = array
+    return with_other_rows.body
+
+
+def test_the_v2_protocol_is_written_and_read():
+    work = works.JSON_SMALL
+    tensor = json.loads(works.in_v2(work))["inputs"][0]
+    doubled = {**tensor, "data": [2 * number for number in tensor["data"]]}
+    work.check(200, json.dumps({"outputs": [doubled]}).encode())
+
+
+def test_processor_time_is_read_past_a_name_with_blanks():
+    fields = ["S", *map(str, range(4, 20))]
+    fields[11], fields[12] = "150", "50"
+    stat = f"7 (a (b) c) {' '.join(fields)}"
+    assert processes.cpu_seconds(stat) == pytest.approx(200 / processes._TICKS)
+
+
+def test_processes_are_told_apart_by_executable():
+    names = ["java", "python3.11", "raylet"]
+    assert [processes.kind_of(name) for name in names] == ["java", "python", "other"]
+
+
+def test_a_paced_reply_may_arrive_in_pieces():
+    reply = paced.Reply()
+    assert not reply.feed(b"HTTP/1.1 200 OK\r\ncontent-Le")
+    assert not reply.feed(b"ngth: 3\r\n\r\nab")
+    assert reply.feed(b"c")
+    assert reply.is_good
+
+
+def test_percentiles_are_of_the_values_themselves():
+    assert paced.percentile([float(number) for number in range(100)], 99) == 99
+    assert paced.percentile([7.0], 50) == 7
+    assert paced.percentile([], 99) == 0
+
+
+def test_a_plan_starts_only_the_servers_that_it_needs():
+    plan = measure.Plan(("batched-32", "half-load", measure.LARGE), 1, 1, 1)
+    assert plan.modes == ["plain", "batched", "large"]
+    assert plan.has_turn(CONTENDERS["aws"], "plain")
+    assert not plan.has_turn(CONTENDERS["aws"], "batched")
+    assert not plan.has_turn(CONTENDERS["aws"], measure.LARGE)
+    assert plan.has_turn(CONTENDERS["ours"], measure.LARGE)

@@ -1,0 +1,247 @@
+"""Model processes without a front end: the test holds the other ends of the connections."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagemaker_inference import machine
+from sagemaker_inference.backend.connections import Connections
+from sagemaker_inference.backend.slots import SlotTable
+from sagemaker_inference.event_loop import EventLoop
+from sagemaker_inference.model_processes import ModelProcesses
+from sagemaker_inference.program import Program
+from sagemaker_inference.settings import Settings
+from tests.unit.test_loop import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sagemaker_inference.backend.messages import Report
+
+SOURCE = """
+    import os, time
+    from sagemaker_inference import model_loader, transformer
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @transformer
+    def transform(model, body: str, content_type, accept):
+        if body == "kill":
+            os.kill(os.getpid(), 9)
+        if body.startswith("sleep"):
+            time.sleep(float(body[5:]))
+        return body.upper(), "a/b"
+"""
+
+
+class Bench:
+    """An owner of model processes, and a front end of one connection."""
+
+    def __init__(self, folder: Path, source: str, **changes: object) -> None:
+        path = folder / "inference.py"
+        path.write_text(textwrap.dedent(source))
+        settings = {
+            "program": Program.of_file(str(path)),
+            "handler_service": "",
+            "model_dir": str(folder),
+            "host": "127.0.0.1",
+            "port": 1,
+            "workers": 1,
+            "gpus": [],
+            "payload_limit": 1 << 20,
+            "timeout": 60.0,
+            "startup_timeout": 60.0,
+            "vmargs": "",
+            **changes,
+        }
+        self.heard: list[str] = []
+        self.loop = EventLoop()
+        self.connections = Connections(SlotTable())
+        self.models = ModelProcesses(
+            Settings(**settings),  # type: ignore[arg-type]
+            self.loop,
+            self.connections,
+            self,
+        )
+        self.front, theirs = socket.socketpair()
+        self.front.setblocking(False)
+        slot = self.connections.add(theirs)
+        assert slot is not None
+        self.connections.arm(slot)
+        self.loop.every(0.05, self.tick)
+
+    def tick(self) -> None:
+        self.models.reap()
+        self.models.check_time_limits()
+
+    def on_assembled(self, report: Report) -> None:
+        self.heard.append("assembled")
+
+    def on_all_loaded(self, report: Report) -> None:
+        self.heard.append("loaded")
+
+    def on_failed(self) -> None:
+        self.heard.append("failed")
+
+    def on_all_stopped(self) -> None:
+        self.heard.append("stopped")
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, self.heard
+            self.loop.turn()
+
+    def ask(self, body: bytes) -> bytes:
+        """Send a request; what comes back up to its end."""
+        self.front.send(predict("id-1", body))
+        answer = b""
+
+        def has_come() -> bool:
+            nonlocal answer
+            try:
+                answer += self.front.recv(65536)
+            except BlockingIOError:
+                return False
+            return answer.endswith(b"\xff\xff\xff\xff")
+
+        self.wait(has_come)
+        return answer
+
+    def close(self) -> None:
+        self.models.end_all()
+        self.connections.dispose()
+        self.loop.close()
+        self.front.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(source: str = SOURCE, **changes: object) -> Bench:
+        made.append(Bench(tmp_path, source, **changes))
+        made[-1].models.start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_requests_are_answered_until_the_stop(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.heard == ["assembled", "loaded"]
+    assert b"ABC" in one.ask(b"abc")
+    assert one.models.count == 1
+    one.connections.stop()
+    one.wait(lambda: "stopped" in one.heard)
+
+
+def test_a_process_that_the_kernel_ended_for_want_of_memory_is_507(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kills = iter(range(100))
+    monkeypatch.setattr(machine, "out_of_memory_kills", lambda: next(kills))
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    answer = one.ask(b"kill")
+    assert b"out_of_memory" in answer
+    assert (507).to_bytes(4, "big") in answer
+    assert "the kernel ended it because memory ran out" in caplog.text
+    assert "id-1 (507)" in caplog.text
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_a_request_over_its_time_is_504(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(timeout=0.3)
+    one.wait(lambda: "loaded" in one.heard)
+    assert (504).to_bytes(4, "big") in one.ask(b"sleep30")
+    assert "has run for more than 0.3 s" in caplog.text
+    assert "it took longer than its time limit" in caplog.text
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_five_early_deaths_are_a_failure(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    for count in range(2, 7):
+        one.front.send(predict("id-1", b"kill"))
+        one.wait(lambda count=count: one.heard.count("loaded") == count or "failed" in one.heard)
+    assert one.heard[-1] == "failed"
+    assert one.heard.count("loaded") == 5
+
+
+def test_deaths_after_an_answer_do_not_count(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    for _ in range(6):
+        assert b"ABC" in one.ask(b"abc")
+        assert b"process_died" in one.ask(b"kill")
+    assert "failed" not in one.heard
+
+
+def test_a_load_over_its_time_is_a_failure(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = SOURCE.replace("return None", "time.sleep(60)")
+    one = bench(slow, startup_timeout=0.5)
+    one.wait(lambda: "failed" in one.heard)
+    assert "did not load within 0.5 s" in caplog.text
+
+
+def test_a_template_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
+    one = bench(preload=True, workers=2)
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.models.count == 2
+    assert b"ABC" in one.ask(b"abc")
+    assert b"process_died" in one.ask(b"kill")
+    one.wait(lambda: one.models.all_loaded)
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_a_template_that_dies_while_it_copies_is_made_anew(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGSTOP)
+    one.front.send(predict("id-1", b"kill"))
+    one.wait(lambda: bool(one.models._being_forked))
+    os.kill(template.child.pid, signal.SIGKILL)
+    one.wait(lambda: one.models._template is not template and one.models.all_loaded)
+    assert "was killed by SIGKILL" in caplog.text
+
+
+def test_a_template_that_cannot_load_is_a_failure(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
+    one.wait(lambda: "failed" in one.heard)
+    assert "was killed by SIGSEGV" in caplog.text
+
+
+def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    [model] = one.models._models
+    os.kill(model.child.pid, signal.SIGSTOP)
+    for _ in range(10_000):
+        one.models.pass_on(0)
+    one.wait(lambda: one.models._models != [model])
+    one.wait(lambda: one.models.all_loaded)
