@@ -27,7 +27,10 @@ def dumps(value: object) -> bytes:
         EncodeError: something in it has no JSON form.
     """
     try:
-        if type(value) is np.ndarray and (value.dtype is _FLOAT64 or value.dtype.kind in _NUMERIC):
+        # orjson of some versions takes another byte order for this machine's.
+        if type(value) is np.ndarray and (
+            value.dtype is _FLOAT64 or (value.dtype.kind in _NUMERIC and value.dtype.isnative)
+        ):
             return orjson.dumps(value, _plain, orjson.OPT_SERIALIZE_NUMPY)
         # Arrays within go by way of _plain: orjson has dates of its own for NaT.
         return orjson.dumps(value, _plain)

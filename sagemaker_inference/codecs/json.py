@@ -161,13 +161,16 @@ def _depth(text: bytes | bytearray) -> int:
 
 def as_array_of_numbers(values: list[Any]) -> Any:
     """An array if these are numbers in rows of equal length, else the list itself."""
-    leaves = set(map(type, _leaves(values)))
+    items = _leaves(values)
+    leaves = set(map(type, items))
     # Text would make np.array as wide as the longest for every item, whatever memory it takes.
     if not leaves <= {int, float, bool, type(None)} or leaves == {type(None)}:
         return values
     # Integers alone stay integers; null is NaN among any numbers.
-    wanted = (None, np.uint64) if leaves <= {int, bool} else (np.float64,)
-    for dtype in wanted:
+    dtypes: tuple[Any, ...] = (np.float64,)
+    if leaves <= {int, bool}:
+        dtypes = (None, np.uint64) if min(items, default=0) >= 0 else (None,)
+    for dtype in dtypes:
         try:
             found = np.array(values, dtype)
         except (ValueError, TypeError, OverflowError):

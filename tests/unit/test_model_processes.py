@@ -74,7 +74,7 @@ class Bench:
             self,
         )
         self.front, theirs = socket.socketpair()
-        self.front.setblocking(False)
+        self.front.setblocking(False)  # noqa: FBT003 - socket's own signature
         slot = self.connections.add(theirs)
         assert slot is not None
         self.connections.arm(slot)
