@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -93,3 +94,29 @@ def users_exc_info(
 
 def _is_ours(filename: str) -> bool:
     return filename.startswith((_PACKAGE, "<")) or "importlib" in filename
+
+
+def users_place(error: BaseException) -> str:
+    """The last of the user's lines that led to ``error``: "inference.py, line 3"; "" if none."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not _is_ours(frame.filename):
+            place = f"{frame.filename}, line {frame.lineno}"
+    return place
+
+
+def tell_briefly(kind: type[BaseException]) -> None:
+    """Have an uncaught ``kind`` printed as one message, without frames of this package.
+
+    A hook that somebody else has set (a notebook, a debugger) stays.
+    """
+    if sys.excepthook is not sys.__excepthook__:
+        return
+
+    def hook(found: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, kind):
+            sys.__excepthook__(found, error, trace)
+            return
+        print(f"sagemaker-inference: error: {users_place(error)}: {error}", file=sys.stderr)  # noqa: T201 - its last word
+
+    sys.excepthook = hook

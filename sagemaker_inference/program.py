@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from sagemaker_inference import environment, parameters
 from sagemaker_inference.assembly import assemble
 from sagemaker_inference.errors import RegistrationError, StartError
+from sagemaker_inference.logging import users_place
 from sagemaker_inference.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -187,14 +187,4 @@ def _import(program: Program) -> ModuleType:
 
 
 def _place(error: BaseException, program: Program) -> str:
-    """The line of the user's that led to ``error``."""
-    own = str(Path(__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
-    users = [
-        frame
-        for frame in frames
-        if not frame.filename.startswith((own, "<")) and "importlib" not in frame.filename
-    ]
-    if not users:
-        return program.label
-    return f"{users[-1].filename}, line {users[-1].lineno}"
+    return users_place(error) or program.label

@@ -9,10 +9,11 @@ Set-up comes first, then serving: a registry that serves is closed, and a late d
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, cast, overload
 
 from sagemaker_inference import content_types, handlers
 from sagemaker_inference.errors import RegistrationError
@@ -40,6 +41,25 @@ if TYPE_CHECKING:
     Hook3 = TypeVar("Hook3", bound=_Nothing | _One | _Two | _Three | _Context1 | _Context2)
     Middle = TypeVar("Middle", bound=_One | _Two | _Three | _Context1 | _Context2)
     Whole = TypeVar("Whole", bound=_Two | _Three | _Four | _Five | _Context2)
+
+_Call = TypeVar("_Call", bound="Callable[..., Any]")
+
+
+def _told_briefly(call: _Call) -> _Call:
+    """A mistake that ends the program is told in one message, without our frames."""
+
+    @functools.wraps(call)
+    def told(*arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except RegistrationError:
+            from sagemaker_inference.logging import tell_briefly
+
+            tell_briefly(RegistrationError)
+            raise
+
+    return cast("_Call", told)
+
 
 Collate = Literal["list", "concatenate"]
 
@@ -238,6 +258,7 @@ class Registry:
         finally:
             self._found, self._closed_by = kept
 
+    @_told_briefly
     def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[Middle], Middle]:
         if not types or not all(isinstance(name, str) and "/" in name for name in types):
             given = handlers.describe(types[0]) if types and callable(types[0]) else repr(types)
@@ -247,6 +268,7 @@ class Registry:
             )
             raise RegistrationError(message)
 
+        @_told_briefly
         def register(function: Middle) -> Middle:
             names = tuple(content_types.parse(name).name for name in types)
             self._add(Registration(Handler.of(role, function), names))
@@ -254,12 +276,14 @@ class Registry:
 
         return register
 
+    @_told_briefly
     def _decorate(self, role: Role, function: Any, **options: Any) -> Any:
         batching = Batching(**options)
         if problem := batching.problem():
             message = f"@{role.name}: {problem}."
             raise RegistrationError(message)
 
+        @_told_briefly
         def register(function: Any) -> Any:
             handler = Handler.of(role, function)
             if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):

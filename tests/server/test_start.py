@@ -201,6 +201,10 @@ def test_a_mistake_in_the_program_is_told_before_java_starts(
     log = refused(start(source.lstrip("\n"), env={"JAVA_HOME": str(home)}))
     assert re.search(message, log), log
     assert not (home / "started").exists()
+    # Python itself tells these two, before anything of ours could.
+    if mistake not in ("syntax error", "missing import"):
+        assert log.count("sagemaker-inference: error: ") == 1
+        assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("mistake", BROKEN)

@@ -41,8 +41,8 @@ def test_a_parameter_named_context_gets_the_context_wherever_it_stands():
     assert called(lambda one, *, context: (one, context)) == ("data", "context")
 
 
-def test_one_more_parameter_of_default_none_gets_the_context():
-    assert called(lambda one, two, ctx=None: ctx) == "context"
+def test_one_more_parameter_with_a_default_of_none_does_not_get_the_context():
+    assert called(lambda one, two, ctx=None: ctx) is None
 
 
 def test_one_more_parameter_with_another_default_keeps_it():
@@ -59,7 +59,7 @@ def test_a_positional_only_context_behind_a_default_keeps_its_own():
 
 
 def test_a_second_spare_parameter_does_not_get_the_context_too():
-    assert called(lambda data, model, ctx=None, other=None: (ctx, other)) == ("context", None)
+    assert called(lambda data, model, ctx, other=None: (ctx, other)) == ("context", None)
 
 
 def test_keyword_only_parameters_are_filled_by_name():
