@@ -13,7 +13,7 @@ def main(folder: str, *environments: str) -> None:
     missing = [name for name in environments if name not in ran]
     print(f"Tested: {', '.join(ran) or 'nothing'}.")
     if missing:
-        print(f"NOT tested, for want of its Python: {', '.join(missing)}.")
+        print(f"NOT tested, not asked for or Python not found: {', '.join(missing)}.")
 
 
 if __name__ == "__main__":

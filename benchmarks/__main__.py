@@ -10,6 +10,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,11 @@ def main() -> int:
 
         run = measure.Run(plan, pythons, bar.write, step)
         bar.reset(run.steps)
-        run.run()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            run.run()
+        except KeyboardInterrupt:
+            failures["the run"] = "stopped early; what was measured until then is reported"
     failures |= run.failures
 
     summary = summarise(run.turns)

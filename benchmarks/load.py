@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.processes import HOST
+from benchmarks.processes import HOST, TICKS
 
 if TYPE_CHECKING:
     from benchmarks.processes import Server
@@ -66,15 +67,30 @@ def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
         command = [find_wrk(), "--threads", "1", "--connections", str(work.connections)]
         command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s"]
         command += ["--script", f"{folder}/script.lua", f"http://{HOST}:{server.port}"]
-        before = server.cpu()
+        before, machine, ours = server.cpu(), busy_seconds(), _own_seconds()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        after = server.cpu()
+        after, machine, ours = server.cpu(), busy_seconds() - machine, _own_seconds() - ours
     found = parse_wrk(done.stdout)
     answered = max(1, found["requests"])
+    foreign = machine - ours - (sum(after.values()) - sum(before.values()))
+    # Of one core, taken by neither contender nor load: what else the machine did meanwhile.
+    found["foreign"] = foreign / seconds
     found["cpu_us"] = {
         kind: (spent - before.get(kind, 0.0)) / answered * 1e6 for kind, spent in after.items()
     }
     return found
+
+
+def busy_seconds() -> float:
+    """What all cores have worked so far, with time stolen by other virtual machines."""
+    line = Path("/proc/stat").read_text().partition("\n")[0]
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, line.split()[1:])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+def _own_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def parse_wrk(output: str) -> dict[str, Any]:

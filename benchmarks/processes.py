@@ -29,7 +29,7 @@ _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.01
 _TURN: Final = "BENCHMARK_TURN"
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
 # Of the surrounding shell, nothing may slow or steer a server.
 _FOREIGN: Final = ("OPENBLAS_", "OMP_", "PYTHON", "PIP_", "SAGEMAKER_", "MMS_", "VIRTUAL_ENV")
 
@@ -52,6 +52,13 @@ class Memory(NamedTuple):
     peak: float
 
 
+class _Identity(NamedTuple):
+    """A process, however often its number is used again."""
+
+    pid: int
+    started: str
+
+
 class Server:
     """A running contender.
 
@@ -68,6 +75,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="bm-"))
         self.start_seconds = 0.0
         self._mark = uuid.uuid4().hex
+        self._known: set[_Identity] = set()
         self._log = self.folder / "server.log"
         environ = {
             name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)
@@ -144,19 +152,33 @@ class Server:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-12:])
 
     def pids(self) -> list[int]:
-        """All of its processes: those it started carry the mark that it was started with.
+        """All of its processes.
 
-        Neither the process group nor the parent would do: some contenders have daemons.
+        Some contenders have daemons, which leave the session and lose their parent, but carry the
+        mark that the server was started with; some write their title over their environment, and so
+        over the mark, but have a parent. Whoever was seen once stays known.
         """
         mark = f"{_TURN}={self._mark}".encode()
-        found = []
+        parents: dict[_Identity, int] = {}
+        found: dict[int, _Identity] = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                identity = _Identity(int(folder.name), fields[19])
+                environ = (folder / "environ").read_bytes().split(b"\0")
             except OSError:  # ended meanwhile, or somebody else's
                 continue
-        return found
+            if fields[0] == "Z":
+                continue
+            parents[identity] = int(fields[1])
+            if mark in environ or identity in self._known:
+                found[identity.pid] = identity
+        count = 0
+        while count < len(found):
+            count = len(found)
+            found |= {each.pid: each for each, parent in parents.items() if parent in found}
+        self._known |= set(found.values())
+        return list(found)
 
     def cpu(self) -> dict[str, float]:
         """Seconds of processor time so far, by kind of process."""
@@ -187,6 +209,7 @@ class Server:
 
     def close(self) -> None:
         """End it: by its own means, then by force whatever is left."""
+        self.pids()  # who loses its parent now is still known
         self._process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -212,7 +235,7 @@ def cpu_seconds(stat: str) -> float:
     """Time in user and system mode from a line of /proc/PID/stat (proc(5), fields 14 and 15)."""
     # The second field is a name in parentheses, which may have blanks in it.
     fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _free_port() -> int:

@@ -58,6 +58,7 @@ def _measures(turn: dict[str, Any]) -> Iterable[tuple[str, float]]:
     for work, found in turn["loads"].items():
         yield f"rate {work}", found["rate"]
         yield f"p99 {work}", found["p99_ms"]
+        yield "foreign", found.get("foreign", 0.0)
         cpu = found["cpu_us"]
         yield f"cpu {work}", sum(cpu.values())
         for kind in ("java", "python", "other"):

@@ -53,6 +53,7 @@ def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -
                 ("at rest, RSS MB", "rss"),
                 ("peak, MB", "peak"),
                 ("errors", "errors"),
+                ("cores taken by others meanwhile", "foreign"),
             ],
         ),
         ("One model of 500 MB, 4 slots, PSS MB", [("MB", "large")]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from sagemaker_inference import model_server
+import sagemaker_inference
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +20,17 @@ def main(argv: list[str] | None = None) -> int:
         help="serve the program that SAGEMAKER_PROGRAM names, from /opt/ml/model/code",
     )
     parser.parse_args(argv)
+    if not hasattr(sagemaker_inference, "default_registry"):
+        # The PyTorch toolkit's wheel brings old copies of a dozen of our files.
+        print(  # noqa: T201 - its last word
+            f"sagemaker-inference: error: another package (sagemaker-pytorch-inference?) has put "
+            f"its own files into {Path(sagemaker_inference.__file__).parent}. Install this one "
+            "last: pip install --force-reinstall --no-deps sagemaker-inference",
+            file=sys.stderr,
+        )
+        return 1
+    from sagemaker_inference import model_server
+
     model_server.start_model_server()
     return 0
 

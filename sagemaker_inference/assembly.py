@@ -142,6 +142,17 @@ class InferenceHandler:
             _remember(self._encodings, accept, found)
         return found
 
+    def input_fn(self, body: Body | str, content_type: str | None, context: Any = None) -> Any:
+        """Read a body, in AWS's spelling."""
+        given = body.encode() if isinstance(body, str) else body
+        return self.decoding(content_type or "").read(given, content_type or "", context)
+
+    def output_fn(self, prediction: Any, accept: str, context: Any = None) -> Any:
+        """Write a prediction, in AWS's spelling: a body and its content type."""
+        encoding = self.encoding(accept)
+        result = encoding.write(prediction, encoding.content_type, context)
+        return result if isinstance(result, tuple) else (result, encoding.content_type)
+
     def accepted(self, accept: str) -> str:
         """The concrete type that a transformer should answer with.
 
@@ -271,9 +282,7 @@ class InferenceHandler:
         return Encoding(lambda prediction, name, _context: encode(prediction, name), chosen)
 
 
-def assemble(
-    registry: Registry, label: str, fallback: Registry | None = None
-) -> InferenceHandler:
+def assemble(registry: Registry, label: str, fallback: Registry | None = None) -> InferenceHandler:
     """Close the registry and make its program complete.
 
     Args:
@@ -373,6 +382,36 @@ def _most_specific(own: Sequence[Registration], name: str) -> Registration | Non
             if pattern in found.content_types:
                 return found
     return None
+
+
+def of_functions(
+    model_fn: Callable[..., Any] | None,
+    transform_fn: Callable[..., Any],
+    pre_model_fn: Callable[..., Any] | None = None,
+    model_warmup_fn: Callable[..., Any] | None = None,
+    default_accept: str | None = None,
+) -> InferenceHandler:
+    """A program whose whole path is one function of AWS's shape, for containers that bring one.
+
+    Raises:
+        RegistrationError: one of them cannot be called with what it is given.
+    """
+
+    def handler(role: Role, function: Callable[..., Any] | None) -> Handler | None:
+        return Handler.of(role, function) if function else None
+
+    return InferenceHandler(
+        model_loader=Handler.of(handlers.MODEL_LOADER, model_fn or (lambda: None)),
+        predictor=None,
+        transformer=Registration(Handler.of(handlers.TRANSFORMER, transform_fn), is_script=True),
+        before_load=handler(handlers.BEFORE_LOAD, pre_model_fn),
+        warmup=handler(handlers.WARMUP, model_warmup_fn),
+        on_shutdown=None,
+        batching=Batching(),
+        decoders=(),
+        encoders=(),
+        default_accept=default_accept or content_types.JSON,
+    )
 
 
 def _script_decoders(predictor: Registration | None) -> tuple[Registration, ...]:

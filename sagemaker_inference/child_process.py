@@ -96,11 +96,10 @@ class Relay:
         if self._target is None:
             return
         view = memoryview(data)
-        try:
+        # Nobody may be reading the container's log any more; that must not stop serving.
+        with contextlib.suppress(OSError):
             while view:
                 view = view[os.write(self._target, view) :]
-        except OSError:  # nobody reads the container's log any more; that must not stop serving
-            pass
 
 
 class ChildProcess:

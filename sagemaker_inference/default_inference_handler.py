@@ -57,7 +57,8 @@ class DefaultInferenceHandler:
         """
         del context
         # Its own order is a set's; where the client leaves the choice, JSON it is.
-        offers = sorted(encoder.SUPPORTED_CONTENT_TYPES, key=lambda name: name != content_types.JSON)
+        known = encoder.SUPPORTED_CONTENT_TYPES
+        offers = sorted(known, key=lambda name: name != content_types.JSON)
         chosen = content_types.negotiate(accept, offers)
         if chosen is None:
             raise errors.UnsupportedFormatError(accept)

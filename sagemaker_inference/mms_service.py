@@ -228,6 +228,28 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
     return requests
 
 
+def answer_failed_load(requests: Sequence[Request], context: Any, error: Exception) -> list[Any]:
+    """Say to each client that the model could not be loaded; the log says why."""
+    logger.error("the model could not be loaded", exc_info=users_exc_info(error))
+    failure = _failure(error)
+    if isinstance(failure, PredictionError):
+        failure = PredictionError(
+            "The model could not be loaded; the endpoint's log has the cause. "
+            "The next request tries again.",
+            code="model_not_loaded",
+        )
+    responses = [error_response(failure, request.id, request.accept) for request in requests]
+    return write_responses(responses, context)
+
+
+def answer_error(context: Any, error: BaseInferenceToolkitError, trace: str) -> list[Any]:
+    """Answer a whole batch with an error; the traceback goes to the log."""
+    known = context.request_ids
+    ids = [str(name) for name in known.values()] if isinstance(known, dict) and known else [""]
+    logger.error("requests %s failed\n%s", ids, trace)
+    return write_responses([error_response(error, name) for name in ids], context)
+
+
 def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
     """Put responses where MMS's stock back end looks for them; returns the bodies."""
     for index, response in enumerate(responses):

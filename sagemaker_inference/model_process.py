@@ -18,7 +18,12 @@ from sagemaker_inference import program
 from sagemaker_inference.backend import slots, template
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.loop import Loop
-from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
+from sagemaker_inference.backend.messages import (
+    ASSIGNMENT_ENV,
+    TOLD_EXIT_CODE,
+    Assignment,
+    Report,
+)
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.mms_service import MmsService
 from sagemaker_inference.pipeline import Pipeline
@@ -50,7 +55,7 @@ def main(_argv: list[str]) -> int:
         print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
         if error.__cause__ is not None:
             traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
-        return 1
+        return TOLD_EXIT_CODE
     if assignment.is_template:
         control.send(_report("loaded", service))
         template.serve_copies(

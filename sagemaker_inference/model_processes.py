@@ -13,7 +13,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sagemaker_inference import machine
-from sagemaker_inference.backend.messages import ASSIGNMENT_ENV, Assignment, Report
+from sagemaker_inference.backend.messages import (
+    ASSIGNMENT_ENV,
+    TOLD_EXIT_CODE,
+    Assignment,
+    Report,
+)
 from sagemaker_inference.backend.slots import RUNNING
 from sagemaker_inference.backend.template import request_copy
 from sagemaker_inference.child_process import (
@@ -38,8 +43,6 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 _LOADED: Final = "loaded"
-# With this exit code a model process has told the cause itself, as its last words.
-_TOLD: Final = 1
 _EARLY_DEATHS: Final = 5
 _EARLY_SECONDS: Final = 60.0
 _REARM_SECONDS: Final = 0.1
@@ -317,7 +320,8 @@ class ModelProcesses:
             return
         _log_death(template, code)
         self._forget_forks()
-        self._template = self._spawn(0, is_template=True)
+        if not self._dies_again_and_again(code, is_early=template.stage != _LOADED):
+            self._template = self._spawn(0, is_template=True)
 
     def _on_death(self, model: ModelProcess, code: int) -> None:
         self._models.remove(model)
@@ -335,21 +339,25 @@ class ModelProcesses:
         _log_death(model, code, out_of_memory=out_of_memory, lost=lost)
         table = self._connections.table
         is_early = monotonic() - model.started < _EARLY_SECONDS and not table.answered(model.index)
+        if not self._dies_again_and_again(code, is_early=is_early):
+            table.reset_answered(model.index)
+            self._start_one(model.index)
+
+    def _dies_again_and_again(self, code: int, *, is_early: bool) -> bool:
         self._early_deaths = self._early_deaths + 1 if is_early else 0
-        if self._early_deaths >= _EARLY_DEATHS:
-            logger.error(
-                "the model process died %d times within a minute of starting, before it answered "
-                "anything; the last time it %s. Stopping.",
-                self._early_deaths,
-                describe_exit(code),
-            )
-            self._owner.on_failed()
-            return
-        table.reset_answered(model.index)
-        self._start_one(model.index)
+        if self._early_deaths < _EARLY_DEATHS:
+            return False
+        logger.error(
+            "the model process died %d times within a minute of starting, before it answered "
+            "anything; the last time it %s. Stopping.",
+            self._early_deaths,
+            describe_exit(code),
+        )
+        self._owner.on_failed()
+        return True
 
     def _fail_start(self, model: ModelProcess, code: int) -> None:
-        if code != _TOLD:
+        if code != TOLD_EXIT_CODE:
             _log_death(model, code)
         self._owner.on_failed()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import (
     assembly,
@@ -16,6 +17,9 @@ from sagemaker_inference import (
     parameters,
     program,
     registry,
+    requirements_file,
+    stock_server,
+    utils,
 )
 from sagemaker_inference.child_process import python_command
 from sagemaker_inference.environment import Environment
@@ -34,6 +38,17 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
+REQUIREMENTS_PATH = str(Path(environment.code_dir, "requirements.txt"))
+
+# What containers import that start Multi Model Server's own command, as Hugging Face's does.
+ENABLE_MULTI_MODEL: Final = environment.is_set(parameters.MULTI_MODEL_ENV)
+DEFAULT_MMS_MODEL_NAME: Final = "model"
+DEFAULT_MMS_LOG_FILE: Final = stock_server.LOG
+DEFAULT_MMS_CONFIG_FILE: Final = stock_server.SINGLE_MODEL
+MME_MMS_CONFIG_FILE: Final = stock_server.MULTI_MODEL
+MMS_NAMESPACE: Final = stock_server.MAIN_CLASS
+if TYPE_CHECKING:
+    MMS_CONFIG_FILE: str
 _MEGABYTE: Final = 1024 * 1024
 
 
@@ -100,6 +115,8 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     """
     configure_logger()
     try:
+        if os.path.exists(REQUIREMENTS_PATH):  # noqa: PTH110 - AWS's containers look for this call
+            _install_requirements()
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
@@ -110,6 +127,67 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         _exit(error)
     if code:
         raise SystemExit(code)
+
+
+def __getattr__(name: str) -> Any:
+    # Decided when somebody asks for it: it may take a directory of its own.
+    if name != "MMS_CONFIG_FILE":
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = stock_server.config_file()
+    return globals()[name]
+
+
+def _install_requirements() -> None:
+    """Install the requirements.txt of the code folder.
+
+    Raises:
+        RequirementsError: (a ValueError) it failed; the message has the installer's last lines.
+    """
+    requirements_file.install(REQUIREMENTS_PATH)
+
+
+def _set_python_path() -> None:
+    """Put the code folder on the path of processes that are started from now on, and of this."""
+    code_dir = environment.code_dir
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [folder for folder in before if folder and folder != code_dir]
+    os.environ["PYTHONPATH"] = os.pathsep.join([code_dir, *others])
+    if code_dir not in sys.path:
+        sys.path.insert(0, code_dir)
+
+
+def _create_model_server_config_file(env: Any, handler_service: str | None = None) -> None:
+    """Write the configuration of Multi Model Server's own command to MMS_CONFIG_FILE."""
+    multi_model = ENABLE_MULTI_MODEL
+    text = stock_server.properties(env, handler_service, multi_model=multi_model)
+    utils.write_file(sys.modules[__name__].MMS_CONFIG_FILE, text)
+
+
+def _retry_retrieve_mms_server_process(startup_timeout: float) -> stock_server.ServerProcess:
+    """Find the Java process of Multi Model Server's own command.
+
+    Raises:
+        StartError: it is gone, or did not come in so many seconds.
+    """
+    return stock_server.await_server(startup_timeout)
+
+
+def _add_sigterm_handler(mms_process: Any) -> None:
+    """Pass SIGTERM on to the server."""
+
+    def _terminate(_number: int, _frame: object) -> None:
+        try:
+            os.kill(mms_process.pid, signal.SIGTERM)
+        except OSError:
+            logger.debug("the server had ended before SIGTERM came")
+
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _add_sigchild_handler() -> None:
+    """Reap processes that others leave behind, and nobody's own."""
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: stock_server.reap_strangers())
 
 
 def _is_last_statement(caller: FrameType) -> bool:

@@ -9,9 +9,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sagemaker_inference import environment, parameters
 from sagemaker_inference.assembly import assemble
@@ -33,11 +33,13 @@ class Program:
         module: the dotted name it is imported under.
         root: the folder that goes first on ``sys.path`` for it.
         path: its file; "" where it is imported by name (``python -m package.inference``).
+        code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" where there is none.
     """
 
     module: str
     root: str
     path: str = ""
+    code_dir: str = ""
 
     @property
     def label(self) -> str:
@@ -74,39 +76,68 @@ class Program:
     def named(cls, name: str, code_dir: str) -> Program | None:
         """What SAGEMAKER_PROGRAM names in the code folder, or None where there is no such thing.
 
-        ``inference.py``, ``folder/inference.py``, ``inference`` and ``package.module`` all work.
+        ``inference.py``, ``folder/inference.py``, ``inference``, ``package.module`` and
+        ``package`` all work.
         """
         for path in (Path(code_dir, name), Path(code_dir, name + ".py")):
             if path.is_file():
                 return cls.of_file(str(path))
-        if Path(code_dir, name.replace(".", "/") + ".py").is_file():
+        dotted = Path(code_dir, name.replace(".", "/"))
+        if dotted.with_name(dotted.name + ".py").is_file() or (dotted / "__init__.py").is_file():
             return cls(name, code_dir)
         return None
 
 
-def find(model_dir: str) -> Program:
-    """The program that SAGEMAKER_PROGRAM names, in the model's folder ``code``.
+def search(model_dir: str) -> Program | None:
+    """The program that SAGEMAKER_PROGRAM names; None where there is none.
 
-    Raises:
-        StartError: it is not there.
+    It is looked for in the model's folder ``code``, then where AWS's toolkit would have imported it
+    from: beside the model, and on ``sys.path``.
     """
     code_dir = str(Path(model_dir, "code"))
     name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
-    found = Program.named(name, code_dir)
+    for folder in (code_dir, model_dir, *sys.path):
+        found = Program.named(name, folder) if folder else None
+        if found is not None:
+            return replace(found, code_dir=code_dir)
+    return None
+
+
+def is_named() -> bool:
+    """Whether somebody has asked for a program; SageMaker's SDK sends "" where nobody has."""
+    return bool(os.environ.get(parameters.USER_PROGRAM_ENV))
+
+
+def find(model_dir: str) -> Program:
+    """The program that SAGEMAKER_PROGRAM names.
+
+    Raises:
+        StartError: there is none.
+    """
+    found = search(model_dir)
     if found is None:
-        message = (
-            f"{parameters.USER_PROGRAM_ENV}={name!r} was not found in {code_dir}. "
-            "Put the program there, or set the variable to its name."
-        )
-        raise StartError(message)
+        raise StartError(not_found(model_dir))
     return found
 
 
+def not_found(model_dir: str) -> str:
+    """Say that there is no program, and what to do about it."""
+    name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
+    return (
+        f"{parameters.USER_PROGRAM_ENV}={name!r} was not found in {Path(model_dir, 'code')}. "
+        "Put the program there, or set the variable to its name."
+    )
+
+
 class _Loading:
-    """The import that is under way: how serve(), called from it, talks to `load`."""
+    """The import that is under way: how serve(), called from it, talks to `load`.
+
+    And what was loaded: the registry that it serves, and the file's time of change.
+    """
 
     module = ""
     registry: Registry = default_registry
+    loaded: ClassVar[dict[str, tuple[Registry, int]]] = {}
 
 
 def served(name: str, registry: Registry, place: str) -> None:
@@ -123,9 +154,17 @@ def served(name: str, registry: Registry, place: str) -> None:
 def load(program: Program) -> tuple[ModuleType, Registry]:
     """Import the program; return its module and the registry it serves.
 
+    One that this process has imported already, as handler services of AWS's containers do, is not
+    run again.
+
     Raises:
         StartError: it cannot be imported; one message with file, line, cause and mend.
     """
+    if program.code_dir and program.code_dir not in sys.path:
+        sys.path.insert(0, program.code_dir)
+    there = _imported(program)
+    if there is not None:
+        return there
     _Loading.module, _Loading.registry = program.module, default_registry
     try:
         if program.root not in sys.path:
@@ -151,21 +190,46 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
         raise StartError(message) from error
     finally:
         _Loading.module = ""
+    if program.path:
+        _Loading.loaded[program.path] = _Loading.registry, Path(program.path).stat().st_mtime_ns
     return module, _Loading.registry
 
 
-def assembled(program: Program) -> InferenceHandler:
+def assembled(program: Program, fallback: Registry | None = None) -> InferenceHandler:
     """Import the program and make it complete.
+
+    Where that fails, nothing of it stays behind: it may be tried again.
+
+    Args:
+        program: where it is.
+        fallback: what a framework brings along for whatever it leaves out.
 
     Raises:
         StartError: it cannot be imported, or something is missing.
     """
-    module, registry = load(program)
     try:
-        registry.adopt(module)
-    except RegistrationError as error:
-        raise StartError(str(error)) from None
-    return assemble(registry, program.label)
+        with default_registry.attempt():
+            module, registry = load(program)
+            try:
+                registry.adopt(module)
+            except RegistrationError as error:
+                raise StartError(str(error)) from None
+            return assemble(registry, program.label, fallback)
+    except StartError:
+        sys.modules.pop(program.module, None)
+        raise
+
+
+def _imported(program: Program) -> tuple[ModuleType, Registry] | None:
+    """The program, where it has been imported and its registrations still stand."""
+    module = sys.modules.get(program.module)
+    if not program.path or getattr(module, "__file__", None) != program.path or module is None:
+        return None
+    if program.path not in _Loading.loaded:
+        return module, default_registry
+    registry, changed = _Loading.loaded[program.path]
+    stands = registry.is_closed and changed == Path(program.path).stat().st_mtime_ns
+    return (module, registry) if stands else None
 
 
 def _import(program: Program) -> ModuleType:

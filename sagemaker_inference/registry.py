@@ -248,6 +248,26 @@ class Registry:
         """Refuse registrations from now on; ``reason`` completes "... came after <reason>"."""
         self._closed_by = reason
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it serves, and takes no more registrations."""
+        return self._closed_by is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is registered."""
+        return not self._found
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Put back what was there before if what follows fails: it may be tried again."""
+        kept = self._found, self._closed_by
+        try:
+            yield
+        except BaseException:
+            self._found, self._closed_by = kept
+            raise
+
     @contextmanager
     def isolated(self) -> Iterator[Registry]:
         """Start empty and open, and put back afterwards what was there before."""

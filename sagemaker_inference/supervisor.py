@@ -129,8 +129,8 @@ class Supervisor:
 
     def on_all_loaded(self, report: Report) -> None:
         """Let the front end open its port."""
-        if self._java is None:
-            self._start_java()
+        if self._java is None and self._front_end is not None:
+            self._start_java(self._front_end)
         # The back end's stand-in reads one line; more are for a front end that starts it again.
         os.write(self._ready_fd, b"\n" * 64)
         if not self._is_serving:
@@ -138,13 +138,11 @@ class Supervisor:
 
     def on_failed(self) -> None:
         """End with a failure."""
-        if self._exit_code is None:
-            self._exit_code = _FAILED
+        self._exit_code = _FAILED
 
     def on_all_stopped(self) -> None:
         """End."""
-        if self._exit_code is None:
-            self._exit_code = _OK
+        self._exit_code = _OK
 
     # The front end.
 
@@ -175,14 +173,12 @@ class Supervisor:
         self._front_end.write()
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
         self._ready_fd = os.open(self._front_end.ready_path, flags)
-        self._start_java()
+        self._start_java(self._front_end)
 
-    def _start_java(self) -> None:
-        if self._front_end is None:
-            return
+    def _start_java(self, front_end: frontend.FrontEnd) -> None:
         self._java_started = monotonic()
         self._java = ChildProcess.spawn(
-            self._front_end.command(), env=self._front_end.environment(), targets=(None, 2)
+            front_end.command(), env=front_end.environment(), targets=(None, 2)
         )
         for relay in self._java.relays:
             self._loop.watch_relay(relay)
@@ -252,6 +248,7 @@ class Supervisor:
                 logger.error("the front end did not open its port. Its log is above.")
                 self.on_failed()
             # It would drop the model and serve without: it starts again when the model is there.
+            logger.info("the front end stops waiting; it starts again when the model is loaded")
             self._end_java()
 
     # The end.

@@ -72,8 +72,7 @@ class _Tasks:
             await asyncio.wait(self._running)
 
     def _listen(self) -> None:
-        if not self._loop.stopping:
-            self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
+        self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
 
     def _look(self) -> None:
         loop, free = self._loop, self._concurrency - len(self._running)

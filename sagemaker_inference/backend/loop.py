@@ -235,8 +235,6 @@ class Loop:
     def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
-        if self._connections.get(connection.slot) is not connection:
-            return None
         self._table.mark(connection.slot, slots.ANSWERING)
         answers = list(zip(work.requests, responses, strict=True))
         if len(answers) == 1:

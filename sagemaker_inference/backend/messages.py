@@ -11,6 +11,9 @@ from sagemaker_inference.program import Program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# A model process that ends with this code has told the cause itself, as its last words; sysexits.h
+# calls it EX_CONFIG, and user code is not likely to end with it by chance.
+TOLD_EXIT_CODE: Final = 78
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 
 

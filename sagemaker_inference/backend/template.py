@@ -12,7 +12,7 @@ import gc
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from sagemaker_inference.backend.connections import send_fds
 from sagemaker_inference.backend.messages import Report
@@ -78,24 +78,7 @@ def _become(
 def _fork_twice(work: Callable[[], int]) -> int:
     """Run ``work`` in a grandchild, whose parent ends at once; returns its process id."""
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            middle = os.getpid()
-            copy = os.fork()
-            if copy:
-                os.write(writer, _INDEX.pack(copy))
-                code = 0
-            else:
-                os.close(reader)
-                # Its death counts from now on: the supervisor's, not the one in the middle's.
-                _wait_for_other_parent(middle)
-                os.close(writer)
-                die_with_parent()
-                code = work()
-        finally:
-            os._exit(code)
+    child = os.fork() or _leave_after(lambda: _in_the_middle(reader, writer, work))
     os.close(writer)
     os.waitpid(child, 0)
     (pid,) = _INDEX.unpack(os.read(reader, _INDEX.size))
@@ -103,6 +86,27 @@ def _fork_twice(work: Callable[[], int]) -> int:
     return int(pid)
 
 
-def _wait_for_other_parent(middle: int) -> None:
+def _in_the_middle(reader: int, writer: int, work: Callable[[], int]) -> int:
+    middle = os.getpid()
+    os.close(reader)
+    copy = os.fork() or _leave_after(lambda: _as_copy(middle, writer, work))
+    os.write(writer, _INDEX.pack(copy))
+    return 0
+
+
+def _as_copy(middle: int, writer: int, work: Callable[[], int]) -> int:
+    os.close(writer)
+    # Its death counts from now on: the supervisor's, not the one in the middle's.
     while os.getppid() == middle:
         os.sched_yield()
+    die_with_parent()
+    return work()
+
+
+def _leave_after(work: Callable[[], int]) -> NoReturn:
+    """What a forked process does instead of going on where its parent stands."""
+    code = 1
+    try:
+        code = work()
+    finally:
+        os._exit(code)

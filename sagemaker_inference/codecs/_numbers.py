@@ -38,6 +38,7 @@ _POINT: Final = ord(".")
 _FLOAT64: Final = np.dtype(np.float64)
 _array: Final = np.array
 _loads: Final = orjson.loads
+_INTEGER_OF_19_DIGITS: Final = re.compile(rb"(?<![.0-9])[0-9]{19}")
 _CELL_BYTES: Final = b"0123456789+-.eE \t"
 _INTEGER_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![.eE])")
 _CLOSING: Final = re.compile(rb"\s*\]")
@@ -106,20 +107,27 @@ def table(text: bytes | bytearray) -> Numbers | None:
 
 
 def has_long_integer(text: bytes | bytearray) -> bool:
-    """Whether 19 digits stand in a row: an integer so long may not fit int64.
+    """Whether 19 digits stand in a row, not after a point: an integer that may not fit int64.
 
     orjson rounds those beyond 64 bits to floats, and np.array those that need uint64.
     """
     if len(text) <= _SMALL:
-        if len(text) < len(_LONG_INTEGER):
+        if _LONG_INTEGER not in text.translate(_DIGITS_TO_ZEROS):
             return False
-        return _LONG_INTEGER in text.translate(_DIGITS_TO_ZEROS)
+        return _INTEGER_OF_19_DIGITS.search(text) is not None
     codes = np.frombuffer(text, np.uint8)
     for start in range(0, len(codes), _PIECE):
-        run = (codes[start : start + _PIECE + len(_LONG_INTEGER) - 1] - ord("0")) < 10  # noqa: PLR2004
+        piece = codes[max(0, start - 1) : start + _PIECE + len(_LONG_INTEGER) - 1]
+        digits = (piece - ord("0")) < 10  # noqa: PLR2004
+        runs = digits
         for shift in (1, 2, 4, 8, 3):
-            run = run[:-shift] & run[shift:]
-        if run.any():
+            runs = runs[:-shift] & runs[shift:]
+        begins = np.flatnonzero(runs)
+        # Either the text begins so, or what stands before is neither a digit nor a point.
+        if len(begins) and begins[0] == 0 and start == 0:
+            return True
+        begins = begins[begins > 0] - 1
+        if (~digits[begins] & (piece[begins] != _POINT)).any():
             return True
     return False
 
@@ -176,7 +184,8 @@ def _flat_by_simdjson(text: bytes | bytearray) -> Numbers | None:
 
 
 def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
-    if has_long_integer(text):
+    # Beside a float, an integer of any length becomes one.
+    if b"." not in text and has_long_integer(text):
         return None
     try:
         values = orjson.loads(text)

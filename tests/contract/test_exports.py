@@ -49,7 +49,15 @@ def test_a_registry_has_these_methods_and_no_others():
         "transformer",
         "warmup",
     }
-    assert public(Registry) == decorators | {"adopt", "close", "find", "isolated"}
+    assert public(Registry) == decorators | {
+        "adopt",
+        "attempt",
+        "close",
+        "find",
+        "is_closed",
+        "is_empty",
+        "isolated",
+    }
 
 
 def test_a_context_has_these_properties():

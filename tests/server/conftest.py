@@ -62,6 +62,27 @@ def free_port() -> int:
     raise RuntimeError(message)
 
 
+def send(
+    port: int,
+    body: bytes | str = b"",
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "POST",
+    path: str = "/invocations",
+    timeout: float = 60,
+) -> Reply:
+    """Send one request over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        given = {"Content-Type": "application/json", **(headers or {})}
+        connection.request(method, path, body, {k: v for k, v in given.items() if v})
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, found, response.read())
+    finally:
+        connection.close()
+
+
 class Server:
     """A server process and what it has said."""
 
@@ -120,15 +141,7 @@ class Server:
         timeout: float = 60,
     ) -> Reply:
         """Send one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            given = {"Content-Type": "application/json", **(headers or {})}
-            connection.request(method, path, body, {k: v for k, v in given.items() if v})
-            response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, found, response.read())
-        finally:
-            connection.close()
+        return send(self.port, body, headers, method=method, path=path, timeout=timeout)
 
     def pids(self, name: str = "") -> list[int]:
         """Living processes that descend from it and have ``name`` in their command line."""

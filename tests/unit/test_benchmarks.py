@@ -163,7 +163,7 @@ def test_processor_time_is_read_past_a_name_with_blanks():
     fields = ["S", *map(str, range(4, 20))]
     fields[11], fields[12] = "150", "50"
     stat = f"7 (a (b) c) {' '.join(fields)}"
-    assert processes.cpu_seconds(stat) == pytest.approx(200 / processes._TICKS)
+    assert processes.cpu_seconds(stat) == pytest.approx(200 / processes.TICKS)
 
 
 def test_processes_are_told_apart_by_executable():

@@ -31,6 +31,16 @@ def test_serve_starts_the_model_server_and_returns_when_it_has_stopped(monkeypat
     assert calls == ["served"]
 
 
+def test_files_that_another_package_has_overwritten_are_said_in_one_line(monkeypatch, capsys):
+    import sagemaker_inference
+
+    monkeypatch.delattr(sagemaker_inference, "default_registry")
+    assert main(["serve"]) == 1
+    said = capsys.readouterr().err
+    assert "pip install --force-reinstall --no-deps sagemaker-inference\n" in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("argv", [[], ["train"]])
 def test_another_command_is_refused_with_the_usage(argv, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -1,7 +1,7 @@
-import subprocess
-import sys
+import json
 
-from mms.context import Context
+import pytest
+from mms.context import Context, RequestProcessor
 
 from sagemaker_inference.default_handler_service import DefaultHandlerService
 from sagemaker_inference.transformer import Transformer
@@ -30,27 +30,25 @@ def test_without_a_transformer_it_serves_the_users_program():
     assert type(DefaultHandlerService()._service) is Transformer
 
 
-def test_a_load_that_fails_ends_the_process_with_the_users_traceback(tmp_path):
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "inference.py").write_text(
+def test_a_load_that_fails_is_tried_again_at_the_next_request(program, tmp_path):
+    program(
         "from sagemaker_inference import *\n"
         "@model_loader\n"
         "def load(): raise OSError('no weights')\n"
         "@predictor\n"
-        "def predict(data): ...\n"
+        "def predict(data): return data\n",
+        "code/inference.py",
     )
-    code = (
-        "import sys\n"
-        "from mms.model_loader import ModelLoaderFactory\n"
-        "name = 'sagemaker_inference.default_handler_service'\n"
-        "loader = ModelLoaderFactory.get_model_loader(sys.argv[1])\n"
-        "loader.load('model', sys.argv[1], name, None, 1)\n"
-        "print('still there')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.endswith("OSError: no weights\n")
-    assert 'inference.py", line 3, in load' in done.stderr
+    context = Context("model", str(tmp_path), None, 1, None, "1")
+    context.request_ids = {0: "id-0"}
+    context.request_processor = [RequestProcessor({"Content-Type": "application/json"})]
+    service = DefaultHandlerService()
+    with pytest.raises(OSError, match="no weights"):
+        service.initialize(context)
+    (body,) = service.handle([{"body": bytearray(b"1")}], context)
+    assert b"no weights" not in body
+    assert json.loads(body)["error"]["code"] == "model_not_loaded"
+    assert context.get_response_status(0) == (500, "Internal Server Error")
+    program("def model_fn(d): return 1\ndef predict_fn(d, m): return [1]\n", "code/inference.py")
+    service._service._assembled.model_loader.function.__code__ = (lambda: None).__code__
+    assert service.handle([{"body": bytearray(b"1")}], context) == [b"1"]

@@ -239,6 +239,32 @@ def test_a_truncated_message_harms_nobody(bench: Bench, length: int) -> None:
     bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
 
 
+def test_a_long_message_that_is_cut_off_harms_nobody(bench: Bench) -> None:
+    other = bench.connect()
+    bench.front[0].sendall(predict("1", b"x" * 300_000)[:200_000])
+    bench.front[0].shutdown(socket.SHUT_WR)
+    assert bench.front[0].recv(1) == b""
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+
+
+def test_an_answer_larger_than_the_sockets_buffer_comes_whole(bench: Bench) -> None:
+    body = b"y" * 1_000_000
+    bench.front[0].sendall(predict("1", body) + predict("2", body))
+    time.sleep(0.2)
+    bench.expect(answer("1", body.upper()) + answer("2", body.upper()))
+
+
+def test_a_connection_that_was_let_go_while_in_work_is_forgotten() -> None:
+    with running(Echo(pause=0.3)) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        time.sleep(0.1)
+        bench.connections.epoll.unregister(slots.FIRST_FD)
+        bench.expect(answer("1", b"A"))
+        bench.connections.close(0)
+        bench.connect()
+        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+
+
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
     with running(Echo(pause=0.2), count=2) as bench:
         bench.front[0].sendall(predict("1", b"a"))
@@ -267,10 +293,13 @@ def test_a_slot_that_is_closed_while_in_work_is_left_alone() -> None:
 
 
 def test_what_waits_is_one_batch() -> None:
-    with running(Echo(Plan(max_batch_size=8), pause=0.2), count=9) as bench:
-        for index in range(9):
+    with running(Echo(Plan(max_batch_size=8), pause=0.5), count=9) as bench:
+        # The first must be in work before the others come: else they are one batch with it.
+        bench.front[0].sendall(predict("0", b"a"))
+        while bench.table.state(0)[0] != slots.RUNNING:
+            time.sleep(0.001)
+        for index in range(1, 9):
             bench.front[index].sendall(predict(str(index), b"a"))
-            time.sleep(0.05 if index == 0 else 0)
         bench.expect(answer("0", b"A", 1), 0)
         for index in range(1, 9):
             bench.expect(answer(str(index), b"A", 8), index)
@@ -341,6 +370,19 @@ def test_blocking_services_run_on_threads() -> None:
             bench.front[index].sendall(predict(str(index), b"a"))
         for index in range(6):
             bench.expect(answer(str(index), b"A"), index)
+
+
+def test_the_table_lies_in_a_file_where_memory_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    table = SlotTable()
+    table.write(3, slots.RUNNING, 7, 1, "id")
+    assert SlotTable(os.dup(table.fd)).read(3).request_id == "id"
+    table.close()
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""Installs the requirements.txt of a model's code folder before the model is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = get_logger()
+
+REPOSITORY_ENV: Final = "CA_REPOSITORY_ARN"
+# A folder of this name beside requirements.txt is all that is installed from.
+WHEELS: Final = "wheels"
+
+_LAST_LINES: Final = 15
+_RELAY_SECONDS: Final = 5.0
+_ARN: Final = re.compile(
+    r"arn:[^:]+:codeartifact:(?P<region>[^:]+):(?P<owner>[^:]+)"
+    r":repository/(?P<domain>[^/]+)/(?P<repository>.+)"
+)
+
+
+class RequirementsError(StartError, ValueError):
+    """The packages could not be installed; the message ends with the installer's last lines."""
+
+
+def install(path: str) -> None:
+    """Install what a file asks for into the running interpreter; its output goes to the log.
+
+    With a folder ``wheels`` beside the file, from there and nowhere else; with CA_REPOSITORY_ARN,
+    from that CodeArtifact repository.
+
+    Raises:
+        RequirementsError: it failed, or there is nothing to install with.
+    """
+    command = [*_installer(), "-r", path]
+    wheels = Path(path).parent / WHEELS
+    secrets: dict[str, str] = {}
+    if wheels.is_dir():
+        command += ["--no-index", "--find-links", str(wheels)]
+    elif repository := os.environ.get(REPOSITORY_ENV):
+        # By the environment: a command line is there for every process to read.
+        index = _codeartifact_index(repository)
+        secrets = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
+    quiet = {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_PROGRESS_BAR": "off",
+        "UV_NO_PROGRESS": "1",
+    }
+    logger.info("installing the packages of %s", path)
+    failure, lines = _run(command, {**quiet, **os.environ, **secrets}, secrets.values())
+    if failure is not None:
+        raise RequirementsError(_explained(path, failure, lines)) from None
+    importlib.invalidate_caches()
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install"]
+    uv = shutil.which("uv")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
+    message = (
+        f"failed to install required packages: {sys.executable} has no pip, and there is no uv on "
+        "PATH. Install one of them into the image, or the packages themselves."
+    )
+    raise RequirementsError(message)
+
+
+def _run(
+    command: list[str], env: dict[str, str], secrets: Iterable[str]
+) -> tuple[Exception | None, list[str]]:
+    """Run an installer and log what it says; returns why it failed, and its last lines."""
+    reader, writer = os.pipe()
+    lines: deque[str] = deque(maxlen=_LAST_LINES)
+    hidden = [part for url in secrets for part in (url, url.partition("@")[0].rpartition(":")[2])]
+
+    def relay() -> None:
+        with os.fdopen(reader, errors="replace") as output:
+            for line in output:
+                text = line.rstrip()
+                for secret in hidden:
+                    text = text.replace(secret, "****")
+                if text:
+                    logger.info("%s", text)
+                    lines.append(text)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    failure: Exception | None = None
+    try:
+        subprocess.check_call(  # noqa: S603 - the interpreter's own pip
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.STDOUT,
+        )
+    except (subprocess.CalledProcessError, OSError) as error:
+        failure = error
+    finally:
+        os.close(writer)
+        thread.join(_RELAY_SECONDS)
+    return failure, list(lines)
+
+
+def _explained(path: str, failure: Exception, lines: list[str]) -> str:
+    said = "\n".join(lines)
+    why = f"{failure}" if isinstance(failure, OSError) else ""
+    if "Read-only file system" in said + why:
+        why = (
+            f"{sys.prefix} is read-only. Build the packages into the image, and leave {path} out "
+            "of the model archive"
+        )
+    elif "No space left on device" in said + why:
+        why = (
+            f"the disk is full. Give the container more, or build the packages of {path} into the "
+            "image"
+        )
+    return f"failed to install required packages of {path}{': ' + why if why else ''}\n{said}"
+
+
+def _codeartifact_index(repository: str) -> str:
+    """The address of a CodeArtifact repository, with a token in it.
+
+    https://docs.aws.amazon.com/codeartifact/latest/ug/python-configure-pip.html
+
+    Raises:
+        RequirementsError: the ARN is malformed, boto3 is missing, or AWS refuses.
+    """
+    found = _ARN.fullmatch(repository)
+    if found is None:
+        message = (
+            f"{REPOSITORY_ENV}={repository!r} is not the ARN of a CodeArtifact repository, such as "
+            "arn:aws:codeartifact:REGION:ACCOUNT:repository/DOMAIN/REPOSITORY."
+        )
+        raise RequirementsError(message)
+    try:
+        boto3: Any = importlib.import_module("boto3")
+    except ImportError:
+        message = (
+            f"{REPOSITORY_ENV} is set, and boto3 is not installed. Install it in the image with: "
+            "pip install 'sagemaker-inference[codeartifact]'"
+        )
+        raise RequirementsError(message) from None
+    where = {"domain": found["domain"], "domainOwner": found["owner"]}
+    try:
+        client = boto3.client("codeartifact", region_name=found["region"])
+        token = client.get_authorization_token(**where)["authorizationToken"]
+        answer = client.get_repository_endpoint(
+            **where, repository=found["repository"], format="pypi"
+        )
+    except Exception as error:  # noqa: BLE001 - botocore makes its classes at run time
+        message = f"{REPOSITORY_ENV}={repository!r}: CodeArtifact gives no access: {error}"
+        raise RequirementsError(message) from None
+    scheme, _, rest = answer["repositoryEndpoint"].rstrip("/").partition("://")
+    return f"{scheme}://aws:{token}@{rest}/simple/"

