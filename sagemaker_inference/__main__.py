@@ -6,8 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import sagemaker_inference
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
@@ -20,11 +18,12 @@ def main(argv: list[str] | None = None) -> int:
         help="serve the program that SAGEMAKER_PROGRAM names, from /opt/ml/model/code",
     )
     parser.parse_args(argv)
-    if not hasattr(sagemaker_inference, "default_registry"):
+    package = sys.modules["sagemaker_inference"]
+    if not hasattr(package, "default_registry"):
         # The PyTorch toolkit's wheel brings old copies of a dozen of our files.
         print(  # noqa: T201 - its last word
             f"sagemaker-inference: error: another package (sagemaker-pytorch-inference?) has put "
-            f"its own files into {Path(sagemaker_inference.__file__).parent}. Install this one "
+            f"its own files into {Path(__file__).parent}. Install this one "
             "last: pip install --force-reinstall --no-deps sagemaker-inference",
             file=sys.stderr,
         )

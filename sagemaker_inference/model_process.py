@@ -61,7 +61,6 @@ def main(_argv: list[str]) -> int:
         template.serve_copies(
             control, lambda own, index: _serve(service, replace(assignment, index=index), own)
         )
-        return 0
     return _serve(service, assignment, control)
 
 

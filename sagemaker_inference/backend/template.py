@@ -38,8 +38,8 @@ def request_copy(control: socket.socket, index: int, fds: tuple[int, int, int]) 
     send_fds(control, _INDEX.pack(index), fds)
 
 
-def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> None:
-    """Fork a model process for each request, until the supervisor closes the socket.
+def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> NoReturn:
+    """Fork a model process for each request; the supervisor ends it by a signal.
 
     Args:
         control: the socket to the supervisor.
@@ -50,8 +50,6 @@ def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], i
     gc.freeze()
     while True:
         data, raw, _, _ = socket.recv_fds(control, _INDEX.size, 3)
-        if not data:
-            return
         (index,) = _INDEX.unpack(data)
         fds = array.array("i", raw)
         pid = _fork_twice(lambda fds=fds, index=index: _become(control, fds, index, serve))  # type: ignore[misc]

@@ -112,17 +112,13 @@ def test_an_exit_code_is_told_in_words(code, words):
     assert describe_exit(code) == words
 
 
-def test_the_working_directory_shadows_nothing(tmp_path):
+def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     command = python_command("sagemaker_inference.__main__", "--help")
     reader, writer = os.pipe()
-    here = os.getcwd()
-    os.chdir(tmp_path)
-    try:
-        child = ChildProcess.spawn(command, env=dict(os.environ), targets=(writer, writer))
-        child.wait()
-    finally:
-        os.chdir(here)
+    monkeypatch.chdir(tmp_path)
+    child = ChildProcess.spawn(command, env=dict(os.environ), targets=(writer, writer))
+    child.wait()
     for relay in child.relays:
         relay.close()
     assert b"shadowed" not in os.read(reader, 10_000)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from sagemaker_inference.backend import slots
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.connections import Connections
-from sagemaker_inference.backend.loop import Loop
+from sagemaker_inference.backend.loop import Connection, Loop
 from sagemaker_inference.backend.messages import Assignment
 from sagemaker_inference.backend.slots import SlotTable
 from sagemaker_inference.errors import PredictionError
@@ -263,6 +264,28 @@ def test_a_connection_that_was_let_go_while_in_work_is_forgotten() -> None:
         bench.connections.close(0)
         bench.connect()
         bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+
+
+def test_a_front_end_that_closes_a_connection_harms_nobody(bench: Bench) -> None:
+    other = bench.connect()
+    bench.front[0].close()
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.wait_idle()
+
+
+def test_what_one_call_cannot_send_is_sent_by_the_next() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(10)
+    pieces = [b"a" * 10, b"b" * 3_000_000, memoryview(b"c" * 10)]
+    sender = threading.Thread(target=Connection(0, 0, theirs).send, args=(pieces,))
+    sender.start()
+    got = bytearray()
+    while len(got) < 3_000_020:
+        got += ours.recv(1 << 20)
+    sender.join()
+    assert got == b"".join(pieces)
+    ours.close()
+    theirs.close()
 
 
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:

@@ -245,3 +245,80 @@ def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Ben
         one.models.pass_on(0)
     one.wait(lambda: one.models._models != [model])
     one.wait(lambda: one.models.all_loaded)
+
+
+def test_a_process_that_is_being_ended_is_not_ended_twice(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(timeout=0.1)
+    one.models.pass_on(0)
+    one.wait(lambda: "loaded" in one.heard)
+    one.models._models[0].overdue = True
+    one.front.send(predict("id-1", b"sleep0.5"))
+    one.wait(lambda: one.connections.table.answered(0) == 1)
+    assert "has run for more than" not in caplog.text
+
+
+def test_a_request_whose_client_is_gone_is_not_answered(bench: Callable[..., Bench]) -> None:
+    one = bench(timeout=0.3)
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"sleep30"))
+    one.wait(one.connections.busy)
+    one.front.close()
+    one.wait(lambda: one.heard.count("loaded") == 2)
+    assert list(one.connections) == []
+
+
+def test_a_process_that_dies_over_half_a_message_closes_its_connection(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"abc")[:20])
+    one.wait(one.connections.busy)
+    os.kill(one.models._models[0].child.pid, signal.SIGKILL)
+    one.wait(lambda: one.heard.count("loaded") == 2)
+    assert one.front.recv(1) == b""
+
+
+def test_a_copy_that_the_template_cannot_make_comes_from_the_next(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench(preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, template.child.pid, os.WEXITED | os.WNOWAIT)
+    one.models._start_one(0)
+    one.models.reap()
+    one.models._start_one(0)
+    assert one.models._being_forked == {}
+    one.wait(lambda: one.models._template is not None and one.models._template.stage == "loaded")
+
+
+def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench]) -> None:
+    one = bench(workers=2)
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"sleep0.5"))
+    one.wait(one.connections.busy)
+    one.connections.stop()
+    one.wait(lambda: one.models.count == 1)
+    assert "stopped" not in one.heard
+    one.wait(lambda: "stopped" in one.heard)
+
+
+def test_a_template_that_dies_again_and_again_is_a_failure(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    source = SOURCE.replace(
+        "return None",
+        "path = model_dir + '/loaded'; os.path.exists(path) and os._exit(3); open(path, 'w')",
+    )
+    one = bench(source, preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    assert (tmp_path / "loaded").exists()
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGKILL)
+    one.wait(lambda: "failed" in one.heard)
