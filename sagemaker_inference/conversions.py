@@ -169,9 +169,14 @@ def _checked(kind: type) -> Convert:
 
 
 def _is_array_alias(hint: Any) -> bool:
-    """Whether it is ``numpy.typing.NDArray[...]``."""
+    """Whether it is ``numpy.typing.NDArray[...]``: an alias of either kind, by numpy's version."""
     origin = get_origin(hint)
-    return getattr(origin, "__name__", "") == "ndarray" and origin.__module__ == "numpy"
+    named = getattr(origin, "__value__", None)
+    origin = get_origin(named) if named is not None else origin
+    return (getattr(origin, "__module__", ""), getattr(origin, "__name__", "")) == (
+        "numpy",
+        "ndarray",
+    )
 
 
 def _as_frame(body: Body, content_type: str, decode: Decode) -> Any:

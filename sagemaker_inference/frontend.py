@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sagemaker_inference import parameters
 from sagemaker_inference.errors import StartError
 
 OLDEST_JAVA: Final = 11
@@ -31,7 +32,7 @@ _MEGABYTE: Final = 1024 * 1024
 _HEAP_PER_PAYLOAD: Final = 20
 _LEAST_HEAP_MB: Final = 128
 # A multipart body has boundaries and headers beside its fields.
-_FORM_OVERHEAD: Final = 65536
+FORM_OVERHEAD: Final = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class FrontEnd:
 
     def properties(self) -> dict[str, str]:
         """The configuration; names as in MMS's ``docs/configuration.md``."""
-        size = str(self.payload_limit + _FORM_OVERHEAD)
+        size = str(self.payload_limit + FORM_OVERHEAD)
         return {
             "inference_address": f"http://{self.host}:{self.port}",
             # It has no authentication and loads code from any address: never on the network.
@@ -199,7 +200,7 @@ class FrontEnd:
             f"-Djava.io.tmpdir={folder}",
             f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",
             f"-Dmodel_server_home={_PACKAGE / 'mms_home'}",
-            *shlex.split(self.vmargs),
+            *_arguments(self.vmargs),
             "-cp",
             find_jar(),
             _MAIN_CLASS,
@@ -216,6 +217,14 @@ class FrontEnd:
     def environment(self) -> dict[str, str]:
         """Its environment variables."""
         return {**os.environ, SOCKET_ENV: self.socket_path, READY_ENV: self.ready_path}
+
+
+def _arguments(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        message = f"{parameters.MODEL_SERVER_VMARGS}={text!r} cannot be split into words: {error}."
+        raise StartError(message) from None
 
 
 def _escaped(value: str) -> str:

@@ -73,12 +73,12 @@ class MmsService:
         # MMS starts its back end in the model directory, with the handler's folder, the model
         # directory and its code on the path.
         handler, _, function = self._name.partition(":")
-        folder = str(Path(handler).parent) if handler.endswith(".py") else ""
+        folder = str(Path(handler).parent.resolve()) if handler.endswith(".py") else ""
         for path in (self._model_dir, str(Path(self._model_dir, "code")), folder):
             if path and path not in sys.path:
                 sys.path.insert(0, path)
         os.chdir(self._model_dir)
-        module = importlib.import_module(Path(handler.removesuffix(".py")).name)
+        module = _import(Path(handler.removesuffix(".py")).name, self._name)
         self._context = _new_context(self._model_dir, self._gpu_id, self.plan.max_batch_size)
         entry = getattr(module, function or "handle", None)
         if entry is not None:
@@ -147,6 +147,20 @@ class MmsService:
             headers={name: str(value) for name, value in headers.items()},
             phrase=ascii_line(processor.get_response_status_phrase() or ""),
         )
+
+
+def _import(name: str, handler_service: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        message = (
+            f"the handler service {handler_service!r} was not found: no module named {name!r}. Put "
+            "it beside the program that starts the server or in the model's folder code, or name "
+            "its file."
+        )
+        raise StartError(message) from None
 
 
 def _new_context(model_dir: str, gpu_id: int | None, batch_size: int) -> Any:

@@ -86,7 +86,9 @@ def _prepare(assignment: Assignment) -> Service:
 def _load(service: Service, assignment: Assignment) -> None:
     try:
         service.load()
-    except Exception as error:
+    except StartError:
+        raise
+    except BaseException as error:
         message = f"loading the model from {assignment.model_dir} failed: {type(error).__name__}"
         raise StartError(message) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -182,6 +183,11 @@ class ModelProcesses:
                     self._end_overdue(model)
                     break
 
+    def kill_all(self) -> None:
+        """Kill those that answer; what they were working on is answered from here."""
+        for model in self._models:
+            model.child.signal(signal.SIGKILL)
+
     def end_all(self) -> None:
         """Kill and forget all of them."""
         models = [*self._models, *([self._template] if self._template else [])]
@@ -245,6 +251,10 @@ class ModelProcesses:
             "OMP_NUM_THREADS": self.threads,
             **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
         }
+        if settings.handler_service:
+            # What the program that starts the server can import, its handler service may be.
+            env["PYTHONPATH"] = os.pathsep.join([sys.path[0] or ".", env.get("PYTHONPATH", "")])
+
         child = ChildProcess.spawn(
             python_command("sagemaker_inference.model_process"),
             env=env,

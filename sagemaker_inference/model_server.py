@@ -50,6 +50,8 @@ MMS_NAMESPACE: Final = stock_server.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
 _MEGABYTE: Final = 1024 * 1024
+# The front end counts bytes in a signed int of 32 bits.
+_MOST_PAYLOAD_IN_MB: Final = 2047
 
 
 def serve(
@@ -230,6 +232,15 @@ def _settings(
             "not share. Leave it out: every GPU gets a process that loads the model itself."
         )
         raise StartError(message)
+    if env.max_request_size and env.max_request_size > _MOST_PAYLOAD_IN_MB * _MEGABYTE:
+        message = (
+            f"{parameters.MAX_REQUEST_SIZE} is over {_MOST_PAYLOAD_IN_MB}, the most that the front "
+            "end takes. Set it to that or less."
+        )
+        raise StartError(message)
+    if port is not None and not isinstance(port, int):
+        message = f"serve(__name__, port={port!r}): a port is a whole number, e.g. port=8080."
+        raise StartError(message)
     if port is None:
         port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
     return Settings(
@@ -252,8 +263,11 @@ def _settings(
 def _default_model_dir(main: Program) -> str:
     if Path(environment.model_dir).is_dir():
         return environment.model_dir
-    beside = Path(main.root, "model")
-    return str(beside) if beside.is_dir() else main.root
+    # A module's root is the working directory; its folder is where its file is.
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    folder = Path(file).resolve().parent if file and not main.path else Path(main.root)
+    beside = folder / "model"
+    return str(beside if beside.is_dir() else folder)
 
 
 def _exit(error: Exception) -> NoReturn:

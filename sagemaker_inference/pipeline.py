@@ -13,10 +13,12 @@ from sagemaker_inference import (
     codecs,
     compression,
     content_types,
+    conversions,
     mms_service,
     scripts,
 )
 from sagemaker_inference.errors import (
+    BadRequestError,
     BaseInferenceToolkitError,
     EncodeError,
     NotAcceptableError,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from sagemaker_inference.assembly import Encoding, InferenceHandler
     from sagemaker_inference.handlers import Handler
     from sagemaker_inference.registry import Registration
-    from sagemaker_inference.requests import Body, Request
+    from sagemaker_inference.requests import Body, Part, Request
 
 logger = get_logger()
 
@@ -154,9 +156,12 @@ class Pipeline:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.handler.encoding(request.accept)
             body = _unpacked(request)
-            if body is None:
+            if body is None or _is_form(request):
                 job.data = {}
-                for part in request.parts:
+                for part in _fields(request):
+                    if not part.content_type or _is_form(request):
+                        job.data[part.name] = conversions.as_text(part.value, "")
+                        continue
                     decoding = self.handler.decoding(part.content_type)
                     own = decoding.own
                     data = decoding.read(part.value, part.content_type, job.context)
@@ -223,6 +228,19 @@ class Pipeline:
             _fail(job, _not_acceptable(error), encoding.own)
         except Exception as error:  # noqa: BLE001 - as above
             _fail(job, error, encoding.own)
+
+
+def _fields(request: Request) -> Sequence[Part]:
+    """The parts of a form, of which there is at least one."""
+    if not request.parts:
+        message = "The form has no fields, or is cut off."
+        raise BadRequestError(message)
+    return request.parts
+
+
+def _is_form(request: Request) -> bool:
+    """Whether the front end has taken the body apart, so that "body" is a field's name."""
+    return content_types.parse(request.content_type).name == "application/x-www-form-urlencoded"
 
 
 def _unpacked(request: Request) -> Body | None:

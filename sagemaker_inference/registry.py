@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, cast, overload
 
@@ -298,6 +298,13 @@ class Registry:
 
     @_told_briefly
     def _decorate(self, role: Role, function: Any, **options: Any) -> Any:
+        unknown = options.keys() - {item.name for item in fields(Batching)}
+        if unknown:
+            message = (
+                f"@{role.name} has no option {', '.join(sorted(unknown))}. "
+                f"There are: {', '.join(item.name for item in fields(Batching))}."
+            )
+            raise RegistrationError(message)
         batching = Batching(**options)
         if problem := batching.problem():
             message = f"@{role.name}: {problem}."

@@ -87,7 +87,8 @@ class Request:
     @property
     def body(self) -> Body | None:
         """The body, or None where only named parts were sent (a form)."""
-        for part in self.parts:
+        # Query parameters come first, and one of them may have that name, too.
+        for part in reversed(self.parts):
             if part.name == "body":
                 return part.value
         return None

@@ -170,7 +170,9 @@ def reap_strangers() -> None:
     if not dead:
         return
     # Whoever holds a Popen will ask it for the exit code, which can be fetched only once.
-    claimed = {found.pid for found in gc.get_objects() if isinstance(found, subprocess.Popen)}
+    # By type: isinstance would ask objects that pretend to be of a class.
+    held = [found for found in gc.get_objects() if issubclass(type(found), subprocess.Popen)]
+    claimed = {getattr(found, "pid", None) for found in held}
     for pid in dead:
         if pid not in claimed:
             with suppress(ChildProcessError):

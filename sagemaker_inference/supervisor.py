@@ -44,6 +44,7 @@ STOP_SECONDS: Final = 24.0
 _QUIET_SECONDS: Final = 0.25
 # The front end gives up waiting for its back end after a minute.
 _FRONT_END_PATIENCE: Final = 45.0
+_LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
 _PORT_POLL_SECONDS: Final = 0.02
 # sun_path has 108 bytes (unix(7)), and "/sagemaker-inference-xxxxxxxx/management.sock" follows.
@@ -141,8 +142,12 @@ class Supervisor:
         self._exit_code = _FAILED
 
     def on_all_stopped(self) -> None:
-        """End."""
-        self._exit_code = _OK
+        """End, once the front end has had the time to pass the last answers on."""
+
+        def end() -> None:
+            self._exit_code = _OK
+
+        self._loop.after(_LAST_ANSWERS_SECONDS, end)
 
     # The front end.
 
@@ -280,7 +285,7 @@ class Supervisor:
             self._models.count,
             STOP_SECONDS,
         )
-        self.on_all_stopped()
+        self._models.kill_all()
 
     def _end_all(self) -> None:
         self._models.end_all()

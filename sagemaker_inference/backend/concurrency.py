@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from sagemaker_inference.errors import PredictionTimeoutError
+from sagemaker_inference.errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference.logging import get_logger
 from sagemaker_inference.requests import error_response
 
@@ -44,6 +44,11 @@ async def _serve(
 async def _await_answer(loop: Loop, work: Work) -> list[Response]:
     try:
         return await asyncio.wait_for(loop.service.answer(work.requests), loop.timeout)
+    except asyncio.CancelledError:
+        # Nobody here cancels: user code did, or something that it awaits.
+        logger.error("request %s was cancelled by the program", work.requests[0].id)  # noqa: TRY400
+        failure = PredictionError("The request was cancelled by the program that serves it.")
+        return [error_response(failure, request.id, request.accept) for request in work.requests]
     except asyncio.TimeoutError:
         ids = ", ".join(request.id for request in work.requests)
         logger.error("request %s was given up after %g s", ids, loop.timeout)  # noqa: TRY400

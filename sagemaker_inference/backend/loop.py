@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference.backend import slots, wire
 from sagemaker_inference.backend.slots import SlotTable
+from sagemaker_inference.errors import EncodeError
+from sagemaker_inference.frontend import FORM_OVERHEAD
 from sagemaker_inference.logging import get_logger
+from sagemaker_inference.requests import error_response
 from sagemaker_inference.service import run
 
 if TYPE_CHECKING:
@@ -135,6 +138,8 @@ class Loop:
         self.stopping = False
         self._stop_fd = assignment.stop_fd
         self._limit = assignment.payload_limit
+        # What the front end lets through beside a body of the limit; above, it answers 413 itself.
+        self._wire_limit = assignment.payload_limit + FORM_OVERHEAD
         self._index = assignment.index
         self._control = control
         self._table = SlotTable(assignment.table_fd)
@@ -180,7 +185,14 @@ class Loop:
 
     def answer_now(self, requests: list[Request]) -> list[Response]:
         """Have a service that awaits nothing answer."""
-        return run(self.service.answer(requests))
+        responses = run(self.service.answer(requests))
+        self._stop_strays()
+        return responses
+
+    def _stop_strays(self) -> None:
+        """End a process that user code forked and let come back: the sockets are not its own."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
         """Read the messages of the connections that this process was handed.
@@ -214,7 +226,7 @@ class Loop:
     def _receive(self, connection: Connection, waited: float) -> Work | None:
         while True:
             try:
-                message = connection.receive(self._limit)
+                message = connection.receive(self._wire_limit)
             except (OSError, wire.WireError) as error:
                 logger.warning("the front end's connection %d broke: %s", connection.slot, error)
                 message = None
@@ -235,10 +247,13 @@ class Loop:
     def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
+        answers = [
+            (request, self._sendable(request, response))
+            for request, response in zip(work.requests, responses, strict=True)
+        ]
         self._table.mark(connection.slot, slots.ANSWERING)
-        answers = list(zip(work.requests, responses, strict=True))
         if len(answers) == 1:
-            pieces = wire.write(work.requests[0].id, responses[0])
+            pieces = wire.write(work.requests[0].id, answers[0][1])
         else:
             pieces = wire.write_batch([(request.id, response) for request, response in answers])
         self._table.count_answer(self._index)
@@ -251,6 +266,14 @@ class Loop:
         for request, response in answers:
             self._access.write(request, response, work.waited)
         return follower
+
+    def _sendable(self, request: Request, response: Response) -> Response:
+        """The response, or a failure in place of one over which the front end would stumble."""
+        problem = wire.problem(response, self._limit)
+        if problem is None:
+            return response
+        logger.error("request %s: the answer cannot be sent: %s", request.id, problem)
+        return error_response(EncodeError(f"The answer cannot be sent: {problem}"), request.id)
 
     def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:

@@ -7,6 +7,7 @@ tests/contract pins it against the released package.
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from struct import error as _ShortBuffer  # noqa: N812 - what it means here
 from typing import TYPE_CHECKING, Final, NamedTuple, Union
@@ -23,6 +24,9 @@ _PREDICT: Final = ord("I")
 # A value is followed by at least the ends of its parameters and of the batch.
 _TAIL: Final = 8
 _HEADER_LIMIT: Final = 1 << 20
+
+# RFC 9110 section 5.1: field names are tokens.
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 
@@ -181,6 +185,24 @@ def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
         pieces += [_head(request_id, response, size), body]
     pieces.append(_END)
     return pieces
+
+
+def problem(response: Response, limit: int) -> str | None:
+    """Why the front end would not pass this on: it hangs or breaks the connection over it.
+
+    Args:
+        response: what a service has answered.
+        limit: most bytes of a body.
+    """
+    size = len(memoryview(response.body).cast("B")) if response.body else 0
+    if size > limit:
+        return f"it has {size} bytes, and SAGEMAKER_MAX_PAYLOAD_IN_MB allows {limit}."
+    if not 200 <= response.status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
+        return f"its status is {response.status}; a response has one from 200 to 599."
+    for name in response.headers:
+        if not _TOKEN.fullmatch(name):
+            return f"{name[:40]!r} is no name of a header."
+    return None
 
 
 def _head(request_id: str, response: Response, size: int) -> bytes:

@@ -435,6 +435,76 @@ def test_a_body_over_the_limit_is_413(serve: Serve) -> None:
     assert server.request(b" " * (2 * 1024 * 1024)).status == 413
 
 
+def test_the_limit_itself_is_served_and_what_is_far_over_is_413(serve: Serve) -> None:
+    server = serve(env={"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"})
+    for size in (1 << 20, (1 << 20) + 1, (1 << 20) + 5000):
+        assert server.request(b"1" + b" " * (size - 1)).status == 200
+    assert server.request(b" " * (1 << 21)).status == 413
+
+
+UNSENDABLE = """
+    from sagemaker_inference import model_loader, serve, transformer
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @transformer
+    def transform(model, body: str, content_type, accept, context):
+        if body == "name":
+            context.response_headers["X A"] = "a"
+        if body == "value":
+            context.response_headers["X-A"] = "a\\r\\nEvil: 1"
+        if body == "fork":
+            import os
+            os.fork()
+        return b"x" * (2 << 20) if body == "size" else body
+
+    serve(__name__)
+"""
+
+
+def test_answers_that_the_front_end_cannot_send_are_honest_failures(serve: Serve) -> None:
+    server = serve(UNSENDABLE, env={"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"})
+    for body, words in (("name", "'X A' is no name"), ("size", "SAGEMAKER_MAX_PAYLOAD_IN_MB")):
+        reply = server.request(body)
+        assert (reply.status, reply.json["error"]["code"]) == (500, "unencodable_prediction")
+        assert words in reply.json["error"]["message"]
+        assert f"request {reply.headers['x-request-id']}: the answer cannot be sent" in server.log
+    reply = server.request("value")
+    assert (reply.status, reply.headers["x-a"]) == (200, "a Evil: 1")
+    assert "evil" not in reply.headers
+
+
+def test_a_forked_child_that_comes_back_serves_nobody(serve: Serve) -> None:
+    server = serve(UNSENDABLE)
+    for _ in range(10):
+        assert server.request("fork").body == b"fork"
+        assert server.request("plain").body == b"plain"
+    assert len(server.pids("model_process")) == 1
+
+
+def test_a_cancelled_async_request_is_answered_at_once(serve: Serve) -> None:
+    server = serve(
+        CONCURRENT.replace("model['now'] += 1", "").replace(
+            "await asyncio.sleep(data)", "raise asyncio.CancelledError"
+        )
+    )
+    assert server.request("1", timeout=5).status == 500
+
+
+def test_forms_come_as_their_fields(serve: Serve) -> None:
+    server = serve()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert server.request("a=1&body=2", form).json == {"a": "1", "body": "2"}
+    multipart = {"Content-Type": "multipart/form-data; boundary=xx"}
+    part = '--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\nhello\r\n'
+    reply = server.request(part + "--xx--\r\n", multipart)
+    assert (reply.status, reply.json) == (200, {"a": "hello"})
+    assert server.request(part[:30], multipart).status == 400
+    assert server.request("[1]", path="/invocations?body=9").json == [1]
+
+
 def test_a_full_queue_is_503_and_nothing_hangs(serve: Serve) -> None:
     server = serve(ACCIDENTS)
     replies = all_at_once(server, ['{"sleep": 0.05}'] * 150)

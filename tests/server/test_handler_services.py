@@ -74,7 +74,7 @@ def container(start: Serve, tmp_path: Path) -> Callable[..., Server]:
             ENTRY.format(handler=handler),
             name="entry.py",
             arguments=("entry.py",),
-            env={**given, "PYTHONPATH": str(tmp_path)},
+            env=given,
         )
 
     return starter
@@ -127,7 +127,8 @@ def test_a_service_whose_initialize_raises_ends_the_start(container: Callable[..
 def test_a_missing_service_ends_the_start(container: Callable[..., Server]) -> None:
     server = container("no_such_service", "")
     assert server.wait_end() == 1
-    assert "No module named 'no_such_service'" in server.log
+    assert "the handler service 'no_such_service' was not found" in server.log
+    assert "Traceback" not in server.log
 
 
 def test_the_default_handler_service_serves_the_users_program(

@@ -92,6 +92,14 @@ def test_the_model_directory_beside_the_program_is_used(serve: Start, tmp_path: 
     assert server.request("[1]").json == 42
 
 
+def test_the_model_directory_beside_a_module_is_used(serve: Start, tmp_path: Path) -> None:
+    (tmp_path / "pkg" / "model").mkdir(parents=True)
+    (tmp_path / "pkg" / "__init__.py").touch()
+    source = ECHO.replace("return None", "return model_dir").replace("return data", "return model")
+    server = serve(source, name="pkg/inference.py", arguments=("-m", "pkg.inference"))
+    assert server.request("[1]").json == str(tmp_path / "pkg" / "model")
+
+
 def test_a_directory_with_spaces_and_a_long_temporary_directory_work(
     serve: Start, tmp_path: Path
 ) -> None:
@@ -280,6 +288,40 @@ def test_a_missing_program_is_named(start: Start, tmp_path: Path) -> None:
 def test_a_malformed_number_is_named_with_its_variable(start: Start) -> None:
     log = refused(start(env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "60s"}))
     assert "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS='60s'" in log
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048", "is over 2047"),
+        ("SAGEMAKER_MODEL_SERVER_VMARGS", '"unclosed', "cannot be split into words"),
+        ("SAGEMAKER_MULTI_MODEL", "true", "this version serves one model"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(
+    start: Start, variable: str, value: str, words: str
+) -> None:
+    log = refused(start(env={variable: value}))
+    assert variable in log
+    assert words in log
+    assert "Traceback" not in log
+
+
+def test_a_port_that_is_no_number_is_told(start: Start) -> None:
+    log = refused(start(ECHO.replace("serve(__name__)", "serve(__name__, port='eighty')")))
+    assert "a port is a whole number" in log
+
+
+def test_an_unknown_option_is_told_with_those_there_are(start: Start) -> None:
+    log = refused(start(ECHO.replace("@predictor", "@predictor(max_batch=3)")))
+    assert "@predictor has no option max_batch. There are: max_batch_size" in log
+    assert "Traceback" not in log
+
+
+def test_a_loader_that_exits_ends_the_start_with_its_place(start: Start) -> None:
+    log = refused(start(ECHO.replace("return None", "import sys; sys.exit(0)")))
+    assert "loading the model" in log
+    assert "SystemExit" in log
 
 
 @pytest.fixture

@@ -277,3 +277,22 @@ def test_a_prompt_cannot_be_served(monkeypatch, attributes):
 def test_no_import_is_under_way_afterwards(program):
     load(program(WHOLE))
     assert _Loading.module == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("folder/serve.py", "code/folder/serve.py"), ("package", "code/package/__init__.py")],
+)
+def test_helpers_in_the_code_folder_are_imported(program, tmp_path, monkeypatch, name, file):
+    program("VALUE = 3\n", "code/beside.py")
+    program(SCRIPT + "from beside import VALUE\n", file)
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", name)
+    assert assembled(find(str(tmp_path))).predictor.function.__globals__["VALUE"] == 3
+
+
+def test_a_program_that_is_on_the_path_is_found(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "serve.py").touch()
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path / "elsewhere")])
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "serve")
+    assert find(str(tmp_path)).path == str(tmp_path / "elsewhere" / "serve.py")
