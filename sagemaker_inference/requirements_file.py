@@ -97,9 +97,8 @@ def _run(
                 text = line.rstrip()
                 for secret in hidden:
                     text = text.replace(secret, "****")
-                if text:
-                    logger.info("%s", text)
-                    lines.append(text)
+                logger.info("%s", text)
+                lines.append(text)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()

@@ -139,6 +139,9 @@ def test_more_connections_than_slots_are_refused_and_serving_goes_on(
         for _ in range(MAX_SLOTS):
             strangers.append(socket.socket(socket.AF_UNIX))
             strangers[-1].connect(path)
+        deadline = time.monotonic() + 10
+        while "more than" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert send(one._settings.port, "[1]").json == [1]
         for sock in strangers:
             sock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from typing import Any, TypedDict
@@ -140,6 +141,35 @@ def test_sparse_classes_come_as_annotated(hint):
     found = converted(hint, b"[[0, 1], [2, 0]]")
     assert type(found) is hint
     assert found.toarray().tolist() == [[0, 1], [2, 0]]
+
+
+def test_a_sparse_matrix_that_comes_as_one_stays_one():
+    buffer = io.BytesIO()
+    scipy.sparse.save_npz(buffer, scipy.sparse.csr_matrix([[0, 1]]))
+    found = converted(scipy.sparse.csr_matrix, buffer.getvalue(), "application/x-npz")
+    assert found.toarray().tolist() == [[0, 1]]
+
+
+def test_a_decoder_of_anything_gets_bytes():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+
+    @registry.decoder("text/csv")
+    def read(body: Any):
+        return repr(body)
+
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    assert asked(pipeline, bytearray(b"1"), CSV).body == b"b'1'"
+
+
+def test_fields_of_forms_are_text_where_they_name_no_type():
+    pipeline = served(None)
+    parts = [Part("a", "", b"1"), Part("b", JSON, b"[1]")]
+    headers = Headers([("Content-Type", "multipart/form-data"), ("Accept", "text/plain")])
+    body = run(pipeline.answer([Request("id", headers, parts)]))[0].body
+    assert bytes(body) == b"dict {'a': '1', 'b': array([1])}"
+    assert run(pipeline.answer([Request("id", headers, [])]))[0].status == 400
 
 
 def test_sparse_data_become_dense_where_that_is_wanted():

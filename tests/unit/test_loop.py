@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagemaker_inference.backend import slots
+from sagemaker_inference.backend import slots, wire
 from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.connections import Connections
 from sagemaker_inference.backend.loop import Connection, Loop
@@ -139,6 +139,12 @@ class Bench:
             got += more
         assert got == expected
 
+    def wait_running(self, slot: int = 0) -> None:
+        deadline = time.monotonic() + 5
+        while self.table.state(slot)[0] != slots.RUNNING:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
     def wait_idle(self) -> None:
         deadline = time.monotonic() + 5
         while self.connections.busy():
@@ -258,7 +264,7 @@ def test_an_answer_larger_than_the_sockets_buffer_comes_whole(bench: Bench) -> N
 def test_a_connection_that_was_let_go_while_in_work_is_forgotten() -> None:
     with running(Echo(pause=0.3)) as bench:
         bench.front[0].sendall(predict("1", b"a"))
-        time.sleep(0.1)
+        bench.wait_running()
         bench.connections.epoll.unregister(slots.FIRST_FD)
         bench.expect(answer("1", b"A"))
         bench.connections.close(0)
@@ -291,7 +297,7 @@ def test_what_one_call_cannot_send_is_sent_by_the_next() -> None:
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
     with running(Echo(pause=0.2), count=2) as bench:
         bench.front[0].sendall(predict("1", b"a"))
-        time.sleep(0.1)
+        bench.wait_running()
         bench.front[0].close()
         bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
 
@@ -307,10 +313,11 @@ def test_a_slot_is_used_again_with_a_new_generation(bench: Bench) -> None:
 def test_a_slot_that_is_closed_while_in_work_is_left_alone() -> None:
     with running(Echo(pause=0.3)) as bench:
         bench.front[0].sendall(predict("1", b"a"))
-        time.sleep(0.1)
+        bench.wait_running()
         bench.connections.close(0)
         assert bench.connect() == 1
-        time.sleep(0.3)
+        while bench.table.state(0)[0] != slots.IDLE:
+            time.sleep(0.001)
         assert bench.connect() == 0
         bench.exchange(predict("2", b"b"), answer("2", b"B"), front=2)
 
@@ -319,8 +326,7 @@ def test_what_waits_is_one_batch() -> None:
     with running(Echo(Plan(max_batch_size=8), pause=0.5), count=9) as bench:
         # The first must be in work before the others come: else they are one batch with it.
         bench.front[0].sendall(predict("0", b"a"))
-        while bench.table.state(0)[0] != slots.RUNNING:
-            time.sleep(0.001)
+        bench.wait_running()
         for index in range(1, 9):
             bench.front[index].sendall(predict(str(index), b"a"))
         bench.expect(answer("0", b"A", 1), 0)
@@ -351,6 +357,8 @@ class Awaits(Echo):
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         self.now += 1
         self.most = max(self.most, self.now)
+        if requests[0].id == "cancel":
+            raise asyncio.CancelledError
         await asyncio.sleep(10 if requests[0].id == "slow" else 0.1)
         self.now -= 1
         if requests[0].id == "most":
@@ -379,10 +387,48 @@ def test_an_async_request_is_given_up_after_its_time() -> None:
         bench.expect(head)
 
 
+def test_a_request_that_the_program_cancels_fails_at_once() -> None:
+    with running(Awaits()) as bench:
+        bench.front[0].sendall(predict("cancel", b"a"))
+        head = number(200) + text("OK") + text("cancel") + text("application/json") + number(500)
+        bench.expect(head)
+
+
+class Unsendable(Echo):
+    """Answers with a status that there is not."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        return [Response(b"", "a/b", status=999) for _ in requests]
+
+
+def test_what_the_front_end_cannot_send_is_a_failure() -> None:
+    with running(Unsendable()) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        head = number(200) + text("OK") + text("1") + text("application/json") + number(500)
+        bench.expect(head)
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (Response(b"abc", "a/b"), None),
+        (Response(b"", "a/b", headers={"X-A": "1"}), None),
+        (Response(memoryview(b"12345678901").cast("B"), "a/b"), "it has 11 bytes"),
+        (Response(b"", "a/b", status=199), "its status is 199"),
+        (Response(b"", "a/b", headers={"X A": "1"}), "'X A' is no name of a header"),
+    ],
+)
+def test_what_the_front_end_would_stumble_over_is_known(
+    response: Response, words: str | None
+) -> None:
+    problem = wire.problem(response, 10)
+    assert problem is None if words is None else words in str(problem)
+
+
 def test_what_runs_when_the_server_stops_is_answered() -> None:
     with running(Awaits()) as bench:
         bench.front[0].sendall(predict("1", b"a"))
-        time.sleep(0.05)
+        bench.wait_running()
         bench.connections.stop()
         bench.expect(answer("1", b"A"))
 

@@ -216,3 +216,15 @@ def test_responses_are_put_where_mms_looks_for_them():
     assert context.get_response_status(0) == (201, "made")
     assert context.get_response_headers(0) == {"content-type": "text/csv", "X-A": "1"}
     assert context.get_response_content_type(1) == "application/json"
+
+
+def test_what_a_service_itself_cannot_import_is_told_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "needy_service.py").write_text("import no_such_library")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    service = MmsService("needy_service", str(tmp_path), None)
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        service.load()
+    service = MmsService("absent_service", str(tmp_path), None)
+    with pytest.raises(StartError, match="'absent_service' was not found"):
+        service.load()

@@ -113,3 +113,8 @@ def test_the_dead_of_others_are_reaped_and_ones_own_are_left():
 
 def test_a_process_that_is_gone_has_no_command_line():
     assert stock_server._command_line(2**22 + 1) == []
+
+
+def test_nobody_is_reaped_where_nobody_has_died(monkeypatch):
+    monkeypatch.setattr(stock_server, "_processes", list)
+    stock_server.reap_strangers()

@@ -1,0 +1,50 @@
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from sagemaker_inference import model_server
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.program import Program
+from sagemaker_inference.settings import Settings
+
+
+@pytest.mark.parametrize("served", ["my_service", Program("inference", "/code", "/code/a.py")])
+def test_settings_survive_the_command_line(served):
+    settings = model_server._settings(served, "/models", port=8080)
+    assert Settings.read(settings.dump()) == settings
+
+
+def test_a_port_that_is_no_number_is_refused():
+    with pytest.raises(StartError, match="a port is a whole number"):
+        model_server._settings("service", "/models", port="eighty")
+
+
+def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
+    with pytest.raises(StartError, match="is over 2047"):
+        model_server._settings("service", "/models")
+
+
+def test_preloading_with_gpus_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(StartError, match="on a machine with GPUs"):
+        model_server._settings("service", "/models")
+
+
+def test_a_program_whose_text_cannot_be_read_may_go_on_below():
+    frame = SimpleNamespace(f_code=SimpleNamespace(co_filename="/no/such"), f_lineno=1)
+    assert not model_server._is_last_statement(frame)
+
+
+def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
+    caplog.set_level("DEBUG")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        model_server._add_sigterm_handler(SimpleNamespace(pid=2**22 + 1))
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "had ended before SIGTERM" in caplog.text
