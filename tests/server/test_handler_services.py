@@ -100,7 +100,7 @@ def test_a_services_statuses_and_failures_reach_the_client(
         for name in ("status", "raise", "predict", "short")
     }
     assert statuses == {"status": 418, "raise": 500, "predict": 404, "short": 500}
-    assert "RuntimeError: service failed" in server.log
+    server.wait_for_log("RuntimeError: service failed")
     assert server.request("abc").status == 200
 
 
