@@ -228,7 +228,7 @@ from sagemaker_inference import model_loader, predictor, serve
 def load(model_dir):
     return []
 
-@predictor(max_batch_size=8, max_batch_delay=0.2)
+@predictor(max_batch_size=8, max_batch_delay=0.5)
 def predict(data, model):
     model.append(len(data))
     if any(value == "bad" for value in data):
@@ -267,7 +267,7 @@ def test_stacked_rows_find_their_way_back(serve: Serve) -> None:
         def load(model_dir):
             return 1
 
-        @predictor(max_batch_size=8, max_batch_delay=0.2, collate="concatenate")
+        @predictor(max_batch_size=8, max_batch_delay=0.5, collate="concatenate")
         def predict(data, model):
             return data.sum(axis=1)
 
@@ -301,7 +301,7 @@ serve(__name__)
 
 def test_async_predictors_run_concurrently(serve: Serve) -> None:
     server = serve(CONCURRENT, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "2"})
-    replies = all_at_once(server, ["0.5"] * 20)
+    replies = all_at_once(server, ["1"] * 20)
     assert max(reply.json for reply in replies) == 20
     reply = server.request("30")
     assert (reply.status, reply.json["error"]["code"]) == (504, "prediction_timeout")
@@ -312,7 +312,7 @@ def test_async_predictors_run_concurrently(serve: Serve) -> None:
 
 def test_more_async_requests_than_places_are_all_answered(serve: Serve) -> None:
     server = serve(CONCURRENT)
-    replies = all_at_once(server, ["0.2"] * 60)
+    replies = all_at_once(server, ["0.6"] * 60)
     assert [reply.status for reply in replies] == [200] * 60
     assert max(reply.json for reply in replies) == 32
 

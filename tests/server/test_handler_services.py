@@ -191,7 +191,7 @@ def _first_answer(server: Server) -> Reply:
 
 
 def test_a_batch_is_one_call_of_the_service(container: Callable[..., Server]) -> None:
-    env = {"SAGEMAKER_MAX_BATCH_SIZE": "4", "SAGEMAKER_MAX_BATCH_DELAY": "0.3"}
+    env = {"SAGEMAKER_MAX_BATCH_SIZE": "4", "SAGEMAKER_MAX_BATCH_DELAY": "1"}
     server = container("my_service", SERVICE_CLASS, env).wait_ready()
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(server.request, ["a", "b", "c", "d"]))

@@ -335,7 +335,7 @@ def test_what_waits_is_one_batch() -> None:
 
 
 def test_a_delay_waits_for_more_but_not_longer() -> None:
-    with running(Echo(Plan(max_batch_size=8, max_batch_delay=0.4)), count=3) as bench:
+    with running(Echo(Plan(max_batch_size=8, max_batch_delay=1.0)), count=3) as bench:
         for index in range(3):
             bench.front[index].sendall(predict(str(index), b"a"))
             time.sleep(0.02)
