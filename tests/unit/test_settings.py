@@ -40,7 +40,7 @@ def test_a_program_whose_text_cannot_be_read_may_go_on_below():
 
 
 def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="sagemaker-inference")
     before = signal.getsignal(signal.SIGTERM)
     try:
         model_server._add_sigterm_handler(SimpleNamespace(pid=2**22 + 1))
