@@ -48,3 +48,13 @@ def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert "had ended before SIGTERM" in caplog.text
+
+
+def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "20")
+    assert model_server._settings("service", "/models").timeout == 20
+    assert "SAGEMAKER_MODEL_SERVER_TIMEOUT=20 counts seconds" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "30")
+    assert model_server._settings("service", "/models").timeout == 30
+    assert caplog.text == ""
