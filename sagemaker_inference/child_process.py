@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 # linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_UNKNOWN: Final = 255
+# Not among the codes that a process can end with.
+UNKNOWN_EXIT: Final = 256
+_POLL_SECONDS: Final = 0.01
 _REMEMBERED_LINES: Final = 20
 # A line without an end is passed on in pieces of this size rather than kept for ever.
 _LONGEST_LINE: Final = 65536
@@ -165,7 +168,7 @@ class ChildProcess:
             try:
                 pid, status = os.waitpid(self.pid, options)
             except ChildProcessError:  # somebody else has reaped it
-                self._exit_code = _UNKNOWN
+                self._exit_code = UNKNOWN_EXIT
             else:
                 self._exit_code = os.waitstatus_to_exitcode(status) if pid else None
         return self._exit_code
@@ -181,8 +184,46 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
 
+class AdoptedProcess(ChildProcess):
+    """A process that another one has started, which alone gets its exit code.
+
+    Args:
+        pid: the process; it leads a group of its own.
+        sources: as for `ChildProcess`.
+    """
+
+    def __init__(self, pid: int, sources: tuple[int, int]) -> None:
+        super().__init__(pid, sources)
+        self._began = _began(pid)
+
+    def _wait(self, options: int) -> int | None:
+        while self._exit_code is None:
+            began = _began(self.pid)
+            if began is None or began != self._began:
+                self._exit_code = UNKNOWN_EXIT
+            elif options & os.WNOHANG:
+                break
+            else:
+                time.sleep(_POLL_SECONDS)
+        return self._exit_code
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, which tells it from others of the same number; None once it ended.
+
+    Fields 3 and 22 of /proc/PID/stat, by proc(5), counted behind the name.
+    """
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
 def describe_exit(code: int) -> str:
     """An exit code in words: "ended with exit code 3", "was killed by SIGSEGV"."""
+    if code == UNKNOWN_EXIT:
+        return "ended"
     if code >= 0:
         return f"ended with exit code {code}"
     try:

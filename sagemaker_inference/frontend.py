@@ -8,21 +8,32 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sagemaker_inference import parameters
+from sagemaker_inference import machine, parameters
+from sagemaker_inference.child_process import python_command
 from sagemaker_inference.errors import StartError
 
 OLDEST_JAVA: Final = 11
 SOCKET_ENV: Final = "SAGEMAKER_INFERENCE_SOCKET"
 READY_ENV: Final = "SAGEMAKER_INFERENCE_READY"
+LINK_ENV: Final = "SAGEMAKER_INFERENCE_LINK"
 SOCKET_NAME: Final = "backend.sock"
-MODEL_NAME: Final = "model"
+_MODEL: Final = "model=model"
+DEFAULT_HANDLER: Final = "sagemaker_inference"
 ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 _PACKAGE: Final = Path(__file__).parent
+_ONE_THREAD: Final = {"number_of_netty_threads": "1", "netty_client_threads": "1"}
+# What it would download goes to a proxy that is not there: models come from the disk.
+_NO_DOWNLOADS: Final = [
+    f"-D{scheme}.proxy{what}"
+    for scheme in ("http", "https")
+    for what in ("Host=127.0.0.1", "Port=1")
+] + ["-Dhttp.nonProxyHosts="]
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
@@ -136,6 +147,9 @@ class FrontEnd:
         payload_limit: most bytes of a request's or a response's body.
         answer_timeout: seconds until it gives an answer up; longer than the supervisor's own limit.
         vmargs: further arguments for the virtual machine, after ours.
+        multi_model: whether models are loaded and unloaded over HTTP.
+        handler: the handler service of models that do not name one.
+        processes: model processes of a model.
     """
 
     java: Java
@@ -146,6 +160,9 @@ class FrontEnd:
     payload_limit: int
     answer_timeout: int
     vmargs: str
+    multi_model: bool = False
+    handler: str = DEFAULT_HANDLER
+    processes: int = 1
 
     @property
     def socket_path(self) -> str:
@@ -160,19 +177,21 @@ class FrontEnd:
     def properties(self) -> dict[str, str]:
         """The configuration; names as in MMS's ``docs/configuration.md``."""
         size = str(self.payload_limit + FORM_OVERHEAD)
+        address = f"http://{self.host}:{self.port}"
+        # It has no authentication and loads code from any address: not on the network unneeded.
+        management = f"unix:{Path(self.folder, 'management.sock')}"
         return {
-            "inference_address": f"http://{self.host}:{self.port}",
-            # It has no authentication and loads code from any address: never on the network.
-            "management_address": f"unix:{Path(self.folder, 'management.sock')}",
-            "default_service_handler": "sagemaker_inference",
+            "inference_address": address,
+            "management_address": address if self.multi_model else management,
+            "default_service_handler": self.handler,
             "default_workers_per_model": str(self.connections),
             "default_response_timeout_seconds": str(self.answer_timeout),
             "max_request_size": size,
             "max_response_size": size,
             "decode_input_request": "false",
             "enable_envvars_config": "true",
-            "number_of_netty_threads": "1",
-            "netty_client_threads": "1",
+            # Loading and unloading block the thread that they are asked for on.
+            **({} if self.multi_model else _ONE_THREAD),
         }
 
     def write(self) -> None:
@@ -180,7 +199,7 @@ class FrontEnd:
         folder = Path(self.folder)
         lines = [f"{name}={_escaped(value)}" for name, value in self.properties().items()]
         (folder / "config.properties").write_text("\n".join(lines) + "\n")
-        (folder / "models" / MODEL_NAME).mkdir(parents=True)
+        (folder / "models" / "model").mkdir(parents=True)
         os.mkfifo(self.ready_path, 0o600)
 
     def command(self) -> list[str]:
@@ -200,6 +219,7 @@ class FrontEnd:
             f"-Djava.io.tmpdir={folder}",
             f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",
             f"-Dmodel_server_home={_PACKAGE / 'mms_home'}",
+            *(_NO_DOWNLOADS if self.multi_model else ()),
             *_arguments(self.vmargs),
             "-cp",
             find_jar(),
@@ -209,14 +229,41 @@ class FrontEnd:
             "-f",
             str(folder / "config.properties"),
             "-s",
-            str(folder / "models"),
-            "-m",
-            f"{MODEL_NAME}={MODEL_NAME}",
+            *(("/",) if self.multi_model else (str(folder / "models"), "-m", _MODEL)),
         ]
 
     def environment(self) -> dict[str, str]:
         """Its environment variables."""
-        return {**os.environ, SOCKET_ENV: self.socket_path, READY_ENV: self.ready_path}
+        own = {SOCKET_ENV: self.socket_path, READY_ENV: self.ready_path}
+        if self.multi_model:
+            python, _, code = python_command("sagemaker_inference.multi_model_process")
+            own |= {
+                LINK_ENV: link_path(self.folder),
+                "SAGEMAKER_INFERENCE_PYTHON": python,
+                "SAGEMAKER_INFERENCE_CODE": code,
+                # The front end puts the model's folder before the standard library.
+                "SAGEMAKER_INFERENCE_PYTHONPATH": _python_path(self.handler),
+                "OMP_NUM_THREADS": machine.threads(self.processes),
+            }
+        return {**os.environ, **own}
+
+
+def link_path(folder: str) -> str:
+    """Where the supervisor listens for processes that the front end starts for models."""
+    return str(Path(folder, "link.sock"))
+
+
+def client_host(host: str) -> str:
+    """Where a client on this machine reaches what is served on an address."""
+    return "127.0.0.1" if host == ALL_ADDRESSES else host
+
+
+def _python_path(handler: str) -> str:
+    inherited = os.environ.get("PYTHONPATH", "")
+    if handler == DEFAULT_HANDLER:
+        return inherited
+    # What the program that starts the server can import, its handler service may be.
+    return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
 
 
 def _arguments(text: str) -> list[str]:

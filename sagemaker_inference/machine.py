@@ -32,6 +32,11 @@ def _cgroup_quota() -> float | None:
     return quota_us / period_us if quota_us > 0 and period_us > 0 else None
 
 
+def threads(processes: int) -> str:
+    """OMP_NUM_THREADS for each process: what the environment says, else its share."""
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cpus() // processes))
+
+
 def gpus() -> list[str]:
     """Names of the GPUs that CUDA may use, as CUDA_VISIBLE_DEVICES takes them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -20,11 +20,10 @@ from sagemaker_inference.backend.access_log import AccessLog
 from sagemaker_inference.backend.loop import Loop
 from sagemaker_inference.backend.messages import (
     ASSIGNMENT_ENV,
-    TOLD_EXIT_CODE,
     Assignment,
     Report,
 )
-from sagemaker_inference.errors import StartError
+from sagemaker_inference.errors import OutOfMemoryError, StartError
 from sagemaker_inference.mms_service import MmsService
 from sagemaker_inference.pipeline import Pipeline
 
@@ -36,8 +35,12 @@ _PATIENCE: Final = 5.0
 
 
 def main(_argv: list[str]) -> int:
-    """Run the model process; returns its exit code."""
-    assignment = Assignment.read(os.environ.pop(ASSIGNMENT_ENV))
+    """Run the model process that the environment describes; returns its exit code."""
+    return run(Assignment.read(os.environ.pop(ASSIGNMENT_ENV)))
+
+
+def run(assignment: Assignment) -> int:
+    """Be a model process; returns its exit code."""
     # The supervisor decides when to stop: a Ctrl-C reaches the whole group of processes. Handlers
     # rather than SIG_IGN, since programs that user code starts would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,7 +58,9 @@ def main(_argv: list[str]) -> int:
         print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
         if error.__cause__ is not None:
             traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
-        return TOLD_EXIT_CODE
+        is_memory = isinstance(error.__cause__, (MemoryError, OutOfMemoryError))
+        control.send(Report("failed", out_of_memory=is_memory).dump())
+        return 1
     if assignment.is_template:
         control.send(_report("loaded", service))
         template.serve_copies(

@@ -6,6 +6,7 @@ here. Dying again and again ends the server, since nobody is helped by an endles
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,15 +15,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sagemaker_inference import machine
+from sagemaker_inference.backend.connections import send_fds
 from sagemaker_inference.backend.messages import (
     ASSIGNMENT_ENV,
-    TOLD_EXIT_CODE,
     Assignment,
     Report,
 )
 from sagemaker_inference.backend.slots import RUNNING
 from sagemaker_inference.backend.template import request_copy
 from sagemaker_inference.child_process import (
+    UNKNOWN_EXIT,
+    AdoptedProcess,
     ChildProcess,
     adopt_orphans,
     describe_exit,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 _LOADED: Final = "loaded"
+_FAILED: Final = "failed"
 _EARLY_DEATHS: Final = 5
 _EARLY_SECONDS: Final = 60.0
 _REARM_SECONDS: Final = 0.1
@@ -58,7 +62,7 @@ class Owner(Protocol):
     def on_all_loaded(self, report: Report) -> None:
         """Every model process can answer; called again after a replacement has loaded."""
 
-    def on_failed(self) -> None:
+    def on_failed(self, *, out_of_memory: bool) -> None:
         """There is no point in going on; the log says why."""
 
     def on_all_stopped(self) -> None:
@@ -73,6 +77,7 @@ class ModelProcess:
         child: the process.
         control: the socket to it.
         stage: "" at first, then what its last `Report` said.
+        out_of_memory: whether it reported that it failed for want of memory.
         started: when it was started, by the monotonic clock.
         patience: seconds beyond the time limit in which it ends a request by itself.
         overdue: whether it was killed because a request exceeded its time limit.
@@ -83,6 +88,7 @@ class ModelProcess:
         self.child = child
         self.control = control
         self.stage = ""
+        self.out_of_memory = False
         self.started = monotonic()
         self.patience = 0.0
         self.overdue = False
@@ -121,6 +127,31 @@ class ModelProcesses:
         for index in range(self._settings.workers):
             self._start_one(index)
 
+    def start_with(self, pid: int, link: socket.socket) -> None:
+        """Start all but the first: that is a process which another one has started.
+
+        Args:
+            pid: that process.
+            link: where it waits for its assignment: a text and descriptors.
+
+        Raises:
+            OSError: it is gone.
+        """
+        control, theirs = _control_pair()
+        out, err = os.pipe(), os.pipe()
+        assignment = self._assignment(0, theirs.fileno(), 2)
+        text = json.dumps([assignment.dump(), self._gpu(0)])
+        try:
+            send_fds(link, text.encode(), (*assignment.fds, out[1], err[1]))
+        finally:
+            theirs.close()
+            os.close(out[1])
+            os.close(err[1])
+            child = AdoptedProcess(pid, (out[0], err[0]))
+            self._models.append(self._watched(ModelProcess(0, child, control)))
+        for index in range(1, self._settings.workers):
+            self._start_one(index)
+
     @property
     def all_loaded(self) -> bool:
         """Whether every process can answer."""
@@ -131,12 +162,6 @@ class ModelProcesses:
     def count(self) -> int:
         """How many there are now."""
         return len(self._models)
-
-    @property
-    def threads(self) -> str:
-        """OMP_NUM_THREADS of each: what the environment says, else its share of the processors."""
-        share = max(1, machine.usable_cpus() // self._settings.workers)
-        return os.environ.get("OMP_NUM_THREADS") or str(share)
 
     def pass_on(self, slot: int) -> None:
         """Give a new connection to every process that can answer."""
@@ -225,33 +250,18 @@ class ModelProcesses:
         os.close(err[1])
 
     def _spawn(self, index: int, *, is_template: bool = False) -> ModelProcess:
-        settings, connections = self._settings, self._connections
         control, theirs = _control_pair()
-        gpu = settings.gpus[index % len(settings.gpus)] if settings.gpus else None
+        gpu = self._gpu(index)
         # Another number than 2: in the model process that one leads here, to be remembered.
         log_fd = os.dup(2)
-        assignment = Assignment(
-            program=settings.program,
-            handler_service=settings.handler_service,
-            model_dir=settings.model_dir,
-            index=index,
-            gpu_id=None if gpu is None else 0,
-            control_fd=theirs.fileno(),
-            epoll_fd=connections.epoll.fileno(),
-            stop_fd=connections.stop_fd,
-            table_fd=connections.table.fd,
-            log_fd=log_fd,
-            payload_limit=settings.payload_limit,
-            timeout=settings.timeout,
-            is_template=is_template,
-        )
+        assignment = self._assignment(index, theirs.fileno(), log_fd, is_template=is_template)
         env = {
             **os.environ,
             ASSIGNMENT_ENV: assignment.dump(),
-            "OMP_NUM_THREADS": self.threads,
+            "OMP_NUM_THREADS": machine.threads(self._settings.workers),
             **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
         }
-        if settings.handler_service:
+        if self._settings.handler_service:
             # What the program that starts the server can import, its handler service may be.
             env["PYTHONPATH"] = os.pathsep.join([sys.path[0] or ".", env.get("PYTHONPATH", "")])
 
@@ -264,6 +274,30 @@ class ModelProcesses:
         os.close(log_fd)
         return self._watched(ModelProcess(index, child, control))
 
+    def _gpu(self, index: int) -> str | None:
+        gpus = self._settings.gpus
+        return gpus[index % len(gpus)] if gpus else None
+
+    def _assignment(
+        self, index: int, control_fd: int, log_fd: int, *, is_template: bool = False
+    ) -> Assignment:
+        settings, connections = self._settings, self._connections
+        return Assignment(
+            program=settings.program,
+            handler_service=settings.handler_service,
+            model_dir=settings.model_dir,
+            index=index,
+            gpu_id=0 if settings.gpus else None,
+            control_fd=control_fd,
+            epoll_fd=connections.epoll.fileno(),
+            stop_fd=connections.stop_fd,
+            table_fd=connections.table.fd,
+            log_fd=log_fd,
+            payload_limit=settings.payload_limit,
+            timeout=settings.timeout,
+            is_template=is_template,
+        )
+
     def _watched(self, model: ModelProcess) -> ModelProcess:
         for relay in model.child.relays:
             self._loop.watch_relay(relay)
@@ -273,21 +307,32 @@ class ModelProcesses:
     # What they say.
 
     def _on_report(self, model: ModelProcess) -> None:
+        report = self._next_report(model)
+        if report is not None:
+            self._hear(model, report)
+
+    def _next_report(self, model: ModelProcess) -> Report | None:
         try:
-            data = model.control.recv(65536)
+            data = model.control.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
         except ConnectionResetError:  # it ended with connections unread
             data = b""
         if not data:
             self._loop.unwatch(model.control.fileno())
-            return
-        report = Report.read(data)
+            return None
+        return Report.read(data)
+
+    def _hear(self, model: ModelProcess, report: Report) -> None:
         if report.stage == "forked":
             control, sources = self._being_forked.pop(report.index)
             child = ChildProcess(report.pid, sources)
             self._models.append(self._watched(ModelProcess(report.index, child, control)))
             return
         model.stage, model.patience = report.stage, report.patience
-        if report.stage != _LOADED:
+        if report.stage == _FAILED:
+            model.out_of_memory = report.out_of_memory  # its death follows
+        elif report.stage != _LOADED:
             self._owner.on_assembled(report)
         elif model is self._template:
             missing = set(range(self._settings.workers)) - {m.index for m in self._models}
@@ -307,7 +352,9 @@ class ModelProcesses:
         model.child.signal(signal.SIGKILL)
 
     def _let_go(self, model: ModelProcess) -> None:
-        """Forget a process that has ended, once its last lines are passed on."""
+        """Forget a process that has ended, once its last words are heard."""
+        while (report := self._next_report(model)) is not None:
+            self._hear(model, report)
         self._loop.unwatch(model.control.fileno())
         model.control.close()
         for relay in model.child.relays:
@@ -326,7 +373,7 @@ class ModelProcesses:
         self._let_go(template)
         self._template = None
         if not self._were_all_loaded:
-            self._fail_start(template, code)
+            self._fail_start(template, code, out_of_memory=False)
             return
         _log_death(template, code)
         self._forget_forks()
@@ -334,17 +381,19 @@ class ModelProcesses:
             self._template = self._spawn(0, is_template=True)
 
     def _on_death(self, model: ModelProcess, code: int) -> None:
-        self._models.remove(model)
         self._let_go(model)
+        self._models.remove(model)
         kills, self._oom_kills = self._oom_kills, machine.out_of_memory_kills()
-        out_of_memory = code == -signal.SIGKILL and self._oom_kills > kills
+        # Of a process that another one has started, the code is not known.
+        is_kill = code in (-signal.SIGKILL, UNKNOWN_EXIT)
+        out_of_memory = is_kill and self._oom_kills > kills
         lost = self._answer_for(model, out_of_memory=out_of_memory)
         if not self._connections.is_open:
             if not self._models:
                 self._owner.on_all_stopped()
             return
         if not self._were_all_loaded:
-            self._fail_start(model, code)
+            self._fail_start(model, code, out_of_memory=out_of_memory)
             return
         _log_death(model, code, out_of_memory=out_of_memory, lost=lost)
         table = self._connections.table
@@ -363,13 +412,13 @@ class ModelProcesses:
             self._early_deaths,
             describe_exit(code),
         )
-        self._owner.on_failed()
+        self._owner.on_failed(out_of_memory=False)
         return True
 
-    def _fail_start(self, model: ModelProcess, code: int) -> None:
-        if code != TOLD_EXIT_CODE:
-            _log_death(model, code)
-        self._owner.on_failed()
+    def _fail_start(self, model: ModelProcess, code: int, *, out_of_memory: bool) -> None:
+        if model.stage != _FAILED:
+            _log_death(model, code, out_of_memory=out_of_memory)
+        self._owner.on_failed(out_of_memory=out_of_memory or model.out_of_memory)
 
     def _answer_for(self, model: ModelProcess, *, out_of_memory: bool) -> list[str]:
         """Answer what a dead process was working on; returns ids and statuses."""

@@ -13,7 +13,6 @@ from sagemaker_inference import (
     assembly,
     environment,
     frontend,
-    machine,
     parameters,
     program,
     registry,
@@ -22,11 +21,10 @@ from sagemaker_inference import (
     utils,
 )
 from sagemaker_inference.child_process import python_command
-from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import configure_logger, get_logger
 from sagemaker_inference.program import Program
-from sagemaker_inference.settings import Settings
+from sagemaker_inference.settings import settings_from_environment
 from sagemaker_inference.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -49,9 +47,10 @@ MME_MMS_CONFIG_FILE: Final = stock_server.MULTI_MODEL
 MMS_NAMESPACE: Final = stock_server.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
-_MEGABYTE: Final = 1024 * 1024
-# The front end counts bytes in a signed int of 32 bits.
-_MOST_PAYLOAD_IN_MB: Final = 2047
+_ONE_MODEL: Final = (
+    f"{parameters.MULTI_MODEL_ENV} is set, and serve(__name__) serves one model. Leave the "
+    "variable out, or start the server for many models with: sagemaker-inference serve"
+)
 
 
 def serve(
@@ -81,11 +80,13 @@ def serve(
         program.served(name, registry, place)
         return
     configure_logger()
+    if ENABLE_MULTI_MODEL:
+        _exit(StartError(_ONE_MODEL))
     try:
         main = Program.of_main()
         registry.adopt(sys.modules["__main__"])
         handler = assembly.assemble(registry, main.label)
-        settings = _settings(
+        settings = settings_from_environment(
             main,
             str(model_dir) if model_dir is not None else _default_model_dir(main),
             host=host,
@@ -111,6 +112,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     Args:
         handler_service: a module or file with a class or function as Multi Model Server takes it;
             by default the program that SAGEMAKER_PROGRAM names in the model's folder ``code``.
+            With SAGEMAKER_MULTI_MODEL, it is used for every model that is loaded.
 
     Raises:
         SystemExit: with the server's exit code, where that is not 0.
@@ -122,8 +124,9 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
-            served = program.find(model_dir)
-        settings = _settings(served, model_dir)
+            # Of many models, each brings its own.
+            served = "" if ENABLE_MULTI_MODEL else program.find(model_dir)
+        settings = settings_from_environment(served, model_dir)
         code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
     except StartError as error:
         _exit(error)
@@ -199,65 +202,6 @@ def _is_last_statement(caller: FrameType) -> bool:
     except (OSError, SyntaxError):
         return False
     return bool(body) and body[-1].lineno <= caller.f_lineno
-
-
-def _settings(
-    served: Program | str,
-    model_dir: str,
-    *,
-    host: str = frontend.ALL_ADDRESSES,
-    port: int | None = None,
-    slots: int = 0,
-) -> Settings:
-    env = Environment()
-    gpus = machine.gpus()
-    workers = environment.number(
-        parameters.MODEL_SERVER_WORKERS_ENV,
-        len(gpus) or machine.usable_cpus(),
-        "model processes",
-        least=1,
-    )
-    if environment.is_set(parameters.MULTI_MODEL_ENV):
-        message = (
-            f"{parameters.MULTI_MODEL_ENV} is set, and this version serves one model. Leave it out."
-        )
-        raise StartError(message)
-    variable = parameters.MODEL_SERVER_TIMEOUT_ENV
-    if env.model_server_timeout_seconds is None and variable in os.environ:
-        seconds = env.model_server_timeout
-        logger.warning("%s=%d counts seconds (minutes in Multi Model Server)", variable, seconds)
-    if gpus and environment.is_set(environment.PRELOAD_ENV):
-        message = (
-            f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does "
-            "not share. Leave it out: every GPU gets a process that loads the model itself."
-        )
-        raise StartError(message)
-    if env.max_request_size and env.max_request_size > _MOST_PAYLOAD_IN_MB * _MEGABYTE:
-        message = (
-            f"{parameters.MAX_REQUEST_SIZE} is over {_MOST_PAYLOAD_IN_MB}, the most that the front "
-            "end takes. Set it to that or less."
-        )
-        raise StartError(message)
-    if port is not None and not isinstance(port, int):
-        message = f"serve(__name__, port={port!r}): a port is a whole number, e.g. port=8080."
-        raise StartError(message)
-    if port is None:
-        port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
-    return Settings(
-        program=served if isinstance(served, Program) else None,
-        handler_service=served if isinstance(served, str) else "",
-        model_dir=model_dir,
-        host=host,
-        port=port,
-        workers=int(workers or 1),
-        gpus=gpus,
-        payload_limit=env.max_request_size or environment.DEFAULT_MAX_PAYLOAD_IN_MB * _MEGABYTE,
-        timeout=env.model_server_timeout_seconds or env.model_server_timeout,
-        startup_timeout=env.startup_timeout,
-        vmargs=env.vmargs,
-        preload=environment.is_set(environment.PRELOAD_ENV),
-        slots=slots,
-    )
 
 
 def _default_model_dir(main: Program) -> str:

@@ -10,24 +10,22 @@ One process with one thread and one loop; no user code is ever imported here. Wh
 from __future__ import annotations
 
 import os
-import select
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import environment, frontend, parameters
-from sagemaker_inference.backend.connections import Connections
-from sagemaker_inference.backend.slots import MAX_SLOTS, SlotTable
+from sagemaker_inference import environment, frontend, machine, parameters
+from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.child_process import ChildProcess, describe_exit
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.logging import configure_logger, get_logger
-from sagemaker_inference.model_processes import ModelProcesses
+from sagemaker_inference.multi_model import MultiModel
+from sagemaker_inference.private_folder import PrivateFolder
+from sagemaker_inference.served_model import ServedModel
 from sagemaker_inference.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,8 +45,6 @@ _FRONT_END_PATIENCE: Final = 45.0
 _LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
 _PORT_POLL_SECONDS: Final = 0.02
-# sun_path has 108 bytes (unix(7)), and "/sagemaker-inference-xxxxxxxx/management.sock" follows.
-_LONGEST_PARENT: Final = 60
 # The line that says what is served must stay readable.
 _NAMED_TYPES: Final = 3
 _OK, _FAILED = 0, 1
@@ -81,7 +77,7 @@ class Supervisor:
             StartError: the server could not start; nothing is left running.
         """
         settings = self._settings
-        if not Path(settings.model_dir).is_dir():
+        if not (settings.multi_model or Path(settings.model_dir).is_dir()):
             message = (
                 f"the model directory {settings.model_dir} does not exist. Create it, or set "
                 f"{parameters.BASE_PATH_ENV} or serve(__name__, model_dir=...)."
@@ -90,16 +86,15 @@ class Supervisor:
         _check_port(settings.host, settings.port)
         self._java_found = frontend.find_java()
         frontend.find_jar()
-        self._folder = _private_folder()
+        self._folder = PrivateFolder()
         self._loop = EventLoop()
-        self._connections = Connections(SlotTable())
-        self._models = ModelProcesses(settings, self._loop, self._connections, self)
+        self._served = self._serve()
         self._listener = self._listen()
         signals = _Signals(self._loop, self._on_signal)
         try:
-            self._models.start()
             if settings.slots:
                 self._start_front_end(settings.slots)
+            self._served.start()
             self._loop.every(_TICK_SECONDS, self._tick)
             while self._exit_code is None:
                 self._loop.turn()
@@ -113,7 +108,7 @@ class Supervisor:
         if number != signal.SIGCHLD:
             self._on_stop(number)
             return
-        self._models.reap()
+        self._served.reap()
         if self._java is not None:
             code = self._java.reap()
             if code is not None:
@@ -137,7 +132,7 @@ class Supervisor:
         if not self._is_serving:
             self._await_port(report)
 
-    def on_failed(self) -> None:
+    def on_failed(self, *, out_of_memory: bool = False) -> None:  # noqa: ARG002 - the log says it
         """End with a failure."""
         self._exit_code = _FAILED
 
@@ -151,9 +146,15 @@ class Supervisor:
 
     # The front end.
 
+    def _serve(self) -> ServedModel | MultiModel:
+        if self._settings.multi_model:
+            link_path = frontend.link_path(self._folder.path)
+            return MultiModel(self._settings, self._loop, self, link_path)
+        return ServedModel(self._settings, self._loop, self)
+
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(Path(self._folder, frontend.SOCKET_NAME)))
+        listener.bind(str(Path(self._folder.path, frontend.SOCKET_NAME)))
         listener.listen(MAX_SLOTS)
         listener.setblocking(False)  # noqa: FBT003 - socket's own signature
         self._loop.watch(listener.fileno(), self._on_connection)
@@ -165,15 +166,21 @@ class Supervisor:
         # A request may wait for those that went before it; the front end must not lose patience
         # before the supervisor's own limit has struck for each of them.
         ahead = -(-connections // settings.workers)
+        answer_timeout = settings.timeout * (ahead + 1)
+        if settings.multi_model:  # loading is one of the things that it waits for
+            answer_timeout = max(answer_timeout, settings.startup_timeout)
         self._front_end = frontend.FrontEnd(
             java=self._java_found,
-            folder=self._folder,
+            folder=self._folder.path,
             host=settings.host,
             port=settings.port,
             connections=connections,
             payload_limit=settings.payload_limit,
-            answer_timeout=int(settings.timeout * (ahead + 1) + 30),
+            answer_timeout=int(answer_timeout + 30),
             vmargs=settings.vmargs,
+            multi_model=settings.multi_model,
+            handler=settings.handler_service or frontend.DEFAULT_HANDLER,
+            processes=settings.workers,
         )
         self._front_end.write()
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
@@ -206,29 +213,25 @@ class Supervisor:
 
     def _on_connection(self) -> None:
         sock, _ = self._listener.accept()
-        slot = self._connections.add(sock)
-        if slot is None:
-            logger.error("the front end opened more than %d connections", MAX_SLOTS)
-            return
-        self._models.pass_on(slot)
-        fd = self._connections.fd(slot)
-
-        def hung_up() -> None:
-            self._loop.unwatch(fd)
-            self._connections.close(slot)
-
-        self._loop.watch(fd, hung_up, select.EPOLLRDHUP)
-        self._connections.arm(slot)
+        self._served.accept(sock)
 
     def _await_port(self, report: Report) -> None:
         """Say what is served once the port is open and the back end connected."""
         settings = self._settings
-        host = "127.0.0.1" if settings.host == frontend.ALL_ADDRESSES else settings.host
-        if not (_is_open(host, settings.port) and list(self._connections)):
+        host = frontend.client_host(settings.host)
+        if not (_is_open(host, settings.port) and self._served.is_connected):
             self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
             return
         self._is_serving = True
         url = f"http://{host}:{settings.port}"
+        if settings.multi_model:
+            logger.info(
+                "serving models on %s as they are loaded. Try: curl -X POST "
+                "'%s/models?model_name=NAME&url=/DIRECTORY'",
+                url,
+                url,
+            )
+            return
         logger.info(
             "serving %s with the model in %s on %s (%d model process%s, OMP_NUM_THREADS=%s); "
             "reads %s; answers %s. Try: curl -H 'Content-Type: %s' --data-binary @FILE "
@@ -238,7 +241,7 @@ class Supervisor:
             url,
             settings.workers,
             "" if settings.workers == 1 else "es",
-            self._models.threads,
+            machine.threads(settings.workers),
             _first(report.readable) or "what the program reads",
             _first(report.writable) or "what the program writes",
             report.readable[0] if report.readable else "application/json",
@@ -246,10 +249,10 @@ class Supervisor:
         )
 
     def _tick(self) -> None:
-        self._models.check_time_limits()
+        self._served.check_time_limits()
         waits = self._java is not None and not self._is_serving
         if waits and monotonic() - self._java_started > _FRONT_END_PATIENCE:
-            if self._models.all_loaded:
+            if self._served.all_loaded:
                 logger.error("the front end did not open its port. Its log is above.")
                 self.on_failed()
             # It would drop the model and serve without: it starts again when the model is there.
@@ -271,33 +274,32 @@ class Supervisor:
 
     def _drain(self) -> None:
         now = monotonic()
-        if self._connections.busy():
+        if self._served.is_busy():
             self._last_busy = now
         if now - self._last_busy < _QUIET_SECONDS and now - self._stop_began < DRAIN_SECONDS:
             self._loop.after(_QUIET_SECONDS / 5, self._drain)
             return
-        self._connections.stop()
+        self._served.stop()
         self._loop.after(max(0.0, STOP_SECONDS - (now - self._stop_began)), self._stop_waiting)
 
     def _stop_waiting(self) -> None:
         logger.error(
             "%d model process(es) did not stop within %g s and are killed",
-            self._models.count,
+            self._served.count,
             STOP_SECONDS,
         )
-        self._models.kill_all()
+        self._served.kill()
 
     def _end_all(self) -> None:
-        self._models.end_all()
+        self._served.close()
         self._end_java()
         self._loop.unwatch(self._listener.fileno())
         self._listener.close()
-        self._connections.dispose()
         if self._ready_fd >= 0:
             os.close(self._ready_fd)
         if self._reap_strangers:
             _reap_strangers()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
 
 class _Signals:
@@ -370,13 +372,6 @@ def _check_port(host: str, port: int) -> None:
                 "choose another with SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
             )
             raise StartError(message) from None
-
-
-def _private_folder() -> str:
-    """A directory that only this user can enter, with a path short enough for sockets in it."""
-    usual = tempfile.gettempdir()
-    parent = usual if len(usual) <= _LONGEST_PARENT else "/tmp"  # noqa: S108 - mkdtemp: private
-    return tempfile.mkdtemp(prefix="sagemaker-inference-", dir=parent)
 
 
 def main(argv: list[str]) -> int:

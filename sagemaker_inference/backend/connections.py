@@ -32,10 +32,12 @@ class Connections:
 
     Args:
         table: the shared records.
+        taken: the slots in use, shared by all who number connections in this process.
     """
 
-    def __init__(self, table: SlotTable) -> None:
+    def __init__(self, table: SlotTable, taken: set[int] | None = None) -> None:
         self.table = table
+        self._taken = set() if taken is None else taken
         self.epoll = select.epoll()
         stop_read, self._stop_write = os.pipe()
         self.stop_fd = stop_read
@@ -52,7 +54,7 @@ class Connections:
             (
                 slot
                 for slot in range(slots.MAX_SLOTS)
-                if slot not in self._open and self.table.state(slot)[0] == slots.IDLE
+                if slot not in self._taken and self.table.state(slot)[0] == slots.IDLE
             ),
             None,
         )
@@ -67,6 +69,7 @@ class Connections:
         fd = os.dup2(sock.fileno(), slots.FIRST_FD + slot, inheritable=False)
         sock.close()
         self._open[slot] = socket.socket(fileno=fd)
+        self._taken.add(slot)
         self.table.write(slot, slots.IDLE, 0, self.table.state(slot)[1] + 1)
         return slot
 
@@ -104,6 +107,7 @@ class Connections:
         sock = self._open.pop(slot, None)
         if sock is None:
             return
+        self._taken.discard(slot)
         with contextlib.suppress(FileNotFoundError):  # it was never armed
             self.epoll.unregister(sock.fileno())
         with contextlib.suppress(OSError):  # the front end has closed it before

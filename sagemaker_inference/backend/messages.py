@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference.program import Program
@@ -11,9 +11,6 @@ from sagemaker_inference.program import Program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A model process that ends with this code has told the cause itself, as its last words; sysexits.h
-# calls it EX_CONFIG, and user code is not likely to end with it by chance.
-TOLD_EXIT_CODE: Final = 78
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 
 
@@ -54,6 +51,12 @@ class Assignment:
         """The descriptors that the process inherits."""
         return self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
 
+    def with_fds(self, fds: Sequence[int]) -> Assignment:
+        """The same with these descriptors, in the order of `fds`."""
+        # Events of the shared epoll instance bear the number that stop_fd has in the supervisor.
+        control, epoll, _, table, log = fds
+        return replace(self, control_fd=control, epoll_fd=epoll, table_fd=table, log_fd=log)
+
     def dump(self) -> str:
         """As text for the environment."""
         return json.dumps(asdict(self))
@@ -73,11 +76,13 @@ class Report:
 
     Attributes:
         stage: "assembled" when the program is imported and complete, "loaded" when it can answer,
-            "forked" when a template has made a copy of itself.
+            "forked" when a template has made a copy of itself, "failed" when the program or the
+            model cannot be loaded, and its log has said why.
         slots: connections of the front end that keep this process busy.
         patience: seconds beyond the time limit in which the process ends a request by itself.
         readable, writable: content types, for the line that says what is served.
         index, pid: which copy, and its process id, where one was forked.
+        out_of_memory: whether it was memory that loading failed for.
     """
 
     stage: str
@@ -87,6 +92,7 @@ class Report:
     writable: Sequence[str] = ()
     index: int = 0
     pid: int = 0
+    out_of_memory: bool = False
 
     def dump(self) -> bytes:
         """As bytes for the socket."""

@@ -169,6 +169,12 @@ def loaded(model_name: str, pid: int) -> bytes:
     return _INT.pack(200) + _INT.pack(len(text)) + text + _END
 
 
+def not_loaded(status: int, text: str) -> bytes:
+    """The other answer to `Load`: the front end passes the status on, and keeps the text."""
+    encoded = text.encode()
+    return _INT.pack(status) + _INT.pack(len(encoded)) + encoded + _END
+
+
 def write(request_id: str, response: Response) -> list[Body]:
     """The answer to a message of one request, in pieces that one ``sendmsg`` sends."""
     body = response.body

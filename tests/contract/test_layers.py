@@ -9,7 +9,7 @@ import sagemaker_inference
 
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
-    ("errors", "content_types", "parameters", "machine", "child_process"),
+    ("errors", "content_types", "parameters", "machine", "child_process", "private_folder"),
     ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend"),
     (
         "registry",
@@ -25,6 +25,8 @@ ROWS = [
     ("program", "pipeline", "stock_server"),
     ("backend", "settings", "transformer"),
     ("model_process", "model_processes", "default_handler_service"),
+    ("served_model", "multi_model_process"),
+    ("multi_model",),
     ("supervisor",),
     ("model_server",),
     ("__init__", "__main__"),

@@ -134,7 +134,7 @@ def test_more_connections_than_slots_are_refused_and_serving_goes_on(
     one = supervise()
 
     def act() -> None:
-        path = str(Path(one._folder, "backend.sock"))
+        path = str(Path(one._folder.path, "backend.sock"))
         strangers = []
         for _ in range(MAX_SLOTS):
             strangers.append(socket.socket(socket.AF_UNIX))

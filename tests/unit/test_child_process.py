@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from sagemaker_inference.child_process import ChildProcess, describe_exit, python_command
+from sagemaker_inference.child_process import (
+    UNKNOWN_EXIT,
+    AdoptedProcess,
+    ChildProcess,
+    describe_exit,
+    python_command,
+)
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def test_a_log_that_nobody_reads_stops_nobody():
 def test_a_child_that_somebody_else_has_reaped_has_ended():
     child = ChildProcess.spawn([sys.executable, "-c", ""], env={}, targets=(None, None))
     os.waitpid(child.pid, 0)
-    assert child.reap() == child.wait() == 255
+    assert child.reap() == child.wait() == UNKNOWN_EXIT
     child.signal(signal.SIGKILL)
     child.kill_group()
     for relay in child.relays:
@@ -124,3 +130,37 @@ def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch):
     assert b"shadowed" not in os.read(reader, 10_000)
     os.close(reader)
     os.close(writer)
+
+
+def adopted(child):
+    """A process of ours as somebody else's."""
+    out, err = os.pipe(), os.pipe()
+    os.close(out[1])
+    os.close(err[1])
+    return AdoptedProcess(child.pid, (out[0], err[0]))
+
+
+def close(*processes):
+    for process in processes:
+        for relay in process.relays:
+            relay.close()
+
+
+def test_an_adopted_process_ends_without_a_code():
+    child = ChildProcess.spawn([sys.executable, "-c", "import time; time.sleep(60)"], env={})
+    other = adopted(child)
+    assert other.reap() is None
+    other.signal(signal.SIGKILL)
+    assert other.wait() == UNKNOWN_EXIT
+    assert other.reap() == UNKNOWN_EXIT
+    assert describe_exit(UNKNOWN_EXIT) == "ended"
+    assert child.wait() == -signal.SIGKILL
+    close(child, other)
+
+
+def test_a_process_that_is_gone_already_can_be_adopted_and_has_ended():
+    child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
+    child.wait()
+    other = adopted(child)
+    assert other.reap() == UNKNOWN_EXIT
+    close(child, other)

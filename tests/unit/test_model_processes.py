@@ -90,7 +90,7 @@ class Bench:
     def on_all_loaded(self, report: Report) -> None:
         self.heard.append("loaded")
 
-    def on_failed(self) -> None:
+    def on_failed(self, *, out_of_memory: bool) -> None:
         self.heard.append("failed")
 
     def on_all_stopped(self) -> None:

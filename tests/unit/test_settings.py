@@ -7,31 +7,31 @@ import pytest
 from sagemaker_inference import model_server
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.program import Program
-from sagemaker_inference.settings import Settings
+from sagemaker_inference.settings import Settings, settings_from_environment
 
 
 @pytest.mark.parametrize("served", ["my_service", Program("inference", "/code", "/code/a.py")])
 def test_settings_survive_the_command_line(served):
-    settings = model_server._settings(served, "/models", port=8080)
+    settings = settings_from_environment(served, "/models", port=8080)
     assert Settings.read(settings.dump()) == settings
 
 
 def test_a_port_that_is_no_number_is_refused():
     with pytest.raises(StartError, match="a port is a whole number"):
-        model_server._settings("service", "/models", port="eighty")
+        settings_from_environment("service", "/models", port="eighty")
 
 
 def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
     with pytest.raises(StartError, match="is over 2047"):
-        model_server._settings("service", "/models")
+        settings_from_environment("service", "/models")
 
 
 def test_preloading_with_gpus_is_refused(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(StartError, match="on a machine with GPUs"):
-        model_server._settings("service", "/models")
+        settings_from_environment("service", "/models")
 
 
 def test_a_program_whose_text_cannot_be_read_may_go_on_below():
@@ -52,9 +52,9 @@ def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
 
 def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "20")
-    assert model_server._settings("service", "/models").timeout == 20
+    assert settings_from_environment("service", "/models").timeout == 20
     assert "SAGEMAKER_MODEL_SERVER_TIMEOUT=20 counts seconds" in caplog.text
     caplog.clear()
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "30")
-    assert model_server._settings("service", "/models").timeout == 30
+    assert settings_from_environment("service", "/models").timeout == 30
     assert caplog.text == ""

@@ -1,0 +1,403 @@
+"""Many models behind one front end, loaded and unloaded over HTTP.
+
+For each model that is loaded, the front end starts a process, opens connections, and sends on each
+the message `Load`, whose answer becomes that of ``POST /models``. When the model is unloaded it
+closes the connections, kills the process, and answers DELETE when that process is gone. So that
+very process is the model's first (`multi_model_process`): its memory is back when DELETE answers.
+Everything else is as with one model: connections, processes and replacements are the supervisor's.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from sagemaker_inference import frontend, program
+from sagemaker_inference.backend import wire
+from sagemaker_inference.backend.messages import Report
+from sagemaker_inference.backend.slots import MAX_SLOTS
+from sagemaker_inference.errors import StartError
+from sagemaker_inference.logging import get_logger
+from sagemaker_inference.served_model import ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference.event_loop import EventLoop
+    from sagemaker_inference.model_processes import Owner
+    from sagemaker_inference.settings import Settings
+
+logger = get_logger()
+
+_LONGEST_MESSAGE: Final = 65536
+# The front end closes a model's connections and kills its process at about the same time.
+_TOGETHER_SECONDS: Final = 0.05
+_UNREGISTER_SECONDS: Final = 0.05
+_UNREGISTER_ATTEMPTS: Final = 10
+_FAILED, _OUT_OF_MEMORY = 500, 507
+_NOT_FOUND: Final = 404
+
+
+class MultiModel:
+    """The models that are loaded now.
+
+    Args:
+        settings: how each is served; its model directory is where models usually are.
+        loop: calls back when something happens.
+        owner: hears when this is ready, and when all processes have stopped.
+        link_path: where processes that the front end has started ask for their assignment.
+    """
+
+    is_connected = all_loaded = True
+
+    def __init__(self, settings: Settings, loop: EventLoop, owner: Owner, link_path: str) -> None:
+        self.settings = settings
+        self.loop = loop
+        self.taken: set[int] = set()
+        self._owner = owner
+        self._models: dict[str, _Model] = {}
+        self._count = 0
+        self._is_stopping = False
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(link_path)
+        self._listener.listen()
+        loop.watch(self._listener.fileno(), self._on_link)
+
+    def start(self) -> None:
+        """There is nothing to wait for: a server without models is a healthy one."""
+        self._owner.on_all_loaded(Report("loaded"))
+
+    def accept(self, sock: socket.socket) -> bool:
+        """Take a connection of the front end; its first message says for which model."""
+        sock.setblocking(False)  # noqa: FBT003 - socket's own signature
+        data = bytearray()
+
+        def read() -> None:
+            try:
+                chunk = sock.recv(_LONGEST_MESSAGE)
+                data.extend(chunk)
+                found = wire.read(bytes(data), _LONGEST_MESSAGE) if chunk else None
+            except (OSError, wire.WireError):
+                found = None
+            if isinstance(found, int):
+                return
+            self.loop.unwatch(sock.fileno())
+            if found is None or not isinstance(found[0], wire.Load):
+                sock.close()
+            else:
+                self._model(found[0].model_name).greet(sock)
+
+        self.loop.watch(sock.fileno(), read)
+        return True
+
+    def _on_link(self) -> None:
+        link, _ = self._listener.accept()
+
+        def read() -> None:
+            self.loop.unwatch(link.fileno())
+            data = link.recv(_LONGEST_MESSAGE)
+            if not data:
+                link.close()
+                return
+            message = json.loads(data)
+            self._model(message["name"]).attach(link, message)
+
+        self.loop.watch(link.fileno(), read)
+
+    def _model(self, name: str) -> _Model:
+        model = self._models.get(name)
+        if model is not None and model.is_gone:
+            self.forget(model)
+            model = None
+        if model is None:
+            model = self._models[name] = _Model(self, name)
+        return model
+
+    def settings_of(self, message: dict[str, Any]) -> Settings:
+        """How the model of a process that the front end has started is served.
+
+        Raises:
+            StartError: it has no program.
+        """
+        settings, path, handler = self.settings, message["path"], message["handler"]
+        # Each model's first process would have the first GPU, and the others none.
+        shift = self._count % len(settings.gpus) if settings.gpus else 0
+        self._count += 1
+        is_own = handler == frontend.DEFAULT_HANDLER
+        return replace(
+            settings,
+            model_dir=path,
+            program=program.find(path) if is_own else None,
+            handler_service="" if is_own else handler,
+            gpus=settings.gpus[shift:] + settings.gpus[:shift],
+        )
+
+    def is_current(self, model: _Model) -> bool:
+        """Whether no other model has come under its name."""
+        return self._models.get(model.name) is model
+
+    def forget(self, model: _Model) -> None:
+        """Let a model go, with everything that is left of it."""
+        model.close()
+        if self.is_current(model):
+            del self._models[model.name]
+
+    @property
+    def count(self) -> int:
+        """How many processes there are now."""
+        return sum(model.served.count for model in self._all() if model.served)
+
+    def reap(self) -> None:
+        """Notice processes that have ended."""
+        self._each(ServedModel.reap)
+
+    def check_time_limits(self) -> None:
+        """End processes that load or predict for too long."""
+        # Of processes that it has not started itself, the supervisor gets no signal.
+        self.reap()
+        self._each(ServedModel.check_time_limits)
+
+    def is_busy(self) -> bool:
+        """Whether any request is in work."""
+        return any(model.served.is_busy() for model in self._all() if model.served)
+
+    def stop(self) -> None:
+        """Tell all processes to finish; the owner hears when they have."""
+        self._is_stopping = True
+        self._each(ServedModel.stop)
+        self.on_stopped()
+
+    def on_stopped(self) -> None:
+        """Tell the owner, once no process is left."""
+        if self._is_stopping and not self.count:
+            self._owner.on_all_stopped()
+
+    def kill(self) -> None:
+        """Kill all processes; what they were working on is answered from here."""
+        self._each(ServedModel.kill)
+
+    def close(self) -> None:
+        """Kill and forget everything."""
+        for model in self._all():
+            self.forget(model)
+        self.loop.unwatch(self._listener.fileno())
+        self._listener.close()
+
+    def _all(self) -> list[_Model]:
+        return list(self._models.values())
+
+    def _each(self, act: Callable[[ServedModel], None]) -> None:
+        for model in self._all():
+            if model.served is not None:
+                act(model.served)
+
+
+class _Model:
+    """A model between ``POST /models`` and its end.
+
+    Args:
+        models: all of them.
+        name: what the front end calls it.
+
+    Attributes:
+        served: its connections and processes, once the first process is there.
+    """
+
+    def __init__(self, models: MultiModel, name: str) -> None:
+        self._models = models
+        self._loop = models.loop
+        self.name = name
+        self.served: ServedModel | None = None
+        self._is_loaded = False
+        self._refusal = b""
+        # Connections that are not served: their Load waits for its answer, or was refused.
+        self._waiting: list[socket.socket] = []
+        # To the process that the front end has started; closed when that ends.
+        self._link: socket.socket | None = None
+        self._pid = 0
+        self._attempts = 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the front end has let it go."""
+        is_connected = self.served is not None and self.served.is_connected
+        return not (self._link or self._waiting or is_connected)
+
+    # What the front end does.
+
+    def attach(self, link: socket.socket, message: dict[str, Any]) -> None:
+        """Take the process that the front end has started; another it would start in vain."""
+        if self._link is not None or self.served is not None:
+            link.close()
+            return
+        self._link = link
+        self._loop.watch(link.fileno(), self._on_link_closed)
+        try:
+            settings = self._models.settings_of(message)
+        except StartError as error:
+            logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
+            self._refuse(_FAILED)
+            return
+        taken = self._models.taken
+        self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
+        try:
+            self._pid = message["pid"]
+            self.served.processes.start_with(self._pid, link)
+        except OSError:
+            logger.debug("the process of model %s ended before it had begun", self.name)
+
+    def greet(self, sock: socket.socket) -> None:
+        """Take a connection on which the front end has asked for the model."""
+        if self._is_loaded and not self._refusal:
+            self._take(sock)
+            return
+        self._waiting.append(sock)
+
+        def hung_up() -> None:
+            self._let_go(sock)
+            self._look_soon()
+
+        # Whatever comes is the end: it says nothing before its Load is answered.
+        self._loop.watch(sock.fileno(), hung_up)
+        if self._refusal:
+            self._send(sock, self._refusal)
+
+    def _take(self, sock: socket.socket) -> None:
+        if self.served is None or len(self._models.taken) >= MAX_SLOTS:
+            logger.error("model %s: no connection is left for it", self.name)
+            self._send(sock, wire.not_loaded(_OUT_OF_MEMORY, "too many models"))
+            sock.close()
+            return
+        self._send(sock, wire.loaded(self.name, self._pid))
+        self.served.accept(sock)
+
+    def _on_link_closed(self) -> None:
+        self._drop_link()
+        self._look_soon()
+
+    def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            self._loop.unwatch(link.fileno())
+            link.close()
+
+    def _look_soon(self) -> None:
+        self._loop.after(_TOGETHER_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Find out what has ended: the model, or only a process or connection of it."""
+        if not self._models.is_current(self):
+            return
+        if self.is_gone and self._refusal:
+            self._unregister()
+        elif self.is_gone:
+            logger.info("model %s is unloaded", self.name)
+            self._models.forget(self)
+            self._models.on_stopped()
+        elif self.served is not None:
+            self.served.reap()
+
+    # What its processes do (model_processes.Owner).
+
+    def on_assembled(self, report: Report) -> None:
+        """Its program has been imported."""
+
+    def on_all_loaded(self, report: Report) -> None:  # noqa: ARG002
+        """Answer what has waited."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True
+        logger.info("model %s is loaded", self.name)
+        for sock in list(self._waiting):
+            self._waiting.remove(sock)
+            self._loop.unwatch(sock.fileno())
+            self._take(sock)
+
+    def on_failed(self, *, out_of_memory: bool) -> None:
+        """Refuse the model, and have the front end forget it."""
+        self._refuse(_OUT_OF_MEMORY if out_of_memory else _FAILED)
+        # Not here: the processes are about to look after each other.
+        self._loop.after(0, self._end)
+
+    def on_all_stopped(self) -> None:
+        """Its processes have finished."""
+        self._models.on_stopped()
+
+    def _refuse(self, status: int) -> None:
+        self._refusal = wire.not_loaded(status, f"{self.name} could not be loaded")
+        for sock in self._waiting:
+            self._send(sock, self._refusal)
+
+    def _end(self) -> None:
+        served, self.served = self.served, None
+        if served is not None:
+            served.close()
+        if self._is_loaded:
+            self._unregister()
+
+    def _unregister(self) -> None:
+        """Take a model that could not be loaded, or not be kept, from the front end's list.
+
+        It stays there without workers otherwise (``ModelManager.unregisterModel``, called in the
+        thread that it interrupts), and the next ``POST /models`` would be answered 409.
+        """
+        self._attempts += 1
+        if self._models.is_current(self) and self._attempts <= _UNREGISTER_ATTEMPTS:
+            settings = self._models.settings
+            host = frontend.client_host(settings.host)
+            _delete(self._loop, host, settings.port, self.name, self._on_unregistered)
+
+    def _on_unregistered(self, status: int) -> None:
+        if status == _NOT_FOUND:
+            # It may be just about to be put back.
+            self._loop.after(_UNREGISTER_SECONDS, self._unregister)
+        elif self._models.is_current(self):
+            self._models.forget(self)
+
+    def close(self) -> None:
+        """Kill its processes, and close what is open."""
+        if self.served is not None:
+            self.served.close()
+            self.served = None
+        for sock in list(self._waiting):
+            self._let_go(sock)
+        self._drop_link()
+
+    def _let_go(self, sock: socket.socket) -> None:
+        self._waiting.remove(sock)
+        self._loop.unwatch(sock.fileno())
+        sock.close()
+
+    def _send(self, sock: socket.socket, data: bytes) -> None:
+        try:
+            sock.send(data)
+        except OSError:
+            logger.debug("the front end has given model %s up", self.name)
+
+
+def _delete(
+    loop: EventLoop, host: str, port: int, name: str, answered: Callable[[int], None]
+) -> None:
+    """Ask the front end to unload a model; calls back with the status, 404 where none came."""
+    try:
+        sock = socket.create_connection((host, port), timeout=1)
+        head = f"DELETE /models/{quote(name, safe='')} HTTP/1.1\r\nHost: {host}\r\n"
+        sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
+    except OSError:
+        answered(_NOT_FOUND)
+        return
+
+    def read() -> None:
+        loop.unwatch(sock.fileno())
+        # "HTTP/1.1 200 OK"
+        try:
+            words = sock.recv(_LONGEST_MESSAGE).split(None, 2)
+        except OSError:
+            words = []
+        sock.close()
+        answered(int(words[1]) if len(words) > 1 else _NOT_FOUND)
+
+    loop.watch(sock.fileno(), read)

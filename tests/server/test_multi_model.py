@@ -1,0 +1,249 @@
+"""Many models, loaded and unloaded over HTTP, on the real front end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from documents import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.server.conftest import Reply, Server
+
+pytestmark = pytest.mark.java
+
+START = "from sagemaker_inference import model_server\nmodel_server.start_model_server({})\n"
+SOURCE = """
+    import os, sys, time
+    from sagemaker_inference import model_loader, predictor
+    import helper
+
+    @model_loader
+    def load(model_dir):
+        return helper.NAME
+
+    @predictor
+    def predict(data, model):
+        if data == "kill":
+            os.kill(os.getpid(), 9)
+        if data == "sleep":
+            time.sleep(1)
+        return {"model": model, "pid": os.getpid(), "path": sys.path}
+"""
+FAILING = "def model_fn(model_dir):\n    {}\n\ndef predict_fn(data, model):\n    return data\n"
+
+
+class Models:
+    """A server of many models, and the folder that they lie in."""
+
+    def __init__(self, serve: Callable[..., Server], folder: Path, **env: str) -> None:
+        self.folder = folder
+        handler = env.pop("handler", "")
+        self.server = serve(
+            START.format(handler),
+            env={"SAGEMAKER_MULTI_MODEL": "true", **env},
+            workers=None,
+            name="start.py",
+            arguments=("start.py",),
+        )
+
+    def write(self, name: str, source: str = SOURCE) -> Path:
+        """Make a model: its program, and a module of the same name as every other's."""
+        code = self.folder / "models" / name / "code"
+        code.mkdir(parents=True, exist_ok=True)
+        (code / "inference.py").write_text(textwrap.dedent(source))
+        (code / "helper.py").write_text(f"NAME = {name!r}\n")
+        return code.parent
+
+    def load(self, name: str, path: Path | str) -> Reply:
+        """Ask for a model."""
+        body = f'{{"model_name": "{name}", "url": "{path}"}}'
+        return self.server.request(body, path="/models")
+
+    def invoke(self, name: str, body: str = "[1]") -> Reply:
+        """Send a request to a model."""
+        return self.server.request(body, path=f"/models/{name}/invoke")
+
+    def unload(self, name: str) -> Reply:
+        """Ask for its end."""
+        return self.server.request(method="DELETE", path=f"/models/{name}")
+
+    @property
+    def names(self) -> list[str]:
+        """What is listed."""
+        reply = self.server.request(method="GET", path="/models")
+        return [model["modelName"] for model in reply.json["models"]]
+
+    def wait_listed(self, *names: str) -> None:
+        """Wait until just these models are listed."""
+        deadline = time.monotonic() + 20
+        while self.names != sorted(names):
+            assert time.monotonic() < deadline, (self.names, self.server.log)
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def many(serve: Callable[..., Server], tmp_path: Path) -> Callable[..., Models]:
+    return lambda **env: Models(serve, tmp_path, **env)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_models_come_and_go_and_do_not_see_each_other(many: Callable[..., Models]) -> None:
+    one = many()
+    assert one.server.request(method="GET", path="/ping").status == 200
+    assert one.names == []
+    first, second = one.write("first"), one.write("second")
+    assert one.load("a", first).status == 200
+    assert one.load("a", first).status == 409
+    assert one.load("b", second).status == 200
+    assert one.names == ["a", "b"]
+    described = one.server.request(method="GET", path="/models/a")
+    assert (described.status, described.json["modelUrl"]) == (200, str(first))
+    assert one.server.request(method="GET", path="/models/c").status == 404
+    a, b = one.invoke("a"), one.invoke("b")
+    assert (a.json["model"], b.json["model"]) == ("first", "second")
+    assert str(first / "code") in a.json["path"]
+    assert not [path for path in a.json["path"] if path.startswith(str(second))]
+    assert one.invoke("c").status == 404
+    assert one.unload("c").status == 404
+    assert is_alive(a.json["pid"])
+    assert one.unload("a").status == 200
+    # Its memory is back before the answer comes.
+    assert not is_alive(a.json["pid"])
+    assert one.names == ["b"]
+    assert one.invoke("a").status == 404
+    one.server.wait_for_log("model a is unloaded")
+    assert one.load("a", first).status == 200
+    assert one.invoke("a").json["model"] == "first"
+    assert "ERROR" not in one.server.log
+    assert one.server.stop() == 0
+    one.server.wait_gone()
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
+    many: Callable[..., Models],
+) -> None:
+    one = many()
+    broken = one.write("broken", FAILING.format("raise ValueError('broken weights')"))
+    reply = one.load("m", broken)
+    assert reply.status == 500
+    assert "ValueError: broken weights" in one.server.log
+    one.wait_listed()
+    one.write("broken")
+    assert one.load("m", broken).status == 200
+    assert one.invoke("m").json["model"] == "broken"
+    assert one.load("large", one.write("large", FAILING.format("raise MemoryError"))).status == 507
+    dying = one.write("dying", FAILING.format("import os; os._exit(3)"))
+    assert one.load("dying", dying).status == 500
+    (one.folder / "models" / "empty").mkdir()
+    assert one.load("empty", one.folder / "models" / "empty").status == 500
+    assert "model empty: SAGEMAKER_PROGRAM='inference.py' was not found" in one.server.log
+    assert one.load("absent", one.folder / "models" / "absent").status == 404
+    one.wait_listed("m")
+    assert one.invoke("m").status == 200
+    assert one.server.stop() == 0
+    one.server.wait_gone()
+
+
+def test_no_model_comes_from_the_network(many: Callable[..., Models]) -> None:
+    one = many()
+    with socket.create_server(("127.0.0.1", 0)) as far:
+        far.settimeout(0.5)
+        reply = one.load("far", f"http://127.0.0.1:{far.getsockname()[1]}/model.mar")
+        assert reply.status == 400
+        with pytest.raises(TimeoutError):
+            far.accept()
+    assert one.names == []
+
+
+def test_a_process_that_dies_is_replaced_and_goes_with_its_model(
+    many: Callable[..., Models],
+) -> None:
+    one = many(SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    assert one.load("m", one.write("m")).status == 200
+    pids = {one.invoke("m").json["pid"] for _ in range(20)}
+    for _ in range(2):
+        lost = one.invoke("m", '"kill"')
+        assert (lost.status, lost.json["error"]["code"]) == (500, "process_died")
+    pids |= {one.invoke("m").json["pid"] for _ in range(20)}
+    assert one.unload("m").status == 200
+    one.server.wait_for_log("model m is unloaded")
+    assert not [pid for pid in pids if is_alive(pid)]
+    assert one.server.pids("model_process") == []
+
+
+def test_a_model_that_dies_again_and_again_is_let_go(many: Callable[..., Models]) -> None:
+    one = many()
+    assert one.load("m", one.write("m")).status == 200
+    for _ in range(5):
+        one.invoke("m", '"kill"')
+    one.server.wait_for_log("the model process died 5 times")
+    one.wait_listed()
+    assert one.load("n", one.write("n")).status == 200
+    assert one.invoke("n").status == 200
+
+
+def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> None:
+    one = many(SAGEMAKER_STARTUP_TIMEOUT="1")
+    slow = one.write("slow", FAILING.format("import time; time.sleep(60)"))
+    assert one.load("slow", slow).status == 500
+    assert "the model did not load within 1 s" in one.server.log
+    one.wait_listed()
+
+
+def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> None:
+    one = many()
+    source = FAILING.format("import time; print('it loads'); time.sleep(60)")
+    loading = threading.Thread(target=one.load, args=("slow", one.write("slow", source)))
+    loading.start()
+    one.server.wait_for_log("it loads")
+    assert one.unload("slow").status == 200
+    loading.join()
+    one.wait_listed()
+    one.server.wait_for_log("model slow is unloaded")
+    assert one.server.pids("model_process") == []
+
+
+def test_a_stop_waits_for_the_request_in_work(many: Callable[..., Models]) -> None:
+    one = many()
+    assert one.load("m", one.write("m")).status == 200
+    replies: list[Reply] = []
+    asking = threading.Thread(target=lambda: replies.append(one.invoke("m", '"sleep"')))
+    asking.start()
+    time.sleep(0.4)
+    assert one.server.stop() == 0
+    asking.join()
+    assert [reply.status for reply in replies] == [200]
+    one.server.wait_gone()
+
+
+def test_a_killed_supervisor_leaves_no_process(many: Callable[..., Models]) -> None:
+    one = many()
+    assert one.load("m", one.write("m")).status == 200
+    os.kill(one.server.process.pid, signal.SIGKILL)
+    one.server.wait_end()
+    one.server.wait_gone()
+
+
+def test_the_models_run_with_a_containers_handler_service(many: Callable[..., Models]) -> None:
+    example = ROOT / "examples" / "framework_container"
+    one = many(handler="'handler_service'", PYTHONPATH=str(example))
+    assert one.load("m", example / "ml" / "model").status == 200
+    reply = one.invoke("m", '["what a lovely day"]')
+    assert reply.status == 200, reply.body
+    assert one.unload("m").status == 200
