@@ -47,7 +47,7 @@ def run(assignment: Assignment) -> int:
         signal.signal(number, lambda _number, _frame: None)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    _reserve_descriptors()
+    slots.reserve()
     toolkit_logging.configure_root()
     control = socket.socket(fileno=assignment.control_fd)
     try:
@@ -103,11 +103,3 @@ def _report(stage: str, service: Service) -> bytes:
     return Report(
         stage, plan.slots, _PATIENCE if plan.is_async else 0.0, service.readable, service.writable
     ).dump()
-
-
-def _reserve_descriptors() -> None:
-    """Keep the numbers of connections free of files that user code opens."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for slot in range(slots.MAX_SLOTS):
-        os.dup2(null, slots.FIRST_FD + slot, inheritable=False)
-    os.close(null)

@@ -10,6 +10,7 @@ Everything else is as with one model: connections, processes and replacements ar
 from __future__ import annotations
 
 import json
+import os
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,8 @@ logger = get_logger()
 _LONGEST_MESSAGE: Final = 65536
 # The front end closes a model's connections and kills its process at about the same time.
 _TOGETHER_SECONDS: Final = 0.05
+# A process that the front end has started is there within so many seconds.
+_PROCESS_SECONDS: Final = 5.0
 _UNREGISTER_SECONDS: Final = 0.05
 _UNREGISTER_ATTEMPTS: Final = 10
 _FAILED, _OUT_OF_MEMORY = 500, 507
@@ -60,6 +63,8 @@ class MultiModel:
         self._owner = owner
         self._models: dict[str, _Model] = {}
         self._count = 0
+        # Connections, and processes, that have not yet said for which model they are.
+        self._strangers: set[socket.socket] = set()
         self._is_stopping = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(link_path)
@@ -84,12 +89,13 @@ class MultiModel:
                 found = None
             if isinstance(found, int):
                 return
-            self.loop.unwatch(sock.fileno())
+            self._know(sock)
             if found is None or not isinstance(found[0], wire.Load):
                 sock.close()
             else:
-                self._model(found[0].model_name).greet(sock)
+                self._model(found[0].model_name).greet(sock, found[0])
 
+        self._strangers.add(sock)
         self.loop.watch(sock.fileno(), read)
         return True
 
@@ -97,7 +103,7 @@ class MultiModel:
         link, _ = self._listener.accept()
 
         def read() -> None:
-            self.loop.unwatch(link.fileno())
+            self._know(link)
             data = link.recv(_LONGEST_MESSAGE)
             if not data:
                 link.close()
@@ -105,7 +111,12 @@ class MultiModel:
             message = json.loads(data)
             self._model(message["name"]).attach(link, message)
 
+        self._strangers.add(link)
         self.loop.watch(link.fileno(), read)
+
+    def _know(self, sock: socket.socket) -> None:
+        self._strangers.remove(sock)
+        self.loop.unwatch(sock.fileno())
 
     def _model(self, name: str) -> _Model:
         model = self._models.get(name)
@@ -116,13 +127,17 @@ class MultiModel:
             model = self._models[name] = _Model(self, name)
         return model
 
-    def settings_of(self, message: dict[str, Any]) -> Settings:
-        """How the model of a process that the front end has started is served.
+    def settings_of(self, path: str, handler: str) -> Settings:
+        """How a model is served.
+
+        Args:
+            path: where it is.
+            handler: its handler service, as the front end names it.
 
         Raises:
             StartError: it has no program.
         """
-        settings, path, handler = self.settings, message["path"], message["handler"]
+        settings = self.settings
         # Each model's first process would have the first GPU, and the others none.
         shift = self._count % len(settings.gpus) if settings.gpus else 0
         self._count += 1
@@ -134,6 +149,11 @@ class MultiModel:
             handler_service="" if is_own else handler,
             gpus=settings.gpus[shift:] + settings.gpus[:shift],
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all connections that can be served are in use, or asked for."""
+        return len(self.taken) + sum(model.waiting for model in self._all()) >= MAX_SLOTS
 
     def is_current(self, model: _Model) -> bool:
         """Whether no other model has come under its name."""
@@ -152,12 +172,11 @@ class MultiModel:
 
     def reap(self) -> None:
         """Notice processes that have ended."""
-        self._each(ServedModel.reap)
+        for model in self._all():
+            model.reap()
 
     def check_time_limits(self) -> None:
         """End processes that load or predict for too long."""
-        # Of processes that it has not started itself, the supervisor gets no signal.
-        self.reap()
         self._each(ServedModel.check_time_limits)
 
     def is_busy(self) -> bool:
@@ -183,6 +202,9 @@ class MultiModel:
         """Kill and forget everything."""
         for model in self._all():
             self.forget(model)
+        for sock in list(self._strangers):
+            self._know(sock)
+            sock.close()
         self.loop.unwatch(self._listener.fileno())
         self._listener.close()
 
@@ -212,12 +234,12 @@ class _Model:
         self.name = name
         self.served: ServedModel | None = None
         self._is_loaded = False
+        self._is_ending = False
         self._refusal = b""
         # Connections that are not served: their Load waits for its answer, or was refused.
         self._waiting: list[socket.socket] = []
         # To the process that the front end has started; closed when that ends.
         self._link: socket.socket | None = None
-        self._pid = 0
         self._attempts = 0
 
     @property
@@ -225,6 +247,11 @@ class _Model:
         """Whether the front end has let it go."""
         is_connected = self.served is not None and self.served.is_connected
         return not (self._link or self._waiting or is_connected)
+
+    @property
+    def waiting(self) -> int:
+        """Connections that will be served when it is loaded."""
+        return 0 if self._refusal else len(self._waiting)
 
     # What the front end does.
 
@@ -235,25 +262,35 @@ class _Model:
             return
         self._link = link
         self._loop.watch(link.fileno(), self._on_link_closed)
-        try:
-            settings = self._models.settings_of(message)
-        except StartError as error:
-            logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
-            self._refuse(_FAILED)
+        served = None if self._refusal else self._serve(message["path"], message["handler"])
+        if served is None:
             return
-        taken = self._models.taken
-        self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
         try:
-            self._pid = message["pid"]
-            self.served.processes.start_with(self._pid, link)
+            served.processes.start_with(message["pid"], link)
         except OSError:
             logger.debug("the process of model %s ended before it had begun", self.name)
 
-    def greet(self, sock: socket.socket) -> None:
+    def _serve(self, path: str, handler: str) -> ServedModel | None:
+        try:
+            settings = self._models.settings_of(path, handler)
+        except StartError as error:
+            logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
+            self._refuse(_FAILED)
+            return None
+        taken = self._models.taken
+        self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
+        return self.served
+
+    def greet(self, sock: socket.socket, load: wire.Load) -> None:
         """Take a connection on which the front end has asked for the model."""
         if self._is_loaded and not self._refusal:
             self._take(sock)
             return
+        if self._models.is_full and not self._refusal:
+            logger.error("model %s: no connection is left for it; unload others first", self.name)
+            self._refuse(_OUT_OF_MEMORY)
+        elif not (self._waiting or self.served or self._link):
+            self._loop.after(_PROCESS_SECONDS, lambda: self._start_alone(load))
         self._waiting.append(sock)
 
         def hung_up() -> None:
@@ -265,13 +302,20 @@ class _Model:
         if self._refusal:
             self._send(sock, self._refusal)
 
+    def _start_alone(self, load: wire.Load) -> None:
+        """Start a model without the front end, which starts no process when it scales up from 0."""
+        if self.served is None and self._waiting and not self._refusal:
+            served = self._serve(load.model_path, load.handler)
+            if served is not None:
+                served.start()
+
     def _take(self, sock: socket.socket) -> None:
         if self.served is None or len(self._models.taken) >= MAX_SLOTS:
             logger.error("model %s: no connection is left for it", self.name)
             self._send(sock, wire.not_loaded(_OUT_OF_MEMORY, "too many models"))
             sock.close()
             return
-        self._send(sock, wire.loaded(self.name, self._pid))
+        self._send(sock, wire.loaded(self.name, os.getpid()))
         self.served.accept(sock)
 
     def _on_link_closed(self) -> None:
@@ -285,10 +329,12 @@ class _Model:
             link.close()
 
     def _look_soon(self) -> None:
+        self._is_ending = True
         self._loop.after(_TOGETHER_SECONDS, self._look)
 
     def _look(self) -> None:
         """Find out what has ended: the model, or only a process or connection of it."""
+        self._is_ending = False
         if not self._models.is_current(self):
             return
         if self.is_gone and self._refusal:
@@ -297,7 +343,13 @@ class _Model:
             logger.info("model %s is unloaded", self.name)
             self._models.forget(self)
             self._models.on_stopped()
-        elif self.served is not None:
+        else:
+            self.reap()
+
+    def reap(self) -> None:
+        """Notice processes that have ended, unless the model may be about to."""
+        is_ending = self._is_ending or (self._link is not None and _is_closed(self._link))
+        if self.served is not None and not is_ending:
             self.served.reap()
 
     # What its processes do (model_processes.Owner).
@@ -376,6 +428,14 @@ class _Model:
             sock.send(data)
         except OSError:
             logger.debug("the front end has given model %s up", self.name)
+
+
+def _is_closed(link: socket.socket) -> bool:
+    """Whether the process at the other end has ended."""
+    try:
+        return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
 
 
 def _delete(

@@ -45,6 +45,8 @@ def main(argv: list[str]) -> int:
     if not data:  # the supervisor has no use for it
         return 0
     *own, out, err = array.array("i", received)
+    # Its end tells the supervisor that this process has ended: no child may keep it open.
+    os.register_at_fork(after_in_child=link.close)
     # The front end believes that its back end is gone when this pipe is closed.
     kept = os.dup(1)
     for fd, target in ((out, 1), (err, 2)):

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import environment, frontend, machine, parameters
-from sagemaker_inference.backend.slots import MAX_SLOTS
+from sagemaker_inference.backend.slots import MAX_SLOTS, reserve
 from sagemaker_inference.child_process import ChildProcess, describe_exit
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.event_loop import EventLoop
@@ -88,6 +88,7 @@ class Supervisor:
         frontend.find_jar()
         self._folder = PrivateFolder()
         self._loop = EventLoop()
+        reserve()
         self._served = self._serve()
         self._listener = self._listen()
         signals = _Signals(self._loop, self._on_signal)

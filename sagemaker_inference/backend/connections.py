@@ -113,7 +113,9 @@ class Connections:
         with contextlib.suppress(OSError):  # the front end has closed it before
             # Other processes hold duplicates: only a shutdown reaches the front end.
             sock.shutdown(socket.SHUT_RDWR)
-        sock.close()
+        # Closed and reserved in one: nothing else may get the number in between.
+        sock.detach()
+        slots.reserve(slot, 1)
 
     def held_by(self, pid: int) -> list[tuple[int, Slot]]:
         """The slots on which a process is at work."""

@@ -118,6 +118,14 @@ class SlotTable:
         _STATE.pack_into(self._memory, slot * _SIZE, state)
 
 
+def reserve(first: int = 0, count: int = MAX_SLOTS) -> None:
+    """Keep the numbers of connections, from a slot on, free of files that anyone else opens."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for slot in range(first, first + count):
+        os.dup2(null, FIRST_FD + slot, inheritable=False)
+    os.close(null)
+
+
 def _anonymous_file(size: int) -> int:
     """A file without a name: in memory, or in the temporary directory where that is refused."""
     try:

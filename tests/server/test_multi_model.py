@@ -15,7 +15,7 @@ import pytest
 from documents import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.server.conftest import Reply, Server
 
@@ -92,8 +92,19 @@ class Models:
 
 
 @pytest.fixture
-def many(serve: Callable[..., Server], tmp_path: Path) -> Callable[..., Models]:
-    return lambda **env: Models(serve, tmp_path, **env)
+def many(serve: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[..., Models]]:
+    """Start a server of many models; with the test it is stopped, and must leave nothing."""
+    made: list[Models] = []
+
+    def make(**env: str) -> Models:
+        made.append(Models(serve, tmp_path, **env))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.server.process.poll() is None:
+            assert one.server.stop() == 0, one.server.log
+            one.server.wait_gone()
 
 
 def is_alive(pid: int) -> bool:
@@ -131,8 +142,6 @@ def test_models_come_and_go_and_do_not_see_each_other(many: Callable[..., Models
     assert one.load("a", first).status == 200
     assert one.invoke("a").json["model"] == "first"
     assert "ERROR" not in one.server.log
-    assert one.server.stop() == 0
-    one.server.wait_gone()
 
 
 def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
@@ -156,8 +165,6 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     assert one.load("absent", one.folder / "models" / "absent").status == 404
     one.wait_listed("m")
     assert one.invoke("m").status == 200
-    assert one.server.stop() == 0
-    one.server.wait_gone()
 
 
 def test_no_model_comes_from_the_network(many: Callable[..., Models]) -> None:
@@ -219,6 +226,26 @@ def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> No
     assert one.server.pids("model_process") == []
 
 
+def test_a_model_scaled_down_to_nothing_can_be_scaled_up(many: Callable[..., Models]) -> None:
+    one = many()
+
+    def scale(count: int) -> int:
+        path = f"/models/m?min_worker={count}&max_worker={count}&synchronous=true"
+        return one.server.request(method="PUT", path=path).status
+
+    assert one.load("m", one.write("m")).status == 200
+    before = one.invoke("m").json["pid"]
+    assert scale(2) == 200
+    assert one.invoke("m").json["pid"] == before
+    assert scale(0) == 200
+    assert not is_alive(before)
+    assert one.invoke("m").status == 503
+    assert scale(1) == 200
+    assert one.invoke("m").json["model"] == "m"
+    assert one.unload("m").status == 200
+    one.server.wait_for_log("model m is unloaded")
+
+
 def test_a_stop_waits_for_the_request_in_work(many: Callable[..., Models]) -> None:
     one = many()
     assert one.load("m", one.write("m")).status == 200
@@ -229,7 +256,6 @@ def test_a_stop_waits_for_the_request_in_work(many: Callable[..., Models]) -> No
     assert one.server.stop() == 0
     asking.join()
     assert [reply.status for reply in replies] == [200]
-    one.server.wait_gone()
 
 
 def test_a_killed_supervisor_leaves_no_process(many: Callable[..., Models]) -> None:

@@ -58,3 +58,18 @@ def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "30")
     assert settings_from_environment("service", "/models").timeout == 30
     assert caplog.text == ""
+
+
+def test_preloading_many_models_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    with pytest.raises(StartError, match="do not go together"):
+        settings_from_environment("service", "/models")
+
+
+def test_a_model_among_many_has_one_process_unless_somebody_asks_for_more(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    settings = settings_from_environment("", "/models")
+    assert (settings.multi_model, settings.workers) == (True, 1)
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "3")
+    assert settings_from_environment("", "/models").workers == 3

@@ -1,0 +1,335 @@
+"""The supervisor's side of many models; the test is the front end, and its processes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+import textwrap
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagemaker_inference import multi_model
+from sagemaker_inference.backend.slots import MAX_SLOTS
+from sagemaker_inference.event_loop import EventLoop
+from sagemaker_inference.multi_model import MultiModel
+from sagemaker_inference.settings import Settings
+from tests.server.conftest import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sagemaker_inference.backend.messages import Report
+
+SOURCE = """
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        return data
+"""
+
+
+def load(name: str, path: Path | str) -> bytes:
+    """The message with which the front end asks for a model."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("!i", len(value)) + value.encode()
+
+    size, gpu = struct.pack("!i", 1), struct.pack("!i", -1)
+    return b"L" + text(name) + text(str(path)) + size + text("sagemaker_inference") + gpu + text("")
+
+
+class Bench:
+    """Many models, and who wants to know of them."""
+
+    def __init__(self, folder: Path, **changes: object) -> None:
+        self.folder = folder
+        settings = {
+            "program": None,
+            "handler_service": "",
+            "model_dir": str(folder),
+            "host": "127.0.0.1",
+            "port": free_port(),
+            "workers": 1,
+            "gpus": [],
+            "payload_limit": 1 << 20,
+            "timeout": 60.0,
+            "startup_timeout": 60.0,
+            "vmargs": "",
+            "multi_model": True,
+            **changes,
+        }
+        self.heard: list[str] = []
+        self.sockets: list[socket.socket] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.loop = EventLoop()
+        self.link_path = str(folder / "link")
+        settings = Settings(**settings)  # type: ignore[arg-type]
+        self.many = MultiModel(settings, self.loop, self, self.link_path)
+        self.loop.every(0.02, self.many.reap)
+
+    def on_assembled(self, report: Report) -> None:
+        self.heard.append("assembled")
+
+    def on_all_loaded(self, report: Report) -> None:
+        self.heard.append("ready")
+
+    def on_failed(self, *, out_of_memory: bool) -> None:
+        self.heard.append("failed")
+
+    def on_all_stopped(self) -> None:
+        self.heard.append("stopped")
+
+    def model(self, source: str = SOURCE) -> Path:
+        """Write a model."""
+        code = self.folder / "model" / "code"
+        code.mkdir(parents=True, exist_ok=True)
+        (code / "inference.py").write_text(textwrap.dedent(source))
+        return code.parent
+
+    def connect(self, data: bytes) -> socket.socket:
+        """Open a connection as the front end does, and send something on it."""
+        front, theirs = socket.socketpair()
+        self.many.accept(theirs)
+        front.setblocking(False)  # noqa: FBT003 - socket's own signature
+        front.send(data)
+        self.sockets.append(front)
+        return front
+
+    def link(self, path: Path, name: str = "m") -> socket.socket:
+        """Come as a process that the front end has started."""
+        process = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
+        self.processes.append(process)
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link.connect(self.link_path)
+        message = {
+            "name": name,
+            "path": str(path),
+            "handler": "sagemaker_inference",
+            "pid": process.pid,
+        }
+        link.send(json.dumps(message).encode())
+        link.setblocking(False)  # noqa: FBT003 - socket's own signature
+        self.sockets.append(link)
+        return link
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline
+            self.loop.turn()
+
+    def wait_answer(self, sock: socket.socket) -> bytes:
+        """What comes back; nothing where the connection is closed."""
+        answer: list[bytes] = []
+
+        def has_come() -> bool:
+            try:
+                answer.append(sock.recv(65536))
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                answer.append(b"")
+            return True
+
+        self.wait(has_come)
+        return answer[0]
+
+    def close(self) -> None:
+        self.many.close()
+        self.loop.close()
+        for sock in self.sockets:
+            sock.close()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(tmp_path)
+    yield one
+    one.close()
+
+
+def status_of(answer: bytes) -> int:
+    return int(struct.unpack("!i", answer[:4])[0])
+
+
+def test_a_server_without_models_is_ready_and_stops(bench: Bench) -> None:
+    bench.many.start()
+    bench.many.stop()
+    assert bench.heard == ["ready", "stopped"]
+    assert not bench.many.is_busy()
+    assert bench.many.is_connected
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"L\xff\xff\xff\xff", b"I\xff\xff\xff\xff"])
+def test_a_connection_that_does_not_ask_for_a_model_is_closed(bench: Bench, data: bytes) -> None:
+    assert bench.wait_answer(bench.connect(data)) == b""
+
+
+def test_a_connection_that_ends_before_it_asks_is_forgotten(bench: Bench) -> None:
+    front = bench.connect(b"L")
+    front.close()
+    bench.wait(lambda: not bench.many._strangers)
+    assert bench.many._models == {}
+
+
+def test_a_request_for_a_model_may_come_in_pieces(bench: Bench) -> None:
+    message = load("m", "/nowhere")
+    front = bench.connect(message[:7])
+    bench.loop.turn()
+    assert bench.many._models == {}
+    front.send(message[7:])
+    bench.wait(lambda: "m" in bench.many._models)
+
+
+def test_a_process_that_ends_before_it_speaks_is_forgotten(bench: Bench) -> None:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link.connect(bench.link_path)
+    link.close()
+    bench.loop.turn()
+    bench.loop.turn()
+    assert bench.many._models == {}
+
+
+def test_a_second_process_of_a_model_is_sent_away(bench: Bench) -> None:
+    path = bench.model()
+    first = bench.link(path)
+    bench.wait(lambda: "m" in bench.many._models)
+    assert bench.wait_answer(bench.link(path)) == b""
+    first.close()
+    bench.wait(lambda: bench.many._models == {})
+
+
+def test_a_process_that_is_gone_when_its_assignment_comes(bench: Bench) -> None:
+    bench.link(bench.model()).close()
+    bench.wait(lambda: "m" in bench.many._models)
+    bench.wait(lambda: bench.many._models == {})
+
+
+def test_a_model_that_the_front_end_starts_no_process_for_is_started_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    front = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(front)) == 200
+    assert bench.many.count == 1
+    # One that comes now is too late, and one connection more is welcome.
+    assert bench.wait_answer(bench.link(bench.model())) == b""
+    assert status_of(bench.wait_answer(bench.connect(load("m", bench.model())))) == 200
+    bench.many.stop()
+    bench.wait(lambda: bench.heard == ["stopped"])
+
+
+def test_a_model_without_a_program_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
+    front = bench.connect(load("m", bench.folder))
+    assert status_of(bench.wait_answer(front)) == 500
+    assert "model m: SAGEMAKER_PROGRAM='no_such_program.py' was not found" in caplog.text
+    front.close()
+
+
+def test_the_process_of_a_refused_model_gets_no_assignment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
+    front = bench.connect(load("m", bench.folder))
+    bench.wait_answer(front)
+    link = bench.link(bench.folder)
+    bench.wait(lambda: bench.many._models["m"]._link is not None)
+    with pytest.raises(BlockingIOError):
+        link.recv(1)
+    link.close()
+
+
+def test_a_model_beyond_the_last_connection_is_507(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.many.taken.update(range(MAX_SLOTS))
+    front = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(front)) == 507
+    assert "no connection is left for it" in caplog.text
+    bench.many.taken.clear()
+
+
+def test_a_connection_beyond_the_last_is_507_where_the_model_is_loaded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    front = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(front)) == 200
+    before = set(bench.many.taken)
+    bench.many.taken.update(range(MAX_SLOTS))
+    more = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(more)) == 507
+    bench.many.taken.intersection_update(before)
+
+
+def test_the_first_processes_of_models_share_the_gpus(tmp_path: Path) -> None:
+    one = Bench(tmp_path, gpus=["0", "1"])
+    path = str(one.model())
+    found = [one.many.settings_of(path, "sagemaker_inference").gpus for _ in range(3)]
+    assert found == [["0", "1"], ["1", "0"], ["0", "1"]]
+    one.close()
+
+
+def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
+    settings = bench.many.settings_of("/anywhere", "service.py:handle")
+    assert (settings.program, settings.handler_service) == (None, "service.py:handle")
+
+
+@pytest.mark.parametrize(
+    ("replies", "asked"),
+    [([b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], 2), ([b"", b""], 2)],
+)
+def test_a_refused_model_is_taken_from_the_front_ends_list(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, replies: list[bytes], asked: int
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(multi_model, "_UNREGISTER_ATTEMPTS", asked)
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
+    heard: list[bytes] = []
+    port = bench.many.settings.port
+
+    def answer(server: socket.socket) -> None:
+        for reply in replies:
+            client, _ = server.accept()
+            with client:
+                heard.append(client.recv(65536))
+                client.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        front = bench.connect(load("a/b", bench.folder))
+        bench.wait_answer(front)
+        front.close()
+        bench.wait(lambda: len(heard) == asked)
+        thread.join()
+    assert {text.split(b"\r\n")[0] for text in heard} == {b"DELETE /models/a%2Fb HTTP/1.1"}
+    if replies[-1]:
+        bench.wait(lambda: bench.many._models == {})
+
+
+def test_a_front_end_that_cannot_be_reached_is_asked_no_more_than_so_often(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(multi_model, "_UNREGISTER_SECONDS", 0.0)
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
+    front = bench.connect(load("m", bench.folder))
+    bench.wait_answer(front)
+    front.close()
+    bench.wait(lambda: bench.many._models["m"]._attempts > multi_model._UNREGISTER_ATTEMPTS)
