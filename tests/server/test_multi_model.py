@@ -178,6 +178,23 @@ def test_no_model_comes_from_the_network(many: Callable[..., Models]) -> None:
     assert one.names == []
 
 
+def test_each_model_gets_a_gpu(many: Callable[..., Models]) -> None:
+    one = many(CUDA_VISIBLE_DEVICES="4,7")
+    source = """
+        import os
+
+        def model_fn(model_dir):
+            return os.environ["CUDA_VISIBLE_DEVICES"]
+
+        def predict_fn(data, model):
+            return model
+    """
+    path = one.write("m", source)
+    for name in "ab":
+        assert one.load(name, path).status == 200
+    assert sorted(one.invoke(name).json for name in "ab") == ["4", "7"]
+
+
 def test_a_process_that_dies_is_replaced_and_goes_with_its_model(
     many: Callable[..., Models],
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -15,7 +16,9 @@ import pytest
 
 from sagemaker_inference import multi_model
 from sagemaker_inference.backend.slots import MAX_SLOTS
+from sagemaker_inference.child_process import python_command
 from sagemaker_inference.event_loop import EventLoop
+from sagemaker_inference.frontend import LINK_ENV
 from sagemaker_inference.multi_model import MultiModel
 from sagemaker_inference.settings import Settings
 from tests.server.conftest import free_port
@@ -141,6 +144,10 @@ class Bench:
         self.wait(has_come)
         return answer[0]
 
+    def close_models(self) -> None:
+        self.many.close()
+        self.many.close = lambda: None  # type: ignore[method-assign]
+
     def close(self) -> None:
         self.many.close()
         self.loop.close()
@@ -229,6 +236,59 @@ def test_a_model_that_the_front_end_starts_no_process_for_is_started_here(
     bench.wait(lambda: bench.heard == ["stopped"])
 
 
+def test_a_model_can_be_killed_and_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    front = bench.connect(load("m", bench.model()))
+    bench.wait_answer(front)
+    [first] = bench.many._models["m"].served.processes._models  # type: ignore[union-attr]
+    bench.many.kill()
+
+    def is_replaced() -> bool:
+        served = bench.many._models["m"].served
+        return served is not None and served.all_loaded and served.processes._models != [first]
+
+    bench.wait(is_replaced)
+    # It is loaded anew, but the front end has asked only once.
+    with pytest.raises(BlockingIOError):
+        front.recv(1)
+
+
+def test_whoever_has_not_said_what_for_is_closed_with_the_rest(tmp_path: Path) -> None:
+    one = Bench(tmp_path)
+    front = one.connect(b"L")
+    one.close_models()
+    assert one.wait_answer(front) == b""
+    one.close()
+
+
+def test_a_front_end_that_is_gone_is_not_told(bench: Bench) -> None:
+    front = bench.connect(load("m", bench.model()))
+    bench.wait(lambda: "m" in bench.many._models)
+    model = bench.many._models["m"]
+    [waiting] = model._waiting
+    front.close()
+    model._send(waiting, b"anything")
+    other = multi_model._Model(bench.many, "m")
+    bench.many.forget(other)
+    assert bench.many.is_current(model)
+    other._on_unregistered(200)
+    assert bench.many.is_current(model)
+
+
+def test_a_process_that_the_supervisor_has_no_use_for_ends(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        options = ("--model-name", "m", "--model-path", "/", "--handler", "h")
+        command = [*python_command("sagemaker_inference.multi_model_process"), *options]
+        process = subprocess.Popen(command, env={**os.environ, LINK_ENV: str(path)})
+        link, _ = listener.accept()
+        assert json.loads(link.recv(65536))["pid"] == process.pid
+        link.close()
+        assert process.wait(30) == 0
+
+
 def test_a_model_without_a_program_is_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,7 +352,10 @@ def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("replies", "asked"),
-    [([b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], 2), ([b"", b""], 2)],
+    [
+        ([b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], 2),
+        ([b"", b"reset"], 2),
+    ],
 )
 def test_a_refused_model_is_taken_from_the_front_ends_list(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, replies: list[bytes], asked: int
@@ -308,7 +371,11 @@ def test_a_refused_model_is_taken_from_the_front_ends_list(
             client, _ = server.accept()
             with client:
                 heard.append(client.recv(65536))
-                client.sendall(reply)
+                if reply == b"reset":
+                    reset = struct.pack("ii", 1, 0)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                else:
+                    client.sendall(reply)
 
     with socket.create_server(("127.0.0.1", port)) as server:
         thread = threading.Thread(target=answer, args=(server,))
@@ -319,8 +386,10 @@ def test_a_refused_model_is_taken_from_the_front_ends_list(
         bench.wait(lambda: len(heard) == asked)
         thread.join()
     assert {text.split(b"\r\n")[0] for text in heard} == {b"DELETE /models/a%2Fb HTTP/1.1"}
-    if replies[-1]:
+    if replies[-1] != b"reset":
         bench.wait(lambda: bench.many._models == {})
+    else:
+        bench.wait(lambda: bench.many._models["a/b"]._attempts > asked)
 
 
 def test_a_front_end_that_cannot_be_reached_is_asked_no_more_than_so_often(
