@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,15 +18,44 @@ from sagemaker_inference.requests import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def clean_environ() -> Iterator[None]:
+    """No test sees a variable of the machine that it runs on."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("SAGEMAKER_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory for temporary files of a run, and of all processes that it starts."""
+    # pytest keeps what a failed test made: not here.
+    tmp_path_factory.getbasetemp()
+    # Not below pytest's: sockets are made in it, and their paths have at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="tests-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+    left = list(folder.iterdir())
+    shutil.rmtree(folder)
+    assert left == [], "a test file has left these behind in the directory for temporary files"
 
 
 @pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees a variable of the machine that it runs on."""
-    for name in list(os.environ):
-        if name.startswith("SAGEMAKER_"):
-            monkeypatch.delenv(name)
+def nothing_left(temporary: Path) -> Iterator[None]:
+    """No test leaves a temporary file behind."""
+    before = set(temporary.iterdir())
+    yield
+    # What a server has made is looked at when it ends: tests of a file may share one.
+    left = sorted(set(temporary.iterdir()) - before - set(temporary.glob("server-*")))
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert left == [], "left behind in the directory for temporary files"
 
 
 @pytest.fixture(autouse=True)

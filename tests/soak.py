@@ -102,6 +102,7 @@ def main() -> int:
         deaths = server.log.count("was killed by SIGKILL")
         code = server.stop()
         server.wait_gone()
+        server.clean_up()
     total = sum(found.values())
     print(f"{total} requests in {seconds:.0f} s, {deaths} model processes killed, exit code {code}")  # noqa: T201 - a script talks
     for what, count in found.most_common():

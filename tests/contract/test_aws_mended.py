@@ -18,6 +18,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -459,7 +460,9 @@ def test_sigterm_during_the_start_stops_it():
     assert run(code) == f"{128 + signal.SIGTERM} {-signal.SIGTERM}"
 
 
-def test_a_read_only_etc_is_no_obstacle(monkeypatch):
+def test_a_read_only_etc_is_no_obstacle(monkeypatch, tmp_path):
+    # The configuration stays: Multi Model Server outlives the process that writes it.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     code = (
         "import os\n"
         "access = os.access\n"
@@ -478,6 +481,7 @@ def test_the_time_limit_of_the_stock_server_is_in_seconds(tmp_path, monkeypatch)
 
     path = pathlib.Path(tmp_path, "mms.properties")
     monkeypatch.setattr(model_server, "MMS_CONFIG_FILE", str(path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "90")
     env = environment.Environment()
     env._model_server_workers = "3"

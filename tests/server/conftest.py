@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +38,38 @@ def load(model_dir):
 @predictor
 def predict(data, model):
     return data
+
+serve(__name__)
+"""
+
+# What to do is in the request, so that one program serves for all kinds of accidents.
+ACCIDENTS = """
+import os, signal, sys, time
+from sagemaker_inference import model_loader, on_shutdown, predictor, serve
+
+@model_loader
+def load(model_dir):
+    return None
+
+@predictor
+def predict(data, model):
+    if data == "exit":
+        print("about to exit"); os._exit(3)
+    if data == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data == "fork":
+        os.fork()
+    if data == "memory":
+        raise MemoryError
+    if isinstance(data, dict):
+        time.sleep(data["sleep"])
+    return {"pid": os.getpid(), "omp": os.environ["OMP_NUM_THREADS"]}
+
+@on_shutdown
+def clean_up(model):
+    print("cleaned up")
 
 serve(__name__)
 """
@@ -84,7 +120,13 @@ def send(
 
 
 class Server:
-    """A server process and what it has said."""
+    """A server process and what it has said.
+
+    Attributes:
+        port: where it serves.
+        process: the process.
+        request: `send` to it.
+    """
 
     def __init__(
         self,
@@ -94,13 +136,15 @@ class Server:
         port: int,
     ) -> None:
         self.port = port
+        self.request = functools.partial(send, port)
         self.mark = uuid.uuid4().hex
+        self._temporary = tempfile.mkdtemp(prefix="server-")
         self._log = folder / f"log-{self.mark}.txt"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=folder,
-                env={**os.environ, **env, MARK: self.mark},
+                env={**os.environ, "TMPDIR": self._temporary, **env, MARK: self.mark},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -131,17 +175,10 @@ class Server:
         except subprocess.TimeoutExpired:
             pytest.fail(f"it did not end: {self.log}")
 
-    def request(
-        self,
-        body: bytes | str = b"",
-        headers: Mapping[str, str] | None = None,
-        *,
-        method: str = "POST",
-        path: str = "/invocations",
-        timeout: float = 60,
-    ) -> Reply:
-        """Send one request."""
-        return send(self.port, body, headers, method=method, path=path, timeout=timeout)
+    def all_at_once(self, bodies: Sequence[str]) -> list[Reply]:
+        """Send requests at the same time; their replies, in order."""
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            return list(pool.map(self.request, bodies))
 
     def pids(self, name: str = "") -> list[int]:
         """Living processes that descend from it and have ``name`` in their command line."""
@@ -171,45 +208,73 @@ class Server:
 
     def clean_up(self) -> None:
         """End it by force, and whatever it has left behind."""
+        is_killed = self.process.poll() in (None, -signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        left = os.listdir(self._temporary)  # noqa: PTH208 - names are enough
+        shutil.rmtree(self._temporary)
+        assert is_killed or left == [], "it has ended and left temporary files behind"
+
+
+@contextlib.contextmanager
+def starting(folder: Path) -> Iterator[Callable[..., Server]]:
+    """A function that starts programs; they are ended at the end of the block."""
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            source: str = ECHO,
+            *,
+            env: Mapping[str, str] | None = None,
+            arguments: Sequence[str] = ("inference.py",),
+            workers: int | None = 1,
+            port: int | None = None,
+            name: str = "inference.py",
+        ) -> Server:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(source))
+            port = port or free_port()
+            given = {"SAGEMAKER_BIND_TO_PORT": str(port), **(env or {})}
+            if workers is not None:
+                given["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
+            server = Server(folder, arguments, given, port)
+            stack.callback(server.clean_up)
+            return server
+
+        yield start
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start a program: ``start(source, env=..., arguments=...)``; ended with the test."""
-    servers: list[Server] = []
-
-    def starter(
-        source: str = ECHO,
-        *,
-        env: Mapping[str, str] | None = None,
-        arguments: Sequence[str] = ("inference.py",),
-        workers: int | None = 1,
-        port: int | None = None,
-        name: str = "inference.py",
-    ) -> Server:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(source))
-        port = port or free_port()
-        given = {"SAGEMAKER_BIND_TO_PORT": str(port), **(env or {})}
-        if workers is not None:
-            given["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
-        server = Server(tmp_path, arguments, given, port)
-        servers.append(server)
-        return server
-
-    yield starter
-    for server in servers:
-        server.clean_up()
+    with starting(tmp_path) as function:
+        yield function
 
 
 @pytest.fixture
 def serve(start: Callable[..., Server]) -> Callable[..., Server]:
     """Start a program and wait until it serves."""
     return lambda *arguments, **options: start(*arguments, **options).wait_ready()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """As `serve`, but tests of a file that ask for the same get the same server.
+
+    For tests that neither stop nor kill anything of it.
+    """
+    with contextlib.ExitStack() as stack:
+        running: dict[str, Server] = {}
+
+        def serve(source: str = ECHO, **options: Any) -> Server:
+            key = repr((source, sorted(options.items())))
+            if key not in running:
+                start = stack.enter_context(starting(tmp_path_factory.mktemp("shared")))
+                running[key] = start(source, **options).wait_ready()
+            return running[key]
+
+        yield serve

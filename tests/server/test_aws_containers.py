@@ -123,7 +123,7 @@ def predict_fn(data, model):
 
 def test_the_stock_command_serves_and_tries_a_failed_load_again(start: Serve) -> None:
     # Unix sockets need a short path, and Multi Model Server's command has one pid file in TMPDIR.
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "ml", "model", "code")
         code.mkdir(parents=True)
         (code / "inference.py").write_text(FAILS_ONCE)

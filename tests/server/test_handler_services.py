@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagemaker_inference import frontend
-from tests.server.conftest import ECHO, Reply, Server, free_port
+from tests.server.conftest import ECHO, Reply, Server, free_port, starting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,9 +158,9 @@ def stock_front_end(folder: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def test_the_stock_back_end_serves_a_decorated_program(start: Serve) -> None:
+def test_the_stock_back_end_serves_a_decorated_program(tmp_path: Path) -> None:
     # Unix sockets need a short path.
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+    with tempfile.TemporaryDirectory() as name, starting(tmp_path) as start:
         folder = Path(name)
         code = folder / "model" / "code"
         code.mkdir(parents=True)
@@ -175,7 +175,6 @@ def test_the_stock_back_end_serves_a_decorated_program(start: Serve) -> None:
         assert reply.status == 400
         assert reply.headers["content-type"].startswith("text/plain")
         assert server.request("x", {"Content-Type": "text/foo"}).status == 415
-        server.clean_up()
 
 
 def _first_answer(server: Server) -> Reply:

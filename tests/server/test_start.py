@@ -39,8 +39,8 @@ def test_one_line_says_what_is_served(serve: Start) -> None:
     assert server.log.strip().splitlines() == lines
 
 
-def test_ping_answers_and_a_request_is_answered(serve: Start) -> None:
-    server = serve()
+def test_ping_answers_and_a_request_is_answered(shared: Start) -> None:
+    server = shared()
     assert server.request(method="GET", path="/ping").status == 200
     reply = server.request("[[1, 2], [3, 4]]")
     assert (reply.status, reply.json) == (200, [[1, 2], [3, 4]])
@@ -111,6 +111,8 @@ def test_a_directory_with_spaces_and_a_long_temporary_directory_work(
         env={"TMPDIR": str(temporary)},
     )
     assert server.request("[1]").json == [1]
+    # Its folder is elsewhere: a killed server would leave it.
+    assert server.stop() == 0
 
 
 def test_two_servers_run_side_by_side(serve: Start) -> None:
@@ -127,8 +129,8 @@ def test_a_read_only_home_and_folder_do_no_harm(serve: Start, tmp_path: Path) ->
     }
 
 
-def test_nothing_but_the_served_port_is_open(serve: Start) -> None:
-    server = serve()
+def test_nothing_but_the_served_port_is_open(shared: Start) -> None:
+    server = shared()
     listening = set()
     pids = set(server.pids())
     inodes = {}

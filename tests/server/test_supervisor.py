@@ -79,7 +79,7 @@ def test_a_load_that_outlasts_the_front_ends_patience_starts_it_again(
 ) -> None:
     monkeypatch.setattr(supervisor, "_FRONT_END_PATIENCE", 4.0)
     caplog.set_level("INFO", logger="sagemaker-inference")
-    slow = ECHO.replace("return None", "import time; time.sleep(8)")
+    slow = ECHO.replace("return None", "import time; time.sleep(6)")
     one = supervise(slow)
 
     def act() -> None:

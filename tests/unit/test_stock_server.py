@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -11,6 +12,12 @@ from sagemaker_inference import stock_server
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.stock_server import ServerProcess, await_server, config_file, properties
+
+
+@pytest.fixture(autouse=True)
+def folders_that_stay(tmp_path, monkeypatch):
+    """Where Multi Model Server's files go, which outlive whoever has made them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_the_configuration_goes_where_it_can_be_written(monkeypatch):
