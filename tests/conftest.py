@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from made import request
 
 from sagemaker_inference import Registry, default_registry
@@ -18,6 +19,9 @@ from sagemaker_inference.requests import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# For `--hypothesis-profile`.
+settings.register_profile("few", max_examples=15)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -32,11 +32,11 @@ CONTAINER = EXAMPLES / "container"
 SKLEARN_IS_REQUIRED = os.environ.get("REQUIRE_SKLEARN") == "1"
 needs_sklearn = pytest.mark.skipif(
     importlib.util.find_spec("sklearn") is None and not SKLEARN_IS_REQUIRED,
-    reason="examples/sklearn was NOT RUN: scikit-learn is not installed; tox -e sklearn has it",
+    reason="examples/sklearn was NOT RUN: scikit-learn is not installed; tox -e server has it",
 )
 NAMES = ["headers", "iris", "sklearn", "transform", "two_files"]
 RUN = [
-    pytest.param(name, marks=needs_sklearn) if name == "sklearn" else pytest.param(name)
+    pytest.param(name, marks=[needs_sklearn, pytest.mark.once] if name == "sklearn" else [])
     for name in NAMES
 ]
 

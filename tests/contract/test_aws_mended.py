@@ -404,6 +404,7 @@ def test_configuring_the_log_twice_adds_one_handler():
     assert run(code, SAGEMAKER_CONTAINER_LOG_LEVEL="10") == "1 10"
 
 
+@pytest.mark.once
 def test_sigchild_leaves_the_exit_codes_of_other_children_alone():
     code = (
         "import subprocess, sys, time\n"
@@ -416,6 +417,7 @@ def test_sigchild_leaves_the_exit_codes_of_other_children_alone():
     assert run(code) == "3"
 
 
+@pytest.mark.once
 def test_a_server_that_dies_at_once_is_noticed_at_once():
     code = (
         "import subprocess, sys, time\n"
@@ -430,6 +432,7 @@ def test_a_server_that_dies_at_once_is_noticed_at_once():
     assert run(code) == "True"
 
 
+@pytest.mark.once
 def test_the_servers_exit_code_is_ours(tmp_path):
     # Stand-ins: a command that detaches from what looks like the front end.
     server, command = tmp_path / "server.py", tmp_path / "command.py"
@@ -448,6 +451,7 @@ def test_the_servers_exit_code_is_ours(tmp_path):
     assert run(code) == "5"
 
 
+@pytest.mark.once
 def test_sigterm_during_the_start_stops_it():
     code = (
         "import os, signal, subprocess, sys, threading, time\n"

@@ -59,6 +59,7 @@ def test_long_integers_are_seen_wherever_they_are(monkeypatch):
                     assert not _numbers.has_long_integer(fraction)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", ["json", "csv", "jsonlines"])
 @pytest.mark.parametrize("kind", ["floats", "digits", "image"])
 def test_25_megabytes_take_less_than_three_times_their_size(tmp_path, module, kind):
