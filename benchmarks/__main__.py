@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from benchmarks import environments, load, measure, plots, tables
 from benchmarks.contender import CONTENDERS, Contender
@@ -26,11 +25,15 @@ from benchmarks.works import NAMES
 _ENGINE_CONTENDERS: Final = ("ours", "aws", "mms")
 _ENGINE_WORKS: Final = ("json-small", "slow-32", "batched-32", measure.LARGE)
 _DEFAULT_ROUNDS: Final = 5
+_BAR: Final = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+_ROOT: Final = Path(__file__).parent.parent
 
 
 def main() -> int:
     """Measure and write the results; returns the exit code: 1 where a contender failed."""
     options = _options()
+    if options.what == "readme":
+        return _write_readme(options.results / f"{options.name or 'full'}.json")
     is_engine = options.what == "engine"
     works = options.work or (_ENGINE_WORKS if is_engine else NAMES)
     names = options.contenders or (_ENGINE_CONTENDERS if is_engine else tuple(CONTENDERS))
@@ -42,14 +45,19 @@ def main() -> int:
         sys.exit(str(error))
 
     pythons, versions, failures = _install([CONTENDERS[name] for name in names], options.cache)
-    with tqdm(unit="turn", disable=None) as bar:
+    with tqdm(bar_format=_BAR, disable=None) as bar:
+        begun = 0.0
 
-        def step(what: str) -> None:
+        def step(what: str, seconds: float) -> None:
+            nonlocal begun
             bar.set_description(what)
-            bar.update()
+            # What was begun before is done now.
+            bar.update(begun)
+            begun = seconds
 
         run = measure.Run(plan, pythons, bar.write, step)
-        bar.reset(run.steps)
+        bar.write(f"This will take about {run.seconds / 60:.0f} min.")
+        bar.reset(run.seconds)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             run.run()
@@ -79,6 +87,17 @@ def main() -> int:
     return 1 if failures else 0
 
 
+def _write_readme(results: Path) -> int:
+    """Put results into README.md; returns the exit code."""
+    readme = _ROOT / "README.md"
+    plot = results.with_name(f"{results.stem}-requests.svg").resolve().relative_to(_ROOT)
+    found = json.loads(results.read_text())
+    section = tables.readme(found, summarise(found["turns"]), GOALS, str(plot))
+    readme.write_text(tables.with_section(readme.read_text(), section))
+    print("Written:", readme)
+    return 0
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure this project beside others."
@@ -86,16 +105,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "engine"),
+        choices=("all", "engine", "readme"),
         default="all",
-        help="engine: what our own engine promises, beside MMS and the AWS toolkit only",
+        help="engine: what our own engine promises, beside MMS and the AWS toolkit only; "
+        "readme: measures nothing, writes results that are there into README.md",
     )
     parser.add_argument("--contenders", type=_names(CONTENDERS), help=f"of {','.join(CONTENDERS)}")
     works = (*NAMES, measure.LARGE)
     parser.add_argument("--work", type=_names(works), help=f"of {','.join(works)}")
     parser.add_argument("--rounds", type=int, default=_DEFAULT_ROUNDS, help="default %(default)s")
-    parser.add_argument("--seconds", type=float, default=5, help="for a work; default %(default)s")
-    parser.add_argument("--warmup", type=float, default=10, help="seconds; default %(default)s")
+    parser.add_argument("--seconds", type=float, default=3, help="for a work; default %(default)s")
+    parser.add_argument("--warmup", type=float, default=6, help="seconds; default %(default)s")
     parser.add_argument("--cache", type=Path, default=_cache(), help="default %(default)s")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--name", help="of the files; default full, engine or partial")
@@ -160,7 +180,7 @@ def _about() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "java": _java(),
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": measure.command(sys.argv[1:]),
     }
 
 

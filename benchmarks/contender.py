@@ -24,6 +24,7 @@ class Contender:
         needs_java: whether it runs on Java.
         program: the file that starts it.
         other_path: where formats other than JSON go, if not where JSON goes.
+        floor: whether `/ping` is measured: the most that the front end which it shows can do.
         speaks_v2: whether its batching takes requests of the V2 inference protocol only.
     """
 
@@ -34,6 +35,7 @@ class Contender:
     needs_java: bool = False
     program: str = "server.py"
     other_path: str = ""
+    floor: bool = False
     speaks_v2: bool = False
 
     @property
@@ -43,10 +45,12 @@ class Contender:
 
     def takes(self, work: Work) -> bool:
         """Whether it has its own means for this work."""
-        return self.batches or work.mode != "batched"
+        return self.floor if work.is_ping else self.batches or work.mode != "batched"
 
     def target(self, work: Work) -> tuple[str, bytes]:
         """The path and the body of a request."""
+        if work.is_ping:
+            return "/ping", b""
         if self.speaks_v2 and work.mode == "batched":
             return "/v2/models/model/infer", in_v2(work)
         if self.other_path and work.content_type != JSON:
@@ -58,12 +62,24 @@ CONTENDERS: Final = {
     each.name: each
     for each in (
         Contender(
-            OURS, "this project", "sagemaker-inference", needs_java=True, program="inference.py"
+            OURS,
+            "this project",
+            "sagemaker-inference",
+            needs_java=True,
+            program="inference.py",
+            floor=True,
         ),
         Contender(
             "aws", "AWS toolkit on MMS", "sagemaker-inference", batches=False, needs_java=True
         ),
-        Contender("mms", "MMS, bare handler", "multi-model-server", batches=False, needs_java=True),
+        Contender(
+            "mms",
+            "MMS, bare handler",
+            "multi-model-server",
+            batches=False,
+            needs_java=True,
+            floor=True,
+        ),
         Contender("litserve", "LitServe", "litserve"),
         Contender("bentoml", "BentoML", "bentoml", other_path="/raw/invocations"),
         Contender("mlserver", "MLServer", "mlserver", speaks_v2=True),

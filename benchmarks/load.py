@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MARK: Final = "benchmark "
 # wrk formats the request once and sends the same bytes from then on: no Lua runs while it measures.
 _SCRIPT: Final = """
-wrk.method = "POST"
+wrk.method = "METHOD"
 wrk.path = "PATH"
 wrk.headers["Content-Type"] = "TYPE"
 wrk.headers["Accept"] = "TYPE"
@@ -56,16 +56,22 @@ def find_wrk() -> str:
     return found
 
 
+def whole(seconds: float) -> int:
+    """As long as wrk can be told to run."""
+    return max(1, round(seconds))
+
+
 def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
     """Send a work as fast as its connections allow; what came of it, and what it cost."""
     path, body = server.contender.target(work)
     with tempfile.TemporaryDirectory(prefix="bm-") as folder:
         Path(folder, "body").write_bytes(body)
-        script = _SCRIPT.replace("PATH", path).replace("TYPE", work.content_type)
+        script = _SCRIPT.replace("METHOD", work.method)
+        script = script.replace("PATH", path).replace("TYPE", work.content_type)
         script = script.replace("BODY", f"{folder}/body").replace("MARK", _MARK)
         Path(folder, "script.lua").write_text(script)
         command = [find_wrk(), "--threads", "1", "--connections", str(work.connections)]
-        command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", "30s"]
+        command += ["--duration", f"{whole(seconds)}s", "--timeout", "30s"]
         command += ["--script", f"{folder}/script.lua", f"http://{HOST}:{server.port}"]
         before, machine, ours = server.cpu(), busy_seconds(), _own_seconds()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -74,7 +80,7 @@ def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
     answered = max(1, found["requests"])
     foreign = machine - ours - (sum(after.values()) - sum(before.values()))
     # Of one core, taken by neither contender nor load: what else the machine did meanwhile.
-    found["foreign"] = foreign / seconds
+    found["foreign"] = foreign / whole(seconds)
     found["cpu_us"] = {
         kind: (spent - before.get(kind, 0.0)) / answered * 1e6 for kind, spent in after.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import http.client
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks import load
 from benchmarks.contender import OURS
 from benchmarks.processes import Server, ServerError
-from benchmarks.works import HALF_LOAD, JSON_SMALL, WORKS, Work, WrongAnswerError
+from benchmarks.works import HALF_LOAD, JSON_SMALL, WORKS, Kind, Work, WrongAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # A server that has just answered its first request may still be tidying up.
 _REST_SECONDS: Final = 2.0
+# What a turn takes besides: a start to the first answer, checks and a stop. Mean of all contenders.
+_START_AND_STOP_SECONDS: Final = 5.0
 LARGE: Final = "large"
 _SLOTS: Final = 4
 
@@ -34,7 +37,8 @@ class Plan:
         works: names of works, and "half-load"; `LARGE` too measures one large model.
         rounds: how often each contender has its turn.
         seconds: how long a work is measured.
-        warmup: how long a new server is used before it is measured; a fourth of that at each work.
+        warmup: how long a new server is used before it is measured; a fifth of that at each
+            further kind of work, and half of it where the model's 10 ms are most of the answer.
     """
 
     works: tuple[str, ...]
@@ -58,6 +62,28 @@ class Plan:
             if work.name in self.works and work.mode == mode and contender.takes(work)
         ]
 
+    def has_half_load(self, mode: str) -> bool:
+        """Whether a turn in a mode ends with half load."""
+        return HALF_LOAD in self.works and mode == JSON_SMALL.mode
+
+    def warmups(self, contender: Contender, mode: str) -> dict[Kind, tuple[Work, float]]:
+        """What a server is warmed up with for each kind of work, and for how long."""
+        half = [JSON_SMALL] if self.has_half_load(mode) else []
+        # Of the works of a kind the last: that with the most connections.
+        last = {work.kind: work for work in (*self.of(contender, mode), *half)}
+        first = self.warmup if mode == JSON_SMALL.mode else self.warmup / 2
+        return {
+            kind: (work, self.warmup / 5 if number else first)
+            for number, (kind, work) in enumerate(last.items())
+        }
+
+    def turn_seconds(self, contender: Contender, mode: str) -> float:
+        """What a contender's turn takes, more or less."""
+        count = len(self.of(contender, mode)) + self.has_half_load(mode)
+        warmup = sum(load.whole(each) for _, each in self.warmups(contender, mode).values())
+        rest = _REST_SECONDS if mode == JSON_SMALL.mode else 0
+        return _START_AND_STOP_SECONDS + rest + warmup + count * load.whole(self.seconds)
+
     def has_turn(self, contender: Contender, mode: str) -> bool:
         """Whether a contender takes part in a mode."""
         if mode == LARGE:
@@ -72,7 +98,7 @@ class Run:
         plan: what to measure.
         pythons: the contenders and the Python of each one's environment.
         say: tells what goes wrong.
-        step: is told what comes next, and counts it.
+        step: is told what comes next, and how many seconds it will take.
     """
 
     def __init__(
@@ -80,7 +106,7 @@ class Run:
         plan: Plan,
         pythons: Iterable[tuple[Contender, Path]],
         say: Callable[[str], None],
-        step: Callable[[str], None],
+        step: Callable[[str, float], None],
     ) -> None:
         self._plan = plan
         self._say = say
@@ -95,33 +121,31 @@ class Run:
         self.failures: dict[str, str] = {}
 
     @property
-    def steps(self) -> int:
-        """How often `step` will be called, unless something fails."""
-        return len(self._entries) * (1 + self._plan.rounds)
+    def seconds(self) -> float:
+        """What the run takes, more or less."""
+        turns = (self._plan.turn_seconds(contender, mode) for contender, _, mode in self._entries)
+        return sum(turns) * self._plan.rounds
 
     def run(self) -> None:
-        """See that all answer rightly, then measure them in turns."""
-        for entry in self._entries:
-            self._attempt(self._qualify, *entry)
+        """Measure all in turns."""
         for number in range(1, self._plan.rounds + 1):
             for contender, python, mode in self._entries:
-                turn = self._attempt(self._turn, contender, python, mode)
+                seconds = self._plan.turn_seconds(contender, mode)
+                self._step(f"round {number}: {contender.name} ({mode})", seconds)
+                turn = self._attempt(contender, python, mode)
                 if turn is not None:
                     self.turns.append({"contender": contender.name, "round": number, **turn})
         # Who once answered wrongly was perhaps quick because of it.
         self.turns = [turn for turn in self.turns if _key(turn) not in self.failures]
 
-    def _attempt(
-        self, act: Callable[..., dict[str, Any]], contender: Contender, python: Path, mode: str
-    ) -> dict[str, Any] | None:
+    def _attempt(self, contender: Contender, python: Path, mode: str) -> dict[str, Any] | None:
         key = f"{contender.name} ({mode})"
-        self._step(key)
         if key in self.failures:
             return None
         try:
             with contextlib.closing(Server(contender, python, mode)) as server:
                 try:
-                    return act(server, contender, mode)
+                    return self._turn(server, contender, mode)
                 except (WrongAnswerError, OSError, http.client.HTTPException) as error:
                     message = f"DISQUALIFIED: {error}\nIts log:\n{server.tail()}"
                     raise ServerError(message) from error
@@ -130,34 +154,29 @@ class Run:
             self._say(f"!!! {key}: {error}")
             return None
 
-    def _qualify(self, server: Server, contender: Contender, mode: str) -> dict[str, Any]:
-        server.await_first_answer()
-        for work in self._plan.of(contender, mode) or [JSON_SMALL]:
-            server.check(work)
-        return {}
-
     def _turn(self, server: Server, contender: Contender, mode: str) -> dict[str, Any]:
         plan = self._plan
         server.await_first_answer()
-        time.sleep(_REST_SECONDS)
-        rest = server.memory()
-        turn: dict[str, Any] = {
-            "mode": mode,
-            "start_seconds": server.start_seconds,
-            "rest_mb": {"pss": rest.pss, "rss": rest.rss},
-        }
+        turn: dict[str, Any] = {"mode": mode, "start_seconds": server.start_seconds}
         if mode == LARGE:
             return {**turn, "loaded_mb": _memory_in_use(server)}
+        if mode == JSON_SMALL.mode:
+            time.sleep(_REST_SECONDS)
+            rest = server.memory()
+            turn["rest_mb"] = {"pss": rest.pss, "rss": rest.rss}
         works = plan.of(contender, mode)
-        first = JSON_SMALL if mode == JSON_SMALL.mode else works[0]
-        if works or HALF_LOAD in plan.works:
-            load.full_speed(server, first, plan.warmup)
+        # Before and after: who answers wrongly is not to be measured.
+        for work in works or [JSON_SMALL]:
+            server.check(work)
         loads = {}
+        warmups = plan.warmups(contender, mode)
         for work in works:
-            if work is not first:
-                load.full_speed(server, work, plan.warmup / 4)
+            if work.kind in warmups:
+                load.full_speed(server, *warmups.pop(work.kind))
             loads[work.name] = load.full_speed(server, work, plan.seconds)
-        if HALF_LOAD in plan.works and mode == JSON_SMALL.mode:
+        if plan.has_half_load(mode):
+            for work, seconds in warmups.values():
+                load.full_speed(server, work, seconds)
             whole = loads.get(JSON_SMALL.name) or load.full_speed(server, JSON_SMALL, plan.seconds)
             turn["half_load"] = load.paced(server, JSON_SMALL, whole["rate"] / 2, plan.seconds)
         for work in works or [JSON_SMALL]:
@@ -176,6 +195,19 @@ def _memory_in_use(server: Server) -> dict[str, float]:
 
 def _key(turn: dict[str, Any]) -> str:
     return f"{turn['contender']} ({turn['mode']})"
+
+
+def command(words: Iterable[str]) -> str:
+    """The command of a run as others can repeat it: where its files were is left out."""
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        name, mark, _ = word.partition("=")
+        if name not in ("--cache", "--results"):
+            kept.append(word)
+        elif not mark:
+            next(rest, None)
+    return shlex.join(["python", "-m", "benchmarks", *kept])
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def draw(summary: Summary, folder: Path, name: str) -> list[Path]:
     """Draw what was measured; returns the files."""
     # Text stays text, and the same numbers give the same file.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmark"})
-    rates = {work.title: f"rate {work.name}" for work in WORKS if work.mode == "plain"}
+    plain = [work for work in WORKS if work.mode == "plain" and not work.is_ping]
+    rates = {work.title: f"rate {work.name}" for work in plain}
     slow = {work.title: f"rate {work.name}" for work in WORKS if work.mode != "plain"}
     small = {
         "p99 at half load, ms": "half p99",

@@ -133,7 +133,7 @@ class Server:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         try:
             headers = {"Content-Type": work.content_type, "Accept": work.content_type}
-            connection.request("POST", path, body, headers)
+            connection.request(work.method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:

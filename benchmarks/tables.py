@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.contender import CONTENDERS, Contender
 from benchmarks.summary import Goal, Spread, Summary, verdicts
@@ -11,18 +11,12 @@ from benchmarks.works import WORKS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+SECTION: Final = "## Benchmark"
+
 
 def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -> str:
     """The whole report."""
-    about = results["about"]
-    plan = results["plan"]
-    measured = (
-        f"{about['date']}, {about['cpu']}, {about['cores']} cores, kernel {about['kernel']}, "
-        f"Python {about['python']}, Java {about['java']}: `{about['command']}`. Medians of "
-        f"{plan['rounds']} rounds of {plan['seconds']:g} s (least–largest); one model process "
-        "each; 4 connections unless said otherwise."
-    )
-    pieces = ["# Benchmark", measured]
+    pieces = ["# Benchmark", _how(results)]
     names = [name for name in CONTENDERS if name in results["contenders"]]
     plain = [work for work in WORKS if work.mode == "plain"]
     slow = [work for work in WORKS if work.mode != "plain"]
@@ -62,6 +56,61 @@ def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -
         shown = [(head, measure) for head, measure in columns if measure in summary]
         if shown:
             pieces += [f"## {title}", _section(results, names, shown, summary)]
+    if judged := _judged(summary, goals):
+        pieces += ["## Goals", judged]
+    if results["failures"]:
+        pieces.append("## Not measured")
+        pieces += [
+            f"**{key}**\n\n```text\n{reason}\n```" for key, reason in results["failures"].items()
+        ]
+    return "\n\n".join(pieces) + "\n"
+
+
+def readme(results: dict[str, Any], summary: Summary, goals: Iterable[Goal], plot: str) -> str:
+    """The section of the README, with a plot at this path."""
+    names = [name for name in CONTENDERS if name in results["contenders"]]
+    works = [work for work in WORKS if work.mode == "plain" and not work.is_ping]
+    columns = [(work.title, f"rate {work.name}") for work in works]
+    columns += [("p99 at half load, ms", "half p99"), ("first answer, s", "start")]
+    columns += [("PSS MB", "pss")]
+    shown = [(head, measure) for head, measure in columns if measure in summary]
+    pieces = [
+        SECTION,
+        _how(results),
+        f"![Requests per second of each server]({plot})",
+        "Requests/s, latency, start and memory at rest:",
+        _section(results, names, shown, summary),
+        "What was wanted:",
+        _judged(summary, goals),
+        "[benchmarks/README.md](benchmarks/README.md) tells what is compared, and how.",
+    ]
+    return "\n\n".join(pieces) + "\n"
+
+
+def with_section(text: str, section: str) -> str:
+    """The README with its section replaced, or put before that on security if there is none."""
+    before, mark, rest = text.partition(f"{SECTION}\n")
+    if mark:
+        _, head, after = rest.partition("\n## ")
+        return before + section + (head + after if head else "")
+    before, head, after = text.partition("## Security\n")
+    return f"{before}{section}\n{head}{after}"
+
+
+def _how(results: dict[str, Any]) -> str:
+    """When, where and how it was measured."""
+    about = results["about"]
+    plan = results["plan"]
+    return (
+        f"{about['date']}, {about['cpu']}, {about['cores']} cores, kernel {about['kernel']}, "
+        f"Python {about['python']}, Java {about['java']}: `{about['command']}`. Medians of "
+        f"{plan['rounds']} rounds of {plan['seconds']:g} s (least–largest); one model process "
+        "each; 4 connections unless said otherwise."
+    )
+
+
+def _judged(summary: Summary, goals: Iterable[Goal]) -> str:
+    """The goals as a table; empty if nothing of them was measured."""
     judged = [
         [
             goal.words,
@@ -74,15 +123,8 @@ def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -
         ]
         for goal, ours, theirs, factor in verdicts(summary, goals)
     ]
-    if judged:
-        heads = ["goal", "against", "ours", "theirs", "better by", "wanted", ""]
-        pieces += ["## Goals", table(heads, judged)]
-    if results["failures"]:
-        pieces.append("## Not measured")
-        pieces += [
-            f"**{key}**\n\n```text\n{reason}\n```" for key, reason in results["failures"].items()
-        ]
-    return "\n\n".join(pieces) + "\n"
+    heads = ["goal", "against", "ours", "theirs", "better by", "wanted", ""]
+    return table(heads, judged) if judged else ""
 
 
 def _opponent(goal: Goal) -> str:

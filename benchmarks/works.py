@@ -24,6 +24,9 @@ COLUMNS: Final = 4
 HEAD_BYTES: Final = 1024
 _OK: Final = 200
 
+# Mode, content type and rows.
+Kind = tuple[str, str, int]
+
 
 class WrongAnswerError(Exception):
     """A server did not answer what it should."""
@@ -37,7 +40,7 @@ class Work:
         name: its name on the command line and in the results.
         title: its name in tables.
         content_type: what is sent and asked for.
-        rows: rows of the array, or kilobytes of bytes.
+        rows: rows of the array, or kilobytes of bytes; 0 asks for `/ping`, which sends nothing.
         connections: how many requests are on their way at a time.
         mode: what the server is to be, see contenders/task.py.
     """
@@ -49,6 +52,21 @@ class Work:
     connections: int = 4
     mode: str = "plain"
 
+    @property
+    def is_ping(self) -> bool:
+        """Whether the model is left alone."""
+        return self.rows == 0
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return "GET" if self.is_ping else "POST"
+
+    @property
+    def kind(self) -> Kind:
+        """What a server is warmed up for, however many connections ask for it."""
+        return self.mode, self.content_type, self.rows
+
     @cached_property
     def data(self) -> NDArray[np.float64]:
         """The array that is sent: the same in every run."""
@@ -59,6 +77,8 @@ class Work:
     @cached_property
     def body(self) -> bytes:
         """The bytes that are sent."""
+        if self.is_ping:
+            return b""
         if self.content_type == BYTES:
             return bytes(range(250)) * (self.rows * 4)  # begins with NUL, as no text does
         if self.content_type == JSON:
@@ -78,6 +98,8 @@ class Work:
         if status != _OK:
             message = f"{self.name}: status {status}: {reply[:200]!r}"
             raise WrongAnswerError(message)
+        if self.is_ping:
+            return
         if self.content_type == BYTES:
             is_right = reply == self.body[:HEAD_BYTES]
         else:
@@ -129,6 +151,7 @@ WORKS: Final = (
     Work("npy-large", "NPY 1,000×4", NPY, rows=1000),
     Work("npy-4mb", "NPY 4 MB", NPY, rows=131_072),
     Work("bytes", "500 KB in, 1 KB out", BYTES, rows=500),
+    Work("ping", "GET /ping", rows=0),
     *(
         Work(f"{mode}-{count}", f"10 ms{words}, {count}", connections=count, mode=mode)
         for mode, words in (("slow", ""), ("batched", " batched"))

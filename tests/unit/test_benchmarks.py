@@ -97,19 +97,54 @@ def test_a_table_aligns_numbers_to_the_right():
     assert tables.table(["", "a"], [["x", "1"]]) == "|  | a |\n| --- | ---: |\n| x | 1 |"
 
 
+RESULTS = {
+    "about": {
+        **dict.fromkeys(["cores", "kernel", "python", "java"], ""),
+        "date": "2026-11-22",
+        "cpu": "a processor",
+        "command": "python -m benchmarks",
+    },
+    "plan": {"rounds": 1, "seconds": 1},
+    "contenders": {"ours": {"sagemaker-inference": "2.0.0"}, "aws": {}},
+    "failures": {"ray": "cannot be installed: no wheel"},
+}
+
+
 def test_the_report_has_tables_goals_and_what_failed():
-    results = {
-        "about": dict.fromkeys(["date", "cpu", "cores", "kernel", "python", "java", "command"], ""),
-        "plan": {"rounds": 1, "seconds": 1},
-        "contenders": {"ours": {"sagemaker-inference": "2.0.0"}, "aws": {}},
-        "failures": {"ray": "cannot be installed: no wheel"},
-    }
     found = summary.summarise([turn("ours", 40), turn("aws", 20)])
-    text = tables.markdown(results, found, summary.GOALS)
+    text = tables.markdown(RESULTS, found, summary.GOALS)
     assert "| this project 2.0.0 | 40 |" in text
     assert "AWS toolkit on MMS | 40 | 20 | 2.00 \u00d7 | 4.00 \u00d7 | **missed** |" in text
     assert "**ray**" in text
     assert "NPY" not in text
+
+
+def test_the_readme_has_a_plot_tables_and_where_they_come_from():
+    found = summary.summarise([turn("ours", 40), turn("aws", 20)])
+    text = tables.readme(RESULTS, found, summary.GOALS, "benchmarks/results/full-requests.svg")
+    assert "](benchmarks/results/full-requests.svg)" in text
+    assert "2026-11-22, a processor" in text
+    assert "`python -m benchmarks`" in text
+    assert "| this project 2.0.0 | 40 | 2 | 100 |" in text
+    assert "| 2.00 \u00d7 | 4.00 \u00d7 | **missed** |" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# A\n\n## Security\n\n- b\n",
+        "# A\n\n## Benchmark\n\nold\n\n## Security\n\n- b\n",
+    ],
+)
+def test_a_section_of_the_readme_is_put_in_or_replaced(text):
+    wanted = "# A\n\n## Benchmark\n\nnew\n\n## Security\n\n- b\n"
+    assert tables.with_section(text, "## Benchmark\n\nnew\n") == wanted
+
+
+def test_a_section_at_the_end_of_the_readme_is_replaced():
+    assert tables.with_section("# A\n\n## Benchmark\n\nold\n", "## Benchmark\n\nnew\n") == (
+        "# A\n\n## Benchmark\n\nnew\n"
+    )
 
 
 def test_what_wrk_says_is_read():
@@ -192,3 +227,47 @@ def test_a_plan_starts_only_the_servers_that_it_needs():
     assert not plan.has_turn(CONTENDERS["aws"], "batched")
     assert not plan.has_turn(CONTENDERS["aws"], measure.LARGE)
     assert plan.has_turn(CONTENDERS["ours"], measure.LARGE)
+
+
+def test_a_kind_of_work_is_warmed_up_once_over_its_most_connections():
+    plan = measure.Plan(works.NAMES, 1, 3, 10)
+    plain = plan.warmups(CONTENDERS["fastapi"], "plain")
+    assert [(work.name, seconds) for work, seconds in plain.values()] == [
+        ("json-small", 10),
+        *((name, 2) for name in ("json-large", "csv-large", "npy-large", "npy-4mb", "bytes")),
+    ]
+    slow = plan.warmups(CONTENDERS["fastapi"], "slow")
+    assert [(work.name, seconds) for work, seconds in slow.values()] == [("slow-32", 5)]
+    half_load_alone = measure.Plan((works.HALF_LOAD,), 1, 3, 10)
+    (warmup,) = half_load_alone.warmups(CONTENDERS["fastapi"], "plain").values()
+    assert warmup == (works.JSON_SMALL, 10)
+
+
+def test_the_time_of_a_run_is_the_sum_of_its_turns():
+    plan = measure.Plan(("json-small", "half-load", "slow-1", "batched-1"), 5, 3, 10)
+    entries = [(CONTENDERS[name], Path()) for name in ("ours", "fastapi")]
+    seconds = measure.Run(plan, entries, print, lambda *_: None).seconds
+    plain, other = 5 + 2 + 10 + 3 + 3, 5 + 5 + 3
+    assert seconds == 5 * (2 * plain + 2 * other + other)
+
+
+def test_an_official_run_fits_into_an_hour():
+    plan = measure.Plan(works.NAMES, 5, 3, 6)
+    entries = [(contender, Path()) for contender in CONTENDERS.values()]
+    assert measure.Run(plan, entries, print, lambda *_: None).seconds < 55 * 60
+
+
+def test_ping_is_asked_of_the_two_front_ends_alone():
+    (ping,) = (work for work in works.WORKS if work.is_ping)
+    assert [each.name for each in CONTENDERS.values() if each.takes(ping)] == ["ours", "mms"]
+    assert CONTENDERS["ours"].target(ping) == ("/ping", b"")
+    assert (ping.method, works.JSON_SMALL.method) == ("GET", "POST")
+    ping.check(200, b"")
+    with pytest.raises(works.WrongAnswerError, match="ping"):
+        ping.check(500, b"")
+    assert not [goal for goal in summary.GOALS if "ping" in goal.measure]
+
+
+def test_the_command_of_a_run_says_nothing_of_its_machine():
+    words = ["engine", "--cache", "/x/y", "--rounds", "6", "--results=/x", "--name", "a b"]
+    assert measure.command(words) == "python -m benchmarks engine --rounds 6 --name 'a b'"
