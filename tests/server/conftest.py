@@ -175,7 +175,7 @@ class Server:
         except subprocess.TimeoutExpired:
             pytest.fail(f"it did not end: {self.log}")
 
-    def all_at_once(self, bodies: Sequence[str]) -> list[Reply]:
+    def all_at_once(self, bodies: Sequence[bytes | str]) -> list[Reply]:
         """Send requests at the same time; their replies, in order."""
         with ThreadPoolExecutor(len(bodies)) as pool:
             return list(pool.map(self.request, bodies))

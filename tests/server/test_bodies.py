@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,19 +51,7 @@ def test_large_bodies_go_both_ways(serve: Serve) -> None:
     """
     server = serve(source)
     body = os.urandom(1024) * (25 * 1024)
-    replies = []
-    threads = [
-        threading.Thread(
-            target=lambda: replies.append(
-                server.request(body, {"Content-Type": "application/octet-stream"})
-            )
-        )
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    replies = server.all_at_once([body] * 4)
     assert [(reply.status, reply.body == body) for reply in replies] == [(200, True)] * 4
 
 
