@@ -31,18 +31,18 @@ def dumps(value: object) -> bytes:
         if type(value) is np.ndarray and (
             value.dtype is _FLOAT64 or (value.dtype.kind in _NUMERIC and value.dtype.isnative)
         ):
-            return orjson.dumps(value, _plain, orjson.OPT_SERIALIZE_NUMPY)
-        # Arrays within go by way of _plain: orjson has dates of its own for NaT.
-        return orjson.dumps(value, _plain)
+            return orjson.dumps(value, plain, orjson.OPT_SERIALIZE_NUMPY)
+        # Arrays within go by way of plain: orjson has dates of its own for NaT.
+        return orjson.dumps(value, plain)
     except TypeError:
         pass
     try:
-        return orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, plain, orjson.OPT_NON_STR_KEYS)
     except TypeError:
         return _dumps_slowly(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Something that orjson does not know, as something that it does.
 
     Raises:
@@ -127,7 +127,7 @@ def _finite_plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufOUS":
         return _finite(value.tolist())
     try:
-        # Dataclasses, dates and other things that orjson knows, and _plain does not.
+        # Dataclasses, dates and other things that orjson knows, and plain does not.
         return _finite(orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)))
     except TypeError:
-        return _finite(_plain(value))
+        return _finite(plain(value))

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
     Numbers: TypeAlias = NDArray[Any]
 
-_SMALL: Final = 1024
+SMALL: Final = 1024
 _PIECE: Final = 1 << 18
 _MAX_DEPTH: Final = 32
 _DIGITS_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER: Final = b"0" * 19
 _COMMA: Final = ord(",")
-_QUOTE: Final = ord('"')
+_SPACE: Final = ord(" ")
+_OPENING: Final = ord("[")
 _POINT: Final = ord(".")
 _FLOAT64: Final = np.dtype(np.float64)
 _array: Final = np.array
@@ -41,6 +42,7 @@ _loads: Final = orjson.loads
 _INTEGER_OF_19_DIGITS: Final = re.compile(rb"(?<![.0-9])[0-9]{19}")
 _CELL_BYTES: Final = b"0123456789+-.eE \t"
 _INTEGER_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![.eE])")
+_NUMBER_BEGINS: Final = b"-0123456789"
 _CLOSING: Final = re.compile(rb"\s*\]")
 
 
@@ -53,31 +55,34 @@ def nested(text: bytes | bytearray) -> Numbers | None:
     if b'"' in text:
         return None
     size = len(text)
-    if size <= _SMALL:
+    if size <= SMALL:
         return short(text)
     if size > _PIECE:
         return _nested_in_pieces(text)
-    # What is kept goes last: the allocator gives memory back that lies free above it.
-    shape = _shape(_brackets(text))
-    flat = _flat(text) if shape else None
-    if flat is None or shape is None:
+    flat = _flat(text)
+    if flat is None:
         return None
-    return flat.reshape(shape) if math.prod(shape) == flat.size else None
+    shape = _matrix(text, flat.size) or _shape(_brackets(text))
+    return flat.reshape(shape) if shape and math.prod(shape) == flat.size else None
 
 
 def short(text: bytes | bytearray) -> Numbers | None:
     """What `nested` gives, as fast as can be for a few numbers; None for long texts."""
-    if len(text) > _SMALL or _QUOTE in text:
+    if len(text) > SMALL:
         return None
     try:
         found = _array(_loads(text))
     except ValueError:
         return None
-    dtype = found.dtype
-    if dtype is _FLOAT64:
+    return found if is_exact(found, text) else None
+
+
+def is_exact(found: Numbers, text: bytes | bytearray) -> bool:
+    """Whether what np.array made of a JSON text is an array of the very numbers in it."""
+    if found.dtype is _FLOAT64:
         # Beside a float, an integer of any length becomes one.
-        return found if _POINT in text or not has_long_integer(text) else None
-    return found if dtype.kind in "ib" else None
+        return _POINT in text or not has_long_integer(text)
+    return found.dtype.kind in "ib"
 
 
 def table(text: bytes | bytearray) -> Numbers | None:
@@ -111,7 +116,7 @@ def has_long_integer(text: bytes | bytearray) -> bool:
 
     orjson rounds those beyond 64 bits to floats, and np.array those that need uint64.
     """
-    if len(text) <= _SMALL:
+    if len(text) <= SMALL:
         if _LONG_INTEGER not in text.translate(_DIGITS_TO_ZEROS):
             return False
         return _INTEGER_OF_19_DIGITS.search(text) is not None
@@ -134,7 +139,7 @@ def has_long_integer(text: bytes | bytearray) -> bool:
 
 def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
     values = b"[" + text.replace(b"\n", b",") + b"]"
-    small = len(values) <= _SMALL
+    small = len(values) <= SMALL
     flat = short(values) if small else _flat(values)
     if flat is None or flat.dtype == np.bool_:
         return None
@@ -198,6 +203,28 @@ def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
 
 
 _flat = _flat_by_simdjson if _simdjson else _flat_by_orjson
+
+
+def _matrix(text: bytes | bytearray, size: int) -> tuple[int, int] | None:
+    """The shape of a matrix of so many numbers; None for all else, and for unusual spaces.
+
+    Expects a valid JSON array of numbers. Two brackets open at the beginning and close at the end;
+    after every so many commas one opens, where one has just closed. If no other opens, these are
+    the rows.
+    """
+    if text[1:2] != b"[" or text[2:3] not in _NUMBER_BEGINS or text[-2:] != b"]]":
+        return None
+    codes = np.frombuffer(text, np.uint8)
+    marks = _here.marks[: len(codes)]
+    rows = int(np.count_nonzero(np.equal(codes, _OPENING, out=marks))) - 1
+    columns, rest = divmod(size, rows)
+    if rest or not columns:
+        return None
+    places = np.equal(codes, _COMMA, out=marks).nonzero()[0][columns - 1 :: columns] - 1
+    if codes[places].tobytes() != b"]" * (rows - 1):
+        return None
+    places += 3 if rows > 1 and text[places[0] + 2] == _SPACE else 2
+    return (rows, columns) if codes[places].tobytes() == b"[" * (rows - 1) else None
 
 
 def _brackets(text: bytes | bytearray) -> bytes:

@@ -50,6 +50,15 @@ CONTENT_TYPES: Final = ("application/json", "text/json")
 
 _MAX_DEPTH: Final = 1024
 _WHITESPACE: Final = b" \t\r\n"
+_SMALL: Final = _numbers.SMALL
+_POINT: Final = ord(".")
+_array: Final = np.array
+_loads: Final = orjson.loads
+_dumps: Final = orjson.dumps
+_plain: Final = _json_writer.plain
+_ndarray: Final = np.ndarray
+_FLOAT64: Final = np.dtype(np.float64)
+_NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
@@ -67,14 +76,26 @@ def decode(
         DecodeError: the text is not JSON, or does not fit the dtype.
         UnsupportedMediaTypeError: the charset is unknown.
     """
-    if type(body) is bytes and body[:1] == b"[" and dtype is None and ";" not in content_type:
-        found: Any = _numbers.short(body)
-        if found is not None:
-            return found
+    found: Any
+    # A few numbers are what most bodies are: here every call and look-up counts.
+    if type(body) is bytes and len(body) <= _SMALL and dtype is None and ";" not in content_type:
+        try:
+            found = _loads(body)
+            if type(found) is list:
+                found = _array(found)
+                if (found.dtype is _FLOAT64 and _POINT in body) or _numbers.is_exact(found, body):
+                    return found
+        except ValueError:
+            pass
     text = utf8(body, content_type)
     if text[:1] != b"[":
         text = text.strip(_WHITESPACE)
-    found = None
+    found = _read(text)
+    return found if dtype is None else _as_dtype(found, dtype)
+
+
+def _read(text: bytes | bytearray) -> Any:
+    found: Any = None
     if text[:1] == b"[":
         found = _numbers.nested(text)
     elif (match := _INSTANCES.match(text)) is not None and text.endswith(b"}"):
@@ -85,7 +106,7 @@ def decode(
             found = found["instances"]
         if type(found) is list:
             found = as_array_of_numbers(found)
-    return found if dtype is None else _array(found, dtype)
+    return found
 
 
 def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
@@ -94,6 +115,9 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
     Raises:
         EncodeError: something in it has no JSON form.
     """
+    # What _json_writer does with it, without the way there.
+    if type(prediction) is _ndarray and prediction.dtype is _FLOAT64:
+        return _dumps(prediction, _plain, _NUMPY)
     return _json_writer.dumps(prediction)
 
 
@@ -112,7 +136,7 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
         found = loads(text)
         if type(found) is list:
             _check_width(found, len(text))
-    return _array(found, dtype)
+    return _as_dtype(found, dtype)
 
 
 def loads(text: bytes | bytearray) -> Any:
@@ -180,7 +204,7 @@ def as_array_of_numbers(values: list[Any]) -> Any:
     return values
 
 
-def _array(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
+def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
     if isinstance(value, np.ndarray) and (dtype is None or value.dtype == dtype):
         return value
     try:

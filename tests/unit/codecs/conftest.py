@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagemaker_inference.codecs import _numbers
+from sagemaker_inference.codecs import _numbers, json
 
 
 @pytest.fixture(params=["simdjson", "orjson"])
@@ -21,12 +21,14 @@ def backend(request, monkeypatch):
 @pytest.fixture(params=[0, 1024], ids=["no small path", "small path"])
 def small(request, monkeypatch):
     """With and without the shortcut for short texts."""
-    monkeypatch.setattr(_numbers, "_SMALL", request.param)
+    monkeypatch.setattr(_numbers, "SMALL", request.param)
+    monkeypatch.setattr(json, "_SMALL", request.param)
     return request.param
 
 
 @pytest.fixture
 def tiny_pieces(monkeypatch):
     """Long texts are read in pieces: make everything long."""
-    monkeypatch.setattr(_numbers, "_SMALL", 0)
+    monkeypatch.setattr(_numbers, "SMALL", 0)
+    monkeypatch.setattr(json, "_SMALL", 0)
     monkeypatch.setattr(_numbers, "_PIECE", 8)

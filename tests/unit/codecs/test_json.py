@@ -235,7 +235,7 @@ def test_both_backends_and_no_shortcut_agree(tiny_pieces, backend, value):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_numbers, "_PIECE", 1 << 18)
         whole = json.decode(body)
-        patch.setattr(_numbers, "_SMALL", 1024)
+        patch.setattr(_numbers, "SMALL", 1024)
         short = json.decode(body)
         patch.setattr(_numbers, "nested", lambda _text: None)
         slow = json.decode(body)

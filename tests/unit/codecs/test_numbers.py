@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import json
 import subprocess
 import sys
 
@@ -31,7 +33,7 @@ def test_simdjson_may_be_missing():
     program = (
         "import sys\nsys.modules['simdjson'] = None\n"
         "from sagemaker_inference.codecs import json\n"
-        f"assert json.decode(b'[[1.5, 2],' + b'[3, 4],' * {_numbers._SMALL} + b'[5, 6]]').size\n"
+        f"assert json.decode(b'[[1.5, 2],' + b'[3, 4],' * {_numbers.SMALL} + b'[5, 6]]').size\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -45,6 +47,30 @@ def test_shapes_are_read_off_brackets():
         assert shape(brackets) is None
 
 
+def nestings(numbers, arrays):
+    """Every list of so many numbers in so many lists within it."""
+    if not numbers and not arrays:
+        yield []
+    if numbers:
+        yield from ([7, *rest] for rest in nestings(numbers - 1, arrays))
+    for inside, count in itertools.product(range(arrays), range(numbers + 1)):
+        for first in nestings(count, inside):
+            yield from ([first, *rest] for rest in nestings(numbers - count, arrays - 1 - inside))
+
+
+@pytest.mark.parametrize("comma", [",", ", ", ",  "])
+def test_a_matrix_is_told_from_all_else_with_as_many_brackets(comma):
+    found = set()
+    for numbers, arrays in [(1, 1), (2, 2), (4, 2), (4, 3), (6, 2), (6, 3), (4, 4), (3, 3)]:
+        for nesting in nestings(numbers, arrays):
+            text = json.dumps(nesting, separators=(comma, ":")).encode()
+            shape = _numbers._matrix(text, numbers)
+            assert shape in (None, _numbers._shape(_numbers._brackets(text)))
+            found.add(shape)
+    expected = {None, (1, 1), (2, 1), (2, 2), (2, 3), (3, 2), (3, 1), (4, 1)}
+    assert found == (expected if len(comma) < 3 else {None, (1, 1)})
+
+
 def test_long_integers_are_seen_wherever_they_are(monkeypatch):
     for size in (19, 25, 40):
         for place in range(0, 50, 7):
@@ -52,7 +78,7 @@ def test_long_integers_are_seen_wherever_they_are(monkeypatch):
             fraction = b"1," * place + b"0." + b"7" * size + b",1" * 9
             for small, piece in ((1024, 16), (0, 16), (0, 1000)):
                 with monkeypatch.context() as patch:
-                    patch.setattr(_numbers, "_SMALL", small)
+                    patch.setattr(_numbers, "SMALL", small)
                     patch.setattr(_numbers, "_PIECE", piece)
                     assert _numbers.has_long_integer(text)
                     assert not _numbers.has_long_integer(text.replace(b"7" * 19, b"7" * 18 + b"."))
