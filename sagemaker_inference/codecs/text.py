@@ -1,8 +1,12 @@
 """Plain text.
 
 `decode` gives a str in the charset that the header names, UTF-8 without one; an empty body the
-empty str. `encode` writes str and bytes as they are, a number or another single value as Python
-prints it, and a one-dimensional array or list one item a line.
+empty str.
+
+`encode` writes str and bytes as they are, a number or another single value as Python prints it, a
+one-dimensional array or list one item a line, and a two-dimensional one, or a table, in rows as
+text/csv has them. All else, such as a dict or an array of more dimensions, is written as JSON. No
+line end follows the last line.
 """
 
 from __future__ import annotations
@@ -12,16 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sagemaker_inference import content_types
-from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs import _arrays, _json_writer, csv
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError
+from sagemaker_inference.errors import DecodeError, EncodeError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sagemaker_inference.codecs import Body
 
 CONTENT_TYPES: Final = ("text/plain",)
 
 _NAME: Final = "text"
+_ROWS: Final = 2
 
 
 def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> str:
@@ -44,8 +51,7 @@ def encode(
     """Write a text; ``text/plain; charset=latin-1`` chooses another charset than UTF-8.
 
     Raises:
-        EncodeError: the prediction is no text, no single value and no line of them, or has
-            characters that the charset lacks.
+        EncodeError: the prediction has no JSON form either, or characters that the charset lacks.
     """
     if isinstance(prediction, (bytes, bytearray, memoryview)):
         return prediction
@@ -62,9 +68,25 @@ def encode(
 def _lines(prediction: Any) -> str:
     if prediction is None or isinstance(prediction, (bool, int, float, np.generic)):
         return str(prediction)
-    if isinstance(prediction, dict):
-        raise _arrays.unencodable(prediction, _NAME)
-    array = _arrays.as_array(prediction, _NAME)
-    if array.ndim > 1 or array.dtype.names is not None:
-        raise _arrays.unencodable(prediction, _NAME)
+    array = _array(prediction)
+    if array is None:
+        return _json_writer.dumps(prediction).decode()
+    if array.ndim == _ROWS:
+        return csv.encode(array).decode().removesuffix("\n")
     return "\n".join(map(str, array.reshape(-1).tolist()))
+
+
+def _array(prediction: Any) -> NDArray[Any] | None:
+    """An array of at most two dimensions, of single values; None where it does not make one."""
+    if isinstance(prediction, dict):
+        return None
+    try:
+        array = _arrays.as_array(prediction, _NAME)
+    except EncodeError:
+        return None
+    if array.ndim > _ROWS or array.dtype.names is not None:
+        return None
+    nested = array.dtype == object and any(
+        isinstance(item, (dict, list, tuple)) for item in array.reshape(-1)
+    )
+    return None if nested else array

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,15 +51,20 @@ def test_an_empty_body_is_an_empty_text():
         (["a", "b"], b"a\nb"),
         (np.array([1.5, 2]), b"1.5\n2.0"),
         ([], b""),
+        (np.array([[1.5, 2], [3, np.nan]]), b"1.5,2.0\n3.0,nan"),
+        ([["a", 1], ["b,c", 2]], b'a,1\n"b,c",2'),
+        (pd.DataFrame({"a": [1, 2], "b": [3, 4]}), b"1,3\n2,4"),
+        ({"a": [1.5, None]}, b'{"a":[1.5,null]}'),
+        ([{"a": 1}], b'[{"a":1}]'),
+        ([[1], [2, 3]], b"[[1],[2,3]]"),
+        (np.zeros((1, 2, 1), int), b"[[[0],[0]]]"),
+        (np.zeros(1, [("a", "i4")]), b"[[0]]"),
     ],
 )
-def test_values_are_written_one_a_line(prediction, expected):
+def test_values_are_written_one_a_line_rows_as_csv_and_the_rest_as_json(prediction, expected):
     assert text.encode(prediction) == expected
 
 
-@pytest.mark.parametrize(
-    "prediction", [{"a": 1}, np.eye(2), [[1], [2, 3]], np.zeros(1, [("a", "i4")])]
-)
-def test_what_is_no_text_is_an_encode_error(prediction):
-    with pytest.raises(EncodeError, match="cannot be written as text"):
-        text.encode(prediction)
+def test_what_has_no_json_form_either_is_an_encode_error():
+    with pytest.raises(EncodeError, match="cannot be written as JSON"):
+        text.encode({"a": object()})
