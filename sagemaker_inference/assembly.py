@@ -28,6 +28,7 @@ from sagemaker_inference.errors import (
     UnsupportedMediaTypeError,
 )
 from sagemaker_inference.handlers import Handler
+from sagemaker_inference.logging import get_logger
 from sagemaker_inference.registry import Batching, Registration, Registry
 from sagemaker_inference.service import Plan
 
@@ -273,6 +274,8 @@ class InferenceHandler:
             return Encoding(own.handler.call, chosen, own.handler.is_async, own.handler)
         codec = codecs.find(chosen) if chosen else None
         if chosen is None or codec is None or codec.encode is None:
+            for mend in filter(None, map(codecs.mend, named)):
+                get_logger().warning("Accept %.80r cannot be answered: %s", accept, mend)
             message = (
                 f"Nothing in Accept {accept[:80]!r} can be produced; "
                 f"accept one of: {', '.join(self.writable)}."
@@ -310,6 +313,11 @@ def assemble(registry: Registry, label: str, fallback: Registry | None = None) -
         raise StartError(_missing(label, handlers.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None:
         raise StartError(_missing(label, handlers.PREDICTOR, "return model.predict(data)"))
+    if environment.is_set(environment.ALLOW_PICKLE_ENV):
+        get_logger().warning(
+            "%s is on: whoever can send an NPY or NPZ body can run code here",
+            environment.ALLOW_PICKLE_ENV,
+        )
     encoders = tuple(registry.find(handlers.ENCODER))
     own = [name for found in encoders for name in found.content_types if "*" not in name]
     default = os.environ.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import content_types
+from sagemaker_inference import content_types, limits
 from sagemaker_inference.errors import (
     DecodeError,
     PayloadTooLargeError,
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 _GZIP: Final = 31
 _DETECT: Final = 47
 _RAW: Final = -15
-# The most that a body may become: 20 times as much, and always 64 MiB; as the codecs do.
-_TIMES: Final = 20
-_ALWAYS: Final = 64 << 20
 # Below this a packet or two go out anyway, and compressing takes longer than sending.
 LEAST_SIZE: Final = 32 << 10
 # Fastest: an answer waits for it.
@@ -50,7 +47,7 @@ def unpack(body: Body, codings: str) -> Body:
 
 
 def _inflate(body: Body, name: str) -> bytes:
-    limit = max(_ALWAYS, _TIMES * len(body))
+    limit = limits.unpacked_limit(len(body))
     # "deflate" should have a zlib header, and often comes without (RFC 9110 section 8.4.1.2).
     is_raw = name == "deflate" and bytes(body[:1])[:1] not in (b"\x78", b"\x1f")
     engine = zlib.decompressobj(_RAW if is_raw else _DETECT)

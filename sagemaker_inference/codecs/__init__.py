@@ -13,11 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sagemaker_inference import content_types
+from sagemaker_inference.codecs import _extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Body", "Codec", "decodable", "encodable", "find"]
+__all__ = ["Body", "Codec", "decodable", "encodable", "find", "mend"]
 
 Body: TypeAlias = bytes | bytearray | memoryview
 
@@ -32,7 +33,7 @@ class Codec:
         decode: takes a body and its whole Content-Type header (parameters such as ``charset``
             and ``header`` count); None where the format can only be written.
         encode: takes a prediction and the content type agreed on; None where the format can only
-            be read.
+            be read, or the library that writes it is not installed.
     """
 
     name: str
@@ -45,6 +46,17 @@ class _Format(NamedTuple):
     module: str
     content_types: tuple[str, ...]
     encodes: bool = True
+    # Libraries that an installation may lack.
+    reads_with: str = ""
+    writes_with: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        return not self.reads_with or _extras.is_installed(self.reads_with)
+
+    @property
+    def is_writable(self) -> bool:
+        return self.encodes and (not self.writes_with or _extras.is_installed(self.writes_with))
 
 
 # Favourite first: the order in which `encodable` offers them.
@@ -65,44 +77,64 @@ _FORMATS: Final = (
     _Format("text", ("text/plain",)),
     _Format("octet_stream", ("application/octet-stream", "binary/octet-stream")),
     _Format("recordio", ("application/x-recordio-protobuf",)),
-    _Format("libsvm", ("text/libsvm", "text/x-libsvm")),
-    _Format("parquet", ("application/x-parquet", "application/vnd.apache.parquet")),
-    _Format("arrow", ("application/vnd.apache.arrow.stream",)),
+    _Format("libsvm", ("text/libsvm", "text/x-libsvm"), reads_with="scipy"),
+    _Format(
+        "parquet",
+        ("application/x-parquet", "application/vnd.apache.parquet"),
+        reads_with="pyarrow",
+        writes_with="pyarrow",
+    ),
+    _Format(
+        "arrow",
+        ("application/vnd.apache.arrow.stream",),
+        reads_with="pyarrow",
+        writes_with="pyarrow",
+    ),
     _Format(
         "image",
         ("application/x-image", "image/jpeg", "image/png", "image/webp", "image/jpg"),
         encodes=False,
+        reads_with="PIL",
     ),
     _Format("form", ("multipart/form-data", "application/x-www-form-urlencoded"), encodes=False),
 )
 _BY_CONTENT_TYPE: Final = {name: form for form in _FORMATS for name in form.content_types}
-_ENCODABLE: Final = tuple(form.content_types[0] for form in _FORMATS if form.encodes)
-_DECODABLE: Final = tuple(form.content_types[0] for form in _FORMATS)
 
 
 @lru_cache(maxsize=256)
 def find(content_type: str) -> Codec | None:
-    """The format of a Content-Type, whatever its case and parameters; None if there is none."""
+    """The format of a Content-Type, whatever its case and parameters; None if there is none.
+
+    One whose library is missing is found: its ``decode`` says what to install.
+    """
     form = _BY_CONTENT_TYPE.get(content_types.parse(content_type).name)
-    return None if form is None else _load(form.module)
+    return None if form is None else _load(form)
 
 
 def encodable() -> tuple[str, ...]:
-    """Canonical names of the content types that can be written, favourite first."""
-    return _ENCODABLE
+    """Canonical names of the content types that can be written here, favourite first."""
+    return tuple(form.content_types[0] for form in _FORMATS if form.is_writable)
 
 
 def decodable() -> tuple[str, ...]:
-    """Canonical names of the content types that can be read, favourite first."""
-    return _DECODABLE
+    """Canonical names of the content types that can be read here, favourite first."""
+    return tuple(form.content_types[0] for form in _FORMATS if form.is_readable)
+
+
+def mend(content_type: str) -> str | None:
+    """What to install so that a content type can be written; None if that is not what it lacks."""
+    form = _BY_CONTENT_TYPE.get(content_types.parse(content_type).name)
+    if form is None or form.is_writable or not form.writes_with:
+        return None
+    return _extras.mend(form.writes_with, form.content_types[0])
 
 
 @cache
-def _load(module: str) -> Codec:
-    form = import_module(f"{__name__}.{module}")
+def _load(form: _Format) -> Codec:
+    module = import_module(f"{__name__}.{form.module}")
     return Codec(
-        name=module,
-        content_types=form.CONTENT_TYPES,
-        decode=form.decode,
-        encode=getattr(form, "encode", None),
+        name=form.module,
+        content_types=module.CONTENT_TYPES,
+        decode=module.decode,
+        encode=module.encode if form.is_writable else None,
     )

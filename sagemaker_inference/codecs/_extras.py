@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from sagemaker_inference.errors import UnsupportedMediaTypeError
 
+EXTRAS: Final = {"pyarrow": "arrow", "scipy": "scipy", "PIL": "image"}
 
-def needed(module: str, extra: str, format_name: str) -> Any:
-    """Import a library of an extra.
+
+@cache
+def is_installed(library: str) -> bool:
+    """Whether a library could be imported; it is not, since that takes long."""
+    from importlib.util import find_spec
+
+    return find_spec(library) is not None
+
+
+def needed(module: str, format_name: str) -> Any:
+    """Import a library of an extra, or a module of one.
 
     Raises:
         UnsupportedMediaTypeError: it is not installed; the message has the line to install it.
@@ -17,8 +28,12 @@ def needed(module: str, extra: str, format_name: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        msg = (
-            f"{format_name} needs {module.partition('.')[0]}, which this container lacks: "
-            f"pip install 'sagemaker-inference[{extra}]'"
-        )
-        raise UnsupportedMediaTypeError(msg) from None
+        raise UnsupportedMediaTypeError(mend(module.partition(".")[0], format_name)) from None
+
+
+def mend(library: str, format_name: str) -> str:
+    """What to do about a missing library."""
+    return (
+        f"{format_name} needs {library}, which this container lacks: "
+        f"pip install 'sagemaker-inference[{EXTRAS[library]}]'"
+    )

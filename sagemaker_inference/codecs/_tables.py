@@ -6,8 +6,8 @@ from typing import Any
 
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError, EncodeError
+from sagemaker_inference.limits import check_unpacked
 
 
 def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
@@ -16,7 +16,7 @@ def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
     Raises:
         UnsupportedMediaTypeError: it is not installed.
     """
-    return needed(module, "arrow", f"{format_name} content")
+    return needed(module, f"{format_name} content")
 
 
 def checked(table: Any, body_size: int, format_name: str) -> Any:

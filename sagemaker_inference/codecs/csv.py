@@ -37,8 +37,8 @@ import orjson
 from sagemaker_inference import content_types
 from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError
+from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -57,8 +57,8 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
         PayloadTooLargeError: it has over 64 million pixels.
         UnsupportedMediaTypeError: Pillow is not installed.
     """
-    needed("PIL.Image", "image", "An image body")
-    pillow = needed("PIL", "image", "An image body")
+    needed("PIL.Image", "An image body")
+    pillow = needed("PIL", "An image body")
     try:
         with warnings.catch_warnings():
             # Of bombs and of metadata; what matters is checked here.

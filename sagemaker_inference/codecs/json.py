@@ -38,8 +38,8 @@ import orjson
 
 from sagemaker_inference.codecs import _json_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError
+from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray

@@ -50,7 +50,7 @@ def decode(
         DecodeError: the body is empty, or a line is malformed; the message has its number.
         UnsupportedMediaTypeError: scipy is not installed, or the charset is unknown.
     """
-    sparse = needed("scipy.sparse", "scipy", "A LIBSVM body")
+    sparse = needed("scipy.sparse", "A LIBSVM body")
     if features is None and ";" in content_type:
         named = content_types.parse(content_type).parameters.get("features", "")
         features = int(named) if named.isdecimal() and len(named) < 10 else None  # noqa: PLR2004

@@ -5,7 +5,7 @@ memory with the body, so a body of ``bytes`` gives a read-only array; ``data.cop
 written to. Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes, and
 structured dtypes of these are read. The header is parsed, not evaluated, and its shape must fit
 the body's length before anything is made of it. An array of Python objects is a pickle, which
-runs code of the sender's choice: refused, unless the environment says SAGEMAKER_ALLOW_PICKLE=true.
+runs code of the sender's choice: refused, unless the switch SAGEMAKER_ALLOW_PICKLE is on.
 
 `encode` writes what `numpy.save` writes, from anything that makes an array.
 """
@@ -15,13 +15,13 @@ from __future__ import annotations
 import io
 import logging
 import math
-import os
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from sagemaker_inference import environment
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.errors import DecodeError, UnsupportedMediaTypeError
 
@@ -186,8 +186,8 @@ def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> byte
 
 
 def pickles_allowed() -> bool:
-    """Whether the environment lets senders run code: SAGEMAKER_ALLOW_PICKLE=true."""
-    return os.environ.get("SAGEMAKER_ALLOW_PICKLE", "").strip().lower() == "true"
+    """Whether the environment lets senders run code: the switch SAGEMAKER_ALLOW_PICKLE."""
+    return environment.is_set(environment.ALLOW_PICKLE_ENV)
 
 
 def _unpickled(body: Body) -> NDArray[Any]:
@@ -197,7 +197,7 @@ def _unpickled(body: Body) -> NDArray[Any]:
             "send an array of numbers or of fixed-length text"
         )
         raise UnsupportedMediaTypeError(msg)
-    _logger.warning("SAGEMAKER_ALLOW_PICKLE=true: unpickling an NPY body, which may run any code")
+    _logger.warning("SAGEMAKER_ALLOW_PICKLE is on: unpickling an NPY body, which may run any code")
     try:
         array: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=True)
     except Exception:  # noqa: BLE001  # the sender's code ran

@@ -20,8 +20,8 @@ import numpy as np
 
 from sagemaker_inference.codecs import _arrays, npy
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.codecs._limits import check_unpacked
 from sagemaker_inference.errors import DecodeError
+from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +102,7 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
 
 
 def _sparse(arrays: Mapping[str, NDArray[Any]]) -> Any:
-    sparse = needed("scipy.sparse", "scipy", "A sparse NPZ body")
+    sparse = needed("scipy.sparse", "A sparse NPZ body")
     try:
         kind = arrays["format"].item()
         kind = kind.decode("ascii") if isinstance(kind, bytes) else str(kind)

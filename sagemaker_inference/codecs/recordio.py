@@ -222,7 +222,7 @@ def _dense(tensors: Sequence[_Tensor], values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sparse(tensors: Sequence[_Tensor], values: NDArray[Any]) -> Any:
-    sparse = needed("scipy.sparse", "scipy", "A sparse RecordIO body")
+    sparse = needed("scipy.sparse", "A sparse RecordIO body")
     lengths = [_length(tensor) for tensor in tensors]
     if lengths != [count_varints(tensor.keys) for tensor in tensors]:
         error = "a sparse record has more keys than values, or fewer"

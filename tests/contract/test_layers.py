@@ -10,7 +10,8 @@ import sagemaker_inference
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
     ("errors", "content_types", "parameters", "machine", "child_process", "private_folder"),
-    ("handlers", "requests", "codecs", "environment", "logging", "event_loop", "frontend"),
+    ("environment", "limits"),
+    ("handlers", "requests", "codecs", "logging", "event_loop", "frontend"),
     (
         "registry",
         "compression",

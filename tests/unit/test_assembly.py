@@ -246,3 +246,9 @@ def test_an_unknown_type_of_a_form_part_is_answered_415(whole):
     response = answer(whole, form(("petal", "image/gif", b"")))
     assert response.status == 415
     assert error_of(response)["code"] == "unsupported_media_type"
+
+
+def test_taking_pickles_is_said_at_the_start(whole, monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_ALLOW_PICKLE", "1")
+    assemble(whole, "inference.py")
+    assert "SAGEMAKER_ALLOW_PICKLE is on" in caplog.text

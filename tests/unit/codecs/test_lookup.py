@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from sagemaker_inference import codecs
+from sagemaker_inference.assembly import of_functions
+from sagemaker_inference.codecs import _extras
+from sagemaker_inference.errors import NotAcceptableError, UnsupportedMediaTypeError
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,52 @@ def test_the_table_is_what_the_modules_say():
         assert found.encode is getattr(module, "encode", None)
         assert (found.encode is not None) == (name in codecs.encodable())
         assert all(codecs.find(alias) is found for alias in found.content_types[1:])
+
+
+@pytest.fixture
+def nothing_extra(monkeypatch):
+    """As if no extra were installed."""
+    for library in _extras.EXTRAS:
+        monkeypatch.setitem(sys.modules, library, None)
+    _extras.is_installed.cache_clear()
+    codecs.find.cache_clear()
+    codecs._load.cache_clear()
+    yield
+    _extras.is_installed.cache_clear()
+    codecs.find.cache_clear()
+    codecs._load.cache_clear()
+
+
+def test_a_format_without_its_library_is_not_offered(nothing_extra):
+    lacking = {"application/x-parquet", "application/vnd.apache.arrow.stream"}
+    assert not (lacking | {"text/libsvm", "application/x-image"}) & set(codecs.decodable())
+    assert "text/libsvm" in codecs.encodable()
+    assert not lacking & set(codecs.encodable())
+    for name in lacking:
+        assert "sagemaker-inference[arrow]" in (codecs.mend(name) or "")
+        found = codecs.find(name)
+        assert found is not None
+        assert found.encode is None
+        with pytest.raises(UnsupportedMediaTypeError, match=r"sagemaker-inference\[arrow\]"):
+            found.decode(b"", name)
+
+
+def test_what_is_installed_or_unknown_needs_no_mend():
+    for name in ("application/x-parquet", "text/csv", "image/png", "what/ever"):
+        assert codecs.mend(name) is None
+
+
+def test_parquet_without_its_library_is_not_acceptable(nothing_extra, caplog):
+    handler = of_functions(None, lambda *_: None)
+    assert "application/x-parquet" not in (*handler.readable, *handler.writable)
+    with pytest.raises(NotAcceptableError, match="accept one of: application/json") as caught:
+        handler.encoding("application/vnd.apache.parquet")
+    assert "pip" not in str(caught.value)
+    assert "pip install 'sagemaker-inference[arrow]'" in caplog.text
+    found = handler.encoding("application/x-parquet, text/csv;q=0.1")
+    assert found.content_type == "text/csv"
+    with pytest.raises(UnsupportedMediaTypeError, match="needs pyarrow"):
+        handler.decoding("application/x-parquet").read(b"", "application/x-parquet", None)
 
 
 def test_json_is_the_favourite():

@@ -149,8 +149,9 @@ def test_python_objects_are_refused_with_415(monkeypatch):
             npy.decode(saved(array, allow_pickle=True))
 
 
-def test_the_environment_may_allow_pickles(monkeypatch, caplog):
-    monkeypatch.setenv("SAGEMAKER_ALLOW_PICKLE", "True")
+@pytest.mark.parametrize("on", ["true", "True", "1", "yes"])
+def test_the_environment_may_allow_pickles(on, monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_ALLOW_PICKLE", on)
     body = saved(np.array([{"a": 1}], object), allow_pickle=True)
     with caplog.at_level(logging.WARNING):
         assert npy.decode(body)[0] == {"a": 1}
