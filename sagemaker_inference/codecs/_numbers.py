@@ -37,6 +37,7 @@ _SPACE: Final = ord(" ")
 _OPENING: Final = ord("[")
 _POINT: Final = ord(".")
 _FLOAT64: Final = np.dtype(np.float64)
+_NUMBERS_AND_NULL: Final = {int, float, type(None)}
 _array: Final = np.array
 _loads: Final = orjson.loads
 _INTEGER_OF_19_DIGITS: Final = re.compile(rb"(?<![.0-9])[0-9]{19}")
@@ -205,6 +206,18 @@ def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
 _flat = _flat_by_simdjson if _simdjson else _flat_by_orjson
 
 
+def _flat_with_nulls(text: bytes | bytearray) -> Numbers | None:
+    if b"null" not in text:
+        return None
+    try:
+        values = orjson.loads(text)
+        while list in set(map(type, values)):
+            values = list(chain.from_iterable(values))
+    except (ValueError, TypeError):
+        return None
+    return np.array(values, np.float64) if set(map(type, values)) <= _NUMBERS_AND_NULL else None
+
+
 def _matrix(text: bytes | bytearray, size: int) -> tuple[int, int] | None:
     """The shape of a matrix of so many numbers; None for all else, and for unusual spaces.
 
@@ -228,8 +241,8 @@ def _matrix(text: bytes | bytearray, size: int) -> tuple[int, int] | None:
 
 
 def _brackets(text: bytes | bytearray) -> bytes:
-    # Of the bytes of an array of numbers, "e" and the brackets come after "E".
-    return _marks(text, np.greater, b"E").replace(b"e", b"")
+    # Of the bytes of an array of numbers, "e", "null" and the brackets come after "E".
+    return _marks(text, np.greater, b"E").translate(None, b"enul")
 
 
 def _marks(text: bytes | bytearray, compare: np.ufunc, byte: bytes) -> bytes:
@@ -275,6 +288,8 @@ def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
     for piece, opened, closed in _pieces(text):
         flat = _flat(piece)
         if flat is None:
+            flat = _flat_with_nulls(piece)
+        if flat is None:
             return None
         found = _into(found, flat, filled, (total,))
         filled += flat.size
@@ -285,7 +300,8 @@ def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
     shape = _shape(brackets)
     if found is None or shape is None or math.prod(shape) != filled or filled != total:
         return None
-    return found.reshape(shape)
+    # Nulls alone are no numbers.
+    return None if np.isnan(found).all() else found.reshape(shape)
 
 
 def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:

@@ -5,14 +5,17 @@ https://protobuf.dev/programming-guides/encoding
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
+
+    # Short ones are better copied: bytes are cut and read faster than views.
+    Message: TypeAlias = bytes | memoryview
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -21,9 +24,12 @@ FIXED32: Final = 5
 
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT: Final = 10
+_LAST_OF_ONE_BYTE: Final = 127
+_CONTINUED: Final = bytes(range(128, 256))
+_PIECE: Final = 1 << 16
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+def fields(message: Message) -> Iterator[tuple[int, int, Message]]:
     """Each field of a message: its number, its wire type, its bytes without tag and length.
 
     Raises:
@@ -31,10 +37,16 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """
     position, size = 0, len(message)
     while position < size:
-        tag, position = _varint(message, position)
+        tag = message[position]
+        position += 1
+        if tag > _LAST_OF_ONE_BYTE:
+            tag, position = _varint(message, position - 1)
         wire = tag & 7
         if wire == BYTES:
-            length, position = _varint(message, position)
+            length = message[position] if position < size else _LAST_OF_ONE_BYTE + 1
+            position += 1
+            if length > _LAST_OF_ONE_BYTE:
+                length, position = _varint(message, position - 1)
             end = position + length
         elif wire == VARINT:
             _, end = _varint(message, position)
@@ -50,12 +62,29 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
         position = end
 
 
-def varints(data: bytes) -> NDArray[np.uint64]:
-    """Packed varints, all at once.
+def varints(data: bytes | bytearray, dtype: DTypeLike = np.uint64) -> NDArray[Any]:
+    """Packed varints; those that the dtype has no room for lose their upper bits.
 
     Raises:
         ValueError: the last one is cut off, or one has over ten bytes.
     """
+    found: NDArray[Any] = np.empty(count_varints(data), dtype)
+    start = filled = 0
+    # In pieces, since there are ten bytes of work for each of them and more.
+    while start < len(data):
+        end = min(start + _PIECE, len(data))
+        if end < len(data):
+            # Cut after the last one that ends there.
+            whole = data[start:end].rstrip(_CONTINUED)
+            end = start + len(whole) if whole else end
+        part = _varints_of(data[start:end])
+        found[filled : filled + len(part)] = part
+        filled += len(part)
+        start = end
+    return found
+
+
+def _varints_of(data: bytes | bytearray) -> NDArray[np.uint64]:
     codes = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(codes < 128)  # noqa: PLR2004
     if len(codes) and (not len(ends) or ends[-1] != len(codes) - 1):
@@ -96,7 +125,7 @@ def field(number: int, content: bytes) -> bytes:
     return varint(number << 3 | BYTES) + varint(len(content)) + content
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
+def _varint(message: Message, position: int) -> tuple[int, int]:
     value = shift = 0
     for position in range(position, min(position + _LONGEST_VARINT, len(message))):  # noqa: B020, PLR1704
         code = message[position]

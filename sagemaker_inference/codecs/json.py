@@ -59,6 +59,7 @@ _plain: Final = _json_writer.plain
 _ndarray: Final = np.ndarray
 _FLOAT64: Final = np.dtype(np.float64)
 _NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
+_NUMBERS_AND_LISTS: Final = {int, float, bool, type(None), list}
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
@@ -185,10 +186,12 @@ def _depth(text: bytes | bytearray) -> int:
 
 def as_array_of_numbers(values: list[Any]) -> Any:
     """An array if these are numbers in rows of equal length, else the list itself."""
+    # Text would make np.array as wide as the longest for every item, whatever memory it takes.
+    if not set(map(type, values)) <= _NUMBERS_AND_LISTS:
+        return values
     items = _leaves(values)
     leaves = set(map(type, items))
-    # Text would make np.array as wide as the longest for every item, whatever memory it takes.
-    if not leaves <= {int, float, bool, type(None)} or leaves == {type(None)}:
+    if not leaves <= _NUMBERS_AND_LISTS or leaves == {type(None)}:
         return values
     # Integers alone stay integers; null is NaN among any numbers.
     dtypes: tuple[Any, ...] = (np.float64,)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sagemaker_inference import content_types
-from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
 from sagemaker_inference.codecs._extras import needed
 from sagemaker_inference.errors import DecodeError
@@ -56,7 +56,7 @@ def decode(
         features = int(named) if named.isdecimal() and len(named) < 10 else None  # noqa: PLR2004
     indices = array("q")
     values = array("d")
-    ends = [0]
+    ends = array("q", [0])
     for number, tokens in _lines(body, content_type):
         for token in tokens if ":" in tokens[0] else tokens[1:]:
             index, _, value = token.partition(":")
@@ -69,12 +69,15 @@ def decode(
                 msg = f"Invalid LIBSVM: {repr(token)[:40]} in line {number} is not index:value"
                 raise DecodeError(msg) from None
         ends.append(len(indices))
-    columns = 1 + max(indices, default=-1) if features is None else features
-    least, most = min(indices, default=0), max(indices, default=-1)
+    # Arrays as they are: csr_matrix would copy those of the array module.
+    places = np.frombuffer(indices, np.int64)
+    least, most = int(places.min(initial=0)), int(places.max(initial=-1))
+    columns = 1 + most if features is None else features
     if least < 0 or most >= columns or columns > _MOST_COLUMNS:
         msg = f"Invalid LIBSVM: an index is below 0 or not below {min(columns, _MOST_COLUMNS)}"
         raise DecodeError(msg)
-    return sparse.csr_matrix((values, indices, ends), (len(ends) - 1, columns), np.float64)
+    cells = np.frombuffer(values, np.float64)
+    return sparse.csr_matrix((cells, places, ends), (len(ends) - 1, columns), np.float64)
 
 
 def read_labels(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> NDArray[np.float64]:
@@ -122,13 +125,8 @@ def _sparse_rows(matrix: Any) -> Iterator[Iterable[tuple[int, float]]]:
 
 def _lines(body: Body | str, content_type: str) -> Iterator[tuple[int, list[str]]]:
     """The tokens of each line that has any, with its number from 1."""
-    try:
-        text = utf8(body, content_type).decode()
-    except UnicodeDecodeError as error:
-        msg = f"Invalid LIBSVM: not UTF-8 at byte {error.start}"
-        raise DecodeError(msg) from None
     empty = True
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_split(utf8(body, content_type)), 1):
         tokens = line.partition("#")[0].split()
         if tokens:
             empty = False
@@ -136,3 +134,15 @@ def _lines(body: Body | str, content_type: str) -> Iterator[tuple[int, list[str]
     if empty:
         msg = "The body is empty: LIBSVM expected"
         raise DecodeError(msg)
+
+
+def _split(text: bytes | bytearray) -> Iterator[str]:
+    """The lines of a text, not all at once: short ones take several times its room."""
+    start = 0
+    for piece in _numbers.lines(text):
+        try:
+            yield from piece.decode().splitlines()
+        except UnicodeDecodeError as error:
+            msg = f"Invalid LIBSVM: not UTF-8 at byte {start + error.start}"
+            raise DecodeError(msg) from None
+        start += len(piece) + 1

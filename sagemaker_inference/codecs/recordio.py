@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import struct
+from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sagemaker_inference.codecs import Body
+    from sagemaker_inference.codecs._protobuf import Message
 
 CONTENT_TYPES: Final = ("application/x-recordio-protobuf",)
 
@@ -50,6 +52,7 @@ _NAME: Final = "RecordIO"
 _MAGIC: Final = 0xCED7230A
 _FRAME: Final = struct.Struct("<II")
 _LENGTH_BITS: Final = 29
+_SHORT: Final = 1 << 16
 _MOST_COLUMNS: Final = (1 << 31) - 1
 
 # Field numbers of Record, of an entry of its maps, of Value and of a tensor.
@@ -103,65 +106,148 @@ def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # n
     """
     if hasattr(prediction, "tocsr"):
         return _write_sparse(prediction.tocsr(), prediction)
-    array = _storable(_arrays.as_array(prediction, _NAME), prediction)
-    if array.ndim < 2:  # noqa: PLR2004
-        array = array.reshape(-1, 1)
-    shape = b"" if array.ndim == 2 else field(_SHAPE, _packed(array.shape[1:]))  # noqa: PLR2004
-    rows = array.reshape(len(array), math.prod(array.shape[1:]))
-    number = _NUMBERS[array.dtype]
-    if array.dtype.kind == "f":
+    table = _storable(_arrays.as_array(prediction, _NAME), prediction)
+    if table.ndim < 2:  # noqa: PLR2004
+        table = table.reshape(-1, 1)
+    shape = b"" if table.ndim == 2 else field(_SHAPE, _packed(table.shape[1:]))  # noqa: PLR2004
+    rows = table.reshape(len(table), math.prod(table.shape[1:]))
+    number = _NUMBERS[table.dtype]
+    if table.dtype.kind == "f":
         return _write_floats(rows, number, shape)
     return b"".join(_framed(number, field(_VALUES, _packed(row)) + shape) for row in rows.tolist())
 
 
 def _read(body: Body, section: int) -> Any:
-    found: list[_Tensor | bytes] = []
-    for index, record in enumerate(_records(memoryview(body)), 1):
+    whole = memoryview(body)
+    uniform = _uniform(whole, section)
+    if uniform is not None:
+        return uniform
+    found = _Tensors()
+    texts: list[bytes] = []
+    for index, record in enumerate(_records(whole), 1):
         try:
-            found.append(_tensor(record, section))
+            item = _tensor(record, section)
         except ValueError as error:
             msg = f"Invalid RecordIO: record {index}: {str(error)[:150]}"
             raise DecodeError(msg) from None
-    if not found:
+        if isinstance(item, _Tensor):
+            found.add(item)
+        else:
+            texts.append(item)
+    if not found.lengths and not texts:
         msg = "The body is empty: RecordIO expected"
         raise DecodeError(msg)
-    tensors = [item for item in found if isinstance(item, _Tensor)]
-    if not tensors:
-        return found
-    if len(tensors) < len(found) or len({tensor.number for tensor in tensors}) > 1:
+    if not found.lengths:
+        return texts
+    if texts or len(found.numbers) > 1:
         msg = "Invalid RecordIO: records of different types"
         raise DecodeError(msg)
     try:
-        values = _values(tensors)
-        if any(tensor.keys for tensor in tensors):
-            return _sparse(tensors, values)
-        return _dense(tensors, values)
+        return _sparse(found) if found.keys else _dense(found)
     except ValueError as error:
         msg = f"Invalid RecordIO: {str(error)[:200]}"
         raise DecodeError(msg) from None
 
 
-def _records(body: memoryview) -> Iterator[memoryview]:
+class _Tensors:
+    """Many tensors in little room: their bytes end to end, and how many numbers each has."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.shapes: set[bytes] = set()
+        self.values = bytearray()
+        self.keys = bytearray()
+        self.lengths = array("q")
+        self.key_lengths = array("q")
+
+    def add(self, tensor: _Tensor) -> None:
+        dtype = _DTYPES[tensor.number]
+        self.numbers.add(tensor.number)
+        self.shapes.add(tensor.shape)
+        self.values += tensor.values
+        self.keys += tensor.keys
+        self.lengths.append(
+            count_varints(tensor.values)
+            if dtype.kind == "i"
+            else len(tensor.values) // dtype.itemsize
+        )
+        self.key_lengths.append(count_varints(tensor.keys) if tensor.keys else 0)
+
+    def array(self) -> NDArray[Any]:
+        dtype = _DTYPES[next(iter(self.numbers))]
+        if dtype.kind == "i":
+            return varints(self.values, np.int32)
+        found: NDArray[Any] = np.frombuffer(self.values, dtype)
+        return found
+
+
+def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
+    """Dense floats of records that differ in their values alone, all at once; None for others."""
+    first = next(_records(body), b"")
+    wanted, beside = (_place(first, which) for which in (section, _FEATURES + _LABEL - section))
+    stride = _FRAME.size + len(first) + -len(first) % 4
+    if wanted is None or len(body) % stride:
+        return None
+    start, end, number, shape = wanted
+    rows = np.frombuffer(body, np.uint8).reshape(-1, stride)
+    # What may differ is left out: the values asked for, and the label beside features.
+    parts = [0, *sorted([start, end, *(beside[:2] if beside else ())]), stride]
+    for begin, stop in zip(parts[::2], parts[1::2], strict=True):
+        if (rows[:, begin:stop] != rows[0, begin:stop]).any():
+            return None
+    values: NDArray[Any] = rows[:, start:end].copy().view(_DTYPES[number])
+    dimensions = tuple(varints(shape).tolist())
+    if len(dimensions) < 2:  # noqa: PLR2004
+        return values
+    return values.reshape(-1, *dimensions) if math.prod(dimensions) == values.shape[1] else None
+
+
+def _place(record: Message, section: int) -> tuple[int, int, int, bytes] | None:
+    """Where in a frame the floats of a section lie, their number and shape; None if elsewhere."""
+    try:
+        tensor = _tensor(record, section)
+        if not isinstance(tensor, _Tensor) or tensor.keys or not tensor.values:
+            return None
+        if (
+            _DTYPES[tensor.number].kind != "f"
+            or len(tensor.values) % _DTYPES[tensor.number].itemsize
+        ):
+            return None
+        # The same bytes may stand elsewhere: these are the values if changing them changes those.
+        start = bytes(record).rfind(tensor.values)
+        other = bytearray(record)
+        end = start + len(tensor.values)
+        changed = bytes(255 - code for code in tensor.values)
+        other[start:end] = changed
+        if start < 0 or _tensor(bytes(other), section) != tensor._replace(values=changed):
+            return None
+    except ValueError:
+        return None
+    return _FRAME.size + start, _FRAME.size + end, tensor.number, tensor.shape
+
+
+def _records(body: memoryview) -> Iterator[Message]:
     position, size = 0, len(body)
     while position < size:
         start = position + _FRAME.size
-        magic, length = _FRAME.unpack(body[position:start]) if start <= size else (0, 0)
+        magic, length = _FRAME.unpack_from(body, position) if start <= size else (0, 0)
         if magic != _MAGIC or length >> _LENGTH_BITS or start + length > size:
             msg = (
                 f"Invalid RecordIO: no whole record at byte {position}: cut off, of several "
                 "parts, or without the magic number 0xCED7230A"
             )
             raise DecodeError(msg)
-        yield body[start : start + length]
+        record = body[start : start + length]
+        yield bytes(record) if length < _SHORT else record
         position = start + length + -length % 4
 
 
-def _tensor(record: memoryview, section: int) -> _Tensor | bytes:
-    values: dict[bytes, memoryview] = {}
+def _tensor(record: Message, section: int) -> _Tensor | bytes:
+    values: dict[bytes, Message] = {}
     for number, wire, content in fields(record):
         if number == section and wire == BYTES:
             entry = {key: value for key, kind, value in fields(content) if kind == BYTES}
-            values[bytes(entry.get(_KEY, b""))] = entry.get(_VALUE, memoryview(b""))
+            values[bytes(entry.get(_KEY, b""))] = entry.get(_VALUE, b"")
     if b"values" not in values and len(values) != 1:
         error = f"{len(values)} features or labels, and none is named 'values'"
         raise ValueError(error)
@@ -178,8 +264,8 @@ def _tensor(record: memoryview, section: int) -> _Tensor | bytes:
     return tensor
 
 
-def _numbers(number: int, content: memoryview) -> _Tensor:
-    parts: dict[int, list[memoryview]] = {_VALUES: [], _KEYS: [], _SHAPE: []}
+def _numbers(number: int, content: Message) -> _Tensor:
+    parts: dict[int, list[Message]] = {_VALUES: [], _KEYS: [], _SHAPE: []}
     for key, wire, part in fields(content):
         if key in parts:
             # A repeated field is packed, or comes one value at a time.
@@ -190,64 +276,49 @@ def _numbers(number: int, content: memoryview) -> _Tensor:
     return _Tensor(number, *(b"".join(parts[key]) for key in (_VALUES, _KEYS, _SHAPE)))
 
 
-def _values(tensors: Sequence[_Tensor]) -> NDArray[Any]:
-    dtype = _DTYPES[tensors[0].number]
-    packed = b"".join(tensor.values for tensor in tensors)
-    if dtype.kind == "i":
-        return varints(packed).astype(np.int32)
-    found: NDArray[Any] = np.frombuffer(packed, dtype)
-    return found
-
-
-def _length(tensor: _Tensor) -> int:
-    dtype = _DTYPES[tensor.number]
-    return (
-        count_varints(tensor.values) if dtype.kind == "i" else len(tensor.values) // dtype.itemsize
-    )
-
-
-def _dense(tensors: Sequence[_Tensor], values: NDArray[Any]) -> NDArray[Any]:
-    lengths = {_length(tensor) for tensor in tensors}
-    shapes = {tensor.shape for tensor in tensors}
-    if len(lengths) > 1 or len(shapes) > 1:
+def _dense(tensors: _Tensors) -> NDArray[Any]:
+    lengths = set(tensors.lengths)
+    if len(lengths) > 1 or len(tensors.shapes) > 1:
         error = "dense records of different lengths or shapes"
         raise ValueError(error)
-    shape = tuple(varints(shapes.pop()).tolist())
+    values = tensors.array()
+    shape = tuple(varints(tensors.shapes.pop()).tolist())
     if len(shape) < 2:  # noqa: PLR2004
         shape = (lengths.pop(),)
-    elif math.prod(shape) * len(tensors) != len(values):
+    elif math.prod(shape) * len(tensors.lengths) != len(values):
         error = f"shape {str(shape)[:60]} does not fit {len(values)} values"
         raise ValueError(error)
-    return values.reshape(len(tensors), *shape)
+    return values.reshape(len(tensors.lengths), *shape)
 
 
-def _sparse(tensors: Sequence[_Tensor], values: NDArray[Any]) -> Any:
+def _sparse(tensors: _Tensors) -> Any:
     sparse = needed("scipy.sparse", "A sparse RecordIO body")
-    lengths = [_length(tensor) for tensor in tensors]
-    if lengths != [count_varints(tensor.keys) for tensor in tensors]:
+    if tensors.lengths != tensors.key_lengths:
         error = "a sparse record has more keys than values, or fewer"
         raise ValueError(error)
-    keys = varints(b"".join(tensor.keys for tensor in tensors))
+    values = tensors.array()
+    keys = varints(tensors.keys)
     columns = int(keys.max()) + 1
-    for shape in {tensor.shape for tensor in tensors}:
+    for shape in tensors.shapes:
         columns = max(columns, math.prod(varints(shape).tolist()))
     if columns > _MOST_COLUMNS:
         error = f"{columns} columns"
         raise ValueError(error)
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    return sparse.csr_matrix((values, keys.astype(np.int64), starts), (len(tensors), columns))
+    starts = np.concatenate(([0], np.cumsum(tensors.lengths)))
+    matrix = (values, keys.astype(np.int32), starts)
+    return sparse.csr_matrix(matrix, (len(tensors.lengths), columns))
 
 
-def _storable(array: NDArray[Any], prediction: object) -> NDArray[Any]:
-    kind = array.dtype.kind
+def _storable(found: NDArray[Any], prediction: object) -> NDArray[Any]:
+    kind = found.dtype.kind
     if kind == "f":
-        wide = array.dtype.itemsize > 4  # noqa: PLR2004
-        return array.astype("<f8" if wide else "<f4", copy=False)
+        wide = found.dtype.itemsize > 4  # noqa: PLR2004
+        return found.astype("<f8" if wide else "<f4", copy=False)
     if kind not in "biu":
         raise _arrays.unencodable(prediction, _NAME)
     limits = np.iinfo(np.int32)
-    fits = not array.size or (limits.min <= array.min() and array.max() <= limits.max)
-    return array.astype("<i4" if fits else "<f8")
+    fits = not found.size or (limits.min <= found.min() and found.max() <= limits.max)
+    return found.astype("<i4" if fits else "<f8")
 
 
 def _write_sparse(matrix: Any, prediction: object) -> bytes:

@@ -307,3 +307,43 @@ def test_text_of_very_different_lengths_makes_no_huge_array():
     with pytest.raises(PayloadTooLargeError):
         json.to_array(body)
     assert len(json.decode(body)) == 100_001
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[[1.5, null], [null, null], [3, 4]]",
+        b"[1, 2, 3, 4, 5, 6, null, 8, 9, 10]",
+        b"[[[null, 1]], [[2, 3.25]], [[4, 5]]]",
+        b"[null, null, null, null, null]",
+        b"[[null, null], [null, null]]",
+        b"[null, true, 1, 2.5, 3]",
+        b"[[1, null], [2], [null, 4, 5]]",
+        b"[null, [1, 2], 3, 4, 5]",
+        b"[null, nul, 1, 2, 3, 4]",
+        b"[null, 18446744073709551616, 1, 2, 3]",
+        b"[9007199254740993, 1, 2, 3, null]",
+    ],
+)
+def test_nulls_in_pieces_are_what_they_are_in_one(tiny_pieces, backend, body):
+    def result():
+        try:
+            return json.decode(body)
+        except DecodeError as error:
+            return error.message
+
+    in_pieces = result()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_numbers, "nested", lambda _text: None)
+        whole = result()
+    assert type(in_pieces) is type(whole)
+    if isinstance(whole, np.ndarray):
+        same(in_pieces, whole)
+    else:
+        assert in_pieces == whole
+
+
+def test_few_nulls_in_a_long_text_take_no_object_for_each_number(tiny_pieces, monkeypatch):
+    monkeypatch.setattr(json, "loads", None)
+    found = json.decode(b"[[1.5, 2], [3, null], [5, 6]]")
+    np.testing.assert_array_equal(found, [[1.5, 2], [3, np.nan], [5, 6]])

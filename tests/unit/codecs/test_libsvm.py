@@ -90,3 +90,13 @@ def test_a_vector_is_a_column():
 def test_what_is_no_matrix_of_numbers_is_an_encode_error(prediction):
     with pytest.raises(EncodeError, match="LIBSVM"):
         libsvm.encode(prediction)
+
+
+def test_a_long_text_is_read_in_pieces(tiny_pieces):
+    body = b"".join(b"1 %d:%d # row\r\n" % (row, row + 1) for row in range(20))
+    assert libsvm.decode(body).toarray().tolist() == np.diag(range(1, 21)).tolist()
+    assert libsvm.read_labels(body).tolist() == [1] * 20
+    with pytest.raises(DecodeError, match=f"not UTF-8 at byte {len(body)}"):
+        libsvm.decode(body + b"\xff:1\n")
+    with pytest.raises(DecodeError, match="line 21"):
+        libsvm.decode(body + b"1 a:1\n")

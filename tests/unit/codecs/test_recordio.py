@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sagemaker_inference.codecs import recordio
+from sagemaker_inference.codecs import _protobuf, recordio
 from sagemaker_inference.errors import (
     DecodeError,
     EncodeError,
@@ -129,6 +129,65 @@ def test_labels_are_read_apart():
     assert recordio.read_labels(body).tolist() == [[7]]
     with pytest.raises(DecodeError, match="record 1"):
         recordio.read_labels(framed(record(floats(1))))
+
+
+def labelled(dtype, rows):
+    number, letter = {"f4": (2, "f"), "f8": (3, "d")}[dtype]
+    label = [message((2, message((1, struct.pack("<f", row[0]))))) for row in rows]
+    data = [
+        message((number, message((1, struct.pack(f"<{len(row)}{letter}", *row))))) for row in rows
+    ]
+    return framed(
+        *(record(value) + record(one, section=2) for value, one in zip(data, label, strict=True))
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("rows", [[[1, 2], [3, 4], [5, 6]], [[0], [1]], [[1], [0]]])
+def test_records_of_one_layout_are_read_at_once(dtype, rows, monkeypatch):
+    body = labelled(dtype, rows)
+    readers = (recordio.decode, recordio.read_labels)
+    at_once = [reader(body) for reader in readers]
+    monkeypatch.setattr(recordio, "_uniform", lambda *_: None)
+    for found, reader in zip(at_once, readers, strict=True):
+        one_by_one = reader(body)
+        assert found.dtype == one_by_one.dtype
+        assert found.tolist() == one_by_one.tolist()
+    assert at_once[0].tolist() == rows
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_records_of_one_layout_may_differ_in_nothing_else(place, monkeypatch):
+    def result(body):
+        try:
+            return recordio.decode(body).tolist()
+        except DecodeError as error:
+            return error.message
+
+    body = bytearray(labelled("f4", [[1, 2], [3, 4]]))
+    body[len(body) // 2 + place] ^= 1
+    at_once = result(body)
+    monkeypatch.setattr(recordio, "_uniform", lambda *_: None)
+    assert result(body) == at_once
+
+
+def test_a_long_record_is_read(monkeypatch):
+    row = np.arange(20_000.0)
+    assert recordio.decode(recordio.encode(row[None])).tolist() == [row.tolist()]
+    body = recordio.encode(np.arange(40_000)[None])
+    assert recordio.decode(body).tolist() == [list(range(40_000))]
+
+
+def test_long_varints_are_read_in_pieces(monkeypatch):
+    table = np.array([[-1, 1, 300, 2**31 - 1, -(2**31)], [0, 127, 128, 1, 1]], np.int32)
+    body = recordio.encode(table)
+    for piece in (1, 2, 3, 7, 11):
+        monkeypatch.setattr(_protobuf, "_PIECE", piece)
+        if piece < 10:
+            with pytest.raises(DecodeError, match="cut off"):
+                recordio.decode(body)
+        else:
+            assert recordio.decode(body).tolist() == table.tolist()
 
 
 def test_features_of_bytes_make_a_list():
