@@ -101,9 +101,7 @@ def find(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each ki
     if (library, name) == ("pandas", "DataFrame"):
         return _as_frame
     if (library, name) == ("torch", "Tensor"):
-        return lambda body, content_type, decode: sys.modules["torch"].from_numpy(
-            as_numbers(decode(body, content_type)).copy()
-        )
+        return _as_tensor
     if library == "scipy":
         return _as_sparse(hint)
     if hasattr(hint, "model_validate") and hasattr(hint, "model_fields"):
@@ -177,6 +175,17 @@ def _is_array_alias(hint: Any) -> bool:
         "numpy",
         "ndarray",
     )
+
+
+def _as_tensor(body: Body, content_type: str, decode: Decode) -> Any:
+    array = as_numbers(decode(body, content_type))
+    kind = array.dtype.name
+    try:
+        # By name: torch takes no other byte order, and only one of numpy's two uint64.
+        return sys.modules["torch"].from_numpy(array.astype(kind, order="C"))
+    except TypeError:
+        message = f"torch has no tensors of {kind}; send other numbers."
+        raise UnprocessableInputError(message) from None
 
 
 def _as_frame(body: Body, content_type: str, decode: Decode) -> Any:

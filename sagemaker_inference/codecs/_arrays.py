@@ -53,6 +53,8 @@ def unencodable(prediction: object, format_name: str, reason: str = "") -> Encod
 def _unwrapped(prediction: Any) -> Any:
     if hasattr(prediction, "detach"):
         tensor = prediction.detach().cpu()
+        if hasattr(tensor, "to_dense"):
+            tensor = tensor.to_dense()
         if hasattr(tensor, "resolve_conj"):
             tensor = tensor.resolve_conj().resolve_neg()
         try:
@@ -63,6 +65,8 @@ def _unwrapped(prediction: Any) -> Any:
         return prediction.toarray()
     if hasattr(prediction, "to_numpy"):
         return prediction.to_numpy()
+    if isinstance(prediction, (list, tuple)) and prediction and hasattr(prediction[0], "detach"):
+        return [_unwrapped(item) for item in prediction]
     if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
         return list(prediction)
     return prediction

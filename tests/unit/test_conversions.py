@@ -18,6 +18,7 @@ import pytest
 import scipy.sparse
 
 from sagemaker_inference import assembly, codecs, conversions
+from sagemaker_inference.codecs import npy
 from sagemaker_inference.errors import (
     DecodeError,
     InferenceError,
@@ -248,11 +249,20 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
         @staticmethod
         def from_numpy(array: np.ndarray) -> Tensor:
             assert array.flags.writeable
+            assert array.dtype.isnative
+            if array.dtype == np.longdouble:
+                message = "can't convert np.ndarray of type numpy.longdouble"
+                raise TypeError(message)
             return Tensor(array)
 
     Tensor.__module__ = "torch"
     monkeypatch.setitem(sys.modules, "torch", Torch)
     assert converted(Tensor, b"[[1, 2]]").array.tolist() == [[1, 2]]
+    assert converted(Tensor, b"[18446744073709551615]").array.dtype.char == np.dtype("uint64").char
+    swapped = npy.encode(np.array([1.5], ">f4"))
+    assert converted(Tensor, swapped, "application/x-npy").array.tolist() == [1.5]
+    with pytest.raises(UnprocessableInputError, match="torch has no tensors of"):
+        converted(Tensor, npy.encode(np.ones(1, np.longdouble)), "application/x-npy")
 
 
 def served(hint: Any, **options: Any) -> Pipeline:

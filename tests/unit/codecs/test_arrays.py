@@ -31,6 +31,17 @@ class Tensor:
         raise TypeError(message)
 
 
+class Sparse(Tensor):
+    def numpy(self):
+        message = "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first."
+        raise TypeError(message)
+
+    float = None
+
+    def to_dense(self):
+        return Tensor(self.array)
+
+
 class Complex(Tensor):
     def resolve_conj(self):
         return self
@@ -49,6 +60,9 @@ class Complex(Tensor):
         Tensor(np.array([[1.0, 2.0]])),
         Tensor(np.array([[1.0, 2.0]]), plain=False),
         Complex(np.array([[1.0, 2.0]])),
+        Sparse(np.array([[1.0, 2.0]])),
+        [Tensor(np.array([1.0, 2.0]), plain=False)],
+        (Tensor(np.array([1.0, 2.0])),),
         scipy.sparse.csr_matrix([[1.0, 2.0]]),
         pd.DataFrame({"a": [1.0], "b": [2.0]}),
         iter([[1.0, 2.0]]),
