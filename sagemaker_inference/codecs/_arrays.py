@@ -50,7 +50,7 @@ def unencodable(prediction: object, format_name: str, reason: str = "") -> Encod
     )
 
 
-def _unwrapped(prediction: Any) -> Any:
+def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each kind
     if hasattr(prediction, "detach"):
         tensor = prediction.detach().cpu()
         if hasattr(tensor, "to_dense"):

@@ -196,10 +196,12 @@ def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
         if (rows[:, begin:stop] != rows[0, begin:stop]).any():
             return None
     values: NDArray[Any] = rows[:, start:end].copy().view(_DTYPES[number])
-    dimensions = tuple(varints(shape).tolist())
-    if len(dimensions) < 2:  # noqa: PLR2004
-        return values
-    return values.reshape(-1, *dimensions) if math.prod(dimensions) == values.shape[1] else None
+    try:
+        dimensions = tuple(varints(shape).tolist())
+        return values.reshape(len(values), *dimensions) if len(dimensions) > 1 else values
+    except ValueError:
+        # Said by the way that takes them one by one.
+        return None
 
 
 def _place(record: Message, section: int) -> tuple[int, int, int, bytes] | None:

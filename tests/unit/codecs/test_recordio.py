@@ -219,6 +219,8 @@ def test_features_of_bytes_make_a_list():
         (framed(record(floats(1)), record(message((9, b"")))), "different types"),
         (framed(record(floats(1)), record(message((3, b"")))), "different types"),
         (framed(record(message((2, message((1, b"abcd"), (3, b"\x02\x03")))))), "shape"),
+        (framed(record(message((2, message((1, b"abcd"), (3, b"\x01" * 100)))))), "dimension"),
+        (framed(record(message((2, message((1, b"abcd"), (3, b"\x01\x80")))))), "cut off"),
         (sparse(b"\x01\x02"), "more keys"),
         (sparse(b"\x80"), "more keys"),
         (sparse(b"\x80\x80\x80\x80\x10"), "columns"),
