@@ -53,13 +53,14 @@ def nested(text: bytes | bytearray) -> Numbers | None:
     None for everything else that `codecs.json` knows a better answer to: ragged, mixed and empty
     lists, nulls, integers beyond int64, invalid JSON.
     """
-    if b'"' in text:
+    # Lists of text or of objects show it early; what is left is seen when it is read.
+    if b'"' in text[:64]:
         return None
     size = len(text)
     if size <= SMALL:
         return short(text)
     if size > _PIECE:
-        return _nested_in_pieces(text)
+        return None if b'"' in text else _nested_in_pieces(text)
     flat = _flat(text)
     if flat is None:
         return None
@@ -68,9 +69,7 @@ def nested(text: bytes | bytearray) -> Numbers | None:
 
 
 def short(text: bytes | bytearray) -> Numbers | None:
-    """What `nested` gives, as fast as can be for a few numbers; None for long texts."""
-    if len(text) > SMALL:
-        return None
+    """What `nested` gives, as fast as can be for a few numbers."""
     try:
         found = _array(_loads(text))
     except ValueError:

@@ -81,8 +81,7 @@ def decode(
     # A few numbers are what most bodies are: here every call and look-up counts.
     if type(body) is bytes and len(body) <= _SMALL and dtype is None and ";" not in content_type:
         try:
-            found = _loads(body)
-            if type(found) is list:
+            if type(found := _loads(body)) is list:
                 found = _array(found)
                 if (found.dtype is _FLOAT64 and _POINT in body) or _numbers.is_exact(found, body):
                     return found
