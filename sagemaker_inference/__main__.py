@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from sagemaker_inference import overwritten
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,14 +19,9 @@ def main(argv: list[str] | None = None) -> int:
         help="serve the program that SAGEMAKER_PROGRAM names, from /opt/ml/model/code",
     )
     parser.parse_args(argv)
-    package = sys.modules["sagemaker_inference"]
-    if not hasattr(package, "default_registry"):
-        # The PyTorch toolkit's wheel brings old copies of a dozen of our files.
+    if overwritten.is_overwritten():
         print(  # noqa: T201 - its last word
-            f"sagemaker-inference: error: another package (sagemaker-pytorch-inference?) has put "
-            f"its own files into {Path(__file__).parent}. Install this one "
-            "last: pip install --force-reinstall --no-deps sagemaker-inference",
-            file=sys.stderr,
+            f"sagemaker-inference: error: {overwritten.MESSAGE}", file=sys.stderr
         )
         return 1
     from sagemaker_inference import model_server

@@ -9,7 +9,8 @@ import sagemaker_inference
 
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
-    ("errors", "content_types", "parameters", "machine", "child_process", "private_folder"),
+    ("errors", "content_types", "parameters", "machine", "child_process"),
+    ("private_folder", "overwritten"),
     ("environment", "limits"),
     ("handlers", "requests", "codecs", "logging", "event_loop", "frontend"),
     (
@@ -30,7 +31,7 @@ ROWS = [
     ("multi_model",),
     ("supervisor",),
     ("model_server",),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "model_loader", "predictor", "serve"),
 ]
 HEIGHT = {name: height for height, row in enumerate(ROWS) for name in row}
 PACKAGE = "sagemaker_inference"

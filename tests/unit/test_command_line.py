@@ -1,9 +1,13 @@
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import sagemaker_inference
 from sagemaker_inference.__main__ import main
 
 
@@ -32,8 +36,6 @@ def test_serve_starts_the_model_server_and_returns_when_it_has_stopped(monkeypat
 
 
 def test_files_that_another_package_has_overwritten_are_said_in_one_line(monkeypatch, capsys):
-    import sagemaker_inference
-
     monkeypatch.delattr(sagemaker_inference, "default_registry")
     assert main(["serve"]) == 1
     said = capsys.readouterr().err
@@ -47,3 +49,24 @@ def test_another_command_is_refused_with_the_usage(argv, capsys):
         main(argv)
     assert caught.value.code == 2
     assert "usage: sagemaker-inference" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model_loader", "predictor", "serve"])
+def test_a_program_under_overwritten_files_is_told_in_one_line(tmp_path, name):
+    package = Path(sagemaker_inference.__file__).parent
+    shutil.copytree(package, tmp_path / "sagemaker_inference")
+    # As the PyTorch toolkit's wheel has it.
+    (tmp_path / "sagemaker_inference" / "__init__.py").write_text("")
+    code = f"from sagemaker_inference import {name}"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("ImportError: another package (sagemaker-pytorch-inference?)")
+    assert last.endswith("pip install --force-reinstall --no-deps sagemaker-inference")
+
+
+@pytest.mark.parametrize("name", ["model_loader", "predictor", "serve"])
+def test_the_modules_that_say_so_are_of_no_other_use(name):
+    with pytest.raises(ImportError, match="Install this one last"):
+        importlib.import_module(f"sagemaker_inference.{name}")
