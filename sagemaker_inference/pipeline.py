@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from itertools import pairwise
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import (
     assembly,
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from sagemaker_inference.handlers import Handler
     from sagemaker_inference.registry import Registration
     from sagemaker_inference.requests import Body, Part, Request
+
+_OK: Final = int(HTTPStatus.OK)
 
 logger = get_logger()
 
@@ -279,15 +280,16 @@ def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = Fal
         )
         raise EncodeError(message)
     context = job.context
-    status = int(context.status or HTTPStatus.OK)
+    status = int(context.status or _OK)
     if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
         message = f"the program set status {status}; a response has one from 200 to 599"
         raise EncodeError(message)
     content_type = context.response_content_type or content_type
     headers = context.response_headers
     accepted = job.request.headers.find("accept-encoding")
-    is_packed = any(name.lower() == "content-encoding" for name in headers)
-    if not is_packed and compression.is_worth_packing(len(body), content_type, accepted):
+    if compression.is_worth_packing(len(body), content_type, accepted) and not any(
+        name.lower() == "content-encoding" for name in headers
+    ):
         body = compression.pack(body)
         headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     job.response = Response(
@@ -295,7 +297,7 @@ def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = Fal
         content_type,
         status=status,
         headers=headers,
-        phrase=ascii_line(context.phrase or standard_phrase(status)),
+        phrase=ascii_line(context.phrase) if context.phrase else standard_phrase(status),
     )
 
 
@@ -337,8 +339,10 @@ def _finished(job: _Job) -> Response:
     if response is None:  # every path above ends in _respond or _fail
         message = "a request was left without an answer"
         raise RuntimeError(message)
-    times = [*job.times, perf_counter()]
-    steps = [later - earlier for earlier, later in pairwise(times)]
-    steps += [0.0] * (3 - len(steps))
-    response.decode_seconds, response.predict_seconds, response.encode_seconds = steps[:3]
+    start, *ends = *job.times, perf_counter()
+    # What failed has fewer steps.
+    decoded, predicted, encoded = (*ends, ends[-1], ends[-1])[:3]
+    response.decode_seconds = decoded - start
+    response.predict_seconds = predicted - decoded
+    response.encode_seconds = encoded - predicted
     return response

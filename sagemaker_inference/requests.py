@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -178,6 +179,7 @@ def _shorten(message: str) -> str:
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
 
 
+@lru_cache
 def standard_phrase(status: int) -> str:
     """The reason phrase that belongs to a status; "Error" for one that nobody has defined."""
     try:

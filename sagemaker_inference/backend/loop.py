@@ -101,6 +101,9 @@ class Connection:
         Raises:
             OSError: the connection broke, or stood still for longer than its time limit.
         """
+        if len(pieces) == 1:
+            self.sock.sendall(pieces[0])
+            return
         sent = self.sock.sendmsg(pieces)
         for piece in pieces:
             view = memoryview(piece).cast("B")

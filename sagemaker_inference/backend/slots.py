@@ -31,6 +31,7 @@ ANSWERING: Final = 3
 
 _RECORD: Final = Struct("=iiiid40s")
 _STATE: Final = Struct("=i")
+_STATE_AND_GENERATION: Final = Struct("=i4xi")
 _SIZE: Final = 64
 _ID_LENGTH: Final = 40
 _COUNT: Final = Struct("=q")
@@ -82,7 +83,7 @@ class SlotTable:
 
     def state(self, slot: int) -> tuple[int, int]:
         """State and generation, cheaply."""
-        state, _, generation, *_ = _RECORD.unpack_from(self._memory, slot * _SIZE)
+        state, generation = _STATE_AND_GENERATION.unpack_from(self._memory, slot * _SIZE)
         return state, generation
 
     def write(self, slot: int, state: int, pid: int, generation: int, request_id: str = "") -> None:

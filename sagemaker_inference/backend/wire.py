@@ -8,6 +8,7 @@ tests/contract pins it against the released package.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from struct import Struct
 from struct import error as _ShortBuffer  # noqa: N812 - what it means here
 from typing import TYPE_CHECKING, Final, NamedTuple, Union
@@ -24,6 +25,8 @@ _PREDICT: Final = ord("I")
 # A value is followed by at least the ends of its parameters and of the batch.
 _TAIL: Final = 8
 _HEADER_LIMIT: Final = 1 << 20
+# Up to this, copying a body costs less than a system call over several pieces.
+_JOINED: Final = 16384
 
 # RFC 9110 section 5.1: field names are tokens.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -95,44 +98,44 @@ def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  #
         place += 4
         if length == -1:
             return requests, place
-        end = place + _checked(length, _HEADER_LIMIT)
-        if end > size:
-            return end + _TAIL
+        end = place + length
+        if not place <= end <= size:
+            return _needed(place, length, _HEADER_LIMIT) + _TAIL
         request_id = str(data[place:end], "utf-8", "replace")
         place = end
         headers: list[tuple[str, str]] = []
         while (length := number(data, place)[0]) != -1:
             place += 4
-            end = place + _checked(length, _HEADER_LIMIT)
-            if end > size:
-                return end + _TAIL
+            end = place + length
+            if not place <= end <= size:
+                return _needed(place, length, _HEADER_LIMIT) + _TAIL
             name = str(data[place:end], "utf-8", "replace")
             length = number(data, end)[0]
             place = end + 4
-            end = place + _checked(length, _HEADER_LIMIT)
-            if end > size:
-                return end + _TAIL
+            end = place + length
+            if not place <= end <= size:
+                return _needed(place, length, _HEADER_LIMIT) + _TAIL
             headers.append((name, str(data[place:end], "utf-8", "replace")))
             place = end
         place += 4
         parts: list[Part] = []
         while (length := number(data, place)[0]) != -1:
             place += 4
-            end = place + _checked(length, _HEADER_LIMIT)
-            if end > size:
-                return end + _TAIL
+            end = place + length
+            if not place <= end <= size:
+                return _needed(place, length, _HEADER_LIMIT) + _TAIL
             name = str(data[place:end], "utf-8", "replace")
             length = number(data, end)[0]
             place = end + 4
-            end = place + _checked(length, _HEADER_LIMIT)
-            if end > size:
-                return end + _TAIL
+            end = place + length
+            if not place <= end <= size:
+                return _needed(place, length, _HEADER_LIMIT) + _TAIL
             content_type = str(data[place:end], "utf-8", "replace")
             length = number(data, end)[0]
             place = end + 4
-            end = place + _checked(length, limit)
-            if end > size:
-                return end + _TAIL
+            end = place + length
+            if not place <= end <= size:
+                return _needed(place, length, limit) + _TAIL
             parts.append(Part(name, content_type, data[place:end]))
             place = end
         place += 4
@@ -146,9 +149,9 @@ def _read_load(data: Body) -> tuple[Load, int] | int:
         (value,) = _INT.unpack_from(data, place)
         place += 4
         if is_text:
-            end = place + _checked(value, _HEADER_LIMIT)
-            if end > len(data):
-                return end
+            end = place + value
+            if not place <= end <= len(data):
+                return _needed(place, value, _HEADER_LIMIT)
             fields.append(str(data[place:end], "utf-8", "replace"))
             place = end
         else:
@@ -156,9 +159,13 @@ def _read_load(data: Body) -> tuple[Load, int] | int:
     return Load(*fields), place  # type: ignore[arg-type]
 
 
-def _checked(length: int, limit: int) -> int:
+def _needed(place: int, length: int, limit: int) -> int:
+    """Where a field ends that has not arrived whole.
+
+    A field that has arrived is not measured against its limit: it is in memory anyway.
+    """
     if 0 <= length <= limit:
-        return length
+        return place + length
     message = f"a field of {length} bytes, where at most {limit} can be"
     raise WireError(message)
 
@@ -176,10 +183,13 @@ def not_loaded(status: int, text: str) -> bytes:
 
 
 def write(request_id: str, response: Response) -> list[Body]:
-    """The answer to a message of one request, in pieces that one ``sendmsg`` sends."""
+    """The answer to a message of one request, in pieces that one system call sends."""
     body = response.body
-    size = body.nbytes if isinstance(body, memoryview) else len(body)
-    return [_OK + _head(request_id, response, size), body, _END]
+    size = _size(body)
+    head = _head(request_id, response, size)
+    if size <= _JOINED:
+        return [b"".join((_OK, head, body, _END))]
+    return [_OK + head, body, _END]
 
 
 def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
@@ -187,8 +197,7 @@ def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
     pieces: list[Body] = [_OK]
     for request_id, response in answers:
         body = response.body
-        size = body.nbytes if isinstance(body, memoryview) else len(body)
-        pieces += [_head(request_id, response, size), body]
+        pieces += [_head(request_id, response, _size(body)), body]
     pieces.append(_END)
     return pieces
 
@@ -200,7 +209,7 @@ def problem(response: Response, limit: int) -> str | None:
         response: what a service has answered.
         limit: most bytes of a body.
     """
-    size = len(memoryview(response.body).cast("B")) if response.body else 0
+    size = _size(response.body)
     if size > limit:
         return f"it has {size} bytes, and SAGEMAKER_MAX_PAYLOAD_IN_MB allows {limit}."
     if not 200 <= response.status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
@@ -214,16 +223,10 @@ def problem(response: Response, limit: int) -> str | None:
 def _head(request_id: str, response: Response, size: int) -> bytes:
     number = _INT.pack
     identity = request_id.encode()
-    content_type = _line(response.content_type)
-    phrase = response.phrase.encode("ascii", "replace")
     pieces = [
         number(len(identity)),
         identity,
-        number(len(content_type)),
-        content_type,
-        number(response.status),
-        number(len(phrase)),
-        phrase,
+        _kind(str(response.content_type), response.status, response.phrase),
         number(len(response.headers)),
     ]
     for name, value in response.headers.items():
@@ -231,6 +234,18 @@ def _head(request_id: str, response: Response, size: int) -> bytes:
             pieces += [number(len(text)), text]
     pieces.append(number(size))
     return b"".join(pieces)
+
+
+# A program answers with few kinds, many times; the limit is for those that clients make it invent.
+@lru_cache(maxsize=256)
+def _kind(content_type: str, status: int, phrase: str) -> bytes:
+    number = _INT.pack
+    name, reason = _line(content_type), phrase.encode("ascii", "replace")
+    return b"".join([number(len(name)), name, number(status), number(len(reason)), reason])
+
+
+def _size(body: Body) -> int:
+    return body.nbytes if isinstance(body, memoryview) else len(body)
 
 
 def _line(text: str) -> bytes:
