@@ -58,7 +58,6 @@ class Java:
         """How the front end is run, whatever it serves."""
         flags = [
             "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
             # The jar holds log4j's classes for newer Java without saying so in its manifest:
             # without them it warns on every start, and finds callers slowly.
             "-Djdk.util.jar.enableMultiRelease=force",
