@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -37,6 +38,9 @@ _NO_DOWNLOADS: Final = [
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
+_FEW_PROCESSORS: Final = 2
+# What they do may wait; a request behind them may not.
+_COMPILERS: Final = ("C1 ", "C2 ")
 _MEGABYTE: Final = 1024 * 1024
 # Measured: 16 connections that each send and get 24 MB, with 8 connections to the back end, fail
 # with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
@@ -288,6 +292,24 @@ def _python_path(handler: str) -> str:
         return inherited
     # What the program that starts the server can import, its handler service may be.
     return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
+
+
+def settle(pid: int) -> None:
+    """Keep the threads of a front end that serves on one processor, where there are just two.
+
+    Each request is handed from thread to thread five times, and waking one on the other processor
+    costs more than what it then does. With more processors, one would limit the throughput.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) != _FEW_PROCESSORS:
+        return
+    # Several servers on a machine shall not all choose the same one.
+    chosen = {processors[pid % _FEW_PROCESSORS]}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        # Threads come and go, and a system may refuse it: it only makes things faster.
+        with contextlib.suppress(OSError):
+            if not (task / "comm").read_text().startswith(_COMPILERS):
+                os.sched_setaffinity(int(task.name), chosen)
 
 
 def _arguments(text: str) -> list[str]:

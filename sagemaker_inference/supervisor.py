@@ -224,6 +224,8 @@ class Supervisor:
             self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
             return
         self._is_serving = True
+        if self._java is not None:
+            frontend.settle(self._java.pid)
         url = f"http://{host}:{settings.port}"
         if settings.multi_model:
             logger.info(
