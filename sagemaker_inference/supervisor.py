@@ -219,13 +219,12 @@ class Supervisor:
     def _await_port(self, report: Report) -> None:
         """Say what is served once the port is open and the back end connected."""
         settings = self._settings
-        host = frontend.client_host(settings.host)
-        if not (_is_open(host, settings.port) and self._served.is_connected):
+        host, java = frontend.client_host(settings.host), self._java
+        if java is None or not (_is_open(host, settings.port) and self._served.is_connected):
             self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
             return
         self._is_serving = True
-        if self._java is not None:
-            frontend.settle(self._java.pid)
+        frontend.settle(java.pid)
         url = f"http://{host}:{settings.port}"
         if settings.multi_model:
             logger.info(
