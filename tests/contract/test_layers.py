@@ -12,7 +12,7 @@ ROWS = [
     ("errors", "content_types", "parameters", "machine", "child_process"),
     ("private_folder", "overwritten"),
     ("environment", "limits"),
-    ("handlers", "requests", "codecs", "logging", "event_loop", "frontend"),
+    ("handlers", "requests", "codecs", "logging", "event_loop", "class_archive"),
     (
         "registry",
         "compression",
@@ -20,6 +20,7 @@ ROWS = [
         "decoder",
         "encoder",
         "requirements_file",
+        "frontend",
         "service",
     ),
     ("batching", "default_inference_handler", "mms_service", "scripts"),
