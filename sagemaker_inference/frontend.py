@@ -62,8 +62,8 @@ class Java:
         """How the front end is run, whatever it serves."""
         flags = [
             "-XX:+UseSerialGC",
-            # A start runs much code a few hundred times, which is not worth compiling; what requests
-            # run reaches any threshold within seconds.
+            # A start runs much code a few hundred times, which is not worth compiling; what
+            # requests run reaches any threshold within seconds.
             "-XX:CompileThresholdScaling=3",
             # The jar holds log4j's classes for newer Java without saying so in its manifest:
             # without them it warns on every start, and finds callers slowly.
