@@ -224,7 +224,8 @@ class Supervisor:
             self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
             return
         self._is_serving = True
-        frontend.settle(java.pid)
+        if not settings.multi_model:  # the processes that it starts for models would inherit that
+            frontend.settle(java.pid)
         url = f"http://{host}:{settings.port}"
         if settings.multi_model:
             logger.info(
