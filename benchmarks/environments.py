@@ -23,7 +23,7 @@ _STAMP: Final = "installed.txt"
 
 
 class InstallError(Exception):
-    """A contender's environment could not be made; the message is pip's last lines."""
+    """A contender's environment could not be made; the message is what was last said."""
 
 
 def prepare(contender: Contender, cache: Path) -> Path:
@@ -33,7 +33,7 @@ def prepare(contender: Contender, cache: Path) -> Path:
         Its Python.
 
     Raises:
-        InstallError: pip failed.
+        InstallError: pip failed, or what follows it.
     """
     requirements = contender.folder / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
@@ -56,6 +56,8 @@ def _install_checkout(python: Path) -> None:
         _pip(python, "wheel", "--no-deps", "--wheel-dir", folder, str(CHECKOUT))
         (wheel,) = Path(folder).glob("*.whl")
         _pip(python, "install", "--no-deps", "--force-reinstall", str(wheel))
+    # As the Dockerfiles in examples/container do.
+    _run(python, "-m", "sagemaker_inference", "prepare")
 
 
 def versions(python: Path) -> dict[str, str]:
@@ -65,8 +67,12 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def _pip(python: Path, *words: str) -> str:
+    return _run(python, "-m", "pip", "--disable-pip-version-check", "--no-input", *words)
+
+
+def _run(python: Path, *words: str) -> str:
     done = subprocess.run(
-        [python, "-m", "pip", "--disable-pip-version-check", "--no-input", *words],
+        [python, *words],
         capture_output=True,
         text=True,
         check=False,

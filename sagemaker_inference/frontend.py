@@ -24,6 +24,7 @@ READY_ENV: Final = "SAGEMAKER_INFERENCE_READY"
 LINK_ENV: Final = "SAGEMAKER_INFERENCE_LINK"
 SOCKET_NAME: Final = "backend.sock"
 _MODEL: Final = "model=model"
+INVOCATIONS: Final = "/invocations"
 DEFAULT_HANDLER: Final = "sagemaker_inference"
 ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 

@@ -74,6 +74,7 @@ def _serve(service: Service, assignment: Assignment, control: socket.socket) -> 
     access = AccessLog(
         assignment.log_fd,
         toolkit_logging.level(),
+        path=assignment.path,
         as_json=toolkit_logging.is_json(),
     )
     Loop(service, assignment, control, access).run()

@@ -296,6 +296,7 @@ class ModelProcesses:
             payload_limit=settings.payload_limit,
             timeout=settings.timeout,
             is_template=is_template,
+            path=settings.path,
         )
 
     def _watched(self, model: ModelProcess) -> ModelProcess:

@@ -127,10 +127,11 @@ class MultiModel:
             model = self._models[name] = _Model(self, name)
         return model
 
-    def settings_of(self, path: str, handler: str) -> Settings:
+    def settings_of(self, name: str, path: str, handler: str) -> Settings:
         """How a model is served.
 
         Args:
+            name: what the front end calls it.
             path: where it is.
             handler: its handler service, as the front end names it.
 
@@ -148,6 +149,7 @@ class MultiModel:
             program=program.find(path) if is_own else None,
             handler_service="" if is_own else handler,
             gpus=settings.gpus[shift:] + settings.gpus[:shift],
+            path=f"/models/{quote(name, safe='')}/invoke",
         )
 
     @property
@@ -272,7 +274,7 @@ class _Model:
 
     def _serve(self, path: str, handler: str) -> ServedModel | None:
         try:
-            settings = self._models.settings_of(path, handler)
+            settings = self._models.settings_of(self.name, path, handler)
         except StartError as error:
             logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
             self._refuse(_FAILED)

@@ -10,6 +10,7 @@ from typing import Final
 from sagemaker_inference import environment, frontend, machine, parameters
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
+from sagemaker_inference.frontend import INVOCATIONS
 from sagemaker_inference.logging import get_logger
 from sagemaker_inference.program import Program
 
@@ -43,6 +44,7 @@ class Settings:
             else 0; the front end can then start at once.
         multi_model: whether models are loaded and unloaded over HTTP; each has ``workers``
             processes then, and ``model_dir`` is not used.
+        path: where the model is invoked, for the access log.
     """
 
     program: Program | None
@@ -59,6 +61,7 @@ class Settings:
     preload: bool = False
     slots: int = 0
     multi_model: bool = False
+    path: str = INVOCATIONS
 
     def dump(self) -> str:
         """As text for a command line."""

@@ -8,27 +8,32 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference.frontend import INVOCATIONS
+
 if TYPE_CHECKING:
     from sagemaker_inference.requests import Request, Response
 
-_LINE: Final = (
-    "%s INFO POST /invocations %d queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s"
-)
+_TIMES: Final = "queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s"
 
 
 class AccessLog:
     """Writes a line per request straight to a descriptor: a request pays one system call for it.
 
-    MMS's front end does not pass the path on; SageMaker invokes by ``POST /invocations`` only.
+    MMS's front end does not pass the path on; SageMaker invokes a model by one path only.
 
     Args:
         fd: where to write; the container's stderr.
+        path: that path.
         level: the container's log level; above INFO nothing is written.
         as_json: JSON lines instead of text.
     """
 
-    def __init__(self, fd: int, level: int, *, as_json: bool = False) -> None:
+    def __init__(
+        self, fd: int, level: int, *, path: str = INVOCATIONS, as_json: bool = False
+    ) -> None:
         self._fd = fd
+        self._path = path
+        self._line = f"%s INFO POST {path.replace('%', '%%')} %d {_TIMES}"
         self._as_json = as_json
         self._second = 0
         self._stamp = ""
@@ -61,7 +66,7 @@ class AccessLog:
                 "time": self._stamp,
                 "level": "INFO",
                 "method": "POST",
-                "path": "/invocations",
+                "path": self._path,
                 "status": int(response.status),
                 **{name: round(value, 3) for name, value in zip(names, times, strict=True)},
                 "request_id": request.id,
@@ -69,5 +74,5 @@ class AccessLog:
             line = json.dumps(document)
         else:
             # The fastest of the ways to format, and this is done for every request.
-            line = _LINE % (self._stamp, response.status, *times, request.id)
+            line = self._line % (self._stamp, response.status, *times, request.id)
         os.write(self._fd, line.encode() + b"\n")

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference.frontend import INVOCATIONS
 from sagemaker_inference.program import Program
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Assignment:
         payload_limit: most bytes of a body.
         timeout: seconds a prediction may take.
         is_template: whether it loads the model only to be forked; see `backend.template`.
+        path: where the model is invoked, for the access log.
     """
 
     program: Program | None
@@ -45,6 +47,7 @@ class Assignment:
     payload_limit: int
     timeout: float
     is_template: bool = False
+    path: str = INVOCATIONS
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -129,6 +129,7 @@ def test_models_come_and_go_and_do_not_see_each_other(many: Callable[..., Models
     a, b = one.invoke("a"), one.invoke("b")
     assert (a.json["model"], b.json["model"]) == ("first", "second")
     assert str(first / "code") in a.json["path"]
+    one.server.wait_for_log("INFO POST /models/a/invoke 200 ")
     assert not [path for path in a.json["path"] if path.startswith(str(second))]
     assert one.invoke("c").status == 404
     assert one.unload("c").status == 404

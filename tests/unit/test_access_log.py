@@ -13,8 +13,8 @@ def written():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
 
-    def write(level=logging.INFO, *, as_json=False):
-        log = AccessLog(writer, level, as_json=as_json)
+    def write(level=logging.INFO, **options):
+        log = AccessLog(writer, level, **options)
         response = Response(b"", "a/b", status=404)
         response.decode_seconds, response.predict_seconds = 0.001, 0.25
         for _ in range(2):
@@ -34,6 +34,12 @@ def test_a_line_has_status_times_and_id(written):
     assert line.endswith(
         "Z INFO POST /invocations 404 queue=12.3 decode=1.00 predict=250.00 encode=0.00 ms id=id-1"
     )
+
+
+def test_a_line_names_the_model_among_many(written):
+    path = "/models/50%25/invoke"
+    assert f" INFO POST {path} 404 queue=" in written(path=path)
+    assert json.loads(written(path=path, as_json=True).splitlines()[0])["path"] == path
 
 
 def test_a_line_can_be_json(written):

@@ -340,14 +340,15 @@ def test_a_connection_beyond_the_last_is_507_where_the_model_is_loaded(
 def test_the_first_processes_of_models_share_the_gpus(tmp_path: Path) -> None:
     one = Bench(tmp_path, gpus=["0", "1"])
     path = str(one.model())
-    found = [one.many.settings_of(path, "sagemaker_inference").gpus for _ in range(3)]
+    found = [one.many.settings_of("m", path, "sagemaker_inference").gpus for _ in range(3)]
     assert found == [["0", "1"], ["1", "0"], ["0", "1"]]
     one.close()
 
 
 def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
-    settings = bench.many.settings_of("/anywhere", "service.py:handle")
+    settings = bench.many.settings_of("a/b", "/anywhere", "service.py:handle")
     assert (settings.program, settings.handler_service) == (None, "service.py:handle")
+    assert settings.path == "/models/a%2Fb/invoke"
 
 
 @pytest.mark.parametrize(
