@@ -13,6 +13,7 @@ import json
 import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -38,10 +39,8 @@ _LONGEST_MESSAGE: Final = 65536
 _TOGETHER_SECONDS: Final = 0.05
 # A process that the front end has started is there within so many seconds.
 _PROCESS_SECONDS: Final = 5.0
-_UNREGISTER_SECONDS: Final = 0.05
-_UNREGISTER_ATTEMPTS: Final = 10
+_POLL_SECONDS: Final = 0.01
 _FAILED, _OUT_OF_MEMORY = 500, 507
-_NOT_FOUND: Final = 404
 
 
 class MultiModel:
@@ -237,12 +236,14 @@ class _Model:
         self.served: ServedModel | None = None
         self._is_loaded = False
         self._is_ending = False
+        # The status that it will be refused with, and the refusal once it can be sent.
+        self._verdict = 0
         self._refusal = b""
         # Connections that are not served: their Load waits for its answer, or was refused.
         self._waiting: list[socket.socket] = []
         # To the process that the front end has started; closed when that ends.
         self._link: socket.socket | None = None
-        self._attempts = 0
+        self._pid = 0
 
     @property
     def is_gone(self) -> bool:
@@ -253,7 +254,7 @@ class _Model:
     @property
     def waiting(self) -> int:
         """Connections that will be served when it is loaded."""
-        return 0 if self._refusal else len(self._waiting)
+        return 0 if self._verdict else len(self._waiting)
 
     # What the front end does.
 
@@ -262,13 +263,16 @@ class _Model:
         if self._link is not None or self.served is not None:
             link.close()
             return
-        self._link = link
+        self._link, self._pid = link, message["pid"]
         self._loop.watch(link.fileno(), self._on_link_closed)
-        served = None if self._refusal else self._serve(message["path"], message["handler"])
+        if self._verdict:
+            self._let_process_go()
+            return
+        served = self._serve(message["path"], message["handler"])
         if served is None:
             return
         try:
-            served.processes.start_with(message["pid"], link)
+            served.processes.start_with(self._pid, link)
         except OSError:
             logger.debug("the process of model %s ended before it had begun", self.name)
 
@@ -277,7 +281,8 @@ class _Model:
             settings = self._models.settings_of(self.name, path, handler)
         except StartError as error:
             logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
-            self._refuse(_FAILED)
+            self._verdict = _FAILED
+            self._let_process_go()
             return None
         taken = self._models.taken
         self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
@@ -285,14 +290,14 @@ class _Model:
 
     def greet(self, sock: socket.socket, load: wire.Load) -> None:
         """Take a connection on which the front end has asked for the model."""
-        if self._is_loaded and not self._refusal:
+        if self._is_loaded and not self._verdict:
             self._take(sock)
             return
-        if self._models.is_full and not self._refusal:
+        if self._models.is_full and not self._verdict:
             logger.error("model %s: no connection is left for it; unload others first", self.name)
-            self._refuse(_OUT_OF_MEMORY)
-        elif not (self._waiting or self.served or self._link):
-            self._loop.after(_PROCESS_SECONDS, lambda: self._start_alone(load))
+            self._verdict = _OUT_OF_MEMORY
+        if not (self._waiting or self._pid):
+            self._loop.after(_PROCESS_SECONDS, lambda: self._go_on_alone(load))
         self._waiting.append(sock)
 
         def hung_up() -> None:
@@ -304,12 +309,16 @@ class _Model:
         if self._refusal:
             self._send(sock, self._refusal)
 
-    def _start_alone(self, load: wire.Load) -> None:
-        """Start a model without the front end, which starts no process when it scales up from 0."""
-        if self.served is None and self._waiting and not self._refusal:
-            served = self._serve(load.model_path, load.handler)
-            if served is not None:
-                served.start()
+    def _go_on_alone(self, load: wire.Load) -> None:
+        """Do without the front end's process: scaling up from 0, it starts none."""
+        if self._pid or not self._waiting:
+            return
+        if self._verdict:
+            self._refuse()
+            return
+        served = self._serve(load.model_path, load.handler)
+        if served is not None:
+            served.start()
 
     def _take(self, sock: socket.socket) -> None:
         if self.served is None or len(self._models.taken) >= MAX_SLOTS:
@@ -339,10 +348,9 @@ class _Model:
         self._is_ending = False
         if not self._models.is_current(self):
             return
-        if self.is_gone and self._refusal:
-            self._unregister()
-        elif self.is_gone:
-            logger.info("model %s is unloaded", self.name)
+        if self.is_gone:
+            if self._is_loaded:
+                logger.info("model %s is unloaded", self.name)
             self._models.forget(self)
             self._models.on_stopped()
         else:
@@ -372,7 +380,7 @@ class _Model:
 
     def on_failed(self, *, out_of_memory: bool) -> None:
         """Refuse the model, and have the front end forget it."""
-        self._refuse(_OUT_OF_MEMORY if out_of_memory else _FAILED)
+        self._verdict = _OUT_OF_MEMORY if out_of_memory else _FAILED
         # Not here: the processes are about to look after each other.
         self._loop.after(0, self._end)
 
@@ -380,36 +388,33 @@ class _Model:
         """Its processes have finished."""
         self._models.on_stopped()
 
-    def _refuse(self, status: int) -> None:
-        self._refusal = wire.not_loaded(status, f"{self.name} could not be loaded")
-        for sock in self._waiting:
-            self._send(sock, self._refusal)
-
     def _end(self) -> None:
         served, self.served = self.served, None
         if served is not None:
             served.close()
         if self._is_loaded:
-            self._unregister()
-
-    def _unregister(self) -> None:
-        """Take a model that could not be loaded, or not be kept, from the front end's list.
-
-        It stays there without workers otherwise (``ModelManager.unregisterModel``, called in the
-        thread that it interrupts), and the next ``POST /models`` would be answered 409.
-        """
-        self._attempts += 1
-        if self._models.is_current(self) and self._attempts <= _UNREGISTER_ATTEMPTS:
             settings = self._models.settings
             host = frontend.client_host(settings.host)
-            _delete(self._loop, host, settings.port, self.name, self._on_unregistered)
+            _delete(self._loop, host, settings.port, self.name)
+        self._let_process_go()
 
-    def _on_unregistered(self, status: int) -> None:
-        if status == _NOT_FOUND:
-            # It may be just about to be put back.
-            self._loop.after(_UNREGISTER_SECONDS, self._unregister)
-        elif self._models.is_current(self):
-            self._models.forget(self)
+    def _let_process_go(self) -> None:
+        """Refuse the model when its process is gone.
+
+        Told before, the front end would wait for that in a thread that it has interrupted, fail,
+        and keep the model in its list (``ModelManager.unregisterModel``).
+        """
+        self._drop_link()
+        if self._pid and Path("/proc", str(self._pid)).exists():
+            self._loop.after(_POLL_SECONDS, self._let_process_go)
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._refusal = wire.not_loaded(self._verdict, f"{self.name} could not be loaded")
+        for sock in self._waiting:
+            self._send(sock, self._refusal)
+        self._look_soon()
 
     def close(self) -> None:
         """Kill its processes, and close what is open."""
@@ -440,26 +445,18 @@ def _is_closed(link: socket.socket) -> bool:
         return False
 
 
-def _delete(
-    loop: EventLoop, host: str, port: int, name: str, answered: Callable[[int], None]
-) -> None:
-    """Ask the front end to unload a model; calls back with the status, 404 where none came."""
+def _delete(loop: EventLoop, host: str, port: int, name: str) -> None:
+    """Ask the front end to unload a model, without waiting for it."""
     try:
         sock = socket.create_connection((host, port), timeout=1)
         head = f"DELETE /models/{quote(name, safe='')} HTTP/1.1\r\nHost: {host}\r\n"
         sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
-    except OSError:
-        answered(_NOT_FOUND)
+    except OSError as error:
+        logger.warning("the front end still lists model %s: %s", name, error)
         return
 
-    def read() -> None:
+    def answered() -> None:
         loop.unwatch(sock.fileno())
-        # "HTTP/1.1 200 OK"
-        try:
-            words = sock.recv(_LONGEST_MESSAGE).split(None, 2)
-        except OSError:
-            words = []
         sock.close()
-        answered(int(words[1]) if len(words) > 1 else _NOT_FOUND)
 
-    loop.watch(sock.fileno(), read)
+    loop.watch(sock.fileno(), answered)

@@ -8,7 +8,6 @@ import socket
 import struct
 import subprocess
 import textwrap
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -144,6 +143,11 @@ class Bench:
         self.wait(has_come)
         return answer[0]
 
+    def end_processes(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
     def close_models(self) -> None:
         self.many.close()
         self.many.close = lambda: None  # type: ignore[method-assign]
@@ -153,9 +157,7 @@ class Bench:
         self.loop.close()
         for sock in self.sockets:
             sock.close()
-        for process in self.processes:
-            process.kill()
-            process.wait()
+        self.end_processes()
 
 
 @pytest.fixture
@@ -268,10 +270,7 @@ def test_a_front_end_that_is_gone_is_not_told(bench: Bench) -> None:
     [waiting] = model._waiting
     front.close()
     model._send(waiting, b"anything")
-    other = multi_model._Model(bench.many, "m")
-    bench.many.forget(other)
-    assert bench.many.is_current(model)
-    other._on_unregistered(200)
+    bench.many.forget(multi_model._Model(bench.many, "m"))
     assert bench.many.is_current(model)
 
 
@@ -300,18 +299,20 @@ def test_a_model_without_a_program_is_refused(
     front.close()
 
 
-def test_the_process_of_a_refused_model_gets_no_assignment(
+def test_a_model_is_refused_when_its_process_is_gone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
     front = bench.connect(load("m", bench.folder))
-    bench.wait_answer(front)
-    link = bench.link(bench.folder)
-    bench.wait(lambda: bench.many._models["m"]._link is not None)
+    assert bench.wait_answer(bench.link(bench.folder)) == b""
+    for _ in range(5):
+        bench.loop.turn()
     with pytest.raises(BlockingIOError):
-        link.recv(1)
-    link.close()
+        front.recv(1)
+    bench.end_processes()
+    assert status_of(bench.wait_answer(front)) == 500
+    # A connection that comes late is told the same.
+    assert status_of(bench.wait_answer(bench.connect(load("m", bench.folder)))) == 500
 
 
 def test_a_model_beyond_the_last_connection_is_507(
@@ -351,55 +352,26 @@ def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
     assert settings.path == "/models/a%2Fb/invoke"
 
 
-@pytest.mark.parametrize(
-    ("replies", "asked"),
-    [
-        ([b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], 2),
-        ([b"", b"reset"], 2),
-    ],
-)
-def test_a_refused_model_is_taken_from_the_front_ends_list(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, replies: list[bytes], asked: int
-) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
-    monkeypatch.setattr(multi_model, "_UNREGISTER_ATTEMPTS", asked)
-    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
-    heard: list[bytes] = []
-    port = bench.many.settings.port
-
-    def answer(server: socket.socket) -> None:
-        for reply in replies:
-            client, _ = server.accept()
-            with client:
-                heard.append(client.recv(65536))
-                if reply == b"reset":
-                    reset = struct.pack("ii", 1, 0)
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-                else:
-                    client.sendall(reply)
-
-    with socket.create_server(("127.0.0.1", port)) as server:
-        thread = threading.Thread(target=answer, args=(server,))
-        thread.start()
-        front = bench.connect(load("a/b", bench.folder))
-        bench.wait_answer(front)
-        front.close()
-        bench.wait(lambda: len(heard) == asked)
-        thread.join()
-    assert {text.split(b"\r\n")[0] for text in heard} == {b"DELETE /models/a%2Fb HTTP/1.1"}
-    if replies[-1] != b"reset":
-        bench.wait(lambda: bench.many._models == {})
-    else:
-        bench.wait(lambda: bench.many._models["a/b"]._attempts > asked)
-
-
-def test_a_front_end_that_cannot_be_reached_is_asked_no_more_than_so_often(
+def test_a_model_that_cannot_be_kept_is_taken_from_the_front_ends_list(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
-    monkeypatch.setattr(multi_model, "_UNREGISTER_SECONDS", 0.0)
-    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
-    front = bench.connect(load("m", bench.folder))
-    bench.wait_answer(front)
-    front.close()
-    bench.wait(lambda: bench.many._models["m"]._attempts > multi_model._UNREGISTER_ATTEMPTS)
+    bench.wait_answer(bench.connect(load("a/b", bench.model())))
+    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
+        bench.many._models["a/b"].on_failed(out_of_memory=False)
+        bench.wait(lambda: bench.many._models == {})
+        client, _ = server.accept()
+        with client:
+            assert client.recv(65536).startswith(b"DELETE /models/a%2Fb HTTP/1.1\r\n")
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            bench.loop.turn()
+
+
+def test_a_front_end_that_cannot_be_asked_is_told_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    bench.wait_answer(bench.connect(load("m", bench.model())))
+    bench.many._models["m"].on_failed(out_of_memory=False)
+    bench.wait(lambda: bench.many._models == {})
+    assert "the front end still lists model m" in caplog.text
