@@ -349,7 +349,7 @@ class _Model:
         if not self._models.is_current(self):
             return
         if self.is_gone:
-            if self._is_loaded:
+            if not self._verdict:
                 logger.info("model %s is unloaded", self.name)
             self._models.forget(self)
             self._models.on_stopped()
