@@ -178,6 +178,8 @@ class MultiModel:
 
     def check_time_limits(self) -> None:
         """End processes that load or predict for too long."""
+        # The front end's processes give no signal, and close their link before they have ended.
+        self.reap()
         self._each(ServedModel.check_time_limits)
 
     def is_busy(self) -> bool:
