@@ -30,8 +30,11 @@ _READABLE: Final = 0o644
 
 def find(java: str, jar: str) -> str | None:
     """The archive for this Java and this jar; None where there is none."""
-    path = _path(java, jar)
-    return str(path) if path.is_file() else None
+    for path in _FOLDER.glob(f"{_name(java, jar)}-*.jsa"):
+        # Java would be killed by reading beyond the end of one that was cut off.
+        if path.stem.endswith(f"-{path.stat().st_size}"):
+            return str(path)
+    return None
 
 
 def make(java: str, flags: Sequence[str], jar: str) -> Path:
@@ -45,11 +48,11 @@ def make(java: str, flags: Sequence[str], jar: str) -> Path:
     Raises:
         StartError: it could not be made; an older one is still there.
     """
-    target = _path(java, jar)
+    name = _name(java, jar)
     try:
         # Servers may be starting at this moment: they see a whole archive or none.
         with tempfile.TemporaryDirectory(dir=_FOLDER, prefix=".making-") as folder:
-            made = Path(folder, target.name)
+            made = Path(folder, f"{name}.jsa")
             command = [
                 *(java, "-Xshare:dump", *flags, f"-XX:SharedClassListFile={_CLASSES}"),
                 # With its usual heap on a large machine, Java packs pointers in another way.
@@ -69,6 +72,7 @@ def make(java: str, flags: Sequence[str], jar: str) -> Path:
                 message = f"{java} made no archive of classes. Its last lines:{lines or ' none'}"
                 raise StartError(message)
             made.chmod(_READABLE)
+            target = _FOLDER / f"{name}-{made.stat().st_size}.jsa"
             made.replace(target)
     except (OSError, subprocess.TimeoutExpired) as error:
         message = f"no archive of classes could be made in {_FOLDER}: {error}"
@@ -76,9 +80,9 @@ def make(java: str, flags: Sequence[str], jar: str) -> Path:
     return target
 
 
-def _path(java: str, jar: str) -> Path:
+def _name(java: str, jar: str) -> str:
     launcher, found = os.path.realpath(java), Path(jar).stat()
     release = Path(launcher).parent.parent / "release"
     build = release.read_bytes() if release.is_file() else b""
     key = f"{launcher} {jar} {found.st_size} {found.st_mtime_ns}".encode() + build
-    return _FOLDER / f"classes-{hashlib.sha256(key).hexdigest()[:16]}.jsa"
+    return f"classes-{hashlib.sha256(key).hexdigest()[:16]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Final
 
 from sagemaker_inference import content_types, parameters
@@ -25,6 +26,9 @@ MAX_BATCH_DELAY_ENV: Final = "SAGEMAKER_MAX_BATCH_DELAY"
 PRELOAD_ENV: Final = "SAGEMAKER_PRELOAD"
 ALLOW_PICKLE_ENV: Final = "SAGEMAKER_ALLOW_PICKLE"
 
+_ON: Final = ("true", "1", "yes", "on")
+_OFF: Final = ("", "false", "0", "no", "off")
+
 base_dir: str = os.environ.get(parameters.BASE_PATH_ENV) or SAGEMAKER_BASE_PATH
 
 
@@ -34,7 +38,28 @@ class EnvironmentVariableError(StartError, ValueError):
 
 def is_set(name: str) -> bool:
     """Whether a switch is on: "true", "1", "yes" or "on", in any case."""
-    return os.environ.get(name, "").strip().lower() in ("true", "1", "yes", "on")
+    return os.environ.get(name, "").strip().lower() in _ON
+
+
+def check() -> None:
+    """Look at the variables that are read where nobody could be told of a malformed value.
+
+    Raises:
+        EnvironmentVariableError: one has such a value; the message names both.
+    """
+    for name in (PRELOAD_ENV, ALLOW_PICKLE_ENV, parameters.MULTI_MODEL_ENV):
+        text = os.environ.get(name, "")
+        if text.strip().lower() not in (*_ON, *_OFF):
+            message = f"{name}={text!r} is neither true nor false. Set one, or leave it out."
+            raise EnvironmentVariableError(message)
+    for name, shape, example in (
+        (parameters.SAFE_PORT_RANGE_ENV, r"\d+-\d+", "25000-25999"),
+        (parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, r"[^/\s]+/.+", "application/json"),
+    ):
+        text = os.environ.get(name, "").strip()
+        if text and not re.fullmatch(shape, text):
+            message = f"{name}={text!r} cannot be used. Set it to e.g. {example}, or leave it out."
+            raise EnvironmentVariableError(message)
 
 
 def number(

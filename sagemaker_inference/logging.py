@@ -33,11 +33,26 @@ def level() -> int:
 
     A value that is neither counts as INFO: a log level is no reason to keep an endpoint down.
     """
-    value = os.environ.get(parameters.LOG_LEVEL_ENV, "").strip()
-    if value.isdigit():
-        return int(value)
-    found = getattr(logging, value.upper(), None) if value.isalpha() else None
-    return found if isinstance(found, int) else logging.INFO
+    found = _level(os.environ.get(parameters.LOG_LEVEL_ENV, "").strip())
+    return logging.INFO if found is None else found
+
+
+def warn_of_unknown_level() -> None:
+    """Say so where SAGEMAKER_CONTAINER_LOG_LEVEL is no level."""
+    text = os.environ.get(parameters.LOG_LEVEL_ENV, "").strip()
+    if text and _level(text) is None:
+        get_logger().warning(
+            "%s=%r is neither a number nor a name of a level: INFO counts",
+            parameters.LOG_LEVEL_ENV,
+            text,
+        )
+
+
+def _level(text: str) -> int | None:
+    if text.isdigit():
+        return int(text)
+    found = getattr(logging, text.upper(), None) if text.isalpha() else None
+    return found if isinstance(found, int) else None
 
 
 def is_json() -> bool:

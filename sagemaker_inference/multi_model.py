@@ -138,6 +138,12 @@ class MultiModel:
             StartError: it has no program.
         """
         settings = self.settings
+        if Path(path, "code", "requirements.txt").exists():
+            logger.warning(
+                "model %s: its requirements.txt is not installed: all models share the packages of "
+                "one interpreter",
+                name,
+            )
         # Each model's first process would have the first GPU, and the others none.
         shift = self._count % len(settings.gpus) if settings.gpus else 0
         self._count += 1
@@ -382,6 +388,7 @@ class _Model:
 
     def on_failed(self, *, out_of_memory: bool) -> None:
         """Refuse the model, and have the front end forget it."""
+        logger.error("model %s could not be loaded, or not be kept; the cause is above", self.name)
         self._verdict = _OUT_OF_MEMORY if out_of_memory else _FAILED
         # Not here: the processes are about to look after each other.
         self._loop.after(0, self._end)

@@ -377,6 +377,8 @@ def _same_place(found: Handler, new: Handler) -> bool:
 
 
 def _clash(found: Registration, new: Registration) -> str:
+    if new.is_script:  # the decorator is named as one, whichever came first
+        found, new = new, found
     shared = [name for name in new.content_types if name in found.content_types]
     what = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
     how = (

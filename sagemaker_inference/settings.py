@@ -11,7 +11,7 @@ from sagemaker_inference import environment, frontend, machine, parameters
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.frontend import INVOCATIONS
-from sagemaker_inference.logging import get_logger
+from sagemaker_inference.logging import get_logger, warn_of_unknown_level
 from sagemaker_inference.program import Program
 
 logger = get_logger()
@@ -97,6 +97,8 @@ def settings_from_environment(
         StartError: a variable has a value that cannot be used, or two do not go together.
     """
     env = Environment()
+    environment.check()
+    warn_of_unknown_level()
     gpus = machine.gpus()
     multi_model = environment.is_set(parameters.MULTI_MODEL_ENV)
     workers = environment.number(

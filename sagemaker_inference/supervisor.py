@@ -209,7 +209,11 @@ class Supervisor:
     def _on_java_death(self, java: ChildProcess, code: int) -> None:
         self._end_java()
         words = "".join(f"\n    {line}" for line in java.tail)
-        logger.error("the front end %s. Its last lines:%s", describe_exit(code), words or " none")
+        given = self._settings.vmargs
+        hint = f" {parameters.MODEL_SERVER_VMARGS} is {given!r}." if given else ""
+        logger.error(
+            "the front end %s.%s Its last lines:%s", describe_exit(code), hint, words or " none"
+        )
         self._exit_code = code if code > 0 else _FAILED
 
     def _on_connection(self) -> None:

@@ -162,6 +162,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     assert one.load("large", one.write("large", FAILING.format("raise MemoryError"))).status == 507
     dying = one.write("dying", FAILING.format("import os; os._exit(3)"))
     assert one.load("dying", dying).status == 500
+    assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
     assert one.load("empty", one.folder / "models" / "empty").status == 500
     assert "model empty: SAGEMAKER_PROGRAM='inference.py' was not found" in one.server.log

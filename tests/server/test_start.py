@@ -314,6 +314,7 @@ def test_a_malformed_number_is_named_with_its_variable(start: Start) -> None:
     [
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048", "is over 2047"),
         ("SAGEMAKER_MODEL_SERVER_VMARGS", '"unclosed', "cannot be split into words"),
+        ("SAGEMAKER_PRELOAD", "maybe", "is neither true nor false"),
         ("SAGEMAKER_MULTI_MODEL", "true", "serve(__name__) serves one model"),
     ],
 )
@@ -375,7 +376,8 @@ def test_a_wrong_java_home_is_named(start: Start) -> None:
 def test_a_front_end_that_dies_ends_the_start_with_its_last_lines(start: Start) -> None:
     server = start(env={"SAGEMAKER_MODEL_SERVER_VMARGS": "-XX:NoSuchOption"})
     assert server.wait_end() == 1
-    assert "the front end ended with exit code 1. Its last lines:" in server.log
+    said = "ended with exit code 1. SAGEMAKER_MODEL_SERVER_VMARGS is '-XX:NoSuchOption'. Its last"
+    assert said in server.log
     assert "Unrecognized VM option" in server.log
     server.wait_gone()
 

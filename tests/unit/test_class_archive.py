@@ -111,3 +111,11 @@ def test_a_folder_that_cannot_be_written_is_named(java, jar, monkeypatch, tmp_pa
     monkeypatch.setattr(class_archive, "_FOLDER", tmp_path / "nowhere")
     with pytest.raises(StartError, match=r"could be made in .*nowhere"):
         frontend.prepare()
+
+
+def test_an_archive_that_was_cut_off_is_not_used(folder, java, jar, tmp_path):
+    java()
+    frontend.prepare()
+    (made,) = folder.iterdir()
+    made.write_text(made.read_text()[:-1])
+    assert archives(command(tmp_path)) == []

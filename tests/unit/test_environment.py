@@ -139,3 +139,35 @@ def test_a_switch_is_on_by_true_or_one(monkeypatch):
 
 def test_folders_are_attributes_of_the_module():
     assert environment.model_dir.startswith(environment.base_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAGEMAKER_MULTI_MODEL", "maybe"),
+        ("SAGEMAKER_PRELOAD", "2"),
+        ("SAGEMAKER_ALLOW_PICKLE", "y"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "a-b"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
+    ],
+)
+def test_a_malformed_value_is_refused_when_a_server_starts(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentVariableError, match=f"{name}='{value}'"):
+        environment.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAGEMAKER_MULTI_MODEL", "False"),
+        ("SAGEMAKER_PRELOAD", ""),
+        ("SAGEMAKER_ALLOW_PICKLE", "ON"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "25000-25999"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", ""),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv;header=present"),
+    ],
+)
+def test_other_values_are_not(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    environment.check()

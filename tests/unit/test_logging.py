@@ -157,3 +157,13 @@ def test_an_uncaught_mistake_is_one_message(capsys):
 
 def test_an_error_that_was_never_raised_has_no_place():
     assert toolkit_logging.users_place(ValueError()) == ""
+
+
+def test_a_level_that_is_none_is_said(monkeypatch, caplog):
+    toolkit_logging.warn_of_unknown_level()
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "warning")
+    toolkit_logging.warn_of_unknown_level()
+    assert caplog.text == ""
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud")
+    toolkit_logging.warn_of_unknown_level()
+    assert "SAGEMAKER_CONTAINER_LOG_LEVEL='loud' is neither" in caplog.text

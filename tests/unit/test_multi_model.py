@@ -346,6 +346,17 @@ def test_the_first_processes_of_models_share_the_gpus(tmp_path: Path) -> None:
     one.close()
 
 
+def test_requirements_of_a_model_are_not_installed_and_that_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = bench.model()
+    bench.many.settings_of("m", str(path), "sagemaker_inference")
+    assert caplog.text == ""
+    (path / "code" / "requirements.txt").touch()
+    bench.many.settings_of("m", str(path), "sagemaker_inference")
+    assert "model m: its requirements.txt is not installed" in caplog.text
+
+
 def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
     settings = bench.many.settings_of("a/b", "/anywhere", "service.py:handle")
     assert (settings.program, settings.handler_service) == (None, "service.py:handle")
