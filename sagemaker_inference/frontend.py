@@ -302,7 +302,9 @@ def settle(pid: int) -> None:
     """Keep the threads of a front end that serves on one processor, where there are just two.
 
     Each request is handed from thread to thread five times, and waking one on the other processor
-    costs more than what it then does. With more processors, one would limit the throughput.
+    costs more than what it then does; on the same one, a thread that is woken shall not interrupt
+    the one that wakes it (SCHED_BATCH, sched(7)), which has little left to do. With more
+    processors, one would limit the throughput.
     """
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) != _FEW_PROCESSORS:
@@ -314,6 +316,7 @@ def settle(pid: int) -> None:
         with contextlib.suppress(OSError):
             if not (task / "comm").read_text().startswith(_COMPILERS):
                 os.sched_setaffinity(int(task.name), chosen)
+                os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _arguments(text: str) -> list[str]:

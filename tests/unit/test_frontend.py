@@ -135,9 +135,14 @@ def settled(monkeypatch):
 
     def settle(processors, pid):
         bound = []
+        patient = []
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: processors)
         monkeypatch.setattr(os, "sched_setaffinity", lambda *words: bound.append(words))
+        monkeypatch.setattr(os, "sched_setscheduler", lambda *words: patient.append(words))
         frontend.settle(pid)
+        assert [(task, policy) for task, policy, _ in patient] == [
+            (task, os.SCHED_BATCH) for task, _ in bound
+        ]
         return bound
 
     return settle
