@@ -29,6 +29,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol, get_args, get_origin
 
 from sagemaker_inference import content_types
+from sagemaker_inference.codecs import _charset
 from sagemaker_inference.errors import DecodeError, RegistrationError, UnprocessableInputError
 
 if TYPE_CHECKING:
@@ -60,13 +61,9 @@ def as_text(body: Body, content_type: str) -> str:
 
     Raises:
         DecodeError: it is no text in that charset.
+        UnsupportedMediaTypeError: the charset is unknown.
     """
-    charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
-    try:
-        return str(bytes(body), charset)
-    except (LookupError, UnicodeDecodeError) as error:
-        message = f"the body is no text in charset {charset[:40]!r}: {error}"
-        raise DecodeError(message) from error
+    return _charset.text(body, content_type)
 
 
 _RAW: Final[dict[Any, Convert]] = {
@@ -238,12 +235,12 @@ def _as_pydantic(hint: Any) -> Convert:
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
             if content_types.parse(content_type).name == content_types.JSON:
-                return hint.model_validate_json(bytes(body))
+                return hint.model_validate_json(bytes(_charset.utf8(body, content_type)))
             return hint.model_validate(_plain(decode(body, content_type)))
         except invalid as error:
             first = error.errors(include_url=False)[0]
             if first["type"] == "json_invalid":
-                message = f"Invalid JSON: {first['msg'][:200]}"
+                message = f"Invalid JSON: {first['msg'].removeprefix('Invalid JSON: ')[:200]}"
                 raise DecodeError(message) from None
             field = ".".join(str(part) for part in first["loc"]) or "the body"
             message = f"{field[:100]}: {first['msg'][:200]}"
@@ -266,7 +263,7 @@ def _as_msgspec(hint: Any) -> Convert:
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
             if content_types.parse(content_type).name == content_types.JSON:
-                return read(body)
+                return read(_charset.utf8(body, content_type))
             return msgspec.convert(_plain(decode(body, content_type)), hint)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import content_types
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _BOM: Final = codecs.BOM_UTF8
+# Python has codecs for other ends, too, and punycode takes time that grows with the square of the
+# length: only those that people write texts in are for clients to choose.
+_FOR_TEXTS: Final = re.compile(
+    "ascii|utf-(8|16|32)|iso8859|iso2022|cp[0-9]|koi8|mac|gb|hz|big5|shift_jis|euc_|johab|tis-620|kz1048"
+)
 
 
 def utf8(body: Body | str, content_type: str) -> bytes | bytearray:
@@ -38,16 +44,35 @@ def utf8(body: Body | str, content_type: str) -> bytes | bytearray:
     return body.removeprefix(_BOM)
 
 
+def text(body: Body, content_type: str) -> str:
+    """The body as text, by the charset of its header; a byte order mark stays in it.
+
+    Raises:
+        DecodeError: the body is not written in that charset.
+        UnsupportedMediaTypeError: the charset has no decoder.
+    """
+    name = _name(content_type)
+    try:
+        return str(body, name)
+    except UnicodeDecodeError as error:
+        msg = f"The body is not valid {name} at byte {error.start}"
+        raise DecodeError(msg) from None
+
+
 def _converted(body: bytes | bytearray, content_type: str) -> bytes | bytearray:
+    if _name(content_type) in ("utf-8", "ascii"):
+        return body
+    return text(body, content_type).encode()
+
+
+def _name(content_type: str) -> str:
+    """Python's name of the charset of a header."""
     charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
     try:
         name = codecs.lookup(charset).name
-        if name in ("utf-8", "ascii"):
-            return body
-        return body.decode(name).encode()
-    except UnicodeDecodeError as error:
-        msg = f"The body is not valid {charset[:40]} at byte {error.start}"
-        raise DecodeError(msg) from None
     except (LookupError, ValueError):
+        name = ""
+    if _FOR_TEXTS.match(name) is None:
         msg = f"Charset {repr(charset)[:40]} is not supported; send UTF-8"
-        raise UnsupportedMediaTypeError(msg) from None
+        raise UnsupportedMediaTypeError(msg)
+    return name

@@ -84,8 +84,10 @@ def test_raw_bodies_come_as_they_are(hint, expected, kind):
 def test_text_is_read_by_its_charset():
     assert converted(str, "é".encode("latin-1"), "text/csv; charset=latin-1") == "é"
     assert converted(str, "é".encode()) == "é"
-    for charset in ("ascii", "no-such-charset"):
-        with pytest.raises(DecodeError, match=f"charset '{charset}'"):
+    with pytest.raises(DecodeError, match="not valid ascii at byte 0"):
+        converted(str, "é".encode(), "text/csv; charset=ascii")
+    for charset in ("no-such-charset", "punycode"):
+        with pytest.raises(UnsupportedMediaTypeError, match=f"Charset '{charset}'"):
             converted(str, "é".encode(), f"text/csv; charset={charset}")
 
 
@@ -198,6 +200,22 @@ def test_dicts_and_lists_are_checked():
 )
 def test_structures_are_validated(hint, body, expected):
     assert converted(hint, body) == expected
+
+
+@pytest.mark.parametrize("hint", [Flower, Model])
+def test_structures_are_read_by_the_charset_of_the_body(hint):
+    text = '{"name": "é", "petals": [], "x": 1, "names": ["é"]}'
+    for charset in ("utf-8", "utf-8-sig", "utf-16", "latin-1"):
+        found = converted(hint, text.encode(charset), f"{JSON}; charset={charset}")
+        assert "é" in str(found)
+    assert "é" in str(converted(hint, text.encode("utf-8-sig")))
+    with pytest.raises(UnsupportedMediaTypeError, match="Charset 'nope'"):
+        converted(hint, text.encode(), f"{JSON}; charset=nope")
+
+
+def test_what_pydantic_cannot_read_is_said_to_be_invalid_once():
+    with pytest.raises(DecodeError, match=r"^Invalid JSON: (?!Invalid)"):
+        converted(Model, b"[1")
 
 
 def test_structures_come_from_other_formats_too():

@@ -28,6 +28,8 @@ def test_what_is_not_in_the_charset_is_refused():
         text.decode(b"a\xff")
     with pytest.raises(UnsupportedMediaTypeError):
         text.decode(b"a", "text/plain; charset=klingon")
+    with pytest.raises(UnsupportedMediaTypeError):
+        text.decode(b"9" * 2_000_000, "text/plain; charset=punycode")
     for value, charset in (("é", "ascii"), ("a", "klingon"), ("\ud800", "utf-8")):
         with pytest.raises(EncodeError):
             text.encode(value, f"text/plain; charset={charset}")
