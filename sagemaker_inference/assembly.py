@@ -25,6 +25,7 @@ from sagemaker_inference.errors import (
     NotAcceptableError,
     RegistrationError,
     StartError,
+    UnprocessableInputError,
     UnsupportedMediaTypeError,
 )
 from sagemaker_inference.handlers import Handler
@@ -131,6 +132,33 @@ class InferenceHandler:
             _remember(self._decodings, content_type, found)
         return found
 
+    def part_decoding(self, content_type: str) -> Decoding:
+        """Find out how to read a part of a form: what is annotated is the form, not the part.
+
+        Raises:
+            UnsupportedMediaTypeError: nobody here reads this type.
+        """
+        name = content_types.parse(content_type).name
+        own = self._own_decoder(name)
+        if own is not None:
+            return _own_decoding(own)
+        decode = self._format(name)
+        return Decoding(lambda body, header, _context: decode(body, header))
+
+    def converted_fields(self, fields: dict[str, Any]) -> Any:
+        """Make what the predictor is annotated with of a form that the front end took apart.
+
+        Raises:
+            UnprocessableInputError: the fields do not fit.
+        """
+        if self.takes_raw_bodies:
+            message = "The body itself is wanted, not a form; send it with its own Content-Type."
+            raise UnprocessableInputError(message)
+        convert = self._convert
+        if convert is None:
+            return fields
+        return convert(b"", content_types.FORM, lambda _body, _header: fields)
+
     def encoding(self, accept: str) -> Encoding:
         """Find out how to write the answer.
 
@@ -171,7 +199,7 @@ class InferenceHandler:
         if not content_type:
             return self._guessed()
         name = content_types.parse(content_type).name
-        own = _most_specific(self.decoders, name) or _most_specific(self.fallback_decoders, name)
+        own = self._own_decoder(name)
         if own is not None:
             return _own_decoding(own)
         decode = self._format(name)
@@ -179,6 +207,9 @@ class InferenceHandler:
         if convert is None:
             return Decoding(lambda body, header, _context: decode(body, header))
         return Decoding(lambda body, header, _context: convert(body, header, decode))
+
+    def _own_decoder(self, name: str) -> Registration | None:
+        return _most_specific(self.decoders, name) or _most_specific(self.fallback_decoders, name)
 
     def _format(self, name: str) -> conversions.Decode:
         """The built-in format of a content type.

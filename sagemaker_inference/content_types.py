@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+FORM: Final = "application/x-www-form-urlencoded"
 OCTET_STREAM: Final = "application/octet-stream"
 ANY: Final = "*/*"
 NPY: Final = "application/x-npy"

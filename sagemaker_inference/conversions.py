@@ -18,6 +18,10 @@ a pydantic model                    an instance, validated by pydantic
 a TypedDict, a msgspec.Struct, ...  a detour
 ==================================  ========================================================
 
+``X | None`` is X or, of JSON's null, None. Forms are converted like the dict of their parts; where
+the annotation wants other than text, text is read as that. ``{"instances": ...}`` counts as its
+value where the annotation has no place for the whole.
+
 What does not fit is answered with 422 and a message that names the field. A hint is read once,
 when the program is assembled; libraries are recognised by the annotation and never imported for
 the purpose.
@@ -25,12 +29,15 @@ the purpose.
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, get_args, get_origin
+import types
+from typing import TYPE_CHECKING, Any, Final, Protocol, Union, get_args, get_origin
 
 from sagemaker_inference import content_types
-from sagemaker_inference.codecs import _charset
+from sagemaker_inference.codecs import _charset, form
 from sagemaker_inference.errors import DecodeError, RegistrationError, UnprocessableInputError
+from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +86,7 @@ def is_raw(hint: Any) -> bool:
     return hint in _RAW
 
 
-def find(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each kind
+def find(hint: Any) -> Convert | None:
     """What an annotation asks for; None where any data will do.
 
     Raises:
@@ -89,12 +96,25 @@ def find(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each ki
         return None
     if hint in _RAW:
         return _RAW[hint]
+    found = _of_class(hint)
+    if found is not None:
+        return found
+    if get_origin(hint) in (Union, types.UnionType):
+        members = [member for member in get_args(hint) if member is not type(None)]
+        found = _of_class(members[0])
+        if len(members) == 1 and found is not None:
+            return _or_none(found)
+    return _as_msgspec(hint)
+
+
+def _of_class(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each kind
+    """What a class that msgspec does not know asks for."""
     library = getattr(hint, "__module__", "").partition(".")[0]
     name = getattr(hint, "__name__", "")
     if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):
         return _checked(hint)
     if (library, name) == ("numpy", "ndarray") or _is_array_alias(hint):
-        return lambda body, content_type, decode: as_numbers(decode(body, content_type))
+        return _as_array
     if (library, name) == ("pandas", "DataFrame"):
         return _as_frame
     if (library, name) == ("torch", "Tensor"):
@@ -103,7 +123,7 @@ def find(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each ki
         return _as_sparse(hint)
     if hasattr(hint, "model_validate") and hasattr(hint, "model_fields"):
         return _as_pydantic(hint)
-    return _as_msgspec(hint)
+    return None
 
 
 def item_hint(hint: Any) -> Any:
@@ -112,16 +132,23 @@ def item_hint(hint: Any) -> Any:
     return arguments[0] if get_origin(hint) is list and arguments else None
 
 
-def as_numbers(data: Any) -> Any:
+def as_numbers(data: Any, body_size: int = 0) -> Any:
     """An array of numbers or booleans.
 
+    Args:
+        data: what a format gave.
+        body_size: the bytes it was read from.
+
     Raises:
+        PayloadTooLargeError: it is sparse, and far larger than what was sent.
         UnprocessableInputError: it has text, objects or rows of different lengths in it.
     """
     import numpy as np
 
     try:
         if hasattr(data, "toarray"):  # scipy's sparse classes
+            size = math.prod(data.shape) * data.dtype.itemsize
+            check_unpacked(size, body_size, "sparse")
             array = data.toarray()
         elif hasattr(data, "column_names"):  # an Arrow table
             array = np.column_stack([column.to_numpy() for column in data.columns])
@@ -140,19 +167,59 @@ def _no_numbers(data: Any) -> str:
         return f"An array of numbers is wanted, and the body is of type {kind}."
     rows = data.tolist() if kind == "ndarray" else data
     lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
+    found = ""
     for index, row in enumerate(rows):
         if lengths[index] != lengths[0]:
             return f"An array of numbers is wanted, and row {index + 1} is of another length."
         for place, value in enumerate(row if isinstance(row, list) else [row]):
             if not isinstance(value, (int, float, complex, list)):
                 where = f"row {index + 1}, column {place + 1}"
-                return f"A number is wanted in {where}, not {type(value).__name__} {value!r:.40}."
+                kind = type(value).__name__
+                told = f"A number is wanted in {where}, not {kind} {value!r:.40}."
+                if not _reads_as_number(value):
+                    return told
+                found = found or told
+    if found:
+        return found
     return "An array of numbers is wanted; the body is nested unevenly, or has numbers too large."
+
+
+def _reads_as_number(value: object) -> bool:
+    """Whether it is text only because CSV has one kind for a column, and another cell is text."""
+    try:
+        float(value if isinstance(value, str) else "text")
+    except ValueError:
+        return False
+    return True
+
+
+def _as_array(body: Body, content_type: str, decode: Decode) -> Any:
+    return as_numbers(decode(body, content_type), len(body))
+
+
+def _or_none(convert: Convert) -> Convert:
+    """What ``X | None`` stands for: JSON's null is None."""
+
+    def convert_or_none(body: Body, content_type: str, decode: Decode) -> Any:
+        if _is_json(content_type) and _charset.utf8(body, content_type).strip() == b"null":
+            return None
+        return convert(body, content_type, decode)
+
+    return convert_or_none
+
+
+def _is_json(content_type: str) -> bool:
+    return content_types.parse(content_type).name == content_types.JSON
 
 
 def _checked(kind: type) -> Convert:
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         data = decode(body, content_type)
+        if kind is dict and not isinstance(data, dict) and _is_json(content_type):
+            from sagemaker_inference.codecs import json
+
+            # {"instances": ...} came without its key, for who asks for no dict.
+            data = json.loads(_charset.utf8(body, content_type))
         if kind is list:
             data = _plain(data)
         if not isinstance(data, kind):
@@ -175,7 +242,7 @@ def _is_array_alias(hint: Any) -> bool:
 
 
 def _as_tensor(body: Body, content_type: str, decode: Decode) -> Any:
-    array = as_numbers(decode(body, content_type))
+    array = _as_array(body, content_type, decode)
     kind = array.dtype.name
     try:
         # By name: torch takes no other byte order, and only one of numpy's two uint64.
@@ -192,11 +259,15 @@ def _as_frame(body: Body, content_type: str, decode: Decode) -> Any:
     data = decode(body, content_type)
     if hasattr(data, "to_pandas"):  # an Arrow table
         return data.to_pandas()
+    if hasattr(data, "toarray"):  # scipy's sparse classes
+        data = as_numbers(data, len(body))
     try:
-        return pandas.DataFrame(data)
-    except (ValueError, TypeError) as error:
-        message = f"The body makes no table: {str(error)[:200]}"
-        raise UnprocessableInputError(message) from None
+        if data is not None:
+            return pandas.DataFrame(data)
+    except (ValueError, TypeError):
+        pass
+    message = "The body makes no table; send rows, records, or an object of columns."
+    raise UnprocessableInputError(message)
 
 
 def _csv_frame(body: Body, content_type: str, decode: Decode) -> Any:
@@ -216,7 +287,15 @@ def _as_sparse(hint: Any) -> Convert:
         data = decode(body, content_type)
         sparse = sys.modules["scipy.sparse"]
         if not sparse.issparse(data):
-            data = sparse.csr_matrix(as_numbers(data))
+            array = as_numbers(data)
+            try:
+                data = sparse.csr_matrix(array)
+            except (ValueError, TypeError, NotImplementedError):
+                message = (
+                    "A matrix is wanted, and the body is an array of "
+                    f"{array.ndim} dimensions and dtype {array.dtype.name}."
+                )
+                raise UnprocessableInputError(message) from None
         # The abstract bases stand for any of their classes.
         return data if isinstance(data, hint) else hint(data)
 
@@ -224,6 +303,8 @@ def _as_sparse(hint: Any) -> Convert:
 
 
 def _plain(data: Any) -> Any:
+    if type(data) is dict:  # a form, whose parts may be arrays
+        return {name: _plain(value) for name, value in data.items()}
     if hasattr(data, "to_pylist"):  # an Arrow table: records
         return data.to_pylist()
     return data.tolist() if hasattr(data, "tolist") else data
@@ -259,12 +340,30 @@ def _as_msgspec(hint: Any) -> Convert:
         )
         raise RegistrationError(message) from None
     read: Callable[[Any], Any] = msgspec.json.Decoder(hint).decode
+    read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+    def instances(text: bytes | bytearray) -> Any:
+        """The value of ``{"instances": ...}``, which `codecs.json` unwraps, too."""
+        try:
+            found = read_object(text)
+        except msgspec.ValidationError:
+            return None
+        return found["instances"] if list(found) == ["instances"] else None
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
             if content_types.parse(content_type).name == content_types.JSON:
-                return read(_charset.utf8(body, content_type))
-            return msgspec.convert(_plain(decode(body, content_type)), hint)
+                text = _charset.utf8(body, content_type)
+                try:
+                    return read(text)
+                except msgspec.ValidationError:
+                    inner = instances(text)
+                    if inner is None:
+                        raise
+                    return read(inner)
+            # What forms have is text, whatever it stands for.
+            strict = content_types.parse(content_type).name not in form.CONTENT_TYPES
+            return msgspec.convert(_plain(decode(body, content_type)), hint, strict=strict)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]
             raise UnprocessableInputError(message) from None

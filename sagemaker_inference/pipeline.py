@@ -158,15 +158,17 @@ class Pipeline:
             job.encoding = self.handler.encoding(request.accept)
             body = _unpacked(request)
             if body is None or _is_form(request):
-                job.data = {}
+                fields: dict[str, Any] = {}
                 for part in _fields(request):
                     if not part.content_type or _is_form(request):
-                        job.data[part.name] = conversions.as_text(part.value, "")
+                        fields[part.name] = conversions.as_text(part.value, "")
                         continue
-                    decoding = self.handler.decoding(part.content_type)
+                    decoding = self.handler.part_decoding(part.content_type)
                     own = decoding.own
                     data = decoding.read(part.value, part.content_type, job.context)
-                    job.data[part.name] = await data if decoding.is_async else data
+                    fields[part.name] = await data if decoding.is_async else data
+                own = None
+                job.data = self.handler.converted_fields(fields)
             else:
                 decoding = self.handler.decoding(request.content_type)
                 own = decoding.own
@@ -241,7 +243,7 @@ def _fields(request: Request) -> Sequence[Part]:
 
 def _is_form(request: Request) -> bool:
     """Whether the front end has taken the body apart, so that "body" is a field's name."""
-    return content_types.parse(request.content_type).name == "application/x-www-form-urlencoded"
+    return content_types.parse(request.content_type).name == content_types.FORM
 
 
 def _unpacked(request: Request) -> Body | None:

@@ -5,6 +5,11 @@ a list. A part of a multipart body is decoded by its own Content-Type: JSON, CSV
 on as their formats say, anything unknown as bytes. Without one it is a str, or bytes if it has a
 file name or is not UTF-8. Parts within parts stay bytes. Values of urlencoded forms and of
 queries are str.
+
+Multi Model Server takes forms apart itself and hands on the parts alone. A multipart body that was
+cut off thus reaches a program without the part that was cut, and nothing tells: a program should
+ask for the parts it needs, by an annotation with required fields, for example. `decode` is given
+whole bodies and refuses one that is cut off.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+CONTENT_TYPES: Final = ("multipart/form-data", content_types.FORM)
 
 _MOST_PARTS: Final = 1000
 _HEADERS_END: Final = re.compile(rb"\r?\n\r?\n")

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import sys
-from typing import Any, TypedDict
+from typing import Any, Optional, TypedDict
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from sagemaker_inference.codecs import npy
 from sagemaker_inference.errors import (
     DecodeError,
     InferenceError,
+    PayloadTooLargeError,
     RegistrationError,
     StartError,
     UnprocessableInputError,
@@ -173,6 +174,97 @@ def test_fields_of_forms_are_text_where_they_name_no_type():
     body = run(pipeline.answer([Request("id", headers, parts)]))[0].body
     assert bytes(body) == b"dict {'a': '1', 'b': array([1])}"
     assert run(pipeline.answer([Request("id", headers, [])]))[0].status == 400
+
+
+FIELDS = [Part("a", "", b"1"), Part("b", "", b"2")]
+
+
+def sent(hint: Any, parts: list[Part], kind: str = "application/x-www-form-urlencoded") -> Response:
+    headers = Headers([("Content-Type", kind), ("Accept", "text/plain")])
+    return run(served(hint).answer([Request("id", headers, parts)]))[0]
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        np.ndarray, pd.DataFrame, scipy.sparse.csr_matrix, bytes, str, list, list[float], Flower,
+        Row, Struct, Model, np.ndarray | None,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_forms_that_do_not_fit_the_annotation_are_refused(hint, kind):
+    assert sent(hint, FIELDS, kind).status == 422
+
+
+def test_forms_are_converted_to_what_is_annotated():
+    parts = [Part("x", "", b"1"), Part("y", "", b"2")]
+    assert sent(dict, FIELDS).body == b"dict {'a': '1', 'b': '2'}"
+    assert sent(Row, parts).body == b"dict {'x': 1.0, 'y': 2}"
+    assert sent(Struct, parts).body == b"Struct Struct(x=1.0)"
+    assert sent(Model, parts).body == b"Model x=1.0 names=[]"
+    assert converted(Row, b"x=1&y=2", "application/x-www-form-urlencoded") == {"x": 1.0, "y": 2}
+
+
+def test_parts_of_forms_are_as_their_formats_say_until_the_whole_is_converted():
+    parts = [Part("name", "", b"iris"), Part("petals", JSON, b"[1, 2]")]
+    kind = "multipart/form-data"
+    assert sent(Flower, parts, kind).body == b"Flower Flower(name='iris', petals=[1.0, 2.0])"
+    parts = [Part("a", CSV, b"1,2\n"), Part("b", JSON, b'{"c": 1}')]
+    assert sent(dict, parts, kind).body == b"dict {'a': array([[1, 2]]), 'b': {'c': 1}}"
+    assert sent(dict, [Part("a", "application/x-own", b"1")], kind).status == 415
+
+
+def test_a_sparse_body_that_is_enormous_when_dense_is_refused():
+    for hint in (np.ndarray, pd.DataFrame):
+        with pytest.raises(PayloadTooLargeError, match="sparse body of 14 bytes"):
+            converted(hint, b"0 2147483646:1", "text/libsvm")
+    assert converted(pd.DataFrame, b"0 1:2", "text/libsvm").to_numpy().tolist() == [[0, 2]]
+
+
+def test_what_makes_no_matrix_is_refused():
+    with pytest.raises(UnprocessableInputError, match="3 dimensions and dtype int64"):
+        converted(scipy.sparse.csr_matrix, b"[[[1]]]")
+    half = npy.encode(np.ones((1, 1), np.float16))
+    with pytest.raises(UnprocessableInputError, match="2 dimensions and dtype float16"):
+        converted(scipy.sparse.csr_matrix, half, "application/x-npy")
+
+
+@pytest.mark.parametrize("hint", [np.ndarray | None, Optional[np.ndarray], None | Model])  # noqa: UP045
+def test_what_may_be_none_is_none_for_null(hint):
+    assert converted(hint, b" null\n") is None
+    if hint != None | Model:
+        assert converted(hint, b"[1, 2]").tolist() == [1, 2]
+        assert converted(hint, b"1,2", CSV).tolist() == [[1, 2]]
+    assert converted(list[float] | None, b"null") is None
+    assert converted(float | str, b"1.5") == 1.5
+
+
+def test_instances_are_unwrapped_where_there_is_no_place_for_the_whole():
+    class Whole(TypedDict):
+        instances: list[float]
+
+    body = b'{"instances": [1, 2]}'
+    assert converted(list[float], body) == [1.0, 2.0]
+    assert converted(list[Struct], b'{"instances": [{"x": 1}]}') == [Struct(1)]
+    assert converted(Whole, body) == {"instances": [1.0, 2.0]}
+    assert converted(dict, body) == {"instances": [1, 2]}
+    for wrong in (b'{"instances": [1], "more": 1}', b'{"instances": ["x"]}'):
+        with pytest.raises(UnprocessableInputError):
+            converted(list[float], wrong)
+
+
+@pytest.mark.parametrize("body", [b"null", b"1", b'"a"', b'{"a": 1}', b"[[[1]]]"])
+def test_what_makes_no_table_is_refused_in_our_words(body):
+    with pytest.raises(UnprocessableInputError, match="makes no table; send rows, records"):
+        converted(pd.DataFrame, body)
+
+
+def test_the_cell_that_is_no_number_is_named_not_its_column():
+    for body, words in ((b"1,2\n3,x", "row 2, column 2, not str 'x'"), (b"1,x", "not str 'x'")):
+        with pytest.raises(UnprocessableInputError, match=words):
+            converted(np.ndarray, body, CSV)
+    with pytest.raises(UnprocessableInputError, match="row 1, column 1, not str '1'"):
+        converted(np.ndarray, b'["1"]')
 
 
 def test_sparse_data_become_dense_where_that_is_wanted():
