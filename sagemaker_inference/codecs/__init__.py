@@ -105,7 +105,7 @@ _BY_CONTENT_TYPE: Final = {name: form for form in _FORMATS for name in form.cont
 def find(content_type: str) -> Codec | None:
     """The format of a Content-Type, whatever its case and parameters; None if there is none.
 
-    One whose library is missing is found: its ``decode`` says what to install.
+    One whose library is missing is found: its ``decode`` refuses, and the log says what to install.
     """
     form = _BY_CONTENT_TYPE.get(content_types.parse(content_type).name)
     return None if form is None else _load(form)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
 from sagemaker_inference.errors import UnsupportedMediaTypeError
+
+_logger = logging.getLogger("sagemaker-inference")
 
 EXTRAS: Final = {"pyarrow": "arrow", "scipy": "scipy", "PIL": "image"}
 
@@ -23,12 +26,17 @@ def needed(module: str, format_name: str) -> Any:
     """Import a library of an extra, or a module of one.
 
     Raises:
-        UnsupportedMediaTypeError: it is not installed; the message has the line to install it.
+        UnsupportedMediaTypeError: it is not installed; the message has what clients may send
+            instead, and the log the line to install it.
     """
     try:
         return import_module(module)
     except ImportError:
-        raise UnsupportedMediaTypeError(mend(module.partition(".")[0], format_name)) from None
+        from sagemaker_inference import codecs
+
+        _logger.warning("%s", mend(module.partition(".")[0], format_name))
+        msg = f"{format_name} is not supported here; send one of: {', '.join(codecs.decodable())}."
+        raise UnsupportedMediaTypeError(msg) from None
 
 
 def mend(library: str, format_name: str) -> str:

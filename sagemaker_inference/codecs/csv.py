@@ -57,6 +57,7 @@ _NUMBER_START: Final = b"0123456789-+., \tnNiI"
 _CELL: Final = re.compile(r'(?:[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*|([^",\n][^,\n]*|))(,|\n|\Z)')
 # Those that orjson writes with the digits of their own precision.
 _FLOAT_SIZES: Final = (4, 8)
+_NUMBERS: Final = (int, float, complex)
 _QUOTED: Final = re.compile(r'[",\r\n]')
 
 
@@ -104,7 +105,8 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
     """Write a prediction of at most two dimensions, one row per line.
 
     Raises:
-        EncodeError: the prediction makes no array, or one of more dimensions.
+        EncodeError: the prediction makes no array, one of more dimensions, or one of objects
+            that are no single values.
     """
     array = _arrays.as_array(prediction, "CSV")
     if array.ndim > 2:  # noqa: PLR2004
@@ -327,7 +329,11 @@ def _from_values(array: NDArray[Any]) -> bytes:
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or type(value).__name__ == "NAType":  # pandas' own None
         return ""
+    # Without a __str__ of its own, an object's is its repr: only Python reads that.
+    is_repr = type(value).__str__ is object.__str__ and not isinstance(value, _NUMBERS)
+    if is_repr or isinstance(value, np.ndarray):
+        raise _arrays.unencodable(value, "a cell of CSV")
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -16,6 +16,7 @@ import io
 import logging
 import math
 import re
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -55,6 +56,7 @@ class _Header(NamedTuple):
     fortran: bool
     shape: tuple[int, ...]
     size: int
+    has_text: bool
 
 
 def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  # noqa: ARG001
@@ -87,6 +89,9 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
     except (ValueError, TypeError) as error:
         msg = f"Invalid NPY: {str(error)[:200]}"
         raise DecodeError(msg) from None
+    if header.has_text and not _is_text_sound(array):
+        msg = "Invalid NPY: a text has characters that Unicode has not"
+        raise DecodeError(msg)
     return array
 
 
@@ -153,7 +158,18 @@ def _read_header(prefix: bytes) -> _Header:
     if size * dtype.itemsize == 0 and math.prod(filter(None, dimensions)) > _MAX_EMPTY:
         msg = f"an array without data of shape {str(dimensions)[:80]}"
         raise ValueError(msg)
-    return _Header(dtype, fortran == "True", dimensions, size)
+    has_text = "U" in (descr or fields)
+    return _Header(dtype, fortran == "True", dimensions, size, has_text)
+
+
+def _is_text_sound(array: NDArray[Any]) -> bool:
+    """Whether texts have no characters beyond Unicode's, of which Python makes no sound str."""
+    if array.dtype.names is not None:
+        return all(_is_text_sound(array[name]) for name in array.dtype.names)
+    if array.dtype.kind != "U" or array.size * array.dtype.itemsize == 0:
+        return True
+    codes = np.ascontiguousarray(array).view(array.dtype.byteorder + "u4")
+    return bool(codes.max() <= sys.maxunicode)
 
 
 def _structure(fields: str) -> np.dtype[Any]:

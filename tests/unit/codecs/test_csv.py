@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import io
 import math
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -316,3 +320,20 @@ def test_records_are_refused_where_numpy_would_need_much_more_room():
     table = csv.decode(b"x" * 10_000_000 + b"\n" + b"y\n" * 10, header=False)
     with pytest.raises(PayloadTooLargeError):
         csv.as_records(table)
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 2]}, object(), [object()], [{"a": 1}, None], {1}, np.ones(2)]
+)
+def test_what_is_no_single_value_has_no_cell(value):
+    array = np.empty(1, object)
+    array[0] = value
+    with pytest.raises(EncodeError, match="cannot be written as a cell of CSV"):
+        csv.encode(array)
+
+
+def test_single_values_of_any_kind_have_cells():
+    values = ["a", Decimal("1.5"), date(2020, 1, 2), 1 + 2j, np.float32(0.5), None, pd.NA]
+    array = np.array([[*values, UUID(int=1)]], object)
+    expected = b"a,1.5,2020-01-02,(1+2j),0.5,,,00000000-0000-0000-0000-000000000001\n"
+    assert csv.encode(array) == expected

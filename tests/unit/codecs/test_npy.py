@@ -170,3 +170,15 @@ def test_python_objects_are_not_written(value):
 def test_whatever_makes_an_array_is_written(value):
     body = npy.encode(value)
     assert npy.decode(body).size > 0
+
+
+@pytest.mark.parametrize("dtype", ["<U2", ">U2", [("a", "<i8"), ("b", ">U2", (2,))]])
+def test_text_beyond_unicode_is_refused(dtype):
+    array = np.zeros((2, 3), dtype)
+    sound = npy.encode(array)
+    assert npy.decode(sound).dtype == array.dtype
+    start = len(sound) - array.nbytes
+    with pytest.raises(DecodeError, match="Unicode"):
+        npy.decode(sound[:start] + b"\xff" * array.nbytes)
+    for empty in (np.zeros(0, "<U2"), np.zeros(2, "<U0")):
+        assert npy.decode(npy.encode(empty)).shape == empty.shape
