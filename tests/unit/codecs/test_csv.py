@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import tracemalloc
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
@@ -337,3 +338,32 @@ def test_single_values_of_any_kind_have_cells():
     array = np.array([[*values, UUID(int=1)]], object)
     expected = b"a,1.5,2020-01-02,(1+2j),0.5,,,00000000-0000-0000-0000-000000000001\n"
     assert csv.encode(array) == expected
+
+
+def test_doubled_quotes_take_no_memory_of_their_own():
+    tracemalloc.start()
+    with pytest.raises(DecodeError, match="a quote is not closed"):
+        csv.decode(b'"' * 200_001)
+    # What re keeps for a group that repeats is Python's own memory, too.
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'"a""b",c', [['a"b', "c"]]),
+        (b'""""', [['"']]),
+        (b'x,"1""\n2"""\ny,z', [["x", '1"\n2"'], ["y", "z"]]),
+        (b'1, "b""', [["1", ' "b""']]),
+    ],
+)
+def test_doubled_quotes_stand_for_one(body, expected):
+    assert csv.decode(body, header=False, dtype=str).tolist() == expected
+
+
+def test_columns_of_text_are_told_without_trying_to_read_a_number(monkeypatch):
+    tried = []
+    monkeypatch.setattr(csv, "_numbers_of", tried.append)
+    assert csv.decode(b"a,b\nc,d\n", header=False).tolist() == [["a", "b"], ["c", "d"]]
+    assert tried == []
