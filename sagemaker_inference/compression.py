@@ -33,7 +33,7 @@ def unpack(body: Body, codings: str) -> Body:
     """Undo the codings of a Content-Encoding header, the last one first.
 
     Raises:
-        DecodeError: the body is not so coded, or cut off.
+        DecodeError: the body is not so coded, cut off, or more follows its end.
         PayloadTooLargeError: it unpacks to far more than was sent.
         UnsupportedMediaTypeError: an unknown coding.
     """
@@ -61,6 +61,10 @@ def _inflate(body: Body, name: str) -> bytes:
         raise PayloadTooLargeError(message)
     if not engine.eof:
         message = f"the {name} body is cut off after {len(body)} bytes"
+        raise DecodeError(message)
+    if engine.unused_data:
+        # Another body, maybe: to leave it out would answer for a part of the data.
+        message = f"the {name} body ends {len(engine.unused_data)} bytes before what was sent"
         raise DecodeError(message)
     return unpacked
 

@@ -66,6 +66,9 @@ def _has(*names: str) -> Callable[[Any], bool]:
 # By what an object can do, since nothing is imported to ask for its type: pydantic models, named
 # tuples, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
 _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...]] = (
+    # pandas' NA; and decimal's numbers, which databases give.
+    (lambda value: type(value).__name__ == "NAType", lambda _value: None),
+    (_has("as_integer_ratio", "quantize"), float),
     (_has("model_dump"), lambda value: value.model_dump()),
     (_has("to_dict", "columns"), lambda value: value.to_dict(orient="records")),
     (_has("detach"), lambda value: _arrays.as_array(value, _FORMAT)),

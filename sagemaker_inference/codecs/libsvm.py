@@ -73,8 +73,11 @@ def decode(
     places = np.frombuffer(indices, np.int64)
     least, most = int(places.min(initial=0)), int(places.max(initial=-1))
     columns = 1 + most if features is None else features
-    if least < 0 or most >= columns or columns > _MOST_COLUMNS:
-        msg = f"Invalid LIBSVM: an index is below 0 or not below {min(columns, _MOST_COLUMNS)}"
+    end = min(columns, _MOST_COLUMNS)
+    if least < 0 or most >= end:
+        place = int(np.flatnonzero((places < 0) | (places >= end))[0])
+        row = int(np.searchsorted(np.frombuffer(ends, np.int64), place, "right"))
+        msg = f"Invalid LIBSVM: index {places[place]} in record {row} is not from 0 to {end - 1}"
         raise DecodeError(msg)
     cells = np.frombuffer(values, np.float64)
     return sparse.csr_matrix((cells, places, ends), (len(ends) - 1, columns), np.float64)

@@ -126,3 +126,9 @@ def test_a_large_answer_goes_out_as_the_client_accepts_it(echo):
 def test_a_body_that_cannot_be_unpacked_is_the_clients_fault(echo):
     assert asked(echo, b"x", Content_Encoding="gzip").status == 400
     assert asked(echo, b"x", Content_Encoding="br").status == 415
+
+
+@pytest.mark.parametrize("more", [b"x", gzip.compress(BODY)])
+def test_what_follows_a_packed_body_is_not_passed_over(more):
+    with pytest.raises(DecodeError, match=f"ends {len(more)} bytes before"):
+        compression.unpack(gzip.compress(BODY) + more, "gzip")

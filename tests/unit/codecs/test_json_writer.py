@@ -7,9 +7,11 @@ import json as standard
 import math
 import uuid
 from collections import OrderedDict, UserDict
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +166,12 @@ def test_what_has_no_json_form_is_an_encode_error(value):
     with pytest.raises(EncodeError, match="cannot be written as JSON") as caught:
         json.encode(value)
     assert len(caught.value.message) <= 300
+
+
+def test_decimals_are_numbers_and_missing_values_null():
+    assert json.encode({"a": [Decimal("1.5"), pd.NA]}) == b'{"a":[1.5,null]}'
+    assert json.encode([Decimal("NaN"), 1 << 70, Decimal(2), pd.NA]) == (
+        b"[null,1180591620717411303424,2.0,null]"
+    )
+    frame = pd.DataFrame({"a": pd.array([1, None], "Int64")})
+    assert json.encode(frame) == b'[{"a":1},{"a":null}]'

@@ -40,8 +40,8 @@ def test_the_number_of_columns_may_be_told():
         (b"1 0:1\n1 x:2", "'x:2' in line 2"),
         (b"1 0:", "line 1"),
         (b"1 5", "line 1"),
-        (b"1 -1:3", "below 0"),
-        (b"1 9999999999:1", "2147483647"),
+        (b"1 0:1\n\n1 1:3 -1:3\n1 -2:1", "index -1 in record 2 is not from 0 to 1"),
+        (b"1 9999999999:1", "index 9999999999 in record 1 is not from 0 to 2147483646"),
         (b"1 99999999999999999999:1", "line 1"),
         (b"\xff", "byte 0"),
     ],
@@ -52,7 +52,7 @@ def test_a_malformed_line_is_refused_with_its_number(body, words):
 
 
 def test_an_index_beyond_the_told_columns_is_refused():
-    with pytest.raises(DecodeError, match="not below 2"):
+    with pytest.raises(DecodeError, match="index 2 in record 1 is not from 0 to 1"):
         libsvm.decode(b"1 2:1", features=2)
 
 
