@@ -165,7 +165,8 @@ def _no_numbers(data: Any) -> str:
     kind = type(data).__name__
     if kind not in ("list", "ndarray"):
         return f"An array of numbers is wanted, and the body is of type {kind}."
-    rows = data.tolist() if kind == "ndarray" else data
+    is_table = kind == "ndarray"
+    rows = data.tolist() if is_table else data
     lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
     found = ""
     for index, row in enumerate(rows):
@@ -174,9 +175,8 @@ def _no_numbers(data: Any) -> str:
         for place, value in enumerate(row if isinstance(row, list) else [row]):
             if not isinstance(value, (int, float, complex, list)):
                 where = f"row {index + 1}, column {place + 1}"
-                kind = type(value).__name__
-                told = f"A number is wanted in {where}, not {kind} {value!r:.40}."
-                if not _reads_as_number(value):
+                told = f"A number is wanted in {where}, not {type(value).__name__} {value!r:.40}."
+                if not (is_table and _reads_as_number(value)):
                     return told
                 found = found or told
     if found:
@@ -303,8 +303,12 @@ def _as_sparse(hint: Any) -> Convert:
 
 
 def _plain(data: Any) -> Any:
-    if type(data) is dict:  # a form, whose parts may be arrays
-        return {name: _plain(value) for name, value in data.items()}
+    if type(data) is dict:  # a form's, whose parts may be arrays
+        return {name: _listed(value) for name, value in data.items()}
+    return _listed(data)
+
+
+def _listed(data: Any) -> Any:
     if hasattr(data, "to_pylist"):  # an Arrow table: records
         return data.to_pylist()
     return data.tolist() if hasattr(data, "tolist") else data

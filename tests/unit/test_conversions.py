@@ -205,6 +205,13 @@ def test_forms_are_converted_to_what_is_annotated():
     assert converted(Row, b"x=1&y=2", "application/x-www-form-urlencoded") == {"x": 1.0, "y": 2}
 
 
+def test_deep_values_are_refused_where_they_do_not_fit():
+    deep = b'{"x": ' * 1000 + b"1" + b"}" * 1000
+    for hint in (Struct, Model):
+        with pytest.raises(UnprocessableInputError):
+            converted(hint, deep, "text/json")
+
+
 def test_parts_of_forms_are_as_their_formats_say_until_the_whole_is_converted():
     parts = [Part("name", "", b"iris"), Part("petals", JSON, b"[1, 2]")]
     kind = "multipart/form-data"
@@ -264,7 +271,10 @@ def test_the_cell_that_is_no_number_is_named_not_its_column():
         with pytest.raises(UnprocessableInputError, match=words):
             converted(np.ndarray, body, CSV)
     with pytest.raises(UnprocessableInputError, match="row 1, column 1, not str '1'"):
-        converted(np.ndarray, b'["1"]')
+        converted(np.ndarray, b'["1", "x"]')
+    words = npy.encode(np.array([["1"]]))
+    with pytest.raises(UnprocessableInputError, match="row 1, column 1, not str '1'"):
+        converted(np.ndarray, words, "application/x-npy")
 
 
 def test_sparse_data_become_dense_where_that_is_wanted():
