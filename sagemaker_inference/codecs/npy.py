@@ -56,6 +56,7 @@ class _Header(NamedTuple):
     fortran: bool
     shape: tuple[int, ...]
     size: int
+    has_objects: bool
     has_text: bool
 
 
@@ -72,7 +73,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
     except ValueError as error:
         msg = f"Invalid NPY: {error}"
         raise DecodeError(msg) from None
-    if header.dtype.hasobject:
+    if header.has_objects:
         return _unpickled(body)
     count = header.size
     expected = count * header.dtype.itemsize
@@ -159,7 +160,7 @@ def _read_header(prefix: bytes) -> _Header:
         msg = f"an array without data of shape {str(dimensions)[:80]}"
         raise ValueError(msg)
     has_text = "U" in (descr or fields)
-    return _Header(dtype, fortran == "True", dimensions, size, has_text)
+    return _Header(dtype, fortran == "True", dimensions, size, dtype.hasobject, has_text)
 
 
 def _is_text_sound(array: NDArray[Any]) -> bool:
