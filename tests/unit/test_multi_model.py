@@ -325,6 +325,16 @@ def test_a_model_beyond_the_last_connection_is_507(
     bench.many.taken.clear()
 
 
+def test_the_process_of_a_model_beyond_the_last_connection_is_sent_away(bench: Bench) -> None:
+    bench.many.taken.update(range(MAX_SLOTS))
+    front = bench.connect(load("m", bench.model()))
+    bench.wait(lambda: "m" in bench.many._models)
+    assert bench.wait_answer(bench.link(bench.model())) == b""
+    bench.end_processes()
+    assert status_of(bench.wait_answer(front)) == 507
+    bench.many.taken.clear()
+
+
 def test_a_connection_beyond_the_last_is_507_where_the_model_is_loaded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +393,7 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
 ) -> None:
     monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
     bench.wait_answer(bench.connect(load("m", bench.model())))
-    bench.many._models["m"].on_failed(out_of_memory=False)
+    for _ in range(2):  # each of two processes may say so
+        bench.many._models["m"].on_failed(out_of_memory=False)
     bench.wait(lambda: bench.many._models == {})
     assert "the front end still lists model m" in caplog.text

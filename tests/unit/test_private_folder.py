@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,17 @@ def test_a_folder_without_a_lock_is_somebody_elses(parent):
     other = parent / "sagemaker-inference-of-mine"
     other.mkdir()
     PrivateFolder().close()
+    other.rmdir()
+
+
+def test_another_users_folder_is_not_touched(parent, monkeypatch):
+    other = parent / "sagemaker-inference-of-theirs"
+    other.mkdir()
+    (other / "lock").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: other.stat().st_uid + 1)
+    PrivateFolder().close()
+    assert (other / "lock").exists()
+    (other / "lock").unlink()
     other.rmdir()
 
 
