@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import textwrap
 import time
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ import pytest
 
 from sagemaker_inference import machine
 from sagemaker_inference.backend.connections import Connections
+from sagemaker_inference.backend.messages import Report
 from sagemaker_inference.backend.slots import SlotTable
+from sagemaker_inference.child_process import ChildProcess
 from sagemaker_inference.event_loop import EventLoop
-from sagemaker_inference.model_processes import ModelProcesses
+from sagemaker_inference.model_processes import ModelProcess, ModelProcesses
 from sagemaker_inference.program import Program
 from sagemaker_inference.settings import Settings
 from tests.unit.test_loop import predict
@@ -23,8 +26,6 @@ from tests.unit.test_loop import predict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from sagemaker_inference.backend.messages import Report
 
 SOURCE = """
     import os, time
@@ -322,3 +323,17 @@ def test_a_template_that_dies_again_and_again_is_a_failure(
     assert template is not None
     os.kill(template.child.pid, signal.SIGKILL)
     one.wait(lambda: "failed" in one.heard)
+
+
+def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.models._next_report(one.models._models[0]) is None
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.send(Report("failed", out_of_memory=True).dump())
+    theirs.close()
+    child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
+    child.wait()
+    model = ModelProcess(1, child, control)
+    one.models._let_go(model)
+    assert (model.stage, model.out_of_memory) == ("failed", True)
