@@ -54,6 +54,12 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
+def starters_python_path() -> str:
+    """PYTHONPATH for what runs a handler service: all that can be imported here may be it."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
+
+
 class Relay:
     """One output stream of a child.
 

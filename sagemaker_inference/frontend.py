@@ -9,13 +9,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sagemaker_inference import class_archive, machine, parameters
-from sagemaker_inference.child_process import python_command
+from sagemaker_inference.child_process import python_command, starters_python_path
 from sagemaker_inference.errors import StartError
 
 OLDEST_JAVA: Final = 11
@@ -268,13 +267,15 @@ class FrontEnd:
         """Its environment variables."""
         own = {SOCKET_ENV: self.socket_path, READY_ENV: self.ready_path}
         if self.multi_model:
+            is_own = self.handler == DEFAULT_HANDLER
+            path = os.environ.get("PYTHONPATH", "") if is_own else starters_python_path()
             python, _, code = python_command("sagemaker_inference.multi_model_process")
             own |= {
                 LINK_ENV: link_path(self.folder),
                 "SAGEMAKER_INFERENCE_PYTHON": python,
                 "SAGEMAKER_INFERENCE_CODE": code,
                 # The front end puts the model's folder before the standard library.
-                "SAGEMAKER_INFERENCE_PYTHONPATH": _python_path(self.handler),
+                "SAGEMAKER_INFERENCE_PYTHONPATH": path,
                 "OMP_NUM_THREADS": machine.threads(self.processes),
             }
         return {**os.environ, **own}
@@ -288,14 +289,6 @@ def link_path(folder: str) -> str:
 def client_host(host: str) -> str:
     """Where a client on this machine reaches what is served on an address."""
     return "127.0.0.1" if host == ALL_ADDRESSES else host
-
-
-def _python_path(handler: str) -> str:
-    inherited = os.environ.get("PYTHONPATH", "")
-    if handler == DEFAULT_HANDLER:
-        return inherited
-    # What the program that starts the server can import, its handler service may be.
-    return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
 
 
 def settle(pid: int) -> None:

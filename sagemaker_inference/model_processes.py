@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -30,6 +29,7 @@ from sagemaker_inference.child_process import (
     adopt_orphans,
     describe_exit,
     python_command,
+    starters_python_path,
 )
 from sagemaker_inference.errors import (
     InferenceError,
@@ -94,6 +94,27 @@ class ModelProcess:
         self.overdue = False
 
 
+class _Wires:
+    """The control socket and the output of a process that is not started by a call from here.
+
+    Attributes:
+        control: our end of the socket.
+        sources: our ends of its standard output and standard error.
+        theirs: descriptors of the socket's other end, of its standard output and standard error.
+    """
+
+    def __init__(self) -> None:
+        self.control, theirs = _control_pair()
+        out, err = os.pipe(), os.pipe()
+        self.sources = out[0], err[0]
+        self.theirs = theirs.detach(), out[1], err[1]
+
+    def close_theirs(self) -> None:
+        """Close what has been sent."""
+        for fd in self.theirs:
+            os.close(fd)
+
+
 class ModelProcesses:
     """All of them.
 
@@ -137,18 +158,15 @@ class ModelProcesses:
         Raises:
             OSError: it is gone.
         """
-        control, theirs = _control_pair()
-        out, err = os.pipe(), os.pipe()
-        assignment = self._assignment(0, theirs.fileno(), 2)
+        wires = _Wires()
+        assignment = self._assignment(0, wires.theirs[0], 2)
         text = json.dumps([assignment.dump(), self._gpu(0)])
         try:
-            send_fds(link, text.encode(), (*assignment.fds, out[1], err[1]))
+            send_fds(link, text.encode(), (*assignment.fds, *wires.theirs[1:]))
         finally:
-            theirs.close()
-            os.close(out[1])
-            os.close(err[1])
-            child = AdoptedProcess(pid, (out[0], err[0]))
-            self._models.append(self._watched(ModelProcess(0, child, control)))
+            wires.close_theirs()
+            child = AdoptedProcess(pid, wires.sources)
+            self._models.append(self._watched(ModelProcess(0, child, wires.control)))
         for index in range(1, self._settings.workers):
             self._start_one(index)
 
@@ -238,16 +256,13 @@ class ModelProcesses:
             return
         if self._template is None or self._template.stage != _LOADED:
             return  # copies for all missing places follow when the template has loaded
-        control, theirs = _control_pair()
-        out, err = os.pipe(), os.pipe()
-        self._being_forked[index] = control, (out[0], err[0])
+        wires = _Wires()
+        self._being_forked[index] = wires.control, wires.sources
         try:
-            request_copy(self._template.control, index, (theirs.fileno(), out[1], err[1]))
+            request_copy(self._template.control, index, wires.theirs)
         except OSError:  # it is gone, which is about to be noticed, or it hangs
             self._template.child.signal(signal.SIGKILL)
-        theirs.close()
-        os.close(out[1])
-        os.close(err[1])
+        wires.close_theirs()
 
     def _spawn(self, index: int, *, is_template: bool = False) -> ModelProcess:
         control, theirs = _control_pair()
@@ -262,8 +277,7 @@ class ModelProcesses:
             **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
         }
         if self._settings.handler_service:
-            # What the program that starts the server can import, its handler service may be.
-            env["PYTHONPATH"] = os.pathsep.join([sys.path[0] or ".", env.get("PYTHONPATH", "")])
+            env["PYTHONPATH"] = starters_python_path()
 
         child = ChildProcess.spawn(
             python_command("sagemaker_inference.model_process"),

@@ -74,7 +74,7 @@ class MultiModel:
         """There is nothing to wait for: a server without models is a healthy one."""
         self._owner.on_all_loaded(Report("loaded"))
 
-    def accept(self, sock: socket.socket) -> bool:
+    def accept(self, sock: socket.socket) -> None:
         """Take a connection of the front end; its first message says for which model."""
         sock.setblocking(False)  # noqa: FBT003 - socket's own signature
         data = bytearray()
@@ -96,7 +96,6 @@ class MultiModel:
 
         self._strangers.add(sock)
         self.loop.watch(sock.fileno(), read)
-        return True
 
     def _on_link(self) -> None:
         link, _ = self._listener.accept()

@@ -157,10 +157,11 @@ class Pipeline:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.handler.encoding(request.accept)
             body = _unpacked(request)
-            if body is None or _is_form(request):
+            is_form = _is_form(request)
+            if body is None or is_form:
                 fields: dict[str, Any] = {}
                 for part in _fields(request):
-                    if not part.content_type or _is_form(request):
+                    if not part.content_type or is_form:
                         fields[part.name] = conversions.as_text(part.value, "")
                         continue
                     decoding = self.handler.part_decoding(part.content_type)

@@ -52,12 +52,12 @@ class ServedModel:
         """Start the processes."""
         self.processes.start()
 
-    def accept(self, sock: socket.socket) -> bool:
-        """Serve a connection of the front end; False, and closed, where there are too many."""
+    def accept(self, sock: socket.socket) -> None:
+        """Serve a connection of the front end; it is closed where there are too many."""
         slot = self._connections.add(sock)
         if slot is None:
             logger.error("the front end opened more than %d connections", MAX_SLOTS)
-            return False
+            return
         self.processes.pass_on(slot)
         fd = self._connections.fd(slot)
 
@@ -68,7 +68,6 @@ class ServedModel:
 
         self._loop.watch(fd, hung_up, select.EPOLLRDHUP)
         self._connections.arm(slot)
-        return True
 
     @property
     def is_connected(self) -> bool:

@@ -4,16 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference.assembly import assemble
+from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.pipeline import Pipeline
 from sagemaker_inference.requests import Headers, Part, Request
 from sagemaker_inference.service import run
+from sagemaker_inference.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference.backend.messages import Report
     from sagemaker_inference.registry import Registry
     from sagemaker_inference.requests import Response
+
+
+def settings(**changes: Any) -> Settings:
+    """What a supervisor on this machine is told, but for what a test is about."""
+    usual = {
+        "program": None,
+        "handler_service": "",
+        "model_dir": "",
+        "host": "127.0.0.1",
+        "port": 1,
+        "workers": 1,
+        "gpus": [],
+        "payload_limit": 1 << 20,
+        "timeout": 60.0,
+        "startup_timeout": 60.0,
+        "vmargs": "",
+    }
+    return Settings(**{**usual, **changes})
+
+
+class LoopBench:
+    """An owner of model processes that notes what it hears, and the loop that tells it."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.loop = EventLoop()
+
+    def on_assembled(self, report: Report) -> None:
+        self.heard.append("assembled")
+
+    def on_all_loaded(self, report: Report) -> None:
+        self.heard.append("loaded")
+
+    def on_failed(self, *, out_of_memory: bool) -> None:
+        self.heard.append("failed")
+
+    def on_all_stopped(self) -> None:
+        self.heard.append("stopped")
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, self.heard
+            self.loop.turn()
 
 
 def request(

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from made import settings
 
 from sagemaker_inference import supervisor
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.program import Program
-from sagemaker_inference.settings import Settings
 from sagemaker_inference.supervisor import Supervisor
 from tests.server.conftest import ECHO, free_port, send
 
@@ -33,19 +33,7 @@ def supervise(tmp_path: Path) -> Callable[..., Supervisor]:
         path = tmp_path / "inference.py"
         path.write_text(textwrap.dedent(source))
         return Supervisor(
-            Settings(
-                program=Program.of_file(str(path)),
-                handler_service="",
-                model_dir=str(tmp_path),
-                host="127.0.0.1",
-                port=free_port(),
-                workers=1,
-                gpus=[],
-                payload_limit=1 << 20,
-                timeout=60,
-                startup_timeout=60,
-                vmargs="",
-            )
+            settings(program=Program.of_file(str(path)), model_dir=str(tmp_path), port=free_port())
         )
 
     return make

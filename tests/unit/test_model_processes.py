@@ -7,20 +7,18 @@ import signal
 import socket
 import sys
 import textwrap
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from made import LoopBench, settings
 
 from sagemaker_inference import machine
 from sagemaker_inference.backend.connections import Connections
 from sagemaker_inference.backend.messages import Report
 from sagemaker_inference.backend.slots import SlotTable
 from sagemaker_inference.child_process import ChildProcess
-from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.model_processes import ModelProcess, ModelProcesses
 from sagemaker_inference.program import Program
-from sagemaker_inference.settings import Settings
 from tests.unit.test_loop import predict
 
 if TYPE_CHECKING:
@@ -45,31 +43,16 @@ SOURCE = """
 """
 
 
-class Bench:
+class Bench(LoopBench):
     """An owner of model processes, and a front end of one connection."""
 
     def __init__(self, folder: Path, source: str, **changes: object) -> None:
+        super().__init__()
         path = folder / "inference.py"
         path.write_text(textwrap.dedent(source))
-        settings = {
-            "program": Program.of_file(str(path)),
-            "handler_service": "",
-            "model_dir": str(folder),
-            "host": "127.0.0.1",
-            "port": 1,
-            "workers": 1,
-            "gpus": [],
-            "payload_limit": 1 << 20,
-            "timeout": 60.0,
-            "startup_timeout": 60.0,
-            "vmargs": "",
-            **changes,
-        }
-        self.heard: list[str] = []
-        self.loop = EventLoop()
         self.connections = Connections(SlotTable())
         self.models = ModelProcesses(
-            Settings(**settings),  # type: ignore[arg-type]
+            settings(program=Program.of_file(str(path)), model_dir=str(folder), **changes),
             self.loop,
             self.connections,
             self,
@@ -84,24 +67,6 @@ class Bench:
     def tick(self) -> None:
         self.models.reap()
         self.models.check_time_limits()
-
-    def on_assembled(self, report: Report) -> None:
-        self.heard.append("assembled")
-
-    def on_all_loaded(self, report: Report) -> None:
-        self.heard.append("loaded")
-
-    def on_failed(self, *, out_of_memory: bool) -> None:
-        self.heard.append("failed")
-
-    def on_all_stopped(self) -> None:
-        self.heard.append("stopped")
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline, self.heard
-            self.loop.turn()
 
     def ask(self, body: bytes) -> bytes:
         """Send a request; what comes back up to its end."""

@@ -8,22 +8,20 @@ import socket
 import struct
 import subprocess
 import textwrap
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from made import LoopBench, settings
 
 from sagemaker_inference import multi_model
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.child_process import python_command
-from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.frontend import LINK_ENV
 from sagemaker_inference.multi_model import MultiModel
-from sagemaker_inference.settings import Settings
 from tests.server.conftest import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sagemaker_inference.backend.messages import Report
@@ -47,46 +45,21 @@ def load(name: str, path: Path | str) -> bytes:
     return b"L" + text(name) + text(str(path)) + size + text("sagemaker_inference") + gpu + text("")
 
 
-class Bench:
+class Bench(LoopBench):
     """Many models, and who wants to know of them."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
+        super().__init__()
         self.folder = folder
-        settings = {
-            "program": None,
-            "handler_service": "",
-            "model_dir": str(folder),
-            "host": "127.0.0.1",
-            "port": free_port(),
-            "workers": 1,
-            "gpus": [],
-            "payload_limit": 1 << 20,
-            "timeout": 60.0,
-            "startup_timeout": 60.0,
-            "vmargs": "",
-            "multi_model": True,
-            **changes,
-        }
-        self.heard: list[str] = []
         self.sockets: list[socket.socket] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.loop = EventLoop()
         self.link_path = str(folder / "link")
-        settings = Settings(**settings)  # type: ignore[arg-type]
-        self.many = MultiModel(settings, self.loop, self, self.link_path)
+        told = settings(model_dir=str(folder), port=free_port(), multi_model=True, **changes)
+        self.many = MultiModel(told, self.loop, self, self.link_path)
         self.loop.every(0.02, self.many.reap)
-
-    def on_assembled(self, report: Report) -> None:
-        self.heard.append("assembled")
 
     def on_all_loaded(self, report: Report) -> None:
         self.heard.append("ready")
-
-    def on_failed(self, *, out_of_memory: bool) -> None:
-        self.heard.append("failed")
-
-    def on_all_stopped(self) -> None:
-        self.heard.append("stopped")
 
     def model(self, source: str = SOURCE) -> Path:
         """Write a model."""
@@ -120,12 +93,6 @@ class Bench:
         link.setblocking(False)  # noqa: FBT003 - socket's own signature
         self.sockets.append(link)
         return link
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline
-            self.loop.turn()
 
     def wait_answer(self, sock: socket.socket) -> bytes:
         """What comes back; nothing where the connection is closed."""
