@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -244,7 +245,9 @@ def test_a_process_that_dies_over_half_a_message_closes_its_connection(
     one.wait(one.connections.busy)
     os.kill(one.models._models[0].child.pid, signal.SIGKILL)
     one.wait(lambda: one.heard.count("loaded") == 2)
-    assert one.front.recv(1) == b""
+    # A reset, where the process died before it had read the half.
+    with contextlib.suppress(ConnectionResetError):
+        assert one.front.recv(1) == b""
 
 
 def test_a_copy_that_the_template_cannot_make_comes_from_the_next(
