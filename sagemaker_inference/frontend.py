@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import re
@@ -38,9 +37,6 @@ _NO_DOWNLOADS: Final = [
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
-_FEW_PROCESSORS: Final = 2
-# What they do may wait; a request behind them may not.
-_COMPILERS: Final = ("C1 ", "C2 ")
 _MEGABYTE: Final = 1024 * 1024
 # Measured: 16 connections that each send and get 24 MB, with 8 connections to the back end, fail
 # with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
@@ -65,6 +61,10 @@ class Java:
             # A start runs much code a few hundred times, which is not worth compiling; what
             # requests run reaches any threshold within seconds.
             "-XX:CompileThresholdScaling=3",
+            # Code that has seen one kind of load only would be thrown away at the first request of
+            # another, and compiled once more while requests wait: for minutes after a start.
+            "-XX:+UnlockExperimentalVMOptions",
+            "-XX:PerMethodTrapLimit=0",
             # The jar holds log4j's classes for newer Java without saying so in its manifest:
             # without them it warns on every start, and finds callers slowly.
             "-Djdk.util.jar.enableMultiRelease=force",
@@ -247,6 +247,14 @@ class FrontEnd:
             *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
             "-Xms16m",
             f"-Xmx{heap}m",
+            # Small objects die in the young part; bodies of megabytes go to the old one at once,
+            # uncopied. It grows by more than Java would let it once bodies fill it: with room for few,
+            # each of them costs a collection.
+            "-Xmn5m",
+            "-XX:MaxHeapFreeRatio=90",
+            "-XX:MinHeapFreeRatio=80",
+            # Memory for buffers comes by 4 MB: once for all threads, which rarely want it at once.
+            "-Dio.netty.allocator.numDirectArenas=1",
             f"-Djava.io.tmpdir={folder}",
             f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",
             f"-Dmodel_server_home={_PACKAGE / 'mms_home'}",
@@ -289,27 +297,6 @@ def link_path(folder: str) -> str:
 def client_host(host: str) -> str:
     """Where a client on this machine reaches what is served on an address."""
     return "127.0.0.1" if host == ALL_ADDRESSES else host
-
-
-def settle(pid: int) -> None:
-    """Keep the threads of a front end that serves on one processor, where there are just two.
-
-    Each request is handed from thread to thread five times, and waking one on the other processor
-    costs more than what it then does; on the same one, a thread that is woken shall not interrupt
-    the one that wakes it (SCHED_BATCH, sched(7)), which has little left to do. With more
-    processors, one would limit the throughput.
-    """
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) != _FEW_PROCESSORS:
-        return
-    # Several servers on a machine shall not all choose the same one.
-    chosen = {processors[pid % _FEW_PROCESSORS]}
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        # Threads come and go, and a system may refuse it: it only makes things faster.
-        with contextlib.suppress(OSError):
-            if not (task / "comm").read_text().startswith(_COMPILERS):
-                os.sched_setaffinity(int(task.name), chosen)
-                os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _arguments(text: str) -> list[str]:

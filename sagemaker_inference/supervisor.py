@@ -24,6 +24,7 @@ from sagemaker_inference.errors import StartError
 from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.logging import configure_logger, get_logger
 from sagemaker_inference.multi_model import MultiModel
+from sagemaker_inference.placement import Placement
 from sagemaker_inference.private_folder import PrivateFolder
 from sagemaker_inference.served_model import ServedModel
 from sagemaker_inference.settings import Settings
@@ -64,6 +65,7 @@ class Supervisor:
         self._exit_code: int | None = None
         self._front_end: frontend.FrontEnd | None = None
         self._java: ChildProcess | None = None
+        self._placement: Placement | None = None
         self._java_started = 0.0
         self._ready_fd = -1
         self._is_serving = False
@@ -229,7 +231,7 @@ class Supervisor:
             return
         self._is_serving = True
         if not settings.multi_model:  # the processes that it starts for models would inherit that
-            frontend.settle(java.pid)
+            self._placement = Placement(java.pid)
         url = f"http://{host}:{settings.port}"
         if settings.multi_model:
             logger.info(
@@ -257,6 +259,8 @@ class Supervisor:
 
     def _tick(self) -> None:
         self._served.check_time_limits()
+        if self._placement is not None:
+            self._placement.adjust()
         waits = self._java is not None and not self._is_serving
         if waits and monotonic() - self._java_started > _FRONT_END_PATIENCE:
             if self._served.all_loaded:

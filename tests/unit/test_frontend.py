@@ -1,5 +1,4 @@
 import importlib.util
-import os
 import sys
 from types import ModuleType
 
@@ -127,55 +126,6 @@ def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
     quiet = "--enable-native-access=ALL-UNNAMED"
     assert quiet not in made(tmp_path, 23).command()
     assert quiet in made(tmp_path, 24).command()
-
-
-@pytest.fixture
-def settled(monkeypatch):
-    """Which threads of a process are bound to which processors, on a machine with so many."""
-
-    def settle(processors, pid):
-        bound = []
-        patient = []
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: processors)
-        monkeypatch.setattr(os, "sched_setaffinity", lambda *words: bound.append(words))
-        monkeypatch.setattr(os, "sched_setscheduler", lambda *words: patient.append(words))
-        frontend.settle(pid)
-        assert [(task, policy) for task, policy, _ in patient] == [
-            (task, os.SCHED_BATCH) for task, _ in bound
-        ]
-        return bound
-
-    return settle
-
-
-def test_on_two_processors_the_front_end_keeps_to_one(settled):
-    pid = os.getpid()
-    bound = settled({4, 7}, pid)
-    assert (pid, {(4, 7)[pid % 2]}) in bound
-    assert len({str(chosen) for _, chosen in bound}) == 1
-
-
-@pytest.mark.parametrize("processors", [{0}, {0, 1, 2, 3}])
-def test_on_more_or_fewer_it_goes_where_it_likes(settled, processors):
-    assert settled(processors, os.getpid()) == []
-
-
-def test_compilers_are_not_bound(settled, monkeypatch):
-    monkeypatch.setattr(frontend, "_COMPILERS", ("",))
-    assert settled({0, 1}, os.getpid()) == []
-
-
-def test_a_front_end_that_has_ended_is_not_bound(settled):
-    assert settled({0, 1}, 1 << 30) == []
-
-
-def test_where_binding_is_refused_it_serves_all_the_same(monkeypatch):
-    def refuse(*_words):
-        raise PermissionError
-
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
-    monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    frontend.settle(os.getpid())
 
 
 def test_its_files_lie_in_its_folder(tmp_path):
