@@ -37,6 +37,8 @@ _NO_DOWNLOADS: Final = [
 _MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
+# From this release on, its Netty knows no way to memory that is not cleared.
+_CLEARS_BUFFERS_SINCE: Final = 21
 _MEGABYTE: Final = 1024 * 1024
 # Measured: 16 connections that each send and get 24 MB, with 8 connections to the back end, fail
 # with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
@@ -71,6 +73,24 @@ class Java:
         ]
         if self.version >= _NATIVE_ACCESS_SINCE:
             flags += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+        return flags
+
+    @property
+    def buffer_flags(self) -> list[str]:
+        """How memory for bodies is had: in chunks off the heap, one for all threads."""
+        flags = [
+            "-Dio.netty.allocator.numHeapArenas=0",
+            # Threads rarely want memory at the same time.
+            "-Dio.netty.allocator.numDirectArenas=1",
+        ]
+        if self.version < _CLEARS_BUFFERS_SINCE:
+            # Large chunks, for large bodies too: they cost nothing until they are used, since with
+            # this door open Netty need not clear them.
+            flags += [
+                "--add-opens=java.base/java.nio=ALL-UNNAMED",
+                "-Dio.netty.tryReflectionSetAccessible=true",
+                "-Dio.netty.allocator.maxOrder=11",
+            ]
         return flags
 
 
@@ -248,13 +268,16 @@ class FrontEnd:
             "-Xms16m",
             f"-Xmx{heap}m",
             # Small objects die in the young part; bodies of megabytes go to the old one at once,
-            # uncopied. It grows by more than Java would let it once bodies fill it: with room for few,
-            # each of them costs a collection.
+            # uncopied. Once they fill that it grows by more than Java would let it: with room for
+            # few bodies, each of them costs a collection.
             "-Xmn5m",
             "-XX:MaxHeapFreeRatio=90",
             "-XX:MinHeapFreeRatio=80",
-            # Memory for buffers comes by 4 MB: once for all threads, which rarely want it at once.
-            "-Dio.netty.allocator.numDirectArenas=1",
+            *self.java.buffer_flags,
+            # What nobody sees takes time at every start: management beans of the log, and the
+            # address of a network card in the names of connections.
+            "-Dlog4j2.disable.jmx=true",
+            "-Dio.netty.machineId=00:00:00:00:00:00:00:01",
             f"-Djava.io.tmpdir={folder}",
             f"-Dlog4j.configurationFile={(_PACKAGE / 'etc' / 'log4j2.xml').as_uri()}",
             f"-Dmodel_server_home={_PACKAGE / 'mms_home'}",

@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 CONTENT_TYPES: Final = ("text/csv", "application/csv")
 
 _NAN: Final = float("nan")
+_COMMA: Final = ord(",")
+_LINE_END: Final = ord("\n")
+# So many numbers are written at once: more would take more memory, and no less time.
+_BLOCK: Final = 1 << 16
 # From here on, a Python object for every cell at once takes too much memory.
 _LONG: Final = 1 << 20
 _BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
@@ -125,8 +129,9 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
         and np.isfinite(array).all()
     ):
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-        lines = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
-        return lines[2:-2].replace(b"],[", b"\n") + b"\n"
+        step = max(1, _BLOCK // array.shape[1])
+        blocks = (array[start : start + step] for start in range(0, len(array), step))
+        return b"".join(map(_from_numbers, blocks))
     return _from_values(array)
 
 
@@ -337,6 +342,16 @@ def _all_text(cells: Sequence[str]) -> bool:
 
 def _is_numeric(column: Sequence[str]) -> bool:
     return any(column) and _numbers_of(column) is not None
+
+
+def _from_numbers(rows: NDArray[Any]) -> memoryview:
+    """Rows of finite numbers: a JSON array of all of them, in which a row's last comma ends it."""
+    columns = rows.shape[1]
+    text = bytearray(orjson.dumps(rows.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY))
+    codes = np.frombuffer(text, np.uint8)
+    codes[(codes == _COMMA).nonzero()[0][columns - 1 :: columns]] = _LINE_END
+    codes[-1] = _LINE_END
+    return memoryview(text)[1:]
 
 
 def _from_values(array: NDArray[Any]) -> bytes:

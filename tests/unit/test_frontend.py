@@ -128,6 +128,12 @@ def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
     assert quiet in made(tmp_path, 24).command()
 
 
+def test_buffers_are_large_where_they_need_not_be_cleared(tmp_path):
+    large = "-Dio.netty.allocator.maxOrder=11"
+    assert large in made(tmp_path, 17).command()
+    assert large not in made(tmp_path, 21).command()
+
+
 def test_its_files_lie_in_its_folder(tmp_path):
     front_end = made(tmp_path)
     front_end.write()
