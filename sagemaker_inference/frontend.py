@@ -44,6 +44,8 @@ _MEGABYTE: Final = 1024 * 1024
 # with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
 _HEAP_PER_PAYLOAD: Final = 20
 _LEAST_HEAP_MB: Final = 128
+# One of them in the user's arguments has to fit the other.
+_GROWTH: Final = ("-XX:MaxHeapFreeRatio=90", "-XX:MinHeapFreeRatio=80")
 # A multipart body has boundaries and headers beside its fields.
 FORM_OVERHEAD: Final = 65536
 
@@ -267,12 +269,11 @@ class FrontEnd:
             *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
             "-Xms16m",
             f"-Xmx{heap}m",
-            # Small objects die in the young part; bodies of megabytes go to the old one at once,
-            # uncopied. Once they fill that it grows by more than Java would let it: with room for
-            # few bodies, each of them costs a collection.
+            # Small objects die in the young part; bodies that it has no room for go to the old one
+            # at once, uncopied. Once they fill that it grows by more than Java would let it: with
+            # room for few bodies, each of them costs a collection.
             "-Xmn5m",
-            "-XX:MaxHeapFreeRatio=90",
-            "-XX:MinHeapFreeRatio=80",
+            *(() if "HeapFreeRatio" in self.vmargs else _GROWTH),
             *self.java.buffer_flags,
             # What nobody sees takes time at every start: management beans of the log, and the
             # address of a network card in the names of connections.

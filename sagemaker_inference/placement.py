@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -31,10 +32,11 @@ _AT_EASE: Final = 0.45
 # 50 µs where they have 77 KB, 600 µs where they have 4 MB.
 _SHORT: Final = 100e-6
 # What they do may wait; a request behind them may not.
-_COMPILERS: Final = ("C1 ", "C2 ")
+_COMPILERS: Final = (b"C1 ", b"C2 ")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 # Of /proc/PID/stat behind the name, which may hold spaces: utime and stime.
 _TIMES: Final = slice(11, 13)
+_WAITS: Final = re.compile(rb"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 
 
 class Placement:
@@ -80,25 +82,25 @@ class Placement:
     def _used(self) -> float:
         """Seconds of processor that the front end has used; 0 when it has ended."""
         try:
-            words = (_PROC / str(self._pid) / "stat").read_text().rpartition(")")[2].split()
+            words = (_PROC / str(self._pid) / "stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             return 0.0
         return sum(map(int, words[_TIMES])) / _TICKS
 
     def _waited(self) -> int:
-        """How often its threads have waited."""
+        """How often its threads have waited; 0 where the system does not tell."""
         waits = 0
         for task in self._tasks():
             with contextlib.suppress(OSError):
-                status = (task / "status").read_text()
-                waits += int(status.rpartition("\nvoluntary_ctxt_switches:")[2].split()[0])
+                found = _WAITS.search((task / "status").read_bytes())
+                waits += int(found[1]) if found else 0
         return waits
 
     def _place(self, processors: set[int], policy: int) -> None:
         for task in self._tasks():
             # A system may refuse it: it only makes things faster.
             with contextlib.suppress(OSError):
-                if not (task / "comm").read_text().startswith(_COMPILERS):
+                if not (task / "comm").read_bytes().startswith(_COMPILERS):
                     os.sched_setaffinity(int(task.name), processors)
                     os.sched_setscheduler(int(task.name), policy, os.sched_param(0))
 

@@ -128,6 +128,19 @@ def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
     assert quiet in made(tmp_path, 24).command()
 
 
+def test_the_users_shape_of_the_heap_counts(tmp_path):
+    command = made(tmp_path, vmargs="-Xmn9m -XX:MaxHeapFreeRatio=70").command()
+    assert command.index("-Xmn9m") > command.index("-Xmn5m")
+    assert [word for word in command if "HeapFreeRatio" in word] == ["-XX:MaxHeapFreeRatio=70"]
+    assert "-XX:MinHeapFreeRatio=80" in made(tmp_path).command()
+
+
+def test_java_hears_of_experiments_before_it_is_asked_for_one(tmp_path):
+    command = made(tmp_path).command()
+    door = command.index("-XX:+UnlockExperimentalVMOptions")
+    assert door < command.index("-XX:PerMethodTrapLimit=0")
+
+
 def test_buffers_are_large_where_they_need_not_be_cleared(tmp_path):
     large = "-Dio.netty.allocator.maxOrder=11"
     assert large in made(tmp_path, 17).command()

@@ -20,6 +20,7 @@ class Bench:
         self.ticks = 0
         self.waits = 1000
         self.placed = {}
+        self.tells_waits = True
         for number, name in (
             (PID, "java"),
             (4712, "epollEventLoopG"),
@@ -45,8 +46,8 @@ class Bench:
         times = f"{self.ticks // 2} {self.ticks - self.ticks // 2}"
         (self.folder / "stat").write_text(f"{PID} (a name) S 1 2 3 4 5 6 7 8 9 10 {times} 0 0\n")
         for task in (self.folder / "task").glob("*"):
-            status = f"Name:\tx\nvoluntary_ctxt_switches:\t{self.waits}\n"
-            (task / "status").write_text(status + "nonvoluntary_ctxt_switches:\t7\n")
+            status = f"voluntary_ctxt_switches:\t{self.waits}\nnonvoluntary_ctxt_switches:\t7\n"
+            (task / "status").write_text("Name:\tx\n" + status * self.tells_waits)
 
     def second(self, share, slice_us=10.0):
         """A second passes in which it used so much, in slices of so many microseconds."""
@@ -113,6 +114,12 @@ def test_a_front_end_that_has_ended_is_left_alone(bench):
             file.unlink()
     one.placement.adjust()
     assert one.placed == {}
+
+
+def test_where_the_system_tells_no_waits_it_goes_where_it_likes(bench):
+    one = bench(0, 1)
+    one.tells_waits = False
+    assert not one.is_bound_after((0.9,), (0.9,), (0.9,))
 
 
 def test_where_binding_is_refused_it_serves_all_the_same(bench, monkeypatch):

@@ -367,3 +367,11 @@ def test_columns_of_text_are_told_without_trying_to_read_a_number(monkeypatch):
     monkeypatch.setattr(csv, "_numbers_of", tried.append)
     assert csv.decode(b"a,b\nc,d\n", header=False).tolist() == [["a", "b"], ["c", "d"]]
     assert tried == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 1), (5, 3), (2, 9), (1, 9), (4, 4)])
+def test_numbers_are_written_in_blocks(shape, monkeypatch):
+    monkeypatch.setattr(csv, "_BLOCK", 4)
+    array = np.arange(np.prod(shape), dtype=np.uint64).reshape(shape) + np.uint64(2**63)
+    expected = "".join(",".join(map(str, row)) + "\n" for row in array.tolist())
+    assert csv.encode(array).decode() == expected
