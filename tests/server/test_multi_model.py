@@ -82,7 +82,7 @@ class Models:
         """What is listed."""
         reply = self.server.request(method="GET", path="/models")
         # The front end's own list fails while a model is being taken from it.
-        return [model["modelName"] for model in reply.json.get("models", ["?"])]
+        return [model["modelName"] for model in reply.json.get("models", [{"modelName": "?"}])]
 
     def wait_listed(self, *names: str) -> None:
         """Wait until just these models are listed."""
