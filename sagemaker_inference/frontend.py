@@ -66,7 +66,7 @@ class Java:
             # requests run reaches any threshold within seconds.
             "-XX:CompileThresholdScaling=3",
             # Code that has seen one kind of load only would be thrown away at the first request of
-            # another, and compiled once more while requests wait: for minutes after a start.
+            # another, and compiled once more while requests wait.
             "-XX:+UnlockExperimentalVMOptions",
             "-XX:PerMethodTrapLimit=0",
             # The jar holds log4j's classes for newer Java without saying so in its manifest:
