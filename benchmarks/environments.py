@@ -56,8 +56,8 @@ def _install_checkout(python: Path) -> None:
         _pip(python, "wheel", "--no-deps", "--wheel-dir", folder, str(CHECKOUT))
         (wheel,) = Path(folder).glob("*.whl")
         _pip(python, "install", "--no-deps", "--force-reinstall", str(wheel))
-    # As the Dockerfiles in examples/container do.
-    _run(python, "-m", "sagemaker_inference", "prepare")
+    # As the Dockerfiles in examples/container do. Not -m: that would find the checkout's package.
+    _run(python.with_name("sagemaker-inference"), "prepare")
 
 
 def versions(python: Path) -> dict[str, str]:
