@@ -19,6 +19,8 @@ from typing import Any
 
 CONNECTIONS = 16
 GRACE_SECONDS = 10.0
+# Larger ones are mapped and unmapped for each read.
+_READ_BYTES = 65536
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -48,9 +50,7 @@ class Reply:
 
 def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -> dict[str, Any]:
     """Send for so many seconds; returns latencies in milliseconds and counts."""
-    idle = [socket.create_connection(address, timeout=30) for _ in range(CONNECTIONS)]
-    for sock in idle:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    idle = [_connect(address) for _ in range(CONNECTIONS)]
     working: dict[socket.socket, tuple[float, Reply]] = {}
     waiting: collections.deque[float] = collections.deque()
     latencies: list[float] = []
@@ -72,7 +72,7 @@ def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -
         pause = max(0.0, due - perf_counter()) if due < end else 0.1
         for sock in select.select(list(working), [], [], pause)[0]:
             was_due, reply = working[sock]
-            data = sock.recv(1 << 20)
+            data = sock.recv(_READ_BYTES)
             if data and not reply.feed(data):
                 continue
             del working[sock]
@@ -82,7 +82,7 @@ def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -
                 continue
             errors += 1
             sock.close()
-            idle.append(socket.create_connection(address, timeout=30))
+            idle.append(_connect(address))
     latencies.sort()
     lost = len(waiting) + len(working)
     for sock in (*idle, *working):
@@ -93,6 +93,14 @@ def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -
         "errors": errors + lost,
         **{f"p{share}_ms": percentile(latencies, share) * 1000 for share in (50, 90, 99)},
     }
+
+
+def _connect(address: tuple[str, int]) -> socket.socket:
+    sock = socket.create_connection(address, timeout=30)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # With a time limit, Python polls before each call.
+    sock.settimeout(None)
+    return sock
 
 
 def percentile(ordered: list[float], share: int) -> float:

@@ -40,9 +40,10 @@ _NATIVE_ACCESS_SINCE: Final = 24
 # From this release on, its Netty knows no way to memory that is not cleared.
 _CLEARS_BUFFERS_SINCE: Final = 21
 _MEGABYTE: Final = 1024 * 1024
-# Measured: 16 connections that each send and get 24 MB, with 8 connections to the back end, fail
-# with a heap (and direct memory, whose limit follows it) of 384 MB and pass with 512 MB.
+# Measured: 16 clients that each send and get 24 MB, with 8 or 16 connections to the back end, fail
+# with a heap of 384 MB or with 564 MB of direct memory, and pass with 448 MB and 768 MB.
 _HEAP_PER_PAYLOAD: Final = 20
+_DIRECT_PER_PAYLOAD: Final = 40
 _LEAST_HEAP_MB: Final = 128
 # One of them in the user's arguments has to fit the other.
 _GROWTH: Final = ("-XX:MaxHeapFreeRatio=90", "-XX:MinHeapFreeRatio=80")
@@ -261,6 +262,7 @@ class FrontEnd:
         folder = Path(self.folder)
         megabytes = self.payload_limit // _MEGABYTE
         heap = max(_LEAST_HEAP_MB, megabytes * _HEAP_PER_PAYLOAD + _LEAST_HEAP_MB // 2)
+        direct = max(_LEAST_HEAP_MB, megabytes * _DIRECT_PER_PAYLOAD + _LEAST_HEAP_MB // 2)
         jar = find_jar()
         archive = class_archive.find(self.java.path, jar)
         return [
@@ -269,6 +271,7 @@ class FrontEnd:
             *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
             "-Xms16m",
             f"-Xmx{heap}m",
+            f"-XX:MaxDirectMemorySize={direct}m",
             # Small objects die in the young part; bodies that it has no room for go to the old one
             # at once, uncopied. Once they fill that it grows by more than Java would let it: with
             # room for few bodies, each of them costs a collection.

@@ -34,7 +34,7 @@ class Plan:
     _ASYNC_CONCURRENCY = 32
     # Beyond those in work, the front end may send requests that wait in the socket: the next one
     # is there the moment a process is free. More would only hide the queue from the front end.
-    _AHEAD = 3
+    _AHEAD = 7
 
     @property
     def concurrency(self) -> int:

@@ -34,6 +34,17 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 
 
+class _Recent:
+    """The headers of the request before, and their bytes: clients send the same ones again."""
+
+    headers = (_END, Headers())
+
+
+_RECENT: Final = _Recent()
+# Longer ones are not kept.
+_KEPT: Final = 4096
+
+
 class WireError(Exception):
     """The front end sent what no front end sends; the connection cannot be used any more."""
 
@@ -103,21 +114,30 @@ def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  #
             return _needed(place, length, _HEADER_LIMIT) + _TAIL
         request_id = str(data[place:end], "utf-8", "replace")
         place = end
-        headers: list[tuple[str, str]] = []
-        while (length := number(data, place)[0]) != -1:
-            place += 4
-            end = place + length
-            if not place <= end <= size:
-                return _needed(place, length, _HEADER_LIMIT) + _TAIL
-            name = str(data[place:end], "utf-8", "replace")
-            length = number(data, end)[0]
-            place = end + 4
-            end = place + length
-            if not place <= end <= size:
-                return _needed(place, length, _HEADER_LIMIT) + _TAIL
-            headers.append((name, str(data[place:end], "utf-8", "replace")))
+        start = place
+        block, headers = _RECENT.headers
+        end = place + len(block)
+        if data[place:end] == block:
             place = end
-        place += 4
+        else:
+            fields: list[tuple[str, str]] = []
+            while (length := number(data, place)[0]) != -1:
+                place += 4
+                end = place + length
+                if not place <= end <= size:
+                    return _needed(place, length, _HEADER_LIMIT) + _TAIL
+                name = str(data[place:end], "utf-8", "replace")
+                length = number(data, end)[0]
+                place = end + 4
+                end = place + length
+                if not place <= end <= size:
+                    return _needed(place, length, _HEADER_LIMIT) + _TAIL
+                fields.append((name, str(data[place:end], "utf-8", "replace")))
+                place = end
+            place += 4
+            headers = Headers(fields)
+            if place - start <= _KEPT:
+                _RECENT.headers = bytes(data[start:place]), headers
         parts: list[Part] = []
         while (length := number(data, place)[0]) != -1:
             place += 4
@@ -139,7 +159,7 @@ def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  #
             parts.append(Part(name, content_type, data[place:end]))
             place = end
         place += 4
-        requests.append(Request(request_id, Headers(headers), parts))
+        requests.append(Request(request_id, headers, parts))
 
 
 def _read_load(data: Body) -> tuple[Load, int] | int:

@@ -35,24 +35,34 @@ UNSENDABLE = """
 """
 
 
+BACK_AGAIN = """
+    from sagemaker_inference import model_loader, serve, transformer
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @transformer
+    def transform(model, body: memoryview, content_type, accept):
+        return body, "application/octet-stream"
+
+    serve(__name__)
+"""
+
+
 def test_large_bodies_go_both_ways(serve: Serve) -> None:
-    source = """
-        from sagemaker_inference import model_loader, serve, transformer
-
-        @model_loader
-        def load(model_dir):
-            return None
-
-        @transformer
-        def transform(model, body: memoryview, content_type, accept):
-            return body, "application/octet-stream"
-
-        serve(__name__)
-    """
-    server = serve(source)
+    server = serve(BACK_AGAIN)
     body = os.urandom(1024) * (25 * 1024)
     replies = server.all_at_once([body] * 4)
     assert [(reply.status, reply.body == body) for reply in replies] == [(200, True)] * 4
+
+
+def test_the_front_end_has_room_for_many_bodies_of_the_limit_at_once(serve: Serve) -> None:
+    server = serve(BACK_AGAIN, env={"SAGEMAKER_MAX_PAYLOAD_IN_MB": "8"})
+    body = os.urandom(1024) * (8 * 1024)
+    for _ in range(3):
+        replies = server.all_at_once([body] * 16)
+        assert [(reply.status, reply.body == body) for reply in replies] == [(200, True)] * 16
 
 
 def test_a_body_over_the_limit_is_413(shared: Serve) -> None:

@@ -117,6 +117,7 @@ def test_the_management_api_is_not_on_the_network(tmp_path):
 def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(tmp_path):
     command = made(tmp_path, vmargs='-Xmx2g "-Dmy property=1"').command()
     assert "-Xmx564m" in command
+    assert "-XX:MaxDirectMemorySize=1064m" in command
     assert command.index("-Xmx2g") > command.index("-Xmx564m")
     assert "-Dmy property=1" in command
     assert "-Xmx128m" in made(tmp_path, payload_limit=1 << 20).command()
