@@ -115,7 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=_names(works), help=f"of {','.join(works)}")
     parser.add_argument("--rounds", type=int, default=_DEFAULT_ROUNDS, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=3, help="for a work; default %(default)s")
-    parser.add_argument("--warmup", type=float, default=6, help="seconds; default %(default)s")
+    parser.add_argument("--warmup", type=float, default=10, help="seconds; default %(default)s")
     parser.add_argument("--cache", type=Path, default=_cache(), help="default %(default)s")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--name", help="of the files; default full, engine or partial")

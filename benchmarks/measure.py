@@ -37,7 +37,7 @@ class Plan:
         works: names of works, and "half-load"; `LARGE` too measures one large model.
         rounds: how often each contender has its turn.
         seconds: how long a work is measured.
-        warmup: how long a new server is used before it is measured; a fifth of that at each
+        warmup: how long a new server is used before it is measured; an eighth of that at each
             further kind of work, and half of it where the model's 10 ms are most of the answer.
     """
 
@@ -73,7 +73,7 @@ class Plan:
         last = {work.kind: work for work in (*self.of(contender, mode), *half)}
         first = self.warmup if mode == JSON_SMALL.mode else self.warmup / 2
         return {
-            kind: (work, self.warmup / 5 if number else first)
+            kind: (work, self.warmup / 8 if number else first)
             for number, (kind, work) in enumerate(last.items())
         }
 
