@@ -99,7 +99,7 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
 
 
 # One flat function, since every request passes here and each call would cost as much as a field.
-def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  # noqa: C901, PLR0911
+def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:
     number = _INT.unpack_from
     size = len(data)
     requests: list[Request] = []
@@ -114,30 +114,15 @@ def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  #
             return _needed(place, length, _HEADER_LIMIT) + _TAIL
         request_id = str(data[place:end], "utf-8", "replace")
         place = end
-        start = place
         block, headers = _RECENT.headers
         end = place + len(block)
         if data[place:end] == block:
             place = end
         else:
-            fields: list[tuple[str, str]] = []
-            while (length := number(data, place)[0]) != -1:
-                place += 4
-                end = place + length
-                if not place <= end <= size:
-                    return _needed(place, length, _HEADER_LIMIT) + _TAIL
-                name = str(data[place:end], "utf-8", "replace")
-                length = number(data, end)[0]
-                place = end + 4
-                end = place + length
-                if not place <= end <= size:
-                    return _needed(place, length, _HEADER_LIMIT) + _TAIL
-                fields.append((name, str(data[place:end], "utf-8", "replace")))
-                place = end
-            place += 4
-            headers = Headers(fields)
-            if place - start <= _KEPT:
-                _RECENT.headers = bytes(data[start:place]), headers
+            found = _read_headers(data, place)
+            if isinstance(found, int):
+                return found
+            headers, place = found
         parts: list[Part] = []
         while (length := number(data, place)[0]) != -1:
             place += 4
@@ -160,6 +145,31 @@ def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:  #
             place = end
         place += 4
         requests.append(Request(request_id, headers, parts))
+
+
+def _read_headers(data: Body, start: int) -> tuple[Headers, int] | int:
+    number = _INT.unpack_from
+    size = len(data)
+    items: list[tuple[str, str]] = []
+    place = start
+    while (length := number(data, place)[0]) != -1:
+        place += 4
+        end = place + length
+        if not place <= end <= size:
+            return _needed(place, length, _HEADER_LIMIT) + _TAIL
+        name = str(data[place:end], "utf-8", "replace")
+        length = number(data, end)[0]
+        place = end + 4
+        end = place + length
+        if not place <= end <= size:
+            return _needed(place, length, _HEADER_LIMIT) + _TAIL
+        items.append((name, str(data[place:end], "utf-8", "replace")))
+        place = end
+    place += 4
+    headers = Headers(items)
+    if place - start <= _KEPT:
+        _RECENT.headers = bytes(data[start:place]), headers
+    return headers, place
 
 
 def _read_load(data: Body) -> tuple[Load, int] | int:

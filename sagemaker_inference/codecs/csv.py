@@ -28,7 +28,7 @@ on a line of its own, without a header. NaN is ``nan``, infinity ``inf``, boolea
 from __future__ import annotations
 
 import re
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -41,7 +41,7 @@ from sagemaker_inference.errors import DecodeError
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -54,6 +54,8 @@ _COMMA: Final = ord(",")
 _LINE_END: Final = ord("\n")
 # So many numbers are written at once: more would take more memory, and no less time.
 _BLOCK: Final = 1 << 16
+# So many rows with quotes are lists of their cells at once.
+_ROWS: Final = 1 << 12
 # From here on, a Python object for every cell at once takes too much memory.
 _LONG: Final = 1 << 20
 _BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
@@ -99,7 +101,7 @@ def decode(
     if found is None and not as_text and len(text) > _LONG:
         found = _in_pieces(text, header)
     if found is None:
-        found = _from_cells(_cells(text), header=header, as_text=as_text)
+        found = _from_table(_table(text), header=header, as_text=as_text)
     if dtype is None or as_text:
         return found
     try:
@@ -218,25 +220,56 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
 
 
 def _cells(text: bytes | bytearray) -> list[list[str]]:
+    return list(chain.from_iterable(_blocks(text)))
+
+
+def _table(text: bytes | bytearray) -> NDArray[Any]:
+    """All cells as text, in an array of objects of shape (rows, columns)."""
+    blocks: list[NDArray[Any]] = []
+    for rows in _blocks(text):
+        block = np.empty(len(rows) * len(rows[0]), object)
+        block[:] = list(chain.from_iterable(rows))
+        blocks.append(block.reshape(len(rows), -1))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
+    """The rows, some at a time: of a long text, all lists of cells would take much memory."""
+    columns = count = 0
+    for rows in _quoted_blocks(text) if b'"' in text else _plain_blocks(text):
+        for row in rows:
+            count += 1
+            columns = columns or len(row)
+            if len(row) != columns:
+                msg = f"Invalid CSV: row {count} has {len(row)} columns, and row 1 has {columns}"
+                raise DecodeError(msg)
+        if rows:
+            yield rows
+
+
+def _plain_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
+    start = 0
+    for piece in _numbers.lines(text):
+        lines = _characters(piece, start).split("\n")
+        yield [line.split(",") for line in lines if line.strip(" \t")]
+        start += len(piece) + 1
+
+
+def _quoted_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
+    rows = _quoted_rows(_characters(text))
+    while block := list(islice(rows, _ROWS)):
+        yield block
+
+
+def _characters(text: bytes | bytearray, start: int = 0) -> str:
     try:
-        characters = text.decode()
+        return text.decode()
     except UnicodeDecodeError as error:
-        msg = f"Invalid CSV: not UTF-8 at byte {error.start}"
+        msg = f"Invalid CSV: not UTF-8 at byte {start + error.start}"
         raise DecodeError(msg) from None
-    if '"' in characters:
-        rows = _quoted_cells(characters)
-    else:
-        rows = [line.split(",") for line in characters.split("\n") if line.strip(" \t")]
-    columns = len(rows[0]) if rows else 0
-    for number, row in enumerate(rows, 1):
-        if len(row) != columns:
-            msg = f"Invalid CSV: row {number} has {len(row)} columns, and row 1 has {columns}"
-            raise DecodeError(msg)
-    return rows
 
 
-def _quoted_cells(text: str) -> list[list[str]]:
-    rows: list[list[str]] = []
+def _quoted_rows(text: str) -> Iterator[list[str]]:
     row: list[str] = []
     parts: list[str] = []
     start = position = 0
@@ -267,34 +300,29 @@ def _quoted_cells(text: str) -> list[list[str]]:
         start = position
         if end != ",":
             if len(row) > 1 or quoted is not None or row[0].strip(" \t"):
-                rows.append(row)
+                yield row
             row = []
             if not end:
-                return rows
+                return
 
 
-def _from_cells(rows: list[list[str]], *, header: bool | None, as_text: bool) -> NDArray[Any]:
-    if header is None and len(rows) > 1 and _all_text(rows[0]):
-        header = any(_is_numeric(column) for column in zip(*rows[1:], strict=True))
+def _from_table(table: NDArray[Any], *, header: bool | None, as_text: bool) -> NDArray[Any]:
+    if header is None and len(table) > 1 and _all_text(table[0]):
+        header = any(_is_numeric(column.tolist()) for column in table[1:].T)
     if header:
-        del rows[0]
-    if not rows:
+        table = table[1:]
+    if not len(table):
         msg = "Invalid CSV: a header and no rows"
         raise DecodeError(msg)
-    shape = (len(rows), len(rows[0]))
-    cells = list(chain.from_iterable(rows))
-    if not as_text:
-        values = _values_of(cells)
+    if as_text:
+        return table
+    values = _values_of(table.ravel().tolist())
+    if values is not None:
+        return values.reshape(table.shape)
+    for column in table.T:
+        values = _values_of(column.tolist())
         if values is not None:
-            return values.reshape(shape)
-    flat = np.empty(len(cells), object)
-    flat[:] = cells
-    table = flat.reshape(shape)
-    if not as_text:
-        for index, column in enumerate(zip(*rows, strict=True)):
-            values = _values_of(column)
-            if values is not None:
-                table[:, index] = values
+            column[:] = values
     return table
 
 
@@ -330,7 +358,7 @@ def _number(cell: str) -> float:
     return float(cell)
 
 
-def _all_text(cells: Sequence[str]) -> bool:
+def _all_text(cells: Iterable[str]) -> bool:
     for cell in cells:
         try:
             _number(cell)

@@ -77,6 +77,23 @@ def test_a_message_may_arrive_byte_by_byte():
     assert wire.read(data, LIMIT)[1] == len(data)
 
 
+def test_headers_that_come_again_are_not_read_again():
+    def read(data, *headers):
+        asked = mms_bytes.request("id", list(headers), [("body", "a/b", data)])
+        ((request,), _) = wire.read(mms_bytes.predict(asked), LIMIT)
+        return request
+
+    common = [("Host", "a"), ("Accept", "text/csv")]
+    first, second = read(b"1", *common), read(b"2", *common)
+    assert second.headers is first.headers
+    assert (bytes(first.body), bytes(second.body)) == (b"1", b"2")
+    assert dict(read(b"3", *common, ("X", "1")).headers) == {**dict(common), "X": "1"}
+    assert dict(read(b"4", *common[:1]).headers) == {"Host": "a"}
+    assert dict(read(b"5").headers) == {}
+    long = ("X", "1" * 5000)
+    assert read(b"6", long).headers is not read(b"7", long).headers
+
+
 @pytest.mark.parametrize("data", [b"X", b"I" + b"\x7f\xff\xff\xff", b"I" + b"\xff\xff\xff\xfe"])
 def test_what_no_front_end_sends_is_refused(data):
     with pytest.raises(wire.WireError):
