@@ -21,6 +21,8 @@ SMALL_FLOATS = ("bfloat16", "float8")
 def as_array(prediction: object, format_name: str) -> NDArray[Any]:
     """The prediction as an array: numpy, pandas, torch, scipy sparse, or what np.asarray takes.
 
+    What a mask hides is what `without_mask` makes of it.
+
     Raises:
         EncodeError: it is ragged, or of a type that makes no array.
     """
@@ -34,6 +36,18 @@ def as_array(prediction: object, format_name: str) -> NDArray[Any]:
     if array.dtype.name.startswith(SMALL_FLOATS):
         return array.astype(np.float32)
     return array
+
+
+def without_mask(array: Any) -> NDArray[Any]:
+    """A numpy array or scalar as a plain array; what a mask hides is NaN, NaT or else None."""
+    found = np.asarray(array)
+    mask = getattr(array, "mask", None)
+    if mask is None or found.dtype.names or not np.any(mask):
+        return found
+    kind = found.dtype.kind
+    found = found.astype(found.dtype if kind in "fcmM" else object)
+    found[mask] = np.array("NaT", found.dtype) if kind in "mM" else np.nan if kind in "fc" else None
+    return found
 
 
 def unencodable(prediction: object, format_name: str, reason: str = "") -> EncodeError:
@@ -51,6 +65,8 @@ def unencodable(prediction: object, format_name: str, reason: str = "") -> Encod
 
 
 def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each kind
+    if isinstance(prediction, np.ndarray):
+        return without_mask(prediction)
     if hasattr(prediction, "detach"):
         tensor = prediction.detach().cpu()
         if hasattr(tensor, "to_dense"):

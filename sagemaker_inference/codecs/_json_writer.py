@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
         TypeError: there is nothing.
     """
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain_array(np.asarray(value))
+        return _plain_array(_arrays.without_mask(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return str(value, "utf-8")
     for matches, convert in _CONVERSIONS:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from sagemaker_inference.codecs import _arrays, csv, json
+from sagemaker_inference.codecs import _arrays, csv, json, npy
 from sagemaker_inference.errors import EncodeError
 
 
@@ -99,3 +99,23 @@ def test_the_message_names_type_and_format():
     assert caught.value.message == "A prediction of type list cannot be written as CSV"
     with pytest.raises(EncodeError, match=r"test_arrays\.Tensor cannot be written as CSV"):
         csv.encode(Tensor(np.zeros((1, 1, 1))))
+
+
+def test_what_a_mask_hides_is_not_given_away():
+    floats = np.ma.array([1.5, 2.5], mask=[True, False])
+    assert npy.encode(floats) == npy.encode(np.array([np.nan, 2.5]))
+    assert csv.encode(floats) == b"nan\n2.5\n"
+    integers = np.ma.array([[1, 2], [3, 4]], mask=[[0, 1], [0, 0]])
+    assert csv.encode(integers) == b"1,\n3,4\n"
+    assert json.encode({"a": integers, "b": floats}) == b'{"a":[[1,null],[3,4]],"b":[null,2.5]}'
+    assert json.encode([integers[0, 1]]) == b"[null]"
+    days = np.ma.array(["2026-01-01", "2026-01-02"], "M8[D]", mask=[0, 1])
+    assert json.encode(days) == b'["2026-01-01",null]'
+    with pytest.raises(EncodeError):
+        npy.encode(integers)
+
+
+def test_a_mask_that_hides_nothing_changes_nothing():
+    whole = np.ma.array([1, 2])
+    assert json.encode(whole) == b"[1,2]"
+    assert npy.encode(whole) == npy.encode(np.array([1, 2]))
