@@ -45,8 +45,8 @@ class AccessLog:
         Args:
             request: the request.
             response: its answer.
-            waited: the longest the request can have waited in this process, in seconds: since it
-                last looked for requests.
+            waited: the longest the request can have waited for the one before, in seconds: since
+                this process last looked for requests.
         """
         if self._is_silent:
             return

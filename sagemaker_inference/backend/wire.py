@@ -35,7 +35,7 @@ _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 
 
 class _Recent:
-    """The headers of the request before, and their bytes: clients send the same ones again."""
+    """The headers that were last read, and their bytes: clients send the same ones again."""
 
     headers = (_END, Headers())
 
@@ -98,7 +98,7 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
     raise WireError(message)
 
 
-# One flat function, since every request passes here and each call would cost as much as a field.
+# Flat, since every request passes here and each call would cost as much as a field.
 def _read_predict(data: Body, limit: int) -> tuple[list[Request], int] | int:
     number = _INT.unpack_from
     size = len(data)

@@ -5,6 +5,7 @@ Libraries are recognised by what their objects can do; none is imported for the 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +40,22 @@ def as_array(prediction: object, format_name: str) -> NDArray[Any]:
 
 
 def without_mask(array: Any) -> NDArray[Any]:
-    """A numpy array or scalar as a plain array; what a mask hides is NaN, NaT or else None."""
+    """A numpy array or scalar as a plain array; what a mask hides is NaN, NaT or else None.
+
+    Raises:
+        TypeError: it is an array of records, some of them masked.
+    """
     found = np.asarray(array)
-    mask = getattr(array, "mask", None)
-    if mask is None or found.dtype.names or not np.any(mask):
+    if not _is_masked(type(array)) or b"\1" not in array.mask.tobytes():
         return found
     kind = found.dtype.kind
+    if kind == "V":
+        message = "records with a mask have no plain form"
+        raise TypeError(message)
     found = found.astype(found.dtype if kind in "fcmM" else object)
-    found[mask] = np.array("NaT", found.dtype) if kind in "mM" else np.nan if kind in "fc" else None
+    found[array.mask] = (
+        np.array("NaT", found.dtype) if kind in "mM" else np.nan if kind in "fc" else None
+    )
     return found
 
 
@@ -68,21 +77,34 @@ def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each k
     if isinstance(prediction, np.ndarray):
         return without_mask(prediction)
     if hasattr(prediction, "detach"):
-        tensor = prediction.detach().cpu()
-        if hasattr(tensor, "to_dense"):
-            tensor = tensor.to_dense()
-        if hasattr(tensor, "resolve_conj"):
-            tensor = tensor.resolve_conj().resolve_neg()
-        try:
-            return tensor.numpy()
-        except TypeError:
-            return tensor.float().numpy()
+        return _of_tensor(prediction)
     if hasattr(prediction, "toarray"):
         return prediction.toarray()
     if hasattr(prediction, "to_numpy"):
         return prediction.to_numpy()
-    if isinstance(prediction, (list, tuple)) and prediction and hasattr(prediction[0], "detach"):
-        return [_unwrapped(item) for item in prediction]
     if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
-        return list(prediction)
+        return _unwrapped(list(prediction))
+    if isinstance(prediction, (list, tuple)) and prediction:
+        if hasattr(prediction[0], "detach"):
+            return [_unwrapped(item) for item in prediction]
+        if any(map(_is_masked, set(map(type, prediction)))):
+            return [without_mask(item) for item in prediction]
     return prediction
+
+
+def _is_masked(kind: type) -> bool:
+    # Where nobody has imported numpy.ma there are none; numpy imports it when it is asked for.
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and issubclass(kind, masked.MaskedArray)
+
+
+def _of_tensor(tensor: Any) -> NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    if hasattr(tensor, "to_dense"):
+        tensor = tensor.to_dense()
+    if hasattr(tensor, "resolve_conj"):
+        tensor = tensor.resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy()
+    except TypeError:
+        return tensor.float().numpy()

@@ -115,12 +115,16 @@ def test_the_management_api_is_not_on_the_network(tmp_path):
 
 
 def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(tmp_path):
-    command = made(tmp_path, vmargs='-Xmx2g "-Dmy property=1"').command()
+    users = '-Xmx2g -XX:MaxDirectMemorySize=4g "-Dmy property=1"'
+    command = made(tmp_path, vmargs=users).command()
     assert "-Xmx564m" in command
     assert "-XX:MaxDirectMemorySize=1064m" in command
     assert command.index("-Xmx2g") > command.index("-Xmx564m")
+    direct = "-XX:MaxDirectMemorySize="
+    assert command.index(f"{direct}4g") > command.index(f"{direct}1064m")
     assert "-Dmy property=1" in command
-    assert "-Xmx128m" in made(tmp_path, payload_limit=1 << 20).command()
+    small = made(tmp_path, payload_limit=1 << 20).command()
+    assert {"-Xmx128m", f"{direct}128m"} < set(small)
 
 
 def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):

@@ -111,8 +111,20 @@ def test_what_a_mask_hides_is_not_given_away():
     assert json.encode([integers[0, 1]]) == b"[null]"
     days = np.ma.array(["2026-01-01", "2026-01-02"], "M8[D]", mask=[0, 1])
     assert json.encode(days) == b'["2026-01-01",null]'
+    assert csv.encode(list(floats.reshape(2, 1))) == b"nan\n2.5\n"
+    assert csv.encode(iter(floats.reshape(2, 1))) == b"nan\n2.5\n"
+    switches = np.ma.array([True, False], mask=[0, 1])
+    assert json.encode(switches) == b"[true,null]"
     with pytest.raises(EncodeError):
         npy.encode(integers)
+
+
+def test_records_with_a_mask_are_refused():
+    records = np.ma.array([(1, 2.5)], dtype=[("a", int), ("b", float)], mask=[(True, False)])
+    for codec in (json, csv, npy):
+        with pytest.raises(EncodeError):
+            codec.encode(records)
+    assert json.encode(np.ma.array(records.data)) == b"[[1,2.5]]"
 
 
 def test_a_mask_that_hides_nothing_changes_nothing():

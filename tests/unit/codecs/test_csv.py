@@ -225,6 +225,20 @@ def test_long_texts_with_empty_cells_are_what_short_ones_are(
     assert read() == expected
 
 
+def test_a_long_text_with_words_is_read_in_pieces(tiny_pieces, monkeypatch):
+    monkeypatch.setattr(csv, "_ROWS", 2)
+    for quote in ("", '"'):
+        body = "".join(f"{quote}w{row}{quote},{row}\n" for row in range(7)).encode()
+        assert csv.decode(body).tolist() == [[f"w{row}", row] for row in range(7)]
+        assert csv.decode(b"a,b\n" + body).tolist() == [[f"w{row}", row] for row in range(7)]
+        with pytest.raises(DecodeError, match="row 8 has 1 columns"):
+            csv.decode(body + b"1\n")
+        with pytest.raises(DecodeError, match=f"not UTF-8 at byte {len(body)}"):
+            csv.decode(body + b"\xff,1\n")
+        blanks = b" " * 20 + b"\n"
+        assert csv.decode(body + blanks + b"x,1").shape == (8, 2)
+
+
 def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
     with pytest.raises(DecodeError, match="row 3"):
         csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
