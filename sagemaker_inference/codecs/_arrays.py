@@ -105,6 +105,7 @@ def _of_tensor(tensor: Any) -> NDArray[Any]:
     if hasattr(tensor, "resolve_conj"):
         tensor = tensor.resolve_conj().resolve_neg()
     try:
-        return tensor.numpy()
+        array: NDArray[Any] = tensor.numpy()
     except TypeError:
-        return tensor.float().numpy()
+        array = tensor.float().numpy()
+    return array
