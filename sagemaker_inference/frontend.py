@@ -44,7 +44,7 @@ _MEGABYTE: Final = 1024 * 1024
 # with a heap of 384 MB or with 564 MB of direct memory, and pass with 448 MB and 768 MB.
 _HEAP_PER_PAYLOAD: Final = 20
 _DIRECT_PER_PAYLOAD: Final = 40
-_LEAST_HEAP_MB: Final = 128
+_LEAST_MB: Final = 128
 # One of them in the user's arguments has to fit the other.
 _GROWTH: Final = ("-XX:MaxHeapFreeRatio=90", "-XX:MinHeapFreeRatio=80")
 # A multipart body has boundaries and headers beside its fields.
@@ -260,9 +260,6 @@ class FrontEnd:
     def command(self) -> list[str]:
         """What to run."""
         folder = Path(self.folder)
-        megabytes = self.payload_limit // _MEGABYTE
-        heap = max(_LEAST_HEAP_MB, megabytes * _HEAP_PER_PAYLOAD + _LEAST_HEAP_MB // 2)
-        direct = max(_LEAST_HEAP_MB, megabytes * _DIRECT_PER_PAYLOAD + _LEAST_HEAP_MB // 2)
         jar = find_jar()
         archive = class_archive.find(self.java.path, jar)
         return [
@@ -270,8 +267,8 @@ class FrontEnd:
             *self.java.flags,
             *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
             "-Xms16m",
-            f"-Xmx{heap}m",
-            f"-XX:MaxDirectMemorySize={direct}m",
+            f"-Xmx{self._megabytes(_HEAP_PER_PAYLOAD)}m",
+            f"-XX:MaxDirectMemorySize={self._megabytes(_DIRECT_PER_PAYLOAD)}m",
             # Small objects die in the young part; bodies that it has no room for go to the old one
             # at once, uncopied. Once they fill that it grows by more than Java would let it: with
             # room for few bodies, each of them costs a collection.
@@ -297,6 +294,11 @@ class FrontEnd:
             "-s",
             *(("/",) if self.multi_model else (str(folder / "models"), "-m", _MODEL)),
         ]
+
+    def _megabytes(self, per_payload: int) -> int:
+        """A limit of memory that has room for so many bodies."""
+        payload = self.payload_limit // _MEGABYTE
+        return max(_LEAST_MB, payload * per_payload + _LEAST_MB // 2)
 
     def environment(self) -> dict[str, str]:
         """Its environment variables."""

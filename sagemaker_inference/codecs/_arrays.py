@@ -84,11 +84,12 @@ def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each k
         return prediction.to_numpy()
     if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
         return _unwrapped(list(prediction))
-    if isinstance(prediction, (list, tuple)) and prediction:
-        if hasattr(prediction[0], "detach"):
-            return [_unwrapped(item) for item in prediction]
-        if any(map(_is_masked, set(map(type, prediction)))):
-            return [without_mask(item) for item in prediction]
+    if (
+        isinstance(prediction, (list, tuple))
+        and prediction
+        and (hasattr(prediction[0], "detach") or any(map(_is_masked, set(map(type, prediction)))))
+    ):
+        return [_unwrapped(item) for item in prediction]
     return prediction
 
 
