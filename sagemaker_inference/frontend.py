@@ -27,14 +27,17 @@ DEFAULT_HANDLER: Final = "sagemaker_inference"
 ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 _PACKAGE: Final = Path(__file__).parent
-_ONE_THREAD: Final = {"number_of_netty_threads": "1", "netty_client_threads": "1"}
+# Our part of the front end; its sources are in java/, where README.md says how it is made.
+_OUR_JAR: Final = _PACKAGE / "etc" / "frontend.jar"
+# One thread passes on what three model processes can answer, which need a processor each.
+_PROCESSORS_PER_THREAD: Final = 4
 # What it would download goes to a proxy that is not there: models come from the disk.
 _NO_DOWNLOADS: Final = [
     f"-D{scheme}.proxy{what}"
     for scheme in ("http", "https")
     for what in ("Host=127.0.0.1", "Port=1")
 ] + ["-Dhttp.nonProxyHosts="]
-_MAIN_CLASS: Final = "com.amazonaws.ml.mms.ModelServer"
+_MAIN_CLASS: Final = "sagemaker_inference.FrontEnd"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
 # From this release on, its Netty knows no way to memory that is not cleared.
@@ -170,13 +173,22 @@ def prepare() -> str:
         StartError: it could not be made.
     """
     java = find_java()
-    path = class_archive.make(java.path, java.flags, find_jar())
+    path = class_archive.make(java.path, java.flags, class_path())
     size = path.stat().st_size / _MEGABYTE
     return f"The front end's classes for {java.path} (Java {java.version}): {path}, {size:.0f} MB"
 
 
+def class_path() -> str:
+    """The jars that the front end consists of: ours, and Multi Model Server's.
+
+    Raises:
+        StartError: Multi Model Server is not installed.
+    """
+    return f"{_OUR_JAR}:{find_jar()}"
+
+
 def find_jar() -> str:
-    """The front end's jar, in the installed package multi-model-server.
+    """Multi Model Server's jar, in the installed package multi-model-server.
 
     Raises:
         StartError: it is not installed.
@@ -198,7 +210,8 @@ class FrontEnd:
         java: the virtual machine.
         folder: a private directory for its files and sockets.
         host, port: what it serves.
-        connections: how many connections to the back end it opens.
+        connections: how many connections to the model processes it opens; with many models, to
+            those of each.
         payload_limit: most bytes of a request's or a response's body.
         answer_timeout: seconds until it gives an answer up; longer than the supervisor's own limit.
         vmargs: further arguments for the virtual machine, after ours.
@@ -239,14 +252,30 @@ class FrontEnd:
             "inference_address": address,
             "management_address": address if self.multi_model else management,
             "default_service_handler": self.handler,
-            "default_workers_per_model": str(self.connections),
             "default_response_timeout_seconds": str(self.answer_timeout),
             "max_request_size": size,
             "max_response_size": size,
             "decode_input_request": "false",
             "enable_envvars_config": "true",
-            # Loading and unloading block the thread that they are asked for on.
-            **({} if self.multi_model else _ONE_THREAD),
+            **(self._many_models() if self.multi_model else self._one_model()),
+        }
+
+    def _one_model(self) -> dict[str, str]:
+        """Requests go over connections of our own; what else there is can wait for each other."""
+        threads = max(1, machine.usable_cpus() // _PROCESSORS_PER_THREAD)
+        return {
+            "back_end_socket": self.socket_path,
+            "back_end_connections": str(self.connections),
+            "number_of_netty_threads": str(threads),
+            "netty_client_threads": "1",
+            "default_workers_per_model": "1",
+        }
+
+    def _many_models(self) -> dict[str, str]:
+        """Loading and unloading block a thread each, of which there are as many as processors."""
+        return {
+            "models_folder": models_folder(self.folder),
+            "default_workers_per_model": str(self.connections),
         }
 
     def write(self) -> None:
@@ -254,14 +283,14 @@ class FrontEnd:
         folder = Path(self.folder)
         lines = [f"{name}={_escaped(value)}" for name, value in self.properties().items()]
         (folder / "config.properties").write_text("\n".join(lines) + "\n")
-        (folder / "models" / "model").mkdir(parents=True)
+        Path(models_folder(self.folder), "model").mkdir(parents=True)
         os.mkfifo(self.ready_path, 0o600)
 
     def command(self) -> list[str]:
         """What to run."""
         folder = Path(self.folder)
-        jar = find_jar()
-        archive = class_archive.find(self.java.path, jar)
+        jars = class_path()
+        archive = class_archive.find(self.java.path, jars)
         return [
             self.java.path,
             *self.java.flags,
@@ -269,11 +298,7 @@ class FrontEnd:
             "-Xms16m",
             f"-Xmx{self._megabytes(_HEAP_PER_PAYLOAD)}m",
             f"-XX:MaxDirectMemorySize={self._megabytes(_DIRECT_PER_PAYLOAD)}m",
-            # Small objects die in the young part; bodies that it has no room for go to the old one
-            # at once, uncopied. Once they fill that it grows by more than Java would let it: with
-            # room for few bodies, each of them costs a collection.
-            "-Xmn5m",
-            *(() if "HeapFreeRatio" in self.vmargs else _GROWTH),
+            *(self._bodies_on_heap() if self.multi_model else ()),
             *self.java.buffer_flags,
             # What nobody sees takes time at every start: management beans of the log, and the
             # address of a network card in the names of connections.
@@ -285,15 +310,24 @@ class FrontEnd:
             *(_NO_DOWNLOADS if self.multi_model else ()),
             *_arguments(self.vmargs),
             "-cp",
-            jar,
+            jars,
             _MAIN_CLASS,
             "--python",
             "/bin/sh",
             "-f",
             str(folder / "config.properties"),
             "-s",
-            *(("/",) if self.multi_model else (str(folder / "models"), "-m", _MODEL)),
+            *(("/",) if self.multi_model else (models_folder(self.folder), "-m", _MODEL)),
         ]
+
+    def _bodies_on_heap(self) -> list[str]:
+        """Requests to one of many models are copied to the heap, and from there.
+
+        Small objects die in the young part; bodies that it has no room for go to the old one at
+        once, uncopied. Once they fill that it grows by more than Java would let it: with room for
+        few bodies, each of them costs a collection.
+        """
+        return ["-Xmn5m", *(() if "HeapFreeRatio" in self.vmargs else _GROWTH)]
 
     def _megabytes(self, per_payload: int) -> int:
         """A limit of memory that has room for so many bodies."""
@@ -321,6 +355,11 @@ class FrontEnd:
 def link_path(folder: str) -> str:
     """Where the supervisor listens for processes that the front end starts for models."""
     return str(Path(folder, "link.sock"))
+
+
+def models_folder(folder: str) -> str:
+    """Where files lie about the models that are loaded over HTTP."""
+    return str(Path(folder, "models"))
 
 
 def client_host(host: str) -> str:

@@ -26,6 +26,7 @@ from sagemaker_inference.backend.messages import (
 from sagemaker_inference.errors import OutOfMemoryError, StartError
 from sagemaker_inference.mms_service import MmsService
 from sagemaker_inference.pipeline import Pipeline
+from sagemaker_inference.requests import shortened
 
 if TYPE_CHECKING:
     from sagemaker_inference.service import Service
@@ -58,8 +59,7 @@ def run(assignment: Assignment) -> int:
         print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
         if error.__cause__ is not None:
             traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
-        is_memory = isinstance(error.__cause__, (MemoryError, OutOfMemoryError))
-        control.send(Report("failed", out_of_memory=is_memory).dump())
+        control.send(_failure(error))
         return 1
     if assignment.is_template:
         control.send(_report("loaded", service))
@@ -97,6 +97,13 @@ def _load(service: Service, assignment: Assignment) -> None:
     except BaseException as error:
         message = f"loading the model from {assignment.model_dir} failed: {type(error).__name__}"
         raise StartError(message) from error
+
+
+def _failure(error: StartError) -> bytes:
+    origin = error.__cause__
+    cause = str(error) if origin is None or not str(origin) else f"{error}: {origin}"
+    is_memory = isinstance(origin, (MemoryError, OutOfMemoryError))
+    return Report("failed", cause=shortened(cause), out_of_memory=is_memory).dump()
 
 
 def _report(stage: str, service: Service) -> bytes:

@@ -62,8 +62,8 @@ class Owner(Protocol):
     def on_all_loaded(self, report: Report) -> None:
         """Every model process can answer; called again after a replacement has loaded."""
 
-    def on_failed(self, *, out_of_memory: bool) -> None:
-        """There is no point in going on; the log says why."""
+    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:
+        """There is no point in going on; the log says why at length, ``cause`` in a line."""
 
     def on_all_stopped(self) -> None:
         """Every model process has stopped as it was told to."""
@@ -77,7 +77,7 @@ class ModelProcess:
         child: the process.
         control: the socket to it.
         stage: "" at first, then what its last `Report` said.
-        out_of_memory: whether it reported that it failed for want of memory.
+        failure: what it reported when it could not load.
         started: when it was started, by the monotonic clock.
         patience: seconds beyond the time limit in which it ends a request by itself.
         overdue: whether it was killed because a request exceeded its time limit.
@@ -88,7 +88,7 @@ class ModelProcess:
         self.child = child
         self.control = control
         self.stage = ""
-        self.out_of_memory = False
+        self.failure: Report | None = None
         self.started = monotonic()
         self.patience = 0.0
         self.overdue = False
@@ -346,7 +346,7 @@ class ModelProcesses:
             return
         model.stage, model.patience = report.stage, report.patience
         if report.stage == _FAILED:
-            model.out_of_memory = report.out_of_memory  # its death follows
+            model.failure = report  # its death follows
         elif report.stage != _LOADED:
             self._owner.on_assembled(report)
         elif model is self._template:
@@ -421,19 +421,22 @@ class ModelProcesses:
         self._early_deaths = self._early_deaths + 1 if is_early else 0
         if self._early_deaths < _EARLY_DEATHS:
             return False
-        logger.error(
-            "the model process died %d times within a minute of starting, before it answered "
-            "anything; the last time it %s. Stopping.",
-            self._early_deaths,
-            describe_exit(code),
+        cause = (
+            f"the model process died {self._early_deaths} times within a minute of starting, before "
+            f"it answered anything; the last time it {describe_exit(code)}"
         )
-        self._owner.on_failed(out_of_memory=False)
+        logger.error("%s. Stopping.", cause)
+        self._owner.on_failed(cause, out_of_memory=False)
         return True
 
     def _fail_start(self, model: ModelProcess, code: int, *, out_of_memory: bool) -> None:
-        if model.stage != _FAILED:
+        failure = model.failure
+        if failure is None:
             _log_death(model, code, out_of_memory=out_of_memory)
-        self._owner.on_failed(out_of_memory=out_of_memory or model.out_of_memory)
+            cause = f"its process {_describe_death(model, code, out_of_memory=out_of_memory)}"
+            self._owner.on_failed(cause, out_of_memory=out_of_memory)
+        else:
+            self._owner.on_failed(failure.cause, out_of_memory=failure.out_of_memory)
 
     def _answer_for(self, model: ModelProcess, *, out_of_memory: bool) -> list[str]:
         """Answer what a dead process was working on; returns ids and statuses."""
@@ -466,15 +469,18 @@ def _control_pair() -> tuple[socket.socket, socket.socket]:
 def _log_death(
     model: ModelProcess, code: int, *, out_of_memory: bool = False, lost: list[str] | None = None
 ) -> None:
-    cause = " (the kernel ended it because memory ran out)" if out_of_memory else ""
-    cause = " (it took longer than its time limit)" if model.overdue else cause
     requests = f" It was working on: {', '.join(lost)}." if lost else ""
     words = "".join(f"\n    {line}" for line in model.child.tail)
     logger.error(
-        "model process %d %s%s.%s Its last lines:%s",
+        "model process %d %s.%s Its last lines:%s",
         model.child.pid,
-        describe_exit(code),
-        cause,
+        _describe_death(model, code, out_of_memory=out_of_memory),
         requests,
         words or " none",
     )
+
+
+def _describe_death(model: ModelProcess, code: int, *, out_of_memory: bool) -> str:
+    cause = " (the kernel ended it because memory ran out)" if out_of_memory else ""
+    cause = " (it took longer than its time limit)" if model.overdue else cause
+    return describe_exit(code) + cause

@@ -1,10 +1,14 @@
 """Many models behind one front end, loaded and unloaded over HTTP.
 
 For each model that is loaded, the front end starts a process, opens connections, and sends on each
-the message `Load`, whose answer becomes that of ``POST /models``. When the model is unloaded it
-closes the connections, kills the process, and answers DELETE when that process is gone. So that
-very process is the model's first (`multi_model_process`): its memory is back when DELETE answers.
-Everything else is as with one model: connections, processes and replacements are the supervisor's.
+the message `Load`, whose status becomes that of ``POST /models``. When the model is unloaded it closes
+the connections and kills the process. That very process is the model's first
+(`multi_model_process`). Everything else is as with one model: connections, processes and
+replacements are the supervisor's.
+
+Two things the front end learns from files (`java/sagemaker_inference/ModelAnswers.java`): why a
+model has failed, which it tells the client, and which models have processes, for whose end DELETE
+waits.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import json
 import os
 import socket
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -23,6 +28,7 @@ from sagemaker_inference.backend.messages import Report
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import get_logger
+from sagemaker_inference.requests import shortened
 from sagemaker_inference.served_model import ServedModel
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ _TOGETHER_SECONDS: Final = 0.05
 _PROCESS_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.01
 _FAILED, _OUT_OF_MEMORY = 500, 507
+_NO_CONNECTION: Final = "no connection is left for it; unload others first"
 
 
 class MultiModel:
@@ -50,15 +57,17 @@ class MultiModel:
         settings: how each is served; its model directory is where models usually are.
         loop: calls back when something happens.
         owner: hears when this is ready, and when all processes have stopped.
-        link_path: where processes that the front end has started ask for their assignment.
+        folder: the private directory. In it, processes that the front end has started ask for their
+            assignment, and the front end finds out about models.
     """
 
     is_connected = all_loaded = True
 
-    def __init__(self, settings: Settings, loop: EventLoop, owner: Owner, link_path: str) -> None:
+    def __init__(self, settings: Settings, loop: EventLoop, owner: Owner, folder: str) -> None:
         self.settings = settings
         self.loop = loop
         self.taken: set[int] = set()
+        self._folder = Path(frontend.models_folder(folder))
         self._owner = owner
         self._models: dict[str, _Model] = {}
         self._count = 0
@@ -66,7 +75,7 @@ class MultiModel:
         self._strangers: set[socket.socket] = set()
         self._is_stopping = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(link_path)
+        self._listener.bind(frontend.link_path(folder))
         self._listener.listen()
         loop.watch(self._listener.fileno(), self._on_link)
 
@@ -156,6 +165,10 @@ class MultiModel:
             path=f"/models/{quote(name, safe='')}/invoke",
         )
 
+    def file(self, name: str, suffix: str) -> Path:
+        """What the front end looks for about a model, whatever its name is made of."""
+        return self._folder / (sha256(name.encode()).hexdigest() + suffix)
+
     @property
     def is_full(self) -> bool:
         """Whether all connections that can be served are in use, or asked for."""
@@ -243,8 +256,12 @@ class _Model:
         self.served: ServedModel | None = None
         self._is_loaded = False
         self._is_ending = False
-        # The status that it will be refused with, and the refusal once it can be sent.
+        # Tell the front end that there are processes, and why the model was refused.
+        self._is_served = models.file(name, ".served")
+        self._has_failed = models.file(name, ".failed")
+        # The status that it will be refused with, why, and the refusal once it can be sent.
         self._verdict = 0
+        self._cause = ""
         self._refusal = b""
         # Connections that are not served: their Load waits for its answer, or was refused.
         self._waiting: list[socket.socket] = []
@@ -288,9 +305,11 @@ class _Model:
             settings = self._models.settings_of(self.name, path, handler)
         except StartError as error:
             logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
-            self._verdict = _FAILED
+            self._verdict, self._cause = _FAILED, str(error)
             self._let_process_go()
             return None
+        self._has_failed.unlink(missing_ok=True)
+        self._is_served.touch()
         taken = self._models.taken
         self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
         return self.served
@@ -301,8 +320,8 @@ class _Model:
             self._take(sock)
             return
         if self._models.is_full and not self._verdict:
-            logger.error("model %s: no connection is left for it; unload others first", self.name)
-            self._verdict = _OUT_OF_MEMORY
+            self._verdict, self._cause = _OUT_OF_MEMORY, _NO_CONNECTION
+            logger.error("model %s: %s", self.name, self._cause)
         if not (self._waiting or self._pid):
             self._loop.after(_PROCESS_SECONDS, lambda: self._go_on_alone(load))
         self._waiting.append(sock)
@@ -329,8 +348,8 @@ class _Model:
 
     def _take(self, sock: socket.socket) -> None:
         if self.served is None or len(self._models.taken) >= MAX_SLOTS:
-            logger.error("model %s: no connection is left for it", self.name)
-            self._send(sock, wire.not_loaded(_OUT_OF_MEMORY, "too many models"))
+            logger.error("model %s: %s", self.name, _NO_CONNECTION)
+            self._send(sock, wire.not_loaded(_OUT_OF_MEMORY, _NO_CONNECTION))
             sock.close()
             return
         self._send(sock, wire.loaded(self.name, os.getpid()))
@@ -385,10 +404,10 @@ class _Model:
             self._loop.unwatch(sock.fileno())
             self._take(sock)
 
-    def on_failed(self, *, out_of_memory: bool) -> None:
+    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:
         """Refuse the model, and have the front end forget it."""
         logger.error("model %s could not be loaded, or not be kept; the cause is above", self.name)
-        self._verdict = _OUT_OF_MEMORY if out_of_memory else _FAILED
+        self._verdict, self._cause = _OUT_OF_MEMORY if out_of_memory else _FAILED, cause
         # Not here: the processes are about to look after each other.
         self._loop.after(0, self._end)
 
@@ -419,7 +438,9 @@ class _Model:
             self._refuse()
 
     def _refuse(self) -> None:
-        self._refusal = wire.not_loaded(self._verdict, f"{self.name} could not be loaded")
+        message = f"model {self.name} could not be loaded: {self._cause}"
+        self._has_failed.write_text(shortened(message))
+        self._refusal = wire.not_loaded(self._verdict, message)
         for sock in self._waiting:
             self._send(sock, self._refusal)
         self._look_soon()
@@ -432,6 +453,7 @@ class _Model:
         for sock in list(self._waiting):
             self._let_go(sock)
         self._drop_link()
+        self._is_served.unlink(missing_ok=True)
 
     def _let_go(self, sock: socket.socket) -> None:
         self._waiting.remove(sock)

@@ -24,7 +24,6 @@ from sagemaker_inference.errors import StartError
 from sagemaker_inference.event_loop import EventLoop
 from sagemaker_inference.logging import configure_logger, get_logger
 from sagemaker_inference.multi_model import MultiModel
-from sagemaker_inference.placement import Placement
 from sagemaker_inference.private_folder import PrivateFolder
 from sagemaker_inference.served_model import ServedModel
 from sagemaker_inference.settings import Settings
@@ -65,7 +64,6 @@ class Supervisor:
         self._exit_code: int | None = None
         self._front_end: frontend.FrontEnd | None = None
         self._java: ChildProcess | None = None
-        self._placement: Placement | None = None
         self._java_started = 0.0
         self._ready_fd = -1
         self._is_serving = False
@@ -135,7 +133,7 @@ class Supervisor:
         if not self._is_serving:
             self._await_port(report)
 
-    def on_failed(self, *, out_of_memory: bool = False) -> None:  # noqa: ARG002 - the log says it
+    def on_failed(self, cause: str, *, out_of_memory: bool = False) -> None:  # noqa: ARG002 - logged
         """End with a failure."""
         self._exit_code = _FAILED
 
@@ -151,8 +149,7 @@ class Supervisor:
 
     def _serve(self) -> ServedModel | MultiModel:
         if self._settings.multi_model:
-            link_path = frontend.link_path(self._folder.path)
-            return MultiModel(self._settings, self._loop, self, link_path)
+            return MultiModel(self._settings, self._loop, self, self._folder.path)
         return ServedModel(self._settings, self._loop, self)
 
     def _listen(self) -> socket.socket:
@@ -165,7 +162,8 @@ class Supervisor:
 
     def _start_front_end(self, slots: int) -> None:
         settings = self._settings
-        connections = min(slots * settings.workers, MAX_SLOTS)
+        # One more is the front end's own, for what its other paths are asked.
+        connections = min(slots * settings.workers, MAX_SLOTS - 1)
         # A request may wait for those that went before it; the front end must not lose patience
         # before the supervisor's own limit has struck for each of them.
         ahead = -(-connections // settings.workers)
@@ -230,8 +228,6 @@ class Supervisor:
             self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
             return
         self._is_serving = True
-        if not settings.multi_model:  # the processes that it starts for models would inherit that
-            self._placement = Placement(java.pid)
         url = f"http://{host}:{settings.port}"
         if settings.multi_model:
             logger.info(
@@ -259,13 +255,11 @@ class Supervisor:
 
     def _tick(self) -> None:
         self._served.check_time_limits()
-        if self._placement is not None:
-            self._placement.adjust()
         waits = self._java is not None and not self._is_serving
         if waits and monotonic() - self._java_started > _FRONT_END_PATIENCE:
             if self._served.all_loaded:
                 logger.error("the front end did not open its port. Its log is above.")
-                self.on_failed()
+                self._exit_code = _FAILED
             # It would drop the model and serve without: it starts again when the model is there.
             logger.info("the front end stops waiting; it starts again when the model is loaded")
             self._end_java()

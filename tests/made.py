@@ -45,6 +45,7 @@ class LoopBench:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.causes: list[str] = []
         self.loop = EventLoop()
 
     def on_assembled(self, report: Report) -> None:
@@ -53,8 +54,9 @@ class LoopBench:
     def on_all_loaded(self, report: Report) -> None:
         self.heard.append("loaded")
 
-    def on_failed(self, *, out_of_memory: bool) -> None:
+    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:
         self.heard.append("failed")
+        self.causes.append(cause)
 
     def on_all_stopped(self) -> None:
         self.heard.append("stopped")

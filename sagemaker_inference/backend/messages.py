@@ -85,6 +85,7 @@ class Report:
         patience: seconds beyond the time limit in which the process ends a request by itself.
         readable, writable: content types, for the line that says what is served.
         index, pid: which copy, and its process id, where one was forked.
+        cause: in a line, why it failed.
         out_of_memory: whether it was memory that loading failed for.
     """
 
@@ -95,6 +96,7 @@ class Report:
     writable: Sequence[str] = ()
     index: int = 0
     pid: int = 0
+    cause: str = ""
     out_of_memory: bool = False
 
     def dump(self) -> bytes:

@@ -10,7 +10,7 @@ import sagemaker_inference
 # Lowest first. A module may import from the rows below its own, and from nowhere else.
 ROWS = [
     ("errors", "content_types", "parameters", "machine", "child_process"),
-    ("private_folder", "overwritten", "placement"),
+    ("private_folder", "overwritten"),
     ("environment", "limits"),
     ("handlers", "requests", "codecs", "logging", "event_loop", "class_archive"),
     (

@@ -103,7 +103,7 @@ def test_repeated_early_deaths_end_the_server_with_the_cause(serve: Serve) -> No
 
 def test_the_death_of_the_front_end_ends_the_server(serve: Serve) -> None:
     server = serve()
-    os.kill(server.pids("ModelServer")[0], signal.SIGKILL)
+    os.kill(server.pids("FrontEnd")[0], signal.SIGKILL)
     assert server.wait_end() == 1
     assert "the front end was killed by SIGKILL" in server.log
     server.wait_gone()

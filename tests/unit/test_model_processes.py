@@ -298,10 +298,12 @@ def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> N
     one.wait(lambda: "loaded" in one.heard)
     assert one.models._next_report(one.models._models[0]) is None
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    theirs.send(Report("failed", out_of_memory=True).dump())
+    last = Report("failed", cause="no memory", out_of_memory=True)
+    theirs.send(last.dump())
     theirs.close()
     child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
     child.wait()
     model = ModelProcess(1, child, control)
     one.models._let_go(model)
-    assert (model.stage, model.out_of_memory) == ("failed", True)
+    assert model.failure is not None
+    assert (model.failure.cause, model.failure.out_of_memory) == ("no memory", True)

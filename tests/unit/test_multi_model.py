@@ -8,12 +8,13 @@ import socket
 import struct
 import subprocess
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from made import LoopBench, settings
 
-from sagemaker_inference import multi_model
+from sagemaker_inference import frontend, multi_model
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.child_process import python_command
 from sagemaker_inference.frontend import LINK_ENV
@@ -22,7 +23,6 @@ from tests.server.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sagemaker_inference.backend.messages import Report
 
@@ -53,9 +53,9 @@ class Bench(LoopBench):
         self.folder = folder
         self.sockets: list[socket.socket] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.link_path = str(folder / "link")
+        Path(frontend.models_folder(str(folder))).mkdir()
         told = settings(model_dir=str(folder), port=free_port(), multi_model=True, **changes)
-        self.many = MultiModel(told, self.loop, self, self.link_path)
+        self.many = MultiModel(told, self.loop, self, str(folder))
         self.loop.every(0.02, self.many.reap)
 
     def on_all_loaded(self, report: Report) -> None:
@@ -82,7 +82,7 @@ class Bench(LoopBench):
         process = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
         self.processes.append(process)
         link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        link.connect(self.link_path)
+        link.connect(frontend.link_path(str(self.folder)))
         message = {
             "name": name,
             "path": str(path),
@@ -169,7 +169,7 @@ def test_a_request_for_a_model_may_come_in_pieces(bench: Bench) -> None:
 
 def test_a_process_that_ends_before_it_speaks_is_forgotten(bench: Bench) -> None:
     link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    link.connect(bench.link_path)
+    link.connect(frontend.link_path(str(bench.folder)))
     link.close()
     bench.loop.turn()
     bench.loop.turn()
@@ -346,7 +346,7 @@ def test_a_model_that_cannot_be_kept_is_taken_from_the_front_ends_list(
     monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
     bench.wait_answer(bench.connect(load("a/b", bench.model())))
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        bench.many._models["a/b"].on_failed(out_of_memory=False)
+        bench.many._models["a/b"].on_failed("why", out_of_memory=False)
         bench.wait(lambda: bench.many._models == {})
         client, _ = server.accept()
         with client:
@@ -361,6 +361,6 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
     monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
     bench.wait_answer(bench.connect(load("m", bench.model())))
     for _ in range(2):  # each of two processes may say so
-        bench.many._models["m"].on_failed(out_of_memory=False)
+        bench.many._models["m"].on_failed("why", out_of_memory=False)
     bench.wait(lambda: bench.many._models == {})
     assert "the front end still lists model m" in caplog.text

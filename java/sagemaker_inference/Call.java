@@ -1,0 +1,137 @@
+package sagemaker_inference;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.handler.codec.DecoderException;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.QueryStringDecoder;
+import io.netty.handler.codec.http.multipart.DefaultHttpDataFactory;
+import io.netty.handler.codec.http.multipart.FileUpload;
+import io.netty.handler.codec.http.multipart.HttpData;
+import io.netty.handler.codec.http.multipart.HttpPostRequestDecoder;
+import io.netty.handler.codec.http.multipart.InterfaceHttpData;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** A request between the client that has sent it and the model process that answers. */
+final class Call {
+    // A copy of so much costs less than a further piece for the system call that sends it.
+    private static final int COPIED = 16384;
+    private static final int HEAD = 1024;
+
+    private final Invocations client;
+    private final FullHttpRequest request;
+    private final Replies replies;
+    private final String id;
+    private final boolean keepAlive;
+    // Parameters of the query, and fields of a form, as they will be sent; most requests have none.
+    private ByteBuf parts = Unpooled.EMPTY_BUFFER;
+    private boolean isForm;
+    private CharSequence type;
+
+    Call(Invocations client, FullHttpRequest request, Replies replies) {
+        this.client = client;
+        this.request = request;
+        this.replies = replies;
+        keepAlive = HttpUtil.isKeepAlive(request);
+        // It has to be told from others, not to be hard to guess.
+        ThreadLocalRandom random = ThreadLocalRandom.current();
+        id = new UUID(random.nextLong(), random.nextLong()).toString();
+    }
+
+    /** Reads the parameters of the query and a form; false where they cannot be read. */
+    boolean readParts() {
+        CharSequence mime = HttpUtil.getMimeType(request);
+        type = mime == null ? "" : mime;
+        isForm =
+                HttpHeaderValues.APPLICATION_X_WWW_FORM_URLENCODED.contentEqualsIgnoreCase(type)
+                        || HttpPostRequestDecoder.isMultipart(request);
+        try {
+            if (request.uri().indexOf('?') >= 0) {
+                readQuery();
+            }
+            if (isForm) {
+                readForm();
+            }
+            return true;
+        } catch (DecoderException | IllegalArgumentException error) {
+            return false;
+        }
+    }
+
+    private void readQuery() {
+        parts = Unpooled.buffer();
+        Map<String, List<String>> query = new QueryStringDecoder(request.uri()).parameters();
+        query.forEach((name, values) -> values.forEach(value -> Wire.part(parts, name, value)));
+    }
+
+    private void readForm() {
+        HttpPostRequestDecoder form =
+                new HttpPostRequestDecoder(new DefaultHttpDataFactory(false), request);
+        try {
+            parts = Unpooled.buffer(request.content().readableBytes()).writeBytes(parts);
+            for (InterfaceHttpData field : form.getBodyHttpDatas()) {
+                boolean isFile = field instanceof FileUpload;
+                String fileType = isFile ? ((FileUpload) field).getContentType() : null;
+                ByteBuf value = ((HttpData) field).content();
+                Wire.part(parts, field.getName(), fileType == null ? "" : fileType, value);
+            }
+        } finally {
+            form.destroy();
+        }
+    }
+
+    /**
+     * Sends it to a model process.
+     *
+     * @throws OutOfMemoryError before anything is sent
+     */
+    void send(ChannelHandlerContext context) {
+        ByteBuf body = isForm ? Unpooled.EMPTY_BUFFER : request.content();
+        int size = body.readableBytes();
+        boolean isCopied = size <= COPIED;
+        int room = HEAD + parts.readableBytes() + (isCopied ? size : 0);
+        ByteBuf message = context.alloc().directBuffer(room);
+        Wire.begin(message, id, request.headers());
+        message.writeBytes(parts);
+        if (!isForm) {
+            Wire.beginBody(message, type, size);
+        }
+        if (isCopied) {
+            Wire.end(message.writeBytes(body));
+            release();
+            context.writeAndFlush(message, context.voidPromise());
+        } else {
+            ByteBuf end = Wire.end(Unpooled.buffer(Wire.END_SIZE));
+            context.write(message, context.voidPromise());
+            context.write(body, context.voidPromise()); // which releases it
+            context.writeAndFlush(end, context.voidPromise());
+        }
+    }
+
+    /** Passes a model process's answer on. */
+    void answer(Wire.Answer answer) {
+        client.reply(replies.answer(answer, id, keepAlive), keepAlive);
+    }
+
+    /** Answers instead of a model process, to which it has been sent. */
+    void fail(int status, String code, String message) {
+        client.reply(replies.refusal(status, code, message, id, keepAlive), keepAlive);
+    }
+
+    /** Answers without having sent it. */
+    void refuse(int status, String code, String message) {
+        release();
+        fail(status, code, message);
+    }
+
+    /** Gives its memory back, where it will not be sent. */
+    void release() {
+        request.release();
+    }
+}

@@ -1,0 +1,224 @@
+package sagemaker_inference;
+
+import com.amazonaws.ml.mms.http.ErrorResponse;
+import com.amazonaws.ml.mms.http.messages.RegisterModelRequest;
+import com.amazonaws.ml.mms.util.JsonUtils;
+import com.amazonaws.ml.mms.util.NettyUtils;
+import com.google.gson.JsonParseException;
+import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.QueryStringDecoder;
+import java.io.IOException;
+import java.math.BigInteger;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Completes what Multi Model Server answers about models that are loaded and unloaded over HTTP.
+ *
+ * <ul>
+ *   <li>A load that has failed: it says so and no more; the supervisor knows the cause.
+ *   <li>DELETE: it answers when one of the model's processes has ended; here the answer waits until
+ *       the supervisor has seen the end of all.
+ *   <li>A request that a deleted model was working on: it forgets some, whose clients would wait.
+ * </ul>
+ *
+ * <p>One for each client's connection, which has one request at a time ({@link InTurn}). The
+ * supervisor's part is in multi_model.py: it leaves a file for each model that has processes, and
+ * one for each that has failed.
+ */
+final class ModelAnswers extends ChannelDuplexHandler {
+    private static final int POLL_MILLIS = 5;
+    // Longer than any process takes to be killed.
+    private static final int MOST_POLLS = 2000;
+    // What Multi Model Server does not forget, it answers at once.
+    private static final int FORGOTTEN_MILLIS = 500;
+
+    /** What the client waits for. */
+    private enum Asked {
+        LOAD,
+        UNLOAD,
+        PREDICTION,
+        ELSE
+    }
+
+    private final Path folder;
+    private final Set<ModelAnswers> all;
+    private ChannelHandlerContext context;
+    private Asked asked = Asked.ELSE;
+    private String model = "";
+    private int count;
+
+    /**
+     * @param folder where the supervisor leaves its files
+     * @param all those of all connections; this adds itself
+     */
+    ModelAnswers(Path folder, Set<ModelAnswers> all) {
+        this.folder = folder;
+        this.all = all;
+    }
+
+    @Override
+    public void channelActive(ChannelHandlerContext context) {
+        this.context = context;
+        all.add(this);
+        context.fireChannelActive();
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        all.remove(this);
+        context.fireChannelInactive();
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        count++;
+        asked = Asked.ELSE;
+        model = "";
+        try {
+            read((FullHttpRequest) message);
+        } catch (IllegalArgumentException | JsonParseException error) {
+            // What cannot be read, Multi Model Server refuses.
+        }
+        context.fireChannelRead(message);
+    }
+
+    private void read(FullHttpRequest request) {
+        QueryStringDecoder uri = new QueryStringDecoder(request.uri());
+        String[] words = uri.path().split("/");
+        boolean isPost = request.method().equals(HttpMethod.POST);
+        if (words.length < 2 || !words[1].equals("models")) {
+            return;
+        }
+        if (words.length == 2 && isPost) {
+            asked = Asked.LOAD;
+            model = modelToLoad(request, uri);
+        } else if (words.length == 3 && request.method().equals(HttpMethod.DELETE)) {
+            asked = Asked.UNLOAD;
+            model = words[2];
+        } else if (words.length == 4 && isPost) {
+            asked = Asked.PREDICTION;
+            model = words[2];
+        }
+    }
+
+    private static String modelToLoad(FullHttpRequest request, QueryStringDecoder uri) {
+        RegisterModelRequest read;
+        if (HttpHeaderValues.APPLICATION_JSON.contentEqualsIgnoreCase(
+                HttpUtil.getMimeType(request))) {
+            String body = request.content().toString(StandardCharsets.UTF_8);
+            read = JsonUtils.GSON.fromJson(body, RegisterModelRequest.class);
+        } else {
+            read = new RegisterModelRequest(uri);
+        }
+        return read == null || read.getModelName() == null ? "" : read.getModelName();
+    }
+
+    @Override
+    public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+        if (!(message instanceof FullHttpResponse)) {
+            context.write(message, promise);
+            return;
+        }
+        FullHttpResponse response = (FullHttpResponse) message;
+        Asked answered = asked;
+        asked = Asked.ELSE;
+        if (answered == Asked.LOAD && response.status().code() >= 500) {
+            tellCause(response);
+        }
+        if (answered == Asked.UNLOAD && response.status().code() == 200) {
+            forget();
+            await(context, response, promise, 0);
+        } else {
+            context.write(response, promise);
+        }
+    }
+
+    private void tellCause(FullHttpResponse response) {
+        Path file = file(".failed");
+        String cause;
+        try {
+            cause = Files.readString(file);
+            Files.delete(file);
+        } catch (IOException error) {
+            return; // it was not a process of ours that failed
+        }
+        HttpResponseStatus status = response.status();
+        String text =
+                JsonUtils.GSON_PRETTY.toJson(
+                        new ErrorResponse(status.code(), "InternalServerException", cause));
+        byte[] body = text.concat("\n").getBytes(StandardCharsets.UTF_8);
+        response.content().clear().writeBytes(body);
+        HttpUtil.setContentLength(response, body.length);
+    }
+
+    /** Holds the answer back until none of the model's processes is left. */
+    private void await(
+            ChannelHandlerContext context,
+            FullHttpResponse response,
+            ChannelPromise promise,
+            int polls) {
+        if (polls == MOST_POLLS || !Files.exists(file(".served"))) {
+            context.writeAndFlush(response, promise);
+            return;
+        }
+        context.executor()
+                .schedule(
+                        () -> await(context, response, promise, polls + 1),
+                        POLL_MILLIS,
+                        TimeUnit.MILLISECONDS);
+    }
+
+    /** Answers what Multi Model Server has forgotten. */
+    private void forget() {
+        String deleted = model;
+        for (ModelAnswers other : all) {
+            other.context.executor().execute(() -> other.awaitAnswer(deleted));
+        }
+    }
+
+    private void awaitAnswer(String deleted) {
+        if (asked != Asked.PREDICTION || !model.equals(deleted)) {
+            return;
+        }
+        int waited = count;
+        context.executor()
+                .schedule(
+                        () -> {
+                            if (count == waited && asked == Asked.PREDICTION) {
+                                NettyUtils.sendError(
+                                        context,
+                                        HttpResponseStatus.SERVICE_UNAVAILABLE,
+                                        new IllegalStateException(
+                                                "the model was deleted meanwhile: " + deleted));
+                            }
+                        },
+                        FORGOTTEN_MILLIS,
+                        TimeUnit.MILLISECONDS);
+    }
+
+    /** The supervisor's file about the model; any string can be a model's name. */
+    private Path file(String suffix) {
+        byte[] name = model.getBytes(StandardCharsets.UTF_8);
+        try {
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest(name);
+            return folder.resolve(String.format("%064x", new BigInteger(1, digest)) + suffix);
+        } catch (NoSuchAlgorithmException error) {
+            throw new AssertionError(error); // every Java has it
+        }
+    }
+}

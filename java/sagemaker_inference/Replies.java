@@ -1,0 +1,81 @@
+package sagemaker_inference;
+
+import com.amazonaws.ml.mms.util.ConfigManager;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.EmptyHttpHeaders;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.util.AsciiString;
+import java.nio.charset.StandardCharsets;
+
+/** Makes responses; with the headers that Multi Model Server gives to all of its own. */
+final class Replies {
+    private static final AsciiString REQUEST_ID = AsciiString.cached("x-request-id");
+
+    private final HttpHeaders common = new DefaultHttpHeaders();
+
+    Replies(ConfigManager config) {
+        common.set(HttpHeaderNames.PRAGMA, HttpHeaderValues.NO_CACHE);
+        common.set(HttpHeaderNames.CACHE_CONTROL, "no-cache; no-store, must-revalidate, private");
+        common.set(HttpHeaderNames.EXPIRES, "Thu, 01 Jan 1970 00:00:00 UTC");
+        set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_ORIGIN, config.getCorsAllowedOrigin());
+        set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_METHODS, config.getCorsAllowedMethods());
+        set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_HEADERS, config.getCorsAllowedHeaders());
+    }
+
+    private void set(AsciiString name, String value) {
+        if (value != null && !value.isEmpty()) {
+            common.set(name, value);
+        }
+    }
+
+    FullHttpResponse answer(Wire.Answer answer, String id, boolean keepAlive) {
+        // The model process has looked that the names and values are such.
+        HttpHeaders headers = new DefaultHttpHeaders(false);
+        headers.set(common);
+        if (!answer.type.isEmpty()) {
+            headers.set(HttpHeaderNames.CONTENT_TYPE, answer.type);
+        }
+        for (int i = 0; i < answer.headers.length; i += 2) {
+            headers.set(answer.headers[i], answer.headers[i + 1]);
+        }
+        HttpResponseStatus status =
+                answer.phrase.isEmpty()
+                        ? HttpResponseStatus.valueOf(answer.status)
+                        : HttpResponseStatus.valueOf(answer.status, answer.phrase);
+        return response(status, headers, answer.body, id, keepAlive);
+    }
+
+    FullHttpResponse refusal(int status, String code, String message, String id, boolean keepAlive) {
+        String text =
+                String.format(
+                        "{\"error\": {\"code\": \"%s\", \"message\": \"%s\", \"request_id\": \"%s\"}}",
+                        code, message, id);
+        HttpHeaders headers = new DefaultHttpHeaders();
+        headers.set(common);
+        headers.set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
+        ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
+        return response(HttpResponseStatus.valueOf(status), headers, body, id, keepAlive);
+    }
+
+    private static FullHttpResponse response(
+            HttpResponseStatus status,
+            HttpHeaders headers,
+            ByteBuf body,
+            String id,
+            boolean keepAlive) {
+        headers.set(REQUEST_ID, id);
+        headers.set(HttpHeaderNames.CONTENT_LENGTH, body.readableBytes());
+        AsciiString connection = keepAlive ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE;
+        headers.set(HttpHeaderNames.CONNECTION, connection);
+        return new DefaultFullHttpResponse(
+                HttpVersion.HTTP_1_1, status, body, headers, EmptyHttpHeaders.INSTANCE);
+    }
+}
