@@ -422,8 +422,8 @@ class ModelProcesses:
         if self._early_deaths < _EARLY_DEATHS:
             return False
         cause = (
-            f"the model process died {self._early_deaths} times within a minute of starting, before "
-            f"it answered anything; the last time it {describe_exit(code)}"
+            f"the model process died {self._early_deaths} times within a minute of starting, "
+            f"before it answered anything; the last time it {describe_exit(code)}"
         )
         logger.error("%s. Stopping.", cause)
         self._owner.on_failed(cause, out_of_memory=False)

@@ -1,12 +1,12 @@
 """Many models behind one front end, loaded and unloaded over HTTP.
 
 For each model that is loaded, the front end starts a process, opens connections, and sends on each
-the message `Load`, whose status becomes that of ``POST /models``. When the model is unloaded it closes
-the connections and kills the process. That very process is the model's first
+the message `Load`, whose status becomes that of ``POST /models``. When the model is unloaded it
+closes the connections and kills the process. That very process is the model's first
 (`multi_model_process`). Everything else is as with one model: connections, processes and
 replacements are the supervisor's.
 
-Two things the front end learns from files (`java/sagemaker_inference/ModelAnswers.java`): why a
+Two things the front end learns from files (``java/sagemaker_inference/ModelAnswers.java``): why a
 model has failed, which it tells the client, and which models have processes, for whose end DELETE
 waits.
 """

@@ -82,7 +82,11 @@ final class Invocations extends ChannelInboundHandlerAdapter {
             context.close(); // the client has gone
             return;
         }
-        LOGGER.error("a client's connection is given up", error);
+        if (error instanceof OutOfMemoryError) {
+            LOGGER.error("no memory is left for a request: {}", error.getMessage());
+        } else {
+            LOGGER.error("a client's connection is given up", error);
+        }
         context.fireExceptionCaught(error);
     }
 }

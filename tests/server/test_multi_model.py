@@ -8,6 +8,7 @@ import socket
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,18 +154,29 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     broken = one.write("broken", FAILING.format("raise ValueError('broken weights')"))
     reply = one.load("m", broken)
     assert reply.status == 500
+    cause = f"loading the model from {broken} failed: ValueError: broken weights"
+    assert reply.json["message"] == f"model m could not be loaded: {cause}"
+    assert int(reply.headers["content-length"]) == len(reply.body)
+    query = f"/models?model_name=m&url={broken}&initial_workers=1&synchronous=true"
+    assert one.server.request("", {"Content-Type": ""}, path=query).json == reply.json
     assert "ValueError: broken weights" in one.server.log
     for _ in range(5):
         assert one.load("m", broken).status == 500
     one.write("broken")
     assert one.load("m", broken).status == 200
     assert one.invoke("m").json["model"] == "broken"
-    assert one.load("large", one.write("large", FAILING.format("raise MemoryError"))).status == 507
+    reply = one.load("large", one.write("large", FAILING.format("raise MemoryError")))
+    assert reply.status == 507
+    assert reply.json["message"].endswith("failed: MemoryError")
     dying = one.write("dying", FAILING.format("import os; os._exit(3)"))
-    assert one.load("dying", dying).status == 500
+    reply = one.load("dying", dying)
+    assert reply.status == 500
+    assert reply.json["message"] == "model dying could not be loaded: its process ended"
     assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
-    assert one.load("empty", one.folder / "models" / "empty").status == 500
+    reply = one.load("empty", one.folder / "models" / "empty")
+    assert reply.status == 500
+    assert "empty could not be loaded: SAGEMAKER_PROGRAM='inference.py'" in reply.json["message"]
     assert "model empty: SAGEMAKER_PROGRAM='inference.py' was not found" in one.server.log
     assert one.load("absent", one.folder / "models" / "absent").status == 404
     one.wait_listed("m")
@@ -210,9 +222,30 @@ def test_a_process_that_dies_is_replaced_and_goes_with_its_model(
         assert (lost.status, lost.json["error"]["code"]) == (500, "process_died")
     pids |= {one.invoke("m").json["pid"] for _ in range(20)}
     assert one.unload("m").status == 200
-    one.server.wait_for_log("model m is unloaded")
     assert not [pid for pid in pids if is_alive(pid)]
+    one.server.wait_for_log("model m is unloaded")
     assert one.server.pids("model_process") == []
+
+
+def test_a_request_in_work_on_a_model_that_is_deleted_gets_an_answer(
+    many: Callable[..., Models],
+) -> None:
+    one = many(SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    for name in ("m", "n"):
+        assert one.load(name, one.write(name)).status == 200
+    with ThreadPoolExecutor(9) as pool:
+        pending = [pool.submit(one.invoke, "m", '"sleep"') for _ in range(8)]
+        other = pool.submit(one.invoke, "n", '"sleep"')
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert one.unload("m").status == 200
+        statuses = {future.result().status for future in pending}
+        assert time.monotonic() - began < 5
+        assert statuses <= {200, 500, 503}
+        assert statuses != {200}
+        assert other.result().status == 200
+    assert one.load("m", one.write("m")).status == 200
+    assert one.invoke("m").status == 200
 
 
 def test_a_model_that_dies_again_and_again_is_let_go(many: Callable[..., Models]) -> None:
@@ -229,7 +262,9 @@ def test_a_model_that_dies_again_and_again_is_let_go(many: Callable[..., Models]
 def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> None:
     one = many(SAGEMAKER_STARTUP_TIMEOUT="1")
     slow = one.write("slow", FAILING.format("import time; time.sleep(60)"))
-    assert one.load("slow", slow).status == 500
+    reply = one.load("slow", slow)
+    assert reply.status == 500
+    assert reply.json["message"].endswith("its process ended (it took longer than its time limit)")
     assert "the model did not load within 1 s" in one.server.log
     one.wait_listed()
 

@@ -134,9 +134,7 @@ def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
 
 
 def test_the_users_shape_of_the_heap_counts(tmp_path):
-    command = made(
-        tmp_path, multi_model=True, vmargs="-Xmn9m -XX:MaxHeapFreeRatio=70"
-    ).command()
+    command = made(tmp_path, multi_model=True, vmargs="-Xmn9m -XX:MaxHeapFreeRatio=70").command()
     assert command.index("-Xmn9m") > command.index("-Xmn5m")
     assert [word for word in command if "HeapFreeRatio" in word] == ["-XX:MaxHeapFreeRatio=70"]
     assert "-XX:MinHeapFreeRatio=80" in made(tmp_path, multi_model=True).command()

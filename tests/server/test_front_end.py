@@ -1,0 +1,213 @@
+"""What the front end does with requests before and after a model process has them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server.conftest import ACCIDENTS, ECHO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.server.conftest import Server
+
+    Serve = Callable[..., Server]
+
+pytestmark = pytest.mark.java
+
+
+def talk(server: Server, data: bytes, *, until: int) -> bytes:
+    """Send bytes on one connection; what comes back until so many answers are there."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(data)
+        answer = b""
+        while answer.count(b"HTTP/1.1 ") < until or not answer.endswith((b"]", b"}", b"}\n")):
+            more = sock.recv(65536)
+            assert more, answer
+            answer += more
+        return answer
+
+
+def post(body: str, path: str = "/invocations") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def test_a_client_that_does_not_wait_gets_its_answers_in_order(shared: Serve) -> None:
+    server = shared(
+        """
+        import time
+        from sagemaker_inference import model_loader, predictor, serve
+
+        @model_loader
+        def load(model_dir):
+            return None
+
+        @predictor
+        def predict(data):
+            time.sleep(data[0] / 1000)
+            return data
+
+        serve(__name__)
+        """,
+        workers=2,
+    )
+    ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    requests = [post("[300, 1]"), post("[1, 2]"), ping, post("[1, 3]"), post("nonsense"), ping]
+    answer = talk(server, b"".join(requests), until=6).decode()
+    found = re.findall(r"\[\d+,\d\]|Healthy|HTTP/1.1 400", answer)
+    assert found == ["[300,1]", "[1,2]", "Healthy", "[1,3]", "HTTP/1.1 400", "Healthy"]
+
+
+def test_an_error_keeps_the_connection(shared: Serve) -> None:
+    server = shared(ECHO)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    headers = {"Content-Type": "application/json"}
+    for body, status in (("[1", 400), ("[1]", 200), ("[2]", 200)):
+        connection.request("POST", "/invocations", body, headers)
+        sock = connection.sock
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+        assert connection.sock is sock
+        assert sock is not None
+    connection.close()
+
+
+def test_a_client_that_wants_the_connection_closed_has_it_closed(shared: Serve) -> None:
+    server = shared(ECHO)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(
+            b"POST /invocations HTTP/1.0\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 3\r\n\r\n[1]"
+        )
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert b"connection: close" in answer
+    assert answer.endswith(b"[1]")
+
+
+def test_parameters_and_fields_come_with_their_bytes(shared: Serve) -> None:
+    server = shared(ECHO)
+    reply = server.request(
+        "a=1&b=%C3%A9&c=",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        path="/invocations?q=%E2%82%AC",
+    )
+    assert reply.json == {"q": "€", "a": "1", "b": "é", "c": ""}
+    form = (
+        '--x\r\nContent-Disposition: form-data; name="f"; filename="f.json"\r\n'
+        "Content-Type: application/json\r\n\r\n[1, 2]\r\n"
+        '--x\r\nContent-Disposition: form-data; name="t"\r\n\r\nword\r\n--x--\r\n'
+    )
+    reply = server.request(form, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert reply.json == {"f": [1, 2], "t": "word"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "path"),
+    [
+        ("[1]", "application/json", "/invocations?a=%zz"),
+        ("a=%zz", "application/x-www-form-urlencoded", "/invocations"),
+        ("--x\r\nContent-Dispo", "multipart/form-data; boundary=x", "/invocations"),
+        ("[1]", "multipart/form-data", "/invocations"),
+    ],
+)
+def test_what_cannot_be_read_is_400(shared: Serve, body: str, content_type: str, path: str) -> None:
+    reply = shared(ECHO).request(body, {"Content-Type": content_type}, path=path)
+    assert reply.status == 400
+    assert reply.json["error"]["request_id"] == reply.headers["x-request-id"]
+    assert "Exception" not in reply.json["error"]["message"]
+
+
+def test_the_other_paths_of_the_front_end_are_there(shared: Serve) -> None:
+    server = shared(ECHO)
+    assert server.request("[1]", path="/predictions/model").json == [1]
+    assert server.request("[1]", path="/models/model/invoke").json == [1]
+    assert server.request("[1]", path="/invocations?model_name=model").json == [1]
+    assert server.request("[1]", path="/invocations?model_name=other").status == 404
+    assert server.request("[1]", path="/invocationsx").status == 404
+    assert server.request(method="OPTIONS", path="/invocations").status == 200
+
+
+def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "2"})
+    replies = server.all_at_once(['{"sleep": 1}', *['"ok"'] * 30])
+    refused = [reply for reply in replies if reply.status == 503]
+    assert refused
+    assert len(refused) < 30
+    error = refused[0].json["error"]
+    assert error["code"] == "service_unavailable"
+    assert error["request_id"] == refused[0].headers["x-request-id"]
+    server.wait_for_log(f"{len(refused)} requests got 503: 2 were waiting already")
+
+
+def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "1"})
+    with ThreadPoolExecutor(8) as pool:
+        pending = [pool.submit(server.request, '{"sleep": 1.5}')]
+        time.sleep(0.2)
+        pending += [pool.submit(server.request, '"ok"') for _ in range(7)]
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(post('"exit"'))
+            time.sleep(0.1)
+            assert server.request('"ok"').status == 503
+        time.sleep(0.1)
+        assert server.request('"ok"').status == 200
+        assert [future.result().status for future in pending] == [200] * 8
+    assert "exit code 3" not in server.log
+
+
+def test_the_front_end_does_not_wait_for_ever(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": "1"})
+    reply = server.request('{"sleep": 4}')
+    assert reply.status == 504
+    assert reply.json["error"]["code"] == "prediction_timeout"
+    # It has given up a connection, and opens another.
+    assert server.request('"ok"', timeout=20).status in (200, 504)
+    deadline = time.monotonic() + 20
+    while {reply.status for reply in server.all_at_once(['"ok"'] * 16)} != {200}:
+        assert time.monotonic() < deadline, server.log
+    assert "Exception" not in server.log
+
+
+def test_bodies_beyond_the_front_ends_memory_are_refused_and_it_goes_on(serve: Serve) -> None:
+    limit = "-XX:MaxDirectMemorySize=48m"
+    server = serve(ECHO, env={"SAGEMAKER_MODEL_SERVER_VMARGS": limit})
+    body = b"x" * (20 << 20)
+
+    def send() -> int:
+        try:
+            return server.request(body, {"Content-Type": "text/plain"}).status
+        except OSError:  # it has answered before the body was there, and closed
+            return 507
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = {future.result() for future in [pool.submit(send) for _ in range(8)]}
+    assert statuses <= {200, 507}
+    assert 507 in statuses
+    assert server.request("[1]").json == [1]
+    assert "no memory is left for" in server.log
+
+
+def test_a_stopped_supervisor_stops_nothing(serve: Serve) -> None:
+    server = serve(ACCIDENTS)
+    supervisor = server.process.pid
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        assert {reply.status for reply in server.all_at_once(['"ok"'] * 20)} == {200}
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    assert json.loads(server.request('"ok"').body)["pid"]
