@@ -29,8 +29,8 @@ ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container f
 _PACKAGE: Final = Path(__file__).parent
 # Our part of the front end; its sources are in java/, where README.md says how it is made.
 _OUR_JAR: Final = _PACKAGE / "etc" / "frontend.jar"
-# One thread passes on what three model processes can answer, which need a processor each.
-_PROCESSORS_PER_THREAD: Final = 4
+# Measured with the smallest requests: 30 µs of a thread for each, and 45 µs of a model process.
+_PROCESSES_PER_THREAD: Final = 2
 # What it would download goes to a proxy that is not there: models come from the disk.
 _NO_DOWNLOADS: Final = [
     f"-D{scheme}.proxy{what}"
@@ -43,8 +43,9 @@ _NATIVE_ACCESS_SINCE: Final = 24
 # From this release on, its Netty knows no way to memory that is not cleared.
 _CLEARS_BUFFERS_SINCE: Final = 21
 _MEGABYTE: Final = 1024 * 1024
-# Measured: 16 clients that each send and get 24 MB, with 8 or 16 connections to the back end, fail
-# with a heap of 384 MB or with 564 MB of direct memory, and pass with 448 MB and 768 MB.
+# Measured: 16 clients that each send and get 24 MB. Where many models are served, they fail with a
+# heap of 384 MB or with 564 MB of direct memory, and pass with 448 MB and 768 MB. With one model,
+# they pass with a heap of 32 MB and 512 MB of direct memory; forms are on the heap.
 _HEAP_PER_PAYLOAD: Final = 20
 _DIRECT_PER_PAYLOAD: Final = 40
 _LEAST_MB: Final = 128
@@ -182,9 +183,13 @@ def class_path() -> str:
     """The jars that the front end consists of: ours, and Multi Model Server's.
 
     Raises:
-        StartError: Multi Model Server is not installed.
+        StartError: Multi Model Server is not installed, or where Java cannot find it.
     """
-    return f"{_OUR_JAR}:{find_jar()}"
+    jars = str(_OUR_JAR), find_jar()
+    if ":" in "".join(jars):
+        message = f"Java reads no path with a colon: {' and '.join(jars)}. Install this elsewhere."
+        raise StartError(message)
+    return ":".join(jars)
 
 
 def find_jar() -> str:
@@ -262,7 +267,7 @@ class FrontEnd:
 
     def _one_model(self) -> dict[str, str]:
         """Requests go over connections of our own; what else there is can wait for each other."""
-        threads = max(1, machine.usable_cpus() // _PROCESSORS_PER_THREAD)
+        threads = max(1, min(machine.usable_cpus(), self.processes) // _PROCESSES_PER_THREAD)
         return {
             "back_end_socket": self.socket_path,
             "back_end_connections": str(self.connections),
@@ -272,7 +277,7 @@ class FrontEnd:
         }
 
     def _many_models(self) -> dict[str, str]:
-        """Loading and unloading block a thread each, of which there are as many as processors."""
+        """Loading and unloading block a thread each: there are as many as Netty likes."""
         return {
             "models_folder": models_folder(self.folder),
             "default_workers_per_model": str(self.connections),

@@ -26,7 +26,7 @@ from sagemaker_inference.backend.messages import (
 from sagemaker_inference.errors import OutOfMemoryError, StartError
 from sagemaker_inference.mms_service import MmsService
 from sagemaker_inference.pipeline import Pipeline
-from sagemaker_inference.requests import shortened
+from sagemaker_inference.requests import one_line
 
 if TYPE_CHECKING:
     from sagemaker_inference.service import Service
@@ -103,7 +103,7 @@ def _failure(error: StartError) -> bytes:
     origin = error.__cause__
     cause = str(error) if origin is None or not str(origin) else f"{error}: {origin}"
     is_memory = isinstance(origin, (MemoryError, OutOfMemoryError))
-    return Report("failed", cause=shortened(cause), out_of_memory=is_memory).dump()
+    return Report("failed", cause=one_line(cause), out_of_memory=is_memory).dump()
 
 
 def _report(stage: str, service: Service) -> bytes:

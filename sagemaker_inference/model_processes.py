@@ -433,7 +433,8 @@ class ModelProcesses:
         failure = model.failure
         if failure is None:
             _log_death(model, code, out_of_memory=out_of_memory)
-            cause = f"its process {_describe_death(model, code, out_of_memory=out_of_memory)}"
+            last = f": {model.child.tail[-1]}" if model.child.tail else ""
+            cause = f"its process {_describe_death(model, code, out_of_memory=out_of_memory)}{last}"
             self._owner.on_failed(cause, out_of_memory=out_of_memory)
         else:
             self._owner.on_failed(failure.cause, out_of_memory=failure.out_of_memory)

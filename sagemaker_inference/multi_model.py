@@ -28,7 +28,7 @@ from sagemaker_inference.backend.messages import Report
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import get_logger
-from sagemaker_inference.requests import shortened
+from sagemaker_inference.requests import one_line
 from sagemaker_inference.served_model import ServedModel
 
 if TYPE_CHECKING:
@@ -308,8 +308,7 @@ class _Model:
             self._verdict, self._cause = _FAILED, str(error)
             self._let_process_go()
             return None
-        self._has_failed.unlink(missing_ok=True)
-        self._is_served.touch()
+        self._tell(self._is_served, "")
         taken = self._models.taken
         self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
         return self.served
@@ -438,12 +437,19 @@ class _Model:
             self._refuse()
 
     def _refuse(self) -> None:
-        message = f"model {self.name} could not be loaded: {self._cause}"
-        self._has_failed.write_text(shortened(message))
-        self._refusal = wire.not_loaded(self._verdict, message)
+        if self._waiting:
+            message = f"model {self.name} could not be loaded: {self._cause}"
+            self._tell(self._has_failed, one_line(message))
+        self._refusal = wire.not_loaded(self._verdict, "it could not be loaded")
         for sock in self._waiting:
             self._send(sock, self._refusal)
         self._look_soon()
+
+    def _tell(self, file: Path, text: str) -> None:
+        try:
+            file.write_bytes(text.encode())
+        except OSError as error:
+            logger.warning("model %s: the front end cannot be told of it: %s", self.name, error)
 
     def close(self) -> None:
         """Kill its processes, and close what is open."""

@@ -156,7 +156,7 @@ def error_response(
     A client that accepts text/plain and no JSON gets the message as text.
     """
     status = error_status(error)
-    message = shortened(str(error.message))
+    message = _shortened(str(error.message))
     phrase = error.phrase or standard_phrase(status)
     chosen = content_types.negotiate(accept, (content_types.JSON, "text/plain"))
     if chosen == "text/plain":
@@ -175,8 +175,12 @@ def error_status(error: BaseInferenceToolkitError) -> int:
     return int(status if is_error else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def shortened(message: str) -> str:
-    """As much of a message as SageMaker's OriginalMessage is to show."""
+def one_line(text: str) -> str:
+    """A line that can be sent, of as much of a text as SageMaker's OriginalMessage is to show."""
+    return _shortened(" ".join(text.split()).encode(errors="replace").decode())
+
+
+def _shortened(message: str) -> str:
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
 
 

@@ -33,9 +33,7 @@ class Plan:
     # An async program mostly waits for others: as many at a time as MMS queues comfortably.
     _ASYNC_CONCURRENCY = 32
     # Beyond those in work, the front end may send requests that wait in the socket: the next one
-    # is there the moment a process is free, and Java's hand-overs overlap. Measured at half load
-    # with 3, 7 and 15: p90 over 5 ms in 7, 1 and 0 of 15, 15 and 9 turns. More would only hide the
-    # queue from the front end.
+    # is there the moment a process is free. More would only hide the queue from the front end.
     _AHEAD = 7
 
     @property

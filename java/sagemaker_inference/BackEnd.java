@@ -11,10 +11,12 @@ import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.unix.DomainSocketAddress;
+import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,10 +41,13 @@ final class BackEnd {
     // The one that was used last goes first: what it needs is in the processor's caches.
     private final ArrayDeque<Connection> idle = new ArrayDeque<>();
     private final ArrayDeque<Call> waiting = new ArrayDeque<>();
+    // How many wait on all loops.
+    private final AtomicInteger queued;
     private int refused;
 
-    BackEnd(EventLoop loop, String socket, ConfigManager config) {
+    BackEnd(EventLoop loop, String socket, ConfigManager config, AtomicInteger queued) {
         this.loop = loop;
+        this.queued = queued;
         address = new DomainSocketAddress(socket);
         queueSize = config.getJobQueueSize();
         patience = TimeUnit.SECONDS.toNanos(config.getDefaultResponseTimeoutSeconds());
@@ -79,9 +84,13 @@ final class BackEnd {
     /** Has a call answered. */
     void submit(Call call) {
         Connection connection = idle.pollLast();
+        while (connection != null && !connection.isOpen()) {
+            connection = idle.pollLast(); // it is about to hear that it is closed
+        }
         if (connection != null) {
             connection.send(call);
-        } else if (waiting.size() < queueSize) {
+        } else if (queued.get() < queueSize) {
+            queued.incrementAndGet();
             waiting.add(call);
         } else {
             refused++;
@@ -92,6 +101,7 @@ final class BackEnd {
     /** Lets a call go whose client has gone. */
     void forget(Call call) {
         if (waiting.remove(call)) {
+            queued.decrementAndGet();
             call.release();
         }
     }
@@ -122,12 +132,16 @@ final class BackEnd {
             next();
         }
 
+        boolean isOpen() {
+            return context.channel().isActive();
+        }
+
         private void next() {
-            Call next = waiting.poll();
-            if (next == null) {
+            if (waiting.isEmpty() || !isOpen()) {
                 idle.addLast(this);
             } else {
-                send(next);
+                queued.decrementAndGet();
+                send(waiting.poll());
             }
         }
 
@@ -213,7 +227,10 @@ final class BackEnd {
 
         @Override
         public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
-            LOGGER.error("the connection to a model process is given up", error);
+            // What a closed connection says of each message that it has not sent.
+            if (!(error instanceof IOException)) {
+                LOGGER.error("the connection to a model process is given up", error);
+            }
             if (call != null && error instanceof OutOfMemoryError) {
                 finish().fail(507, "insufficient_storage", "no memory is left for the answer");
             }

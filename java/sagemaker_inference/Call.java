@@ -3,8 +3,8 @@ package sagemaker_inference;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
@@ -29,52 +29,55 @@ final class Call {
     private final Replies replies;
     private final String id;
     private final boolean keepAlive;
+    private CharSequence type = "";
+    private boolean isForm;
+    // The body, unless it is a form.
+    private ByteBuf body;
     // Parameters of the query, and fields of a form, as they will be sent; most requests have none.
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
-    private boolean isForm;
-    private CharSequence type;
 
     Call(Invocations client, FullHttpRequest request, Replies replies) {
         this.client = client;
         this.request = request;
         this.replies = replies;
+        body = request.content();
         keepAlive = HttpUtil.isKeepAlive(request);
         // It has to be told from others, not to be hard to guess.
         ThreadLocalRandom random = ThreadLocalRandom.current();
         id = new UUID(random.nextLong(), random.nextLong()).toString();
     }
 
-    /** Reads the parameters of the query and a form; false where they cannot be read. */
-    boolean readParts() {
+    /**
+     * Reads the parameters of the query, and a form.
+     *
+     * @throws RuntimeException of any kind, where they cannot be read
+     */
+    void readParts() {
         CharSequence mime = HttpUtil.getMimeType(request);
         type = mime == null ? "" : mime;
         isForm =
                 HttpHeaderValues.APPLICATION_X_WWW_FORM_URLENCODED.contentEqualsIgnoreCase(type)
                         || HttpPostRequestDecoder.isMultipart(request);
-        try {
-            if (request.uri().indexOf('?') >= 0) {
-                readQuery();
-            }
-            if (isForm) {
-                readForm();
-            }
-            return true;
-        } catch (DecoderException | IllegalArgumentException error) {
-            return false;
+        if (request.uri().indexOf('?') >= 0) {
+            parts = Unpooled.buffer();
+            Map<String, List<String>> query = new QueryStringDecoder(request.uri()).parameters();
+            query.forEach((name, values) -> values.forEach(value -> Wire.part(parts, name, value)));
+        }
+        if (isForm) {
+            readForm();
+            // Its fields are copies.
+            release();
+            body = Unpooled.EMPTY_BUFFER;
         }
     }
 
-    private void readQuery() {
-        parts = Unpooled.buffer();
-        Map<String, List<String>> query = new QueryStringDecoder(request.uri()).parameters();
-        query.forEach((name, values) -> values.forEach(value -> Wire.part(parts, name, value)));
-    }
-
     private void readForm() {
-        HttpPostRequestDecoder form =
-                new HttpPostRequestDecoder(new DefaultHttpDataFactory(false), request);
+        // A factory that knows of no disk also knows of no field that it has begun to read, and
+        // would never give back its memory.
+        DefaultHttpDataFactory inMemory = new DefaultHttpDataFactory(Long.MAX_VALUE);
+        HttpPostRequestDecoder form = new HttpPostRequestDecoder(inMemory, request);
         try {
-            parts = Unpooled.buffer(request.content().readableBytes()).writeBytes(parts);
+            parts = Unpooled.buffer(body.readableBytes()).writeBytes(parts);
             for (InterfaceHttpData field : form.getBodyHttpDatas()) {
                 boolean isFile = field instanceof FileUpload;
                 String fileType = isFile ? ((FileUpload) field).getContentType() : null;
@@ -92,31 +95,44 @@ final class Call {
      * @throws OutOfMemoryError before anything is sent
      */
     void send(ChannelHandlerContext context) {
-        ByteBuf body = isForm ? Unpooled.EMPTY_BUFFER : request.content();
         int size = body.readableBytes();
         boolean isCopied = size <= COPIED;
         int room = HEAD + parts.readableBytes() + (isCopied ? size : 0);
         ByteBuf message = context.alloc().directBuffer(room);
-        Wire.begin(message, id, request.headers());
-        message.writeBytes(parts);
-        if (!isForm) {
-            Wire.beginBody(message, type, size);
+        try {
+            Wire.begin(message, id, request.headers());
+            message.writeBytes(parts);
+            if (!isForm) {
+                Wire.beginBody(message, type, size);
+            }
+            if (isCopied) {
+                message.writeBytes(body).writeBytes(Wire.end());
+            }
+        } catch (Throwable error) {
+            message.release();
+            throw error;
         }
         if (isCopied) {
-            Wire.end(message.writeBytes(body));
             release();
             context.writeAndFlush(message, context.voidPromise());
         } else {
-            ByteBuf end = Wire.end(Unpooled.buffer(Wire.END_SIZE));
             context.write(message, context.voidPromise());
             context.write(body, context.voidPromise()); // which releases it
-            context.writeAndFlush(end, context.voidPromise());
+            context.writeAndFlush(Wire.end(), context.voidPromise());
         }
     }
 
     /** Passes a model process's answer on. */
     void answer(Wire.Answer answer) {
-        client.reply(replies.answer(answer, id, keepAlive), keepAlive);
+        FullHttpResponse response;
+        try {
+            response = replies.answer(answer, id, keepAlive);
+        } catch (RuntimeException error) {
+            answer.body.release();
+            fail(500, "encode_failed", "the model process's answer is no HTTP response");
+            return;
+        }
+        client.reply(response, keepAlive);
     }
 
     /** Answers instead of a model process, to which it has been sent. */
@@ -132,6 +148,6 @@ final class Call {
 
     /** Gives its memory back, where it will not be sent. */
     void release() {
-        request.release();
+        body.release();
     }
 }

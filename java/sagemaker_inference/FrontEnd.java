@@ -28,6 +28,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 import org.apache.commons.cli.DefaultParser;
 import org.apache.commons.cli.ParseException;
@@ -122,14 +123,19 @@ public final class FrontEnd extends ModelServer {
         }
         String socket = config.getProperty(SOCKET, null);
         int connections = Integer.parseInt(config.getProperty(CONNECTIONS, null));
+        AtomicInteger queued = new AtomicInteger();
         Map<EventExecutor, BackEnd> backEnds = new HashMap<>();
         for (EventExecutor loop : loops) {
-            backEnds.put(loop, new BackEnd((EventLoop) loop, socket, config));
+            backEnds.put(loop, new BackEnd((EventLoop) loop, socket, config, queued));
         }
-        // Each loop needs one, or its clients would wait for ever.
-        int each = Math.max(1, connections / backEnds.size());
+        int left = connections;
+        int loopsLeft = backEnds.size();
         for (BackEnd backEnd : backEnds.values()) {
-            backEnd.open(each);
+            // Each loop needs one, or its clients would wait for ever.
+            int share = Math.max(1, left / loopsLeft);
+            backEnd.open(share);
+            left -= share;
+            loopsLeft--;
         }
         Replies replies = new Replies(config);
         return loop -> new Invocations(backEnds.get(loop), replies);

@@ -4,6 +4,7 @@ import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpUtil;
 import io.netty.util.ReferenceCountUtil;
 import java.util.ArrayDeque;
 
@@ -11,15 +12,20 @@ import java.util.ArrayDeque;
  * Lets one request of a client through at a time.
  *
  * <p>A client that sends several without waiting gets the answers in the order of its requests (RFC
- * 9112, 9.3.2), whoever answers them.
+ * 9112, 9.3.2), whether we answer or Multi Model Server does; and none is worked on that comes
+ * after an answer which closes the connection, or while answers are not fetched. What never becomes
+ * a whole request (a body over the limit) is answered before it gets here, and so may overtake.
  */
 final class InTurn extends ChannelDuplexHandler {
     private final ArrayDeque<Object> later = new ArrayDeque<>();
     private boolean isBusy;
+    private boolean isOver;
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object request) {
-        if (isBusy) {
+        if (isOver) {
+            ReferenceCountUtil.release(request);
+        } else if (isBusy || !later.isEmpty() || !context.channel().isWritable()) {
             later.add(request);
             context.channel().config().setAutoRead(false);
         } else {
@@ -34,31 +40,44 @@ final class InTurn extends ChannelDuplexHandler {
             context.write(message, promise);
             return;
         }
-        if (!isBusy) {
-            // A second answer: the first has said already that none would come.
+        if (isOver) {
             ReferenceCountUtil.release(message);
             promise.trySuccess();
             return;
         }
         isBusy = false;
+        isOver = !HttpUtil.isKeepAlive((FullHttpResponse) message);
         context.write(message, promise);
-        if (!later.isEmpty()) {
+        if (isOver) {
+            drop();
+        } else if (!later.isEmpty()) {
             // Not from here: the one who answers has not finished yet.
             context.executor().execute(() -> next(context));
         }
     }
 
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        next(context);
+        context.fireChannelWritabilityChanged();
+    }
+
     private void next(ChannelHandlerContext context) {
-        while (!isBusy && !later.isEmpty()) {
-            channelRead(context, later.poll());
+        while (!isBusy && !later.isEmpty() && context.channel().isWritable()) {
+            isBusy = true;
+            context.fireChannelRead(later.poll());
         }
         context.channel().config().setAutoRead(later.isEmpty());
     }
 
     @Override
     public void channelInactive(ChannelHandlerContext context) {
+        drop();
+        context.fireChannelInactive();
+    }
+
+    private void drop() {
         later.forEach(ReferenceCountUtil::release);
         later.clear();
-        context.fireChannelInactive();
     }
 }

@@ -41,12 +41,18 @@ final class Invocations extends ChannelInboundHandlerAdapter {
             context.fireChannelRead(message);
             return;
         }
-        current = new Call(this, request, replies);
-        if (current.readParts()) {
-            backEnd.submit(current);
-        } else {
-            current.refuse(400, "bad_request", "the query or the form cannot be read");
+        Call call = new Call(this, request, replies);
+        current = call;
+        try {
+            call.readParts();
+        } catch (OutOfMemoryError error) {
+            call.refuse(507, "insufficient_storage", "no memory is left for the form");
+            return;
+        } catch (RuntimeException error) {
+            call.refuse(400, "bad_request", "the query or the form cannot be read");
+            return;
         }
+        backEnd.submit(call);
     }
 
     private static boolean isInvocation(FullHttpRequest request) {
@@ -63,9 +69,9 @@ final class Invocations extends ChannelInboundHandlerAdapter {
     void reply(FullHttpResponse response, boolean keepAlive) {
         current = null;
         ChannelFuture written = context.writeAndFlush(response);
-        if (!keepAlive) {
-            written.addListener(ChannelFutureListener.CLOSE);
-        }
+        // A client must not wait for an answer that could not be written.
+        written.addListener(
+                keepAlive ? ChannelFutureListener.CLOSE_ON_FAILURE : ChannelFutureListener.CLOSE);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package sagemaker_inference;
 
 import com.amazonaws.ml.mms.http.ErrorResponse;
+import com.amazonaws.ml.mms.http.ServiceUnavailableException;
 import com.amazonaws.ml.mms.http.messages.RegisterModelRequest;
 import com.amazonaws.ml.mms.util.JsonUtils;
 import com.amazonaws.ml.mms.util.NettyUtils;
@@ -100,19 +101,20 @@ final class ModelAnswers extends ChannelDuplexHandler {
     private void read(FullHttpRequest request) {
         QueryStringDecoder uri = new QueryStringDecoder(request.uri());
         String[] words = uri.path().split("/");
-        boolean isPost = request.method().equals(HttpMethod.POST);
-        if (words.length < 2 || !words[1].equals("models")) {
-            return;
-        }
-        if (words.length == 2 && isPost) {
+        String first = words.length > 1 ? words[1] : "";
+        HttpMethod method = request.method();
+        if (first.equals("models") && words.length == 2 && method.equals(HttpMethod.POST)) {
             asked = Asked.LOAD;
             model = modelToLoad(request, uri);
-        } else if (words.length == 3 && request.method().equals(HttpMethod.DELETE)) {
-            asked = Asked.UNLOAD;
+        } else if (first.equals("models") && words.length == 3) {
+            asked = method.equals(HttpMethod.DELETE) ? Asked.UNLOAD : Asked.ELSE;
             model = words[2];
-        } else if (words.length == 4 && isPost) {
+        } else if (first.equals("models") || first.equals("predictions")) {
+            asked = words.length > 2 ? Asked.PREDICTION : Asked.ELSE;
+            model = words.length > 2 ? words[2] : "";
+        } else if (first.equals("invocations")) {
             asked = Asked.PREDICTION;
-            model = words[2];
+            model = NettyUtils.getParameter(uri, "model_name", "");
         }
     }
 
@@ -203,7 +205,7 @@ final class ModelAnswers extends ChannelDuplexHandler {
                                 NettyUtils.sendError(
                                         context,
                                         HttpResponseStatus.SERVICE_UNAVAILABLE,
-                                        new IllegalStateException(
+                                        new ServiceUnavailableException(
                                                 "the model was deleted meanwhile: " + deleted));
                             }
                         },

@@ -71,6 +71,7 @@ final class Replies {
             ByteBuf body,
             String id,
             boolean keepAlive) {
+        headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
         headers.set(REQUEST_ID, id);
         headers.set(HttpHeaderNames.CONTENT_LENGTH, body.readableBytes());
         AsciiString connection = keepAlive ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE;

@@ -17,11 +17,12 @@ import java.util.Map;
 final class Wire {
     private static final int PREDICT = 'I';
     private static final int END = -1;
-    /** How many bytes {@link #end} writes. */
-    static final int END_SIZE = 8;
-
     private static final int OK = 200;
     private static final int INT = 4;
+    // There before it is needed: a message without its end would keep a model process waiting.
+    private static final ByteBuf ENDS =
+            Unpooled.unreleasableBuffer(
+                    Unpooled.directBuffer(2 * INT).writeInt(END).writeInt(END));
 
     private Wire() {}
 
@@ -61,8 +62,8 @@ final class Wire {
     }
 
     /** The ends of the pieces and of the list of requests, which has one. */
-    static ByteBuf end(ByteBuf out) {
-        return out.writeInt(END).writeInt(END);
+    static ByteBuf end() {
+        return ENDS.duplicate();
     }
 
     private static void text(ByteBuf out, CharSequence text) {

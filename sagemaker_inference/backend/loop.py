@@ -214,7 +214,7 @@ class Loop:
             slot = fd - slots.FIRST_FD
             state, generation = self._table.state(slot)
             # Only after a process died between taking a connection and saying so, a connection is
-            # handed out twice; see Supervisor._recover.
+            # handed out twice; see Connections.rearm_idle.
             if state != slots.IDLE:
                 continue
             self._table.write(slot, slots.READING, self._pid, generation)

@@ -2,7 +2,8 @@
 
 Lengths are big-endian int32, -1 ends a list. The layout is what MMS 1.1.11 sends and reads
 (``ModelRequestEncoder`` and ``ModelResponseDecoder`` in its jar; ``mms/protocol`` in its package);
-tests/contract pins it against the released package.
+tests/contract pins it against the released package. Our part of the front end keeps to it
+(``java/sagemaker_inference/Wire.java``).
 """
 
 from __future__ import annotations
@@ -283,7 +284,7 @@ def _size(body: Body) -> int:
 
 
 def _line(text: str) -> bytes:
-    """A header value without line breaks: with one, the front end drops the connection."""
+    """A header value without line breaks: behind one, the next header would begin."""
     encoded = str(text).encode("utf-8", "replace")
     if b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
         encoded = b" ".join(encoded.replace(b"\0", b" ").split())

@@ -28,7 +28,9 @@ on a line of its own, without a header. NaN is ``nan``, infinity ``inf``, boolea
 from __future__ import annotations
 
 import re
+from functools import reduce
 from itertools import chain, islice, repeat
+from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -41,7 +43,7 @@ from sagemaker_inference.errors import DecodeError
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -58,6 +60,15 @@ _BLOCK: Final = 1 << 16
 _ROWS: Final = 1 << 12
 # From here on, a Python object for every cell at once takes too much memory.
 _LONG: Final = 1 << 20
+# Kinds of cells, as numpy names those of dtypes.
+_BOOLEAN, _INTEGER, _FLOAT, _TEXT = "b", "i", "f", "O"
+_NUMERIC: Final = {_INTEGER, _FLOAT}
+_DTYPES: Final[dict[str, DTypeLike]] = {
+    _BOOLEAN: np.bool_,
+    _INTEGER: np.int64,
+    _FLOAT: np.float64,
+    _TEXT: object,
+}
 _BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
 _NUMBER_START: Final = b"0123456789-+., \tnNiI"
 # Up to the first of doubled quotes: as a group that repeats, these would take 130 bytes a pair.
@@ -101,7 +112,7 @@ def decode(
     if found is None and not as_text and len(text) > _LONG:
         found = _in_pieces(text, header)
     if found is None:
-        found = _from_table(_table(text), header=header, as_text=as_text)
+        found = _from_columns(text, header, as_text=as_text)
     if dtype is None or as_text:
         return found
     try:
@@ -223,16 +234,6 @@ def _cells(text: bytes | bytearray) -> list[list[str]]:
     return list(chain.from_iterable(_blocks(text)))
 
 
-def _table(text: bytes | bytearray) -> NDArray[Any]:
-    """All cells as text, in an array of objects of shape (rows, columns)."""
-    blocks: list[NDArray[Any]] = []
-    for rows in _blocks(text):
-        block = np.empty(len(rows) * len(rows[0]), object)
-        block[:] = list(chain.from_iterable(rows))
-        blocks.append(block.reshape(len(rows), -1))
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
 def _blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
     """The rows, some at a time: of a long text, all lists of cells would take much memory."""
     columns = count = 0
@@ -306,24 +307,68 @@ def _quoted_rows(text: str) -> Iterator[list[str]]:
                 return
 
 
-def _from_table(table: NDArray[Any], *, header: bool | None, as_text: bool) -> NDArray[Any]:
-    if header is None and len(table) > 1 and _all_text(table[0]):
-        header = any(_is_numeric(column.tolist()) for column in table[1:].T)
-    if header:
-        table = table[1:]
-    if not len(table):
+def _from_columns(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+    *,
+    as_text: bool,
+) -> NDArray[Any]:
+    """Rows by columns, of the kind that fits all cells, or else each column of its own kind.
+
+    A long text is read twice: its last cell may decide what a column is made of, and all cells as
+    text at once would take many times the memory of the text.
+    """
+    saved = () if len(text) > _LONG else tuple(_blocks(text))
+
+    def blocks() -> Iterator[list[list[str]]]:
+        return iter(saved) if saved else _blocks(text)
+
+    first = next(blocks())[0]
+    kinds, are_filled, count = [""] * len(first), [False] * len(first), 0
+    for rows in _below_first(blocks()):
+        count += len(rows)
+        for index, cells in enumerate(zip(*rows, strict=True)):
+            kinds[index] = _kind_with(kinds[index], cells)
+            are_filled[index] |= any(cells)
+    if header is None:
+        are_numeric = [kind in _NUMERIC for kind in kinds]
+        header = any(map(and_, are_numeric, are_filled)) and _all_text(first)
+    if not header:
+        count += 1
+        kinds = [_kind_with(kind, (cell,)) for kind, cell in zip(kinds, first, strict=True)]
+    elif not count:
         msg = "Invalid CSV: a header and no rows"
         raise DecodeError(msg)
-    if as_text:
-        return table
-    values = _values_of(table.ravel().tolist())
-    if values is not None:
-        return values.reshape(table.shape)
-    for column in table.T:
-        values = _values_of(column.tolist())
-        if values is not None:
-            column[:] = values
-    return table
+    common = _TEXT if as_text else reduce(_either, kinds)
+    if common != _TEXT or as_text:
+        kinds = [common] * len(kinds)
+    found = np.empty((count, len(kinds)), _DTYPES[common])
+    end = 0
+    for rows in _below_first(blocks()) if header else blocks():
+        start, end = end, end + len(rows)
+        for index, cells in enumerate(zip(*rows, strict=True)):
+            found[start:end, index] = _CONVERTED[kinds[index]](cells)
+    return found
+
+
+def _below_first(blocks: Iterator[list[list[str]]]) -> Iterator[list[list[str]]]:
+    yield next(blocks)[1:]
+    yield from blocks
+
+
+def _kind_with(kind: str, cells: Sequence[str]) -> str:
+    """What a column is made of that is of some kind so far, with further cells."""
+    if kind == _TEXT:
+        return kind
+    values = _values_of(cells)
+    return _either(kind, _TEXT if values is None else values.dtype.kind)
+
+
+def _either(one: str, other: str) -> str:
+    """What values of two kinds are together."""
+    if one == other or not one:
+        return other
+    return _FLOAT if {one, other} == _NUMERIC else _TEXT
 
 
 def _values_of(cells: Sequence[str]) -> NDArray[Any] | None:
@@ -368,8 +413,12 @@ def _all_text(cells: Iterable[str]) -> bool:
     return True
 
 
-def _is_numeric(column: Sequence[str]) -> bool:
-    return any(column) and _numbers_of(column) is not None
+_CONVERTED: Final[dict[str, Callable[[Sequence[str]], Sequence[Any]]]] = {
+    _BOOLEAN: lambda cells: [cell.strip().lower() == "true" for cell in cells],
+    _INTEGER: lambda cells: list(map(int, cells)),
+    _FLOAT: lambda cells: list(map(_number, cells)),
+    _TEXT: lambda cells: cells,
+}
 
 
 def _from_numbers(rows: NDArray[Any]) -> memoryview:

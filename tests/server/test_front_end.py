@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
-import json
-import os
 import re
-import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     Serve = Callable[..., Server]
 
 pytestmark = pytest.mark.java
+
+FEW = {"MMS_JOB_QUEUE_SIZE": "4"}
 
 
 def talk(server: Server, data: bytes, *, until: int) -> bytes:
@@ -122,6 +122,8 @@ def test_parameters_and_fields_come_with_their_bytes(shared: Serve) -> None:
         ("a=%zz", "application/x-www-form-urlencoded", "/invocations"),
         ("--x\r\nContent-Dispo", "multipart/form-data; boundary=x", "/invocations"),
         ("[1]", "multipart/form-data", "/invocations"),
+        ("[1]", "multipart/form-data; boundary", "/invocations"),
+        ("[1]", "multipart/form-data; boundary=", "/invocations"),
     ],
 )
 def test_what_cannot_be_read_is_400(shared: Serve, body: str, content_type: str, path: str) -> None:
@@ -150,7 +152,13 @@ def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None
     error = refused[0].json["error"]
     assert error["code"] == "service_unavailable"
     assert error["request_id"] == refused[0].headers["x-request-id"]
-    server.wait_for_log(f"{len(refused)} requests got 503: 2 were waiting already")
+    deadline = time.monotonic() + 10
+    while True:
+        counts = re.findall(r"(\d+) requests got 503: 2 were waiting already", server.log)
+        if sum(map(int, counts)) == len(refused):
+            break
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.05)
 
 
 def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
@@ -192,22 +200,82 @@ def test_bodies_beyond_the_front_ends_memory_are_refused_and_it_goes_on(serve: S
         try:
             return server.request(body, {"Content-Type": "text/plain"}).status
         except OSError:  # it has answered before the body was there, and closed
-            return 507
+            return 0
 
     with ThreadPoolExecutor(8) as pool:
         statuses = {future.result() for future in [pool.submit(send) for _ in range(8)]}
-    assert statuses <= {200, 507}
-    assert 507 in statuses
+    assert statuses <= {0, 200, 507}
+    assert statuses != {200}
+    # Part of a body, so that the answer is not lost with what is not read.
+    with contextlib.ExitStack() as stack:
+        answers = set()
+        for _ in range(8):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            sock.sendall(head.encode() + body[: 8 << 20])
+            sock.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                answers.add(sock.recv(12))
+    assert answers == {b"HTTP/1.1 507"}
     assert server.request("[1]").json == [1]
     assert "no memory is left for" in server.log
 
 
-def test_a_stopped_supervisor_stops_nothing(serve: Serve) -> None:
-    server = serve(ACCIDENTS)
-    supervisor = server.process.pid
-    os.kill(supervisor, signal.SIGSTOP)
-    try:
-        assert {reply.status for reply in server.all_at_once(['"ok"'] * 20)} == {200}
-    finally:
-        os.kill(supervisor, signal.SIGCONT)
-    assert json.loads(server.request('"ok"').body)["pid"]
+def test_nothing_follows_an_answer_that_closes(shared: Serve) -> None:
+    server = shared(ECHO)
+    closing = post("[1]").replace(b"Host: x", b"Host: x\r\nConnection: close")
+    before = server.log.count(" 200 ")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(post("[0]") + closing + post("[2]") + post("[3]"))
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert answer.endswith(b"[1]")
+    assert server.request("[4]").status == 200
+    assert server.log.count(" 200 ") == before + 3
+
+
+def test_headers_may_be_long_and_bodies_of_any_length(shared: Serve) -> None:
+    server = shared(ECHO)
+    headers = {"Content-Type": "text/plain", "Accept": "text/plain"}
+    for size in (0, 1, 16383, 16384, 16385, 300_000):
+        reply = server.request(b"x" * size, {**headers, "X-Long": "\u00e9" * 3000})
+        assert (reply.status, len(reply.body)) == (200, size)
+
+
+def test_several_threads_share_the_connections_and_the_queue(serve: Serve) -> None:
+    many = {"MMS_NUMBER_OF_NETTY_THREADS": "3", "MMS_JOB_QUEUE_SIZE": "20"}
+    server = serve(ACCIDENTS, env=many, workers=2)
+    replies = server.all_at_once(['{"sleep": 0.1}'] * 30)
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.json["pid"] for reply in replies}) == 2
+    replies = server.all_at_once(['{"sleep": 1}'] * 2 + ['"ok"'] * 60)
+    assert {reply.status for reply in replies} == {200, 503}
+
+
+def test_no_memory_leaks_whatever_becomes_of_a_request(serve: Serve) -> None:
+    watch = "-Dio.netty.leakDetection.level=paranoid -Xmx48m"
+    server = serve(ACCIDENTS, env={"SAGEMAKER_MODEL_SERVER_VMARGS": watch, **FEW})
+    field = 'Content-Disposition: form-data; name="a"\r\n\r\n' + "x" * 5000
+    multipart = "multipart/form-data; boundary=b"
+    form = "application/x-www-form-urlencoded"
+    for _ in range(10):
+        for content_type, body, path in (
+            (multipart, f"--b\r\n{field}", "/invocations"),
+            (multipart, f"--b\r\n{field}\r\n--b\r\n{field}\r\n--b--\r\n", "/invocations"),
+            ("multipart/form-data; boundary=", field, "/invocations"),
+            (form, "a=" + "y" * 5000 + "%zz", "/invocations"),
+            (form, "a=1&b=2", "/invocations?c=3"),
+            ("application/json", "[1]", "/invocations?a=%zz"),
+            ("application/json", '"' + "z" * 50000 + '"', "/invocations"),
+            ("application/json", "nonsense", "/invocations"),
+            ("application/json", '"ok"', "/predictions/model"),
+        ):
+            server.request(body, {"Content-Type": content_type}, path=path)
+    server.request('"exit"')
+    server.all_at_once(['{"sleep": 0.5}', *['"ok"'] * 40])
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(post('{"sleep": 0.05}') + post('"ok"') + post('"ok"'))
+    for _ in range(3000):  # until much has been collected
+        assert server.request('"ok"').status == 200
+    assert "LEAK" not in server.log

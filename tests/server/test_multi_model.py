@@ -168,16 +168,20 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     reply = one.load("large", one.write("large", FAILING.format("raise MemoryError")))
     assert reply.status == 507
     assert reply.json["message"].endswith("failed: MemoryError")
-    dying = one.write("dying", FAILING.format("import os; os._exit(3)"))
+    dying = one.write("dying", FAILING.format("import os; print('why', flush=True); os._exit(3)"))
     reply = one.load("dying", dying)
     assert reply.status == 500
-    assert reply.json["message"] == "model dying could not be loaded: its process ended"
+    assert reply.json["message"] == "model dying could not be loaded: its process ended: why"
     assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
     reply = one.load("empty", one.folder / "models" / "empty")
     assert reply.status == 500
     assert "empty could not be loaded: SAGEMAKER_PROGRAM='inference.py'" in reply.json["message"]
     assert "model empty: SAGEMAKER_PROGRAM='inference.py' was not found" in one.server.log
+    odd = one.write("odd", FAILING.format(r"raise ValueError('a\n  b \udcff\u20ac')"))
+    reply = one.load("odd", odd)
+    assert reply.status == 500
+    assert reply.json["message"].endswith("failed: ValueError: a b ?€")
     assert one.load("absent", one.folder / "models" / "absent").status == 404
     one.wait_listed("m")
     assert one.invoke("m").status == 200
