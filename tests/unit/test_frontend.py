@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from sagemaker_inference import frontend
+from sagemaker_inference import frontend, machine
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.frontend import FrontEnd, Java
 
@@ -91,6 +91,23 @@ def test_a_missing_front_end_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
     with pytest.raises(StartError, match="pip install multi-model-server"):
         frontend.find_jar()
+
+
+def test_a_path_that_java_would_cut_in_two_is_refused(monkeypatch):
+    monkeypatch.setattr(frontend, "find_jar", lambda: "/a:b/model-server.jar")
+    with pytest.raises(StartError, match=r"colon: .*a:b"):
+        frontend.class_path()
+
+
+@pytest.mark.parametrize(
+    ("processes", "cpus", "threads"), [(1, 64, "1"), (8, 16, "4"), (9, 2, "1")]
+)
+def test_there_are_as_many_threads_as_the_processes_need(
+    tmp_path, monkeypatch, processes, cpus, threads
+):
+    monkeypatch.setattr(machine, "usable_cpus", lambda: cpus)
+    properties = made(tmp_path, processes=processes).properties()
+    assert properties["number_of_netty_threads"] == threads
 
 
 def made(tmp_path, version=17, **changes):

@@ -262,8 +262,28 @@ def test_a_model_without_a_program_is_refused(
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
     front = bench.connect(load("m", bench.folder))
     assert status_of(bench.wait_answer(front)) == 500
-    assert "model m: SAGEMAKER_PROGRAM='no_such_program.py' was not found" in caplog.text
+    cause = "SAGEMAKER_PROGRAM='no_such_program.py' was not found"
+    assert f"model m: {cause}" in caplog.text
+    failed = bench.many.file("m", ".failed").read_text()
+    assert failed.startswith(f"model m could not be loaded: {cause}")
     front.close()
+
+
+def test_a_full_disk_does_not_end_the_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    Path(frontend.models_folder(str(bench.folder))).rmdir()
+    front = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(front)) == 200
+    assert "model m: the front end cannot be told of it: " in caplog.text
+
+
+def test_a_model_has_a_file_while_it_has_processes(bench: Bench) -> None:
+    link = bench.link(bench.model())
+    bench.wait(bench.many.file("m", ".served").exists)
+    link.close()
+    bench.wait(lambda: not bench.many.file("m", ".served").exists())
 
 
 def test_a_model_is_refused_when_its_process_is_gone(

@@ -239,6 +239,46 @@ def test_a_long_text_with_words_is_read_in_pieces(tiny_pieces, monkeypatch):
         assert csv.decode(body + blanks + b"x,1").shape == (8, 2)
 
 
+CELLS = st.sampled_from(
+    ["1", "-0", "2.5", "", " ", "true", "False", "word", '"1"', '"a, b"', "9" * 20]
+)
+
+
+@fixtures_stay
+@given(
+    st.integers(1, 3).flatmap(
+        lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=12)
+    ),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, str, float]),
+)
+def test_what_is_read_twice_is_what_is_read_once(tiny_pieces, rows, header, dtype):
+    body = "\n".join(",".join(row) for row in rows).encode()
+
+    def read():
+        try:
+            found = csv.decode(body, header=header, dtype=dtype)
+        except DecodeError as error:
+            return error.message
+        return found.dtype, found.shape, repr(found.tolist())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv, "_ROWS", 2)
+        once = read()
+        patch.setattr(csv, "_LONG", 0)
+        assert read() == once
+
+
+def test_the_last_cell_may_decide_what_a_column_is(tiny_pieces, monkeypatch):
+    monkeypatch.setattr(csv, "_LONG", 8)
+    rows = b"1,true,x\n" * 9
+    assert csv.decode(rows).tolist() == [[1, True, "x"]] * 9
+    assert csv.decode(rows + b"2.5,no,y")[0].tolist() == [1.0, "true", "x"]
+    assert csv.decode(rows + b"a,false,y")[[0, 9]].tolist() == [["1", True, "x"], ["a", False, "y"]]
+    assert csv.decode(b"a,b,c\n" + rows).shape == (9, 3)
+    assert csv.decode(rows, dtype=str)[0].tolist() == ["1", "true", "x"]
+
+
 def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
     with pytest.raises(DecodeError, match="row 3"):
         csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
