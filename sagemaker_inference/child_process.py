@@ -182,7 +182,9 @@ class ChildProcess:
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self._exit_code is None:
-            os.kill(self.pid, number)
+            # One that another process has started may be gone before that is noticed here.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill_group(self) -> None:
         """Kill it and whatever it has started."""

@@ -405,6 +405,8 @@ class _Model:
 
     def on_failed(self, cause: str, *, out_of_memory: bool) -> None:
         """Refuse the model, and have the front end forget it."""
+        if self._verdict:  # another of its processes has failed before
+            return
         logger.error("model %s could not be loaded, or not be kept; the cause is above", self.name)
         self._verdict, self._cause = _OUT_OF_MEMORY if out_of_memory else _FAILED, cause
         # Not here: the processes are about to look after each other.

@@ -126,7 +126,8 @@ def settings_from_environment(
     return Settings(
         program=served if isinstance(served, Program) else None,
         handler_service=served if isinstance(served, str) else "",
-        model_dir=model_dir,
+        # A handler service runs in that folder, where a relative path would lead elsewhere.
+        model_dir=os.path.abspath(model_dir) if isinstance(served, str) else model_dir,  # noqa: PTH100
         host=host,
         port=port,
         workers=int(workers or 1),

@@ -28,7 +28,6 @@ final class Call {
     private final FullHttpRequest request;
     private final Replies replies;
     private final String id;
-    private final boolean keepAlive;
     private CharSequence type = "";
     private boolean isForm;
     // The body, unless it is a form.
@@ -41,7 +40,6 @@ final class Call {
         this.request = request;
         this.replies = replies;
         body = request.content();
-        keepAlive = HttpUtil.isKeepAlive(request);
         // It has to be told from others, not to be hard to guess.
         ThreadLocalRandom random = ThreadLocalRandom.current();
         id = new UUID(random.nextLong(), random.nextLong()).toString();
@@ -126,18 +124,18 @@ final class Call {
     void answer(Wire.Answer answer) {
         FullHttpResponse response;
         try {
-            response = replies.answer(answer, id, keepAlive);
+            response = replies.answer(answer, id);
         } catch (RuntimeException error) {
             answer.body.release();
             fail(500, "encode_failed", "the model process's answer is no HTTP response");
             return;
         }
-        client.reply(response, keepAlive);
+        client.reply(response);
     }
 
     /** Answers instead of a model process, to which it has been sent. */
     void fail(int status, String code, String message) {
-        client.reply(replies.refusal(status, code, message, id, keepAlive), keepAlive);
+        client.reply(replies.refusal(status, code, message, id));
     }
 
     /** Answers without having sent it. */

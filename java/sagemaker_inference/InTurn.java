@@ -1,9 +1,13 @@
 package sagemaker_inference;
 
 import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.util.ReferenceCountUtil;
 import java.util.ArrayDeque;
@@ -17,21 +21,34 @@ import java.util.ArrayDeque;
  * a whole request (a body over the limit) is answered before it gets here, and so may overtake.
  */
 final class InTurn extends ChannelDuplexHandler {
-    private final ArrayDeque<Object> later = new ArrayDeque<>();
+    // What is read at a time may hold thousands, each of which takes a hundred times its bytes.
+    private static final int MOST_LATER = 100;
+
+    private final ArrayDeque<FullHttpRequest> later = new ArrayDeque<>();
     private boolean isBusy;
+    private boolean isLast;
+    private boolean isCut;
     private boolean isOver;
 
     @Override
-    public void channelRead(ChannelHandlerContext context, Object request) {
-        if (isOver) {
-            ReferenceCountUtil.release(request);
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        FullHttpRequest request = (FullHttpRequest) message;
+        if (isOver || isCut || later.size() == MOST_LATER) {
+            // The client, which sees the connection closed behind the others, has to send it again.
+            isCut = true;
+            request.release();
         } else if (isBusy || !later.isEmpty() || !context.channel().isWritable()) {
             later.add(request);
             context.channel().config().setAutoRead(false);
         } else {
-            isBusy = true;
-            context.fireChannelRead(request);
+            pass(context, request);
         }
+    }
+
+    private void pass(ChannelHandlerContext context, FullHttpRequest request) {
+        isBusy = true;
+        isLast = !HttpUtil.isKeepAlive(request);
+        context.fireChannelRead(request);
     }
 
     @Override
@@ -45,14 +62,21 @@ final class InTurn extends ChannelDuplexHandler {
             promise.trySuccess();
             return;
         }
+        FullHttpResponse response = (FullHttpResponse) message;
         isBusy = false;
-        isOver = !HttpUtil.isKeepAlive((FullHttpResponse) message);
-        context.write(message, promise);
+        if (isLast || isCut && later.isEmpty()) {
+            response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+        }
+        isOver = !HttpUtil.isKeepAlive(response);
         if (isOver) {
+            context.write(response, promise.unvoid().addListener(ChannelFutureListener.CLOSE));
             drop();
         } else if (!later.isEmpty()) {
+            context.write(response, promise);
             // Not from here: the one who answers has not finished yet.
             context.executor().execute(() -> next(context));
+        } else {
+            context.write(response, promise);
         }
     }
 
@@ -64,8 +88,7 @@ final class InTurn extends ChannelDuplexHandler {
 
     private void next(ChannelHandlerContext context) {
         while (!isBusy && !later.isEmpty() && context.channel().isWritable()) {
-            isBusy = true;
-            context.fireChannelRead(later.poll());
+            pass(context, later.poll());
         }
         context.channel().config().setAutoRead(later.isEmpty());
     }
@@ -77,7 +100,7 @@ final class InTurn extends ChannelDuplexHandler {
     }
 
     private void drop() {
-        later.forEach(ReferenceCountUtil::release);
+        later.forEach(FullHttpRequest::release);
         later.clear();
     }
 }

@@ -1,6 +1,5 @@
 package sagemaker_inference;
 
-import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
@@ -66,12 +65,10 @@ final class Invocations extends ChannelInboundHandlerAdapter {
     }
 
     /** Answers the current call. */
-    void reply(FullHttpResponse response, boolean keepAlive) {
+    void reply(FullHttpResponse response) {
         current = null;
-        ChannelFuture written = context.writeAndFlush(response);
         // A client must not wait for an answer that could not be written.
-        written.addListener(
-                keepAlive ? ChannelFutureListener.CLOSE_ON_FAILURE : ChannelFutureListener.CLOSE);
+        context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE_ON_FAILURE);
     }
 
     @Override

@@ -36,7 +36,7 @@ final class Replies {
         }
     }
 
-    FullHttpResponse answer(Wire.Answer answer, String id, boolean keepAlive) {
+    FullHttpResponse answer(Wire.Answer answer, String id) {
         // The model process has looked that the names and values are such.
         HttpHeaders headers = new DefaultHttpHeaders(false);
         headers.set(common);
@@ -50,10 +50,10 @@ final class Replies {
                 answer.phrase.isEmpty()
                         ? HttpResponseStatus.valueOf(answer.status)
                         : HttpResponseStatus.valueOf(answer.status, answer.phrase);
-        return response(status, headers, answer.body, id, keepAlive);
+        return response(status, headers, answer.body, id);
     }
 
-    FullHttpResponse refusal(int status, String code, String message, String id, boolean keepAlive) {
+    FullHttpResponse refusal(int status, String code, String message, String id) {
         String text =
                 String.format(
                         "{\"error\": {\"code\": \"%s\", \"message\": \"%s\", \"request_id\": \"%s\"}}",
@@ -62,20 +62,15 @@ final class Replies {
         headers.set(common);
         headers.set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
         ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
-        return response(HttpResponseStatus.valueOf(status), headers, body, id, keepAlive);
+        return response(HttpResponseStatus.valueOf(status), headers, body, id);
     }
 
     private static FullHttpResponse response(
-            HttpResponseStatus status,
-            HttpHeaders headers,
-            ByteBuf body,
-            String id,
-            boolean keepAlive) {
+            HttpResponseStatus status, HttpHeaders headers, ByteBuf body, String id) {
         headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
         headers.set(REQUEST_ID, id);
         headers.set(HttpHeaderNames.CONTENT_LENGTH, body.readableBytes());
-        AsciiString connection = keepAlive ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE;
-        headers.set(HttpHeaderNames.CONNECTION, connection);
+        headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
         return new DefaultFullHttpResponse(
                 HttpVersion.HTTP_1_1, status, body, headers, EmptyHttpHeaders.INSTANCE);
     }

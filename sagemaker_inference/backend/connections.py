@@ -131,24 +131,23 @@ class Connections:
         return any(self.table.state(slot)[0] != slots.IDLE for slot in self._open)
 
     def answer(self, slot: int, record: Slot, error: InferenceError) -> bool:
-        """Answer a request for a process that no longer can; False where the request is not known.
+        """Answer a request for a process that no longer can.
 
-        Where the process had read or written a part of a message, the connection is closed: the
-        front end then answers for itself.
+        Returns:
+            False where the connection has to be closed, so that the front end answers for itself:
+            the process had read or written a part of a message.
         """
         self.table.write(slot, slots.IDLE, 0, record.generation)
         sock = self._open.get(slot)
-        if sock is None or self.table.state(slot)[1] != record.generation:
-            return False
+        if sock is None:  # the front end has closed it before
+            return True
         if record.state != slots.RUNNING:
-            self.close(slot)
             return False
         response = error_response(error, record.request_id)
         try:
             sock.sendmsg(wire.write(record.request_id, response))
             self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
         except OSError:
-            self.close(slot)
             return False
         return True
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
+import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -219,6 +221,59 @@ def test_bodies_beyond_the_front_ends_memory_are_refused_and_it_goes_on(serve: S
     assert answers == {b"HTTP/1.1 507"}
     assert server.request("[1]").json == [1]
     assert "no memory is left for" in server.log
+
+
+def test_a_process_that_dies_while_it_answers_is_replaced(serve: Serve) -> None:
+    server = serve(
+        """
+        import time
+        from sagemaker_inference import model_loader, predictor, serve
+
+        @model_loader
+        def load(model_dir):
+            return None
+
+        @predictor
+        def predict(data):
+            print("at work", flush=True)
+            time.sleep(0.5)
+            return "x" * data[0]
+
+        serve(__name__)
+        """
+    )
+    java, model = server.pids("FrontEnd")[0], server.pids("model_process")[0]
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(server.request, "[20000000]")
+        server.wait_for_log("at work")
+        # Nobody reads the answer, so that it is not sent whole.
+        os.kill(java, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(model, signal.SIGKILL)
+        os.kill(java, signal.SIGCONT)
+        reply = pending.result()
+    assert reply.status == 500
+    assert reply.json["error"]["code"] == "process_died"
+    assert len(server.request("[10]").json) == 10
+
+
+def test_a_client_that_sends_without_end_is_cut_off(serve: Serve) -> None:
+    server = serve(ACCIDENTS)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(post('{"sleep": 0.5}') + post('"ok"') * 400)
+        with contextlib.suppress(ConnectionResetError):
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert 1 <= answer.count(b"HTTP/1.1 200 ") < 300
+    assert server.request('"ok"').status == 200
+
+
+def test_the_front_ends_own_answers_close_where_that_is_asked_for(shared: Serve) -> None:
+    server = shared(ECHO)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert b"connection: close" in answer
+    assert b"Healthy" in answer
 
 
 def test_nothing_follows_an_answer_that_closes(shared: Serve) -> None:
