@@ -417,13 +417,16 @@ class _Model:
         self._models.on_stopped()
 
     def _end(self) -> None:
+        if self._is_loaded:
+            # The front end has to close the connections: one that it finds closed it opens again,
+            # a second later, for whatever model has the name by then.
+            settings = self._models.settings
+            host = frontend.client_host(settings.host)
+            if _delete(self._loop, host, settings.port, self.name):
+                return
         served, self.served = self.served, None
         if served is not None:
             served.close()
-        if self._is_loaded:
-            settings = self._models.settings
-            host = frontend.client_host(settings.host)
-            _delete(self._loop, host, settings.port, self.name)
         self._let_process_go()
 
     def _let_process_go(self) -> None:
@@ -483,18 +486,19 @@ def _is_closed(link: socket.socket) -> bool:
         return False
 
 
-def _delete(loop: EventLoop, host: str, port: int, name: str) -> None:
-    """Ask the front end to unload a model, without waiting for it."""
+def _delete(loop: EventLoop, host: str, port: int, name: str) -> bool:
+    """Ask the front end to unload a model, without waiting for it; whether it could be asked."""
     try:
         sock = socket.create_connection((host, port), timeout=1)
         head = f"DELETE /models/{quote(name, safe='')} HTTP/1.1\r\nHost: {host}\r\n"
         sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
     except OSError as error:
         logger.warning("the front end still lists model %s: %s", name, error)
-        return
+        return False
 
     def answered() -> None:
         loop.unwatch(sock.fileno())
         sock.close()
 
     loop.watch(sock.fileno(), answered)
+    return True

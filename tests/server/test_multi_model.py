@@ -261,6 +261,17 @@ def test_a_model_that_dies_again_and_again_is_let_go(many: Callable[..., Models]
     one.wait_listed()
     assert one.load("n", one.write("n")).status == 200
     assert one.invoke("n").status == 200
+    # Nothing of the one before comes back under its name.
+    assert one.load("m", one.write("other")).status == 200
+    pid = one.invoke("m").json["pid"]
+    time.sleep(2.5)
+    reply = one.invoke("m").json
+    assert (reply["pid"], reply["model"]) == (pid, "other")
+    assert one.unload("m").status == 200
+    assert not is_alive(pid)
+    one.server.wait_for_log("model m is unloaded")
+    assert one.load("m", one.folder / "models" / "m").status == 200
+    assert one.invoke("m").json["model"] == "m"
 
 
 def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> None:

@@ -364,13 +364,19 @@ def test_a_model_that_cannot_be_kept_is_taken_from_the_front_ends_list(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
-    bench.wait_answer(bench.connect(load("a/b", bench.model())))
+    front = bench.connect(load("a/b", bench.model()))
+    bench.wait_answer(front)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
         bench.many._models["a/b"].on_failed("why", out_of_memory=False)
-        bench.wait(lambda: bench.many._models == {})
+        bench.loop.turn()
         client, _ = server.accept()
         with client:
             assert client.recv(65536).startswith(b"DELETE /models/a%2Fb HTTP/1.1\r\n")
+            # It would open again what it finds closed.
+            with pytest.raises(BlockingIOError):
+                front.recv(1)
+            front.close()
+            bench.wait(lambda: bench.many._models == {})
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             bench.loop.turn()
 
