@@ -390,3 +390,15 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
         bench.many._models["m"].on_failed("why", out_of_memory=False)
     bench.wait(lambda: bench.many._models == {})
     assert "the front end still lists model m" in caplog.text
+
+
+def test_a_model_may_be_gone_before_it_is_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    bench.wait_answer(bench.connect(load("m", bench.model())))
+    model = bench.many._models["m"]
+    model.on_failed("why", out_of_memory=False)
+    bench.many.forget(model)
+    bench.wait(lambda: bool(model._refusal))
+    assert bench.many._models == {}
