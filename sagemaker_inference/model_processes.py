@@ -435,9 +435,9 @@ class ModelProcesses:
             _log_death(model, code, out_of_memory=out_of_memory)
             last = f": {model.child.tail[-1]}" if model.child.tail else ""
             cause = f"its process {_describe_death(model, code, out_of_memory=out_of_memory)}{last}"
-            self._owner.on_failed(cause, out_of_memory=out_of_memory)
-        else:
-            self._owner.on_failed(failure.cause, out_of_memory=failure.out_of_memory)
+            failure = Report(_FAILED, cause=cause)
+        out_of_memory = out_of_memory or failure.out_of_memory
+        self._owner.on_failed(failure.cause, out_of_memory=out_of_memory)
 
     def _answer_for(self, model: ModelProcess, *, out_of_memory: bool) -> list[str]:
         """Answer what a dead process was working on; returns ids and statuses."""

@@ -257,8 +257,8 @@ class _Model:
         self._is_loaded = False
         self._is_ending = False
         # Tell the front end that there are processes, and why the model was refused.
-        self._is_served = models.file(name, ".served")
-        self._has_failed = models.file(name, ".failed")
+        self._served_file = models.file(name, ".served")
+        self._failed_file = models.file(name, ".failed")
         # The status that it will be refused with, why, and the refusal once it can be sent.
         self._verdict = 0
         self._cause = ""
@@ -308,7 +308,7 @@ class _Model:
             self._verdict, self._cause = _FAILED, str(error)
             self._let_process_go()
             return None
-        self._tell(self._is_served, "")
+        self._tell(self._served_file, "")
         taken = self._models.taken
         self.served = ServedModel(settings, self._loop, self, taken, self._look_soon)
         return self.served
@@ -444,7 +444,7 @@ class _Model:
     def _refuse(self) -> None:
         if self._waiting:
             message = f"model {self.name} could not be loaded: {self._cause}"
-            self._tell(self._has_failed, one_line(message))
+            self._tell(self._failed_file, one_line(message))
         self._refusal = wire.not_loaded(self._verdict, "it could not be loaded")
         for sock in self._waiting:
             self._send(sock, self._refusal)
@@ -464,7 +464,7 @@ class _Model:
         for sock in list(self._waiting):
             self._let_go(sock)
         self._drop_link()
-        self._is_served.unlink(missing_ok=True)
+        self._served_file.unlink(missing_ok=True)
 
     def _let_go(self, sock: socket.socket) -> None:
         self._waiting.remove(sock)

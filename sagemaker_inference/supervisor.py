@@ -85,7 +85,7 @@ class Supervisor:
             raise StartError(message)
         _check_port(settings.host, settings.port)
         self._java_found = frontend.find_java()
-        frontend.find_jar()
+        frontend.class_path()
         self._folder = PrivateFolder()
         self._loop = EventLoop()
         reserve()
@@ -133,7 +133,7 @@ class Supervisor:
         if not self._is_serving:
             self._await_port(report)
 
-    def on_failed(self, cause: str, *, out_of_memory: bool = False) -> None:  # noqa: ARG002 - logged
+    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:  # noqa: ARG002 - the log says it
         """End with a failure."""
         self._exit_code = _FAILED
 

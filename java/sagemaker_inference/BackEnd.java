@@ -31,6 +31,7 @@ final class BackEnd {
 
     private static final int LOOK_SECONDS = 1;
     private static final int SEND_BUFFER = 1 << 20;
+    // An answer in more pieces than that would be copied into one.
     private static final int MOST_PIECES = 1 << 16;
 
     private final EventLoop loop;

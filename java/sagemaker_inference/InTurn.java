@@ -71,12 +71,12 @@ final class InTurn extends ChannelDuplexHandler {
         if (isOver) {
             context.write(response, promise.unvoid().addListener(ChannelFutureListener.CLOSE));
             drop();
-        } else if (!later.isEmpty()) {
-            context.write(response, promise);
+            return;
+        }
+        context.write(response, promise);
+        if (!later.isEmpty()) {
             // Not from here: the one who answers has not finished yet.
             context.executor().execute(() -> next(context));
-        } else {
-            context.write(response, promise);
         }
     }
 

@@ -109,9 +109,9 @@ final class ModelAnswers extends ChannelDuplexHandler {
         } else if (first.equals("models") && words.length == 3) {
             asked = method.equals(HttpMethod.DELETE) ? Asked.UNLOAD : Asked.ELSE;
             model = words[2];
-        } else if (first.equals("models") || first.equals("predictions")) {
-            asked = words.length > 2 ? Asked.PREDICTION : Asked.ELSE;
-            model = words.length > 2 ? words[2] : "";
+        } else if (words.length > 2 && (first.equals("models") || first.equals("predictions"))) {
+            asked = Asked.PREDICTION;
+            model = words[2];
         } else if (first.equals("invocations")) {
             asked = Asked.PREDICTION;
             model = NettyUtils.getParameter(uri, "model_name", "");

@@ -57,7 +57,7 @@ final class Wire {
     /** The piece that is the body, up to its bytes. */
     static void beginBody(ByteBuf out, CharSequence type, int size) {
         text(out, "body");
-        text(out, type == null ? "" : type);
+        text(out, type);
         out.writeInt(size);
     }
 

@@ -201,6 +201,7 @@ def test_a_template_that_cannot_load_is_a_failure(
     one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
     one.wait(lambda: "failed" in one.heard)
     assert "was killed by SIGSEGV" in caplog.text
+    assert one.causes == ["its process was killed by SIGSEGV"]
 
 
 def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
