@@ -14,11 +14,13 @@ waits.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -46,7 +48,7 @@ _TOGETHER_SECONDS: Final = 0.05
 # A process that the front end has started is there within so many seconds.
 _PROCESS_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.01
-_FAILED, _OUT_OF_MEMORY = 500, 507
+_NOT_FOUND, _FAILED, _OUT_OF_MEMORY = 404, 500, 507
 _NO_CONNECTION: Final = "no connection is left for it; unload others first"
 
 
@@ -127,7 +129,7 @@ class MultiModel:
 
     def _model(self, name: str) -> _Model:
         model = self._models.get(name)
-        if model is not None and model.is_gone:
+        if model is not None and model.is_over:
             self.forget(model)
             model = None
         if model is None:
@@ -198,6 +200,8 @@ class MultiModel:
         """End processes that load or predict for too long."""
         # The front end's processes give no signal, and close their link before they have ended.
         self.reap()
+        for model in self._all():
+            model.verify()
         self._each(ServedModel.check_time_limits)
 
     def is_busy(self) -> bool:
@@ -263,17 +267,25 @@ class _Model:
         self._verdict = 0
         self._cause = ""
         self._refusal = b""
+        self._refused = math.inf
         # Connections that are not served: their Load waits for its answer, or was refused.
         self._waiting: list[socket.socket] = []
         # To the process that the front end has started; closed when that ends.
         self._link: socket.socket | None = None
         self._pid = 0
+        self._is_asking = False
+        self._arrivals = 0
 
     @property
     def is_gone(self) -> bool:
         """Whether the front end has let it go."""
         is_connected = self.served is not None and self.served.is_connected
         return not (self._link or self._waiting or is_connected)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what comes now belongs to the next model of its name."""
+        return self.is_gone or monotonic() - self._refused > _TOGETHER_SECONDS
 
     @property
     def waiting(self) -> int:
@@ -284,6 +296,7 @@ class _Model:
 
     def attach(self, link: socket.socket, message: dict[str, Any]) -> None:
         """Take the process that the front end has started; another it would start in vain."""
+        self._arrivals += 1
         if self._link is not None or self.served is not None:
             link.close()
             return
@@ -315,6 +328,7 @@ class _Model:
 
     def greet(self, sock: socket.socket, load: wire.Load) -> None:
         """Take a connection on which the front end has asked for the model."""
+        self._arrivals += 1
         if self._is_loaded and not self._verdict:
             self._take(sock)
             return
@@ -387,6 +401,42 @@ class _Model:
         if self.served is not None and not is_ending:
             self.served.reap()
 
+    def verify(self) -> None:
+        """Forget it where the front end does not have it.
+
+        Unloading a model, that closes its connections, but for one that it was about to open: which
+        would be served for ever, or refused together with the next model of that name.
+        """
+        if self._link is not None or self._is_asking:
+            return
+        arrivals = self._arrivals
+
+        def heard(status: int) -> None:
+            self._is_asking = False
+            # What has come since belongs to the next of its name.
+            if status == _NOT_FOUND and arrivals == self._arrivals:
+                self._models.forget(self)
+                self._models.on_stopped()
+
+        self._is_asking = self._ask("GET", heard)
+
+    def _ask(self, method: str, heard: Callable[[int], None]) -> bool:
+        """Ask the front end about the model, without waiting; whether it could be asked."""
+        settings = self._models.settings
+        try:
+            sock = frontend.ask(settings.host, settings.port, method, self.name)
+        except OSError as error:
+            logger.warning("the front end cannot be asked about model %s: %s", self.name, error)
+            return False
+
+        def answered() -> None:
+            self._loop.unwatch(sock.fileno())
+            with sock:
+                heard(frontend.status(sock))
+
+        self._loop.watch(sock.fileno(), answered)
+        return True
+
     # What its processes do (model_processes.Owner).
 
     def on_assembled(self, report: Report) -> None:
@@ -417,13 +467,10 @@ class _Model:
         self._models.on_stopped()
 
     def _end(self) -> None:
-        if self._is_loaded:
-            # The front end has to close the connections: one that it finds closed it opens again,
-            # a second later, for whatever model has the name by then.
-            settings = self._models.settings
-            host = frontend.client_host(settings.host)
-            if _delete(self._loop, host, settings.port, self.name):
-                return
+        # The front end has to close the connections: one that it finds closed it opens again, a
+        # second later, for whatever model has the name by then.
+        if self._is_loaded and self._ask("DELETE", lambda _status: None):
+            return
         served, self.served = self.served, None
         if served is not None:
             served.close()
@@ -446,6 +493,7 @@ class _Model:
             message = f"model {self.name} could not be loaded: {self._cause}"
             self._tell(self._failed_file, one_line(message))
         self._refusal = wire.not_loaded(self._verdict, "it could not be loaded")
+        self._refused = monotonic()
         for sock in self._waiting:
             self._send(sock, self._refusal)
         self._look_soon()
@@ -484,21 +532,3 @@ def _is_closed(link: socket.socket) -> bool:
         return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False
-
-
-def _delete(loop: EventLoop, host: str, port: int, name: str) -> bool:
-    """Ask the front end to unload a model, without waiting for it; whether it could be asked."""
-    try:
-        sock = socket.create_connection((host, port), timeout=1)
-        head = f"DELETE /models/{quote(name, safe='')} HTTP/1.1\r\nHost: {host}\r\n"
-        sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
-    except OSError as error:
-        logger.warning("the front end still lists model %s: %s", name, error)
-        return False
-
-    def answered() -> None:
-        loop.unwatch(sock.fileno())
-        sock.close()
-
-    loop.watch(sock.fileno(), answered)
-    return True

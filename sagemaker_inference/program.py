@@ -180,10 +180,7 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
         message += ". Correct this line."
         raise StartError(message) from None
     except ImportError as error:
-        message = (
-            f"{_place(error, program)}: {type(error).__name__}: {error}. Install what is missing, "
-            "or list it in requirements.txt beside the program."
-        )
+        message = f"{_place(error, program)}: {type(error).__name__}: {error}. {_install()}"
         raise StartError(message) from None
     except Exception as error:
         message = f"{_place(error, program)}: {type(error).__name__}: {error}"
@@ -248,6 +245,13 @@ def _import(program: Program) -> ModuleType:
         del sys.modules[program.module]
         raise
     return module
+
+
+def _install() -> str:
+    # Many models share the packages of one interpreter, and bring none.
+    if environment.is_set(parameters.MULTI_MODEL_ENV):
+        return "Install what is missing."
+    return "Install what is missing, or list it in requirements.txt beside the program."
 
 
 def _place(error: BaseException, program: Program) -> str:

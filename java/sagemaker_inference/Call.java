@@ -15,8 +15,6 @@ import io.netty.handler.codec.http.multipart.HttpPostRequestDecoder;
 import io.netty.handler.codec.http.multipart.InterfaceHttpData;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
-import java.util.concurrent.ThreadLocalRandom;
 
 /** A request between the client that has sent it and the model process that answers. */
 final class Call {
@@ -40,9 +38,7 @@ final class Call {
         this.request = request;
         this.replies = replies;
         body = request.content();
-        // It has to be told from others, not to be hard to guess.
-        ThreadLocalRandom random = ThreadLocalRandom.current();
-        id = new UUID(random.nextLong(), random.nextLong()).toString();
+        id = Replies.newId();
     }
 
     /**

@@ -109,15 +109,17 @@ public final class FrontEnd extends ModelServer {
                         .childOption(ChannelOption.SO_KEEPALIVE, true)
                         .childOption(ChannelOption.RCVBUF_ALLOCATOR, reads());
         SslContext ssl = connector.isSsl() ? config.getSslContext() : null;
-        server.childHandler(new Client(ssl, type, handlers(loops)));
+        Replies replies = new Replies(config);
+        server.childHandler(new Client(ssl, type, new Target(replies), handlers(loops, replies)));
         return server.bind(connector.getSocketAddress()).sync().channel().closeFuture();
     }
 
     /** What stands before Multi Model Server's own handler, for a client on an event loop. */
-    private Function<EventLoop, ChannelHandler> handlers(EventLoopGroup loops)
-            throws InterruptedException {
+    private Function<EventLoop, ChannelHandler> handlers(
+            EventLoopGroup loops, Replies replies) throws InterruptedException {
         String models = config.getProperty(MODELS, null);
         if (models != null) {
+            WorkerThreads.useOnce();
             Set<ModelAnswers> all = ConcurrentHashMap.newKeySet();
             return loop -> new ModelAnswers(Path.of(models), all);
         }
@@ -137,16 +139,21 @@ public final class FrontEnd extends ModelServer {
             left -= share;
             loopsLeft--;
         }
-        Replies replies = new Replies(config);
         return loop -> new Invocations(backEnds.get(loop), replies);
     }
 
     /** Sets a client's connection up. */
     private static final class Client extends ServerInitializer {
+        private final Target target;
         private final Function<EventLoop, ChannelHandler> handlers;
 
-        Client(SslContext ssl, ConnectorType type, Function<EventLoop, ChannelHandler> handlers) {
+        Client(
+                SslContext ssl,
+                ConnectorType type,
+                Target target,
+                Function<EventLoop, ChannelHandler> handlers) {
             super(ssl, type);
+            this.target = target;
             this.handlers = handlers;
         }
 
@@ -156,6 +163,7 @@ public final class FrontEnd extends ModelServer {
             ChannelPipeline pipeline = channel.pipeline();
             pipeline.replace("http", "http", new HttpServerCodec(MAX_LINE, MAX_HEADERS, MOST_READ));
             pipeline.addBefore("handler", "in turn", new InTurn());
+            pipeline.addBefore("handler", "target", target);
             pipeline.addBefore("handler", "ours", handlers.apply(channel.eventLoop()));
         }
     }

@@ -1,21 +1,20 @@
 package sagemaker_inference;
 
+import com.amazonaws.ml.mms.http.BadRequestException;
 import com.amazonaws.ml.mms.http.ErrorResponse;
 import com.amazonaws.ml.mms.http.ServiceUnavailableException;
-import com.amazonaws.ml.mms.http.messages.RegisterModelRequest;
 import com.amazonaws.ml.mms.util.JsonUtils;
 import com.amazonaws.ml.mms.util.NettyUtils;
-import com.google.gson.JsonParseException;
 import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
-import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
+import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
@@ -31,7 +30,8 @@ import java.util.concurrent.TimeUnit;
  * Completes what Multi Model Server answers about models that are loaded and unloaded over HTTP.
  *
  * <ul>
- *   <li>A load that has failed: it says so and no more; the supervisor knows the cause.
+ *   <li>A load that has failed: it says so and no more; the supervisor, or another client, has
+ *       given the cause. A load that cannot be ({@link LoadRequest}): it tells of Java's faults.
  *   <li>DELETE: it answers when one of the model's processes has ended; here the answer waits until
  *       the supervisor has seen the end of all.
  *   <li>A request that a deleted model was working on: it forgets some, whose clients would wait.
@@ -62,6 +62,8 @@ final class ModelAnswers extends ChannelDuplexHandler {
     private Asked asked = Asked.ELSE;
     private String model = "";
     private int count;
+    // The model that was deleted last since the client began to wait.
+    private volatile String lastDeleted = "";
 
     /**
      * @param folder where the supervisor leaves its files
@@ -90,10 +92,13 @@ final class ModelAnswers extends ChannelDuplexHandler {
         count++;
         asked = Asked.ELSE;
         model = "";
+        lastDeleted = "";
         try {
             read((FullHttpRequest) message);
-        } catch (IllegalArgumentException | JsonParseException error) {
-            // What cannot be read, Multi Model Server refuses.
+        } catch (BadRequestException error) {
+            ReferenceCountUtil.release(message);
+            NettyUtils.sendError(context, HttpResponseStatus.BAD_REQUEST, error);
+            return;
         }
         context.fireChannelRead(message);
     }
@@ -104,11 +109,14 @@ final class ModelAnswers extends ChannelDuplexHandler {
         String first = words.length > 1 ? words[1] : "";
         HttpMethod method = request.method();
         if (first.equals("models") && words.length == 2 && method.equals(HttpMethod.POST)) {
+            model = LoadRequest.model(request, uri);
             asked = Asked.LOAD;
-            model = modelToLoad(request, uri);
         } else if (first.equals("models") && words.length == 3) {
-            asked = method.equals(HttpMethod.DELETE) ? Asked.UNLOAD : Asked.ELSE;
             model = words[2];
+            if (method.equals(HttpMethod.DELETE)) {
+                asked = Asked.UNLOAD;
+                all.forEach(other -> other.lastDeleted = model);
+            }
         } else if (words.length > 2 && (first.equals("models") || first.equals("predictions"))) {
             asked = Asked.PREDICTION;
             model = words[2];
@@ -116,18 +124,6 @@ final class ModelAnswers extends ChannelDuplexHandler {
             asked = Asked.PREDICTION;
             model = NettyUtils.getParameter(uri, "model_name", "");
         }
-    }
-
-    private static String modelToLoad(FullHttpRequest request, QueryStringDecoder uri) {
-        RegisterModelRequest read;
-        if (HttpHeaderValues.APPLICATION_JSON.contentEqualsIgnoreCase(
-                HttpUtil.getMimeType(request))) {
-            String body = request.content().toString(StandardCharsets.UTF_8);
-            read = JsonUtils.GSON.fromJson(body, RegisterModelRequest.class);
-        } else {
-            read = new RegisterModelRequest(uri);
-        }
-        return read == null || read.getModelName() == null ? "" : read.getModelName();
     }
 
     @Override
@@ -157,7 +153,10 @@ final class ModelAnswers extends ChannelDuplexHandler {
             cause = Files.readString(file);
             Files.delete(file);
         } catch (IOException error) {
-            return; // it was not a process of ours that failed
+            if (!lastDeleted.equals(model)) {
+                return; // it was not a process of ours that failed
+            }
+            cause = "model " + model + " was deleted while it was loading";
         }
         HttpResponseStatus status = response.status();
         String text =

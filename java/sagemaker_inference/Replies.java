@@ -14,6 +14,8 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.util.AsciiString;
 import java.nio.charset.StandardCharsets;
+import java.util.UUID;
+import java.util.concurrent.ThreadLocalRandom;
 
 /** Makes responses; with the headers that Multi Model Server gives to all of its own. */
 final class Replies {
@@ -34,6 +36,13 @@ final class Replies {
         if (value != null && !value.isEmpty()) {
             common.set(name, value);
         }
+    }
+
+    /** Makes a request's id. */
+    static String newId() {
+        // It has to be told from others, not to be hard to guess.
+        ThreadLocalRandom random = ThreadLocalRandom.current();
+        return new UUID(random.nextLong(), random.nextLong()).toString();
     }
 
     FullHttpResponse answer(Wire.Answer answer, String id) {

@@ -156,6 +156,29 @@ def test_the_other_paths_of_the_front_end_are_there(shared: Serve) -> None:
     assert server.request(method="OPTIONS", path="/invocations").status == 200
 
 
+def test_what_a_request_is_for_may_be_a_whole_url_and_has_to_be_readable(shared: Serve) -> None:
+    server = shared(ECHO)
+    head = "Host: x\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n[1]"
+    for target, end in (
+        ("http://x/invocations", "[1]"),
+        ("HTTP://x:80/invocations?a=1", "[1]"),
+        ("http://x/ping", "Healthy"),
+        ("http://x?a=1", "405"),
+        ("http://x", "405"),
+        ("*", "400"),
+        ("x:80", "400"),
+        ("ping", "400"),
+        ("/%zz", "400"),
+        ("/ping?a=%z", "400"),
+        ("/models?limit=%", "400"),
+    ):
+        data = f"POST {target} HTTP/1.1\r\n{head}".encode()
+        answer = talk(server, data, until=1).decode()
+        assert end in answer, (target, answer)
+        assert "Exception" not in answer or end == "405"
+    assert "Exception" not in server.log
+
+
 def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None:
     server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "2"})
     replies = server.all_at_once(['{"sleep": 1}', *['"ok"'] * 30])

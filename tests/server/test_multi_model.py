@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from documents import ROOT
@@ -68,7 +69,7 @@ class Models:
     def load(self, name: str, path: Path | str) -> Reply:
         """Ask for a model."""
         body = f'{{"model_name": "{name}", "url": "{path}"}}'
-        return self.server.request(body, path="/models")
+        return self.server.request(body.encode(), path="/models")
 
     def invoke(self, name: str, body: str = "[1]") -> Reply:
         """Send a request to a model."""
@@ -187,8 +188,37 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     assert one.invoke("m").status == 200
 
 
+def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -> None:
+    one = many()
+    path = one.write("m")
+    json_type = {"Content-Type": "application/json"}
+    for body in ("", "null", "[]", "{", '"m"', '{"model_name": {}}', '{"initial_workers": "x"}'):
+        reply = one.server.request(body, json_type, path="/models")
+        assert (reply.status, reply.json["code"]) == (400, 400), body
+        assert reply.json["message"].startswith("the body cannot be read; send {")
+    for body in ("{}", '{"model_name": "m"}', '{"model_name": "m", "url": ""}'):
+        reply = one.server.request(body, json_type, path="/models")
+        assert (reply.status, reply.json["message"][:25]) == (400, "the model's url is missin"), (
+            body
+        )
+    # The type that curl sends when it is told nothing.
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert one.server.request(f'{{"url": "{path}"}}', form, path="/models").status == 400
+    for name in ("a/b", "/", "a/"):
+        reply = one.load(name, path)
+        assert (reply.status, reply.json["message"]) == (400, f"model_name has a slash: {name}")
+    assert one.names == []
+    for name in ("a b", "%2e", "é", "..", "a?b#c"):
+        assert one.load(name, path).status == 200
+        quoted = "%2E%2E" if name == ".." else quote(name, safe="")
+        assert one.invoke(quoted).json["model"] == "m"
+        assert one.unload(quoted).status == 200
+    assert one.names == []
+
+
 def test_no_model_comes_from_the_network(many: Callable[..., Models]) -> None:
     one = many()
+    assert one.load("far", "s3://bucket/model").status == 400
     with socket.create_server(("127.0.0.1", 0)) as far:
         far.settimeout(0.5)
         reply = one.load("far", f"http://127.0.0.1:{far.getsockname()[1]}/model.mar")
@@ -287,11 +317,14 @@ def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> N
 def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> None:
     one = many()
     source = FAILING.format("import time; print('it loads'); time.sleep(60)")
-    loading = threading.Thread(target=one.load, args=("slow", one.write("slow", source)))
-    loading.start()
-    one.server.wait_for_log("it loads")
-    assert one.unload("slow").status == 200
-    loading.join()
+    path = one.write("slow", source)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(one.load, "slow", path)
+        one.server.wait_for_log("it loads")
+        assert one.unload("slow").status == 200
+        reply = loading.result()
+    assert reply.status == 500
+    assert reply.json["message"] == "model slow was deleted while it was loading"
     one.wait_listed()
     one.server.wait_for_log("model slow is unloaded")
     assert one.server.pids("model_process") == []
@@ -344,3 +377,21 @@ def test_the_models_run_with_a_containers_handler_service(many: Callable[..., Mo
     reply = one.invoke("m", '["what a lovely day"]')
     assert reply.status == 200, reply.body
     assert one.unload("m").status == 200
+
+
+def test_a_model_whose_process_has_died_takes_no_other_along(many: Callable[..., Models]) -> None:
+    one = many()
+    for name in "abc":
+        assert one.load(name, one.write(name)).status == 200
+    for name in "abc":
+        assert one.invoke(name, '"kill"').status == 500
+        assert one.invoke(name).status == 200
+    # The front end's threads for those that have died are free for this one's.
+    assert one.load("m", one.write("m")).status == 200
+    with ThreadPoolExecutor(9) as pool:
+        pending = [pool.submit(one.invoke, "m", '"sleep"') for _ in range(4)]
+        time.sleep(0.3)
+        for name in "abc":
+            assert one.unload(name).status == 200
+        assert {future.result().status for future in pending} == {200}
+    assert one.names == ["m"]

@@ -389,7 +389,7 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
     for _ in range(2):  # each of two processes may say so
         bench.many._models["m"].on_failed("why", out_of_memory=False)
     bench.wait(lambda: bench.many._models == {})
-    assert "the front end still lists model m" in caplog.text
+    assert "the front end cannot be asked about model m" in caplog.text
 
 
 def test_a_model_may_be_gone_before_it_is_ended(
@@ -402,3 +402,77 @@ def test_a_model_may_be_gone_before_it_is_ended(
     bench.many.forget(model)
     bench.wait(lambda: bool(model._refusal))
     assert bench.many._models == {}
+
+
+def ask(bench: Bench, server: socket.socket, answer: bytes) -> bytes:
+    """Have the front end asked about the models; it answers this. What it was asked."""
+    bench.many.check_time_limits()
+    server.settimeout(20)
+    client, _ = server.accept()
+    with client:
+        asked = client.recv(65536)
+        client.sendall(answer)
+    return asked
+
+
+def test_a_model_that_the_front_end_does_not_have_is_forgotten(bench: Bench) -> None:
+    # Its connection was about to be opened when it was unloaded: it stays open.
+    front = bench.connect(load("a/b", bench.model()))
+    bench.wait(lambda: "a/b" in bench.many._models)
+    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
+        for answer in (b"HTTP/1.1 200 OK\r\n\r\n", b"nonsense", b""):
+            assert ask(bench, server, answer).startswith(b"GET /models/a%2Fb HTTP/1.1\r\n")
+            bench.loop.turn()
+            assert "a/b" in bench.many._models
+        ask(bench, server, b"HTTP/1.1 404 Not Found\r\n\r\n")
+        bench.wait(lambda: bench.many._models == {})
+    assert bench.wait_answer(front) == b""
+
+
+def test_a_front_end_that_hangs_up_has_not_answered(bench: Bench) -> None:
+    bench.connect(load("m", bench.model()))
+    bench.wait(lambda: "m" in bench.many._models)
+    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
+        bench.many.check_time_limits()
+        bench.many.check_time_limits()  # it is asked once
+        client, _ = server.accept()
+        reset = struct.pack("ii", 1, 0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        client.close()
+        bench.wait(lambda: not bench.many._models["m"]._is_asking)
+        server.setblocking(False)  # noqa: FBT003 - socket's own signature
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_what_comes_while_the_front_end_is_asked_belongs_to_the_next_model(bench: Bench) -> None:
+    bench.connect(load("m", bench.model()))
+    bench.wait(lambda: "m" in bench.many._models)
+    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
+        bench.many.check_time_limits()
+        link = bench.link(bench.model())
+        model = bench.many._models["m"]
+        bench.wait(lambda: model._link is not None)
+        client, _ = server.accept()
+        with client:
+            client.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        bench.wait(lambda: not model._is_asking)
+        assert bench.many._models == {"m": model}
+        # The front end lets go of what it has started, so it is not asked.
+        bench.many.check_time_limits()
+        assert not model._is_asking
+        link.close()
+
+
+def test_a_connection_of_a_refused_model_is_not_in_the_way_of_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    left = bench.connect(load("m", bench.folder))
+    assert status_of(bench.wait_answer(left)) == 500
+    refused = bench.many._models["m"]
+    bench.wait(lambda: refused.is_over)
+    next_one = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(next_one)) == 200
+    assert bench.wait_answer(left) == b""
+    assert bench.many._models["m"] is not refused

@@ -76,6 +76,12 @@ def test_a_missing_import_is_named_with_the_mend(program):
     assert "requirements.txt" in message
 
 
+def test_many_models_are_not_told_to_bring_packages(program, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    message = refusal(program("import there_is_no_such_module"))
+    assert message.endswith("Install what is missing.")
+
+
 def test_an_error_while_importing_is_named_and_keeps_its_traceback(program):
     written = program("def f():\n    1 / 0\nf()\n")
     with pytest.raises(StartError) as caught:
