@@ -388,12 +388,15 @@ class _Model:
         if not self._models.is_current(self):
             return
         if self.is_gone:
-            if not self._verdict:
-                logger.info("model %s is unloaded", self.name)
-            self._models.forget(self)
-            self._models.on_stopped()
+            self._unload()
         else:
             self.reap()
+
+    def _unload(self) -> None:
+        if not self._verdict:
+            logger.info("model %s is unloaded", self.name)
+        self._models.forget(self)
+        self._models.on_stopped()
 
     def reap(self) -> None:
         """Notice processes that have ended, unless the model may be about to."""
@@ -414,9 +417,9 @@ class _Model:
         def heard(status: int) -> None:
             self._is_asking = False
             # What has come since belongs to the next of its name.
-            if status == _NOT_FOUND and arrivals == self._arrivals:
-                self._models.forget(self)
-                self._models.on_stopped()
+            is_last = arrivals == self._arrivals and self._models.is_current(self)
+            if status == _NOT_FOUND and is_last:
+                self._unload()
 
         self._is_asking = self._ask("GET", heard)
 
