@@ -84,6 +84,13 @@ class Plan:
         rest = _REST_SECONDS if mode == JSON_SMALL.mode else 0
         return _START_AND_STOP_SECONDS + rest + warmup + count * load.whole(self.seconds)
 
+    def in_turn(self, contenders: Iterable[Contender], mode: str) -> list[Contender]:
+        """Who takes part in a mode, in order: with half loads ours is last, and is given each."""
+        found = [contender for contender in contenders if self.has_turn(contender, mode)]
+        if self.has_half_load(mode):
+            found.sort(key=lambda contender: contender.name == OURS)
+        return found
+
     def has_turn(self, contender: Contender, mode: str) -> bool:
         """Whether a contender takes part in a mode."""
         if mode == LARGE:
@@ -111,24 +118,29 @@ class Run:
         self._plan = plan
         self._say = say
         self._step = step
+        python_of = dict(pythons)
         self._entries = [
-            (contender, python, mode)
+            (contender, python_of[contender], mode)
             for mode in plan.modes
-            for contender, python in pythons
-            if plan.has_turn(contender, mode)
+            for contender in plan.in_turn(python_of, mode)
         ]
+        # What each of the others was given as half of its load in this round.
+        self._half_loads: dict[str, float] = {}
         self.turns: list[dict[str, Any]] = []
         self.failures: dict[str, str] = {}
 
     @property
     def seconds(self) -> float:
         """What the run takes, more or less."""
-        turns = (self._plan.turn_seconds(contender, mode) for contender, _, mode in self._entries)
-        return sum(turns) * self._plan.rounds
+        plan = self._plan
+        turns = (plan.turn_seconds(contender, mode) for contender, _, mode in self._entries)
+        others = {each.name for each, _, mode in self._entries if plan.has_half_load(mode)} - {OURS}
+        return (sum(turns) + len(others) * load.whole(plan.seconds)) * plan.rounds
 
     def run(self) -> None:
         """Measure all in turns."""
         for number in range(1, self._plan.rounds + 1):
+            self._half_loads.clear()
             for contender, python, mode in self._entries:
                 seconds = self._plan.turn_seconds(contender, mode)
                 self._step(f"round {number}: {contender.name} ({mode})", seconds)
@@ -178,7 +190,15 @@ class Run:
             for work, seconds in warmups.values():
                 load.full_speed(server, work, seconds)
             whole = loads.get(JSON_SMALL.name) or load.full_speed(server, JSON_SMALL, plan.seconds)
-            turn["half_load"] = load.paced(server, JSON_SMALL, whole["rate"] / 2, plan.seconds)
+            half = whole["rate"] / 2
+            turn["half_load"] = load.paced(server, JSON_SMALL, half, plan.seconds)
+            if contender.name == OURS:
+                turn["others_half_load"] = {
+                    name: load.paced(server, JSON_SMALL, rate, plan.seconds)
+                    for name, rate in self._half_loads.items()
+                }
+            else:
+                self._half_loads[contender.name] = half
         for work in works or [JSON_SMALL]:
             server.check(work)
         return {**turn, "loads": loads, "peak_mb": server.memory().peak}

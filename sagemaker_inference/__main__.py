@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     command = parser.parse_args(argv).command
     if overwritten.is_overwritten():
-        print(  # noqa: T201 - its last word
+        print(  # noqa: T201 - its last word, and all that is certain to be ours
             f"sagemaker-inference: error: {overwritten.MESSAGE}", file=sys.stderr
         )
         return 1
@@ -39,11 +39,12 @@ def main(argv: list[str] | None = None) -> int:
 def _prepare() -> int:
     from sagemaker_inference import frontend
     from sagemaker_inference.errors import StartError
+    from sagemaker_inference.logging import last_word
 
     try:
         print(frontend.prepare())  # noqa: T201 - what was asked for
     except StartError as error:
-        print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
+        last_word(error)
         return 1
     return 0
 

@@ -25,6 +25,7 @@ MAX_BATCH_SIZE_ENV: Final = "SAGEMAKER_MAX_BATCH_SIZE"
 MAX_BATCH_DELAY_ENV: Final = "SAGEMAKER_MAX_BATCH_DELAY"
 PRELOAD_ENV: Final = "SAGEMAKER_PRELOAD"
 ALLOW_PICKLE_ENV: Final = "SAGEMAKER_ALLOW_PICKLE"
+LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
 
 _ON: Final = ("true", "1", "yes", "on")
 _OFF: Final = ("", "false", "0", "no", "off")
@@ -55,9 +56,12 @@ def check() -> None:
     for name, shape, example in (
         (parameters.SAFE_PORT_RANGE_ENV, r"\d+-\d+", "25000-25999"),
         (parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, r"[^/\s]+/.+", "application/json"),
+        (LOG_FORMAT_ENV, r"(?i:json|text)", "json"),
     ):
         text = os.environ.get(name, "").strip()
-        if text and not re.fullmatch(shape, text):
+        first, _, last = text.partition("-")
+        is_falling = first.isdigit() and last.isdigit() and int(first) > int(last)
+        if text and (is_falling or not re.fullmatch(shape, text)):
             message = f"{name}={text!r} cannot be used. Set it to e.g. {example}, or leave it out."
             raise EnvironmentVariableError(message)
 

@@ -12,7 +12,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from sagemaker_inference import class_archive, machine, parameters
 from sagemaker_inference.child_process import python_command, starters_python_path
@@ -39,7 +38,6 @@ _NO_DOWNLOADS: Final = [
     for scheme in ("http", "https")
     for what in ("Host=127.0.0.1", "Port=1")
 ] + ["-Dhttp.nonProxyHosts="]
-_STATUS_LINE: Final = 64
 _MAIN_CLASS: Final = "sagemaker_inference.FrontEnd"
 # Since these releases Java warns on stderr about what the front end's Netty does.
 _NATIVE_ACCESS_SINCE: Final = 24
@@ -375,27 +373,16 @@ def client_host(host: str) -> str:
     return "127.0.0.1" if host == ALL_ADDRESSES else host
 
 
-def ask(host: str, port: int, method: str, model: str) -> socket.socket:
-    """Send a request about one of many models; the answer can be read when it has come.
+def ask(host: str, port: int, method: str, path: str) -> socket.socket:
+    """Send a request about models; what can be read until the connection ends is the response.
 
     Raises:
         OSError: the front end cannot be reached.
     """
     host = client_host(host)
     sock = socket.create_connection((host, port), timeout=1)
-    path = f"/models/{quote(model, safe='')}"
     sock.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     return sock
-
-
-def status(sock: socket.socket) -> int:
-    """Read an answer's status; 0 where there is none."""
-    try:
-        line = sock.recv(_STATUS_LINE)
-    except OSError:
-        return 0
-    number = line.removeprefix(b"HTTP/1.1 ")[:3]
-    return int(number) if number.isdigit() else 0
 
 
 def _arguments(text: str) -> list[str]:

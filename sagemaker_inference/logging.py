@@ -94,7 +94,26 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            document["traceback"] = record.exc_text
         return json.dumps(document)
+
+
+def last_word(message: object, cause: BaseException | None = None) -> None:
+    """Say why this process ends, after all that was logged.
+
+    Args:
+        message: what is wrong.
+        cause: what the user's code has raised, whose traceback is shown.
+    """
+    trace = "".join(traceback.format_exception(*users_exc_info(cause))) if cause else ""
+    if is_json():
+        record = logging.LogRecord(_NAME, logging.ERROR, "", 0, str(message), None, None)
+        record.exc_text = trace
+        text = _JsonLines().format(record)
+    else:
+        text = f"sagemaker-inference: error: {message}\n{trace}".rstrip()
+    print(text, file=sys.stderr)  # noqa: T201 - whether anything is set up that logs or not
 
 
 def users_exc_info(
@@ -132,6 +151,6 @@ def tell_briefly(kind: type[BaseException]) -> None:
         if not isinstance(error, kind):
             sys.__excepthook__(found, error, trace)
             return
-        print(f"sagemaker-inference: error: {users_place(error)}: {error}", file=sys.stderr)  # noqa: T201 - its last word
+        last_word(f"{users_place(error)}: {error}")
 
     sys.excepthook = hook

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -56,9 +55,7 @@ def run(assignment: Assignment) -> int:
         control.send(_report("assembled", service))
         _load(service, assignment)
     except StartError as error:
-        print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
-        if error.__cause__ is not None:
-            traceback.print_exception(*toolkit_logging.users_exc_info(error.__cause__))
+        toolkit_logging.last_word(error, error.__cause__)
         control.send(_failure(error))
         return 1
     if assignment.is_template:

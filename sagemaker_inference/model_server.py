@@ -6,6 +6,7 @@ import ast
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,12 +23,13 @@ from sagemaker_inference import (
 )
 from sagemaker_inference.child_process import python_command
 from sagemaker_inference.errors import StartError
-from sagemaker_inference.logging import configure_logger, get_logger
+from sagemaker_inference.logging import configure_logger, get_logger, last_word
 from sagemaker_inference.program import Program
 from sagemaker_inference.settings import settings_from_environment
 from sagemaker_inference.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
     from typing import NoReturn
 
@@ -120,7 +122,8 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     configure_logger()
     try:
         if os.path.exists(REQUIREMENTS_PATH):  # noqa: PTH110 - AWS's containers look for this call
-            _install_requirements()
+            with _stopping_at_once():
+                _install_requirements()
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
@@ -195,6 +198,22 @@ def _add_sigchild_handler() -> None:
     signal.signal(signal.SIGCHLD, lambda _number, _frame: stock_server.reap_strangers())
 
 
+@contextmanager
+def _stopping_at_once() -> Iterator[None]:
+    """End this process at SIGTERM or SIGINT, whose default would leave the installer behind."""
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        logger.info("%s: stopping; the packages are not installed", signal.Signals(number).name)
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _is_last_statement(caller: FrameType) -> bool:
     """Whether nothing but comments follows the line that a module's frame is at."""
     try:
@@ -215,5 +234,5 @@ def _default_model_dir(main: Program) -> str:
 
 
 def _exit(error: Exception) -> NoReturn:
-    print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
+    last_word(error)
     sys.exit(1)

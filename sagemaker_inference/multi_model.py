@@ -43,12 +43,15 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 _LONGEST_MESSAGE: Final = 65536
+_END_OF_HEAD: Final = b"\r\n\r\n"
 # The front end closes a model's connections and kills its process at about the same time.
 _TOGETHER_SECONDS: Final = 0.05
 # A process that the front end has started is there within so many seconds.
 _PROCESS_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.01
-_NOT_FOUND, _FAILED, _OUT_OF_MEMORY = 404, 500, 507
+_FAILED, _OUT_OF_MEMORY = 500, 507
+# More than there can be.
+_ALL_MODELS: Final = f"/models?limit={MAX_SLOTS}"
 _NO_CONNECTION: Final = "no connection is left for it; unload others first"
 
 
@@ -73,7 +76,9 @@ class MultiModel:
         self._owner = owner
         self._models: dict[str, _Model] = {}
         self._count = 0
-        # Connections, and processes, that have not yet said for which model they are.
+        self._is_asking = False
+        # Connections, and processes, that have not yet said for which model they are; answers of
+        # the front end that are not there yet.
         self._strangers: set[socket.socket] = set()
         self._is_stopping = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -103,7 +108,7 @@ class MultiModel:
             if found is None or not isinstance(found[0], wire.Load):
                 sock.close()
             else:
-                self._model(found[0].model_name).greet(sock, found[0])
+                self._model(found[0].model_name, found[0].model_path).greet(sock, found[0])
 
         self._strangers.add(sock)
         self.loop.watch(sock.fileno(), read)
@@ -118,7 +123,7 @@ class MultiModel:
                 link.close()
                 return
             message = json.loads(data)
-            self._model(message["name"]).attach(link, message)
+            self._model(message["name"], message["path"]).attach(link, message)
 
         self._strangers.add(link)
         self.loop.watch(link.fileno(), read)
@@ -127,13 +132,13 @@ class MultiModel:
         self._strangers.remove(sock)
         self.loop.unwatch(sock.fileno())
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, name: str, path: str) -> _Model:
         model = self._models.get(name)
-        if model is not None and model.is_over:
+        if model is not None and (model.is_over or model.path != path):
             self.forget(model)
             model = None
         if model is None:
-            model = self._models[name] = _Model(self, name)
+            model = self._models[name] = _Model(self, name, path)
         return model
 
     def settings_of(self, name: str, path: str, handler: str) -> Settings:
@@ -200,9 +205,58 @@ class MultiModel:
         """End processes that load or predict for too long."""
         # The front end's processes give no signal, and close their link before they have ended.
         self.reap()
-        for model in self._all():
-            model.verify()
         self._each(ServedModel.check_time_limits)
+        self._verify()
+
+    def _verify(self) -> None:
+        """Forget what the front end does not have.
+
+        Unloading a model, it closes the connections and kills the process, but not always: not a
+        connection that it was about to open, and not the process when another client loads or
+        unloads that model at the same time. Those would be served for ever, in place of the next
+        model of their name, or refused together with it.
+        """
+        if self._is_asking or not self._models:
+            return
+        arrivals = {model: model.arrivals for model in self._all()}
+
+        def heard(body: bytes) -> None:
+            self._is_asking = False
+            try:
+                listed = {model["modelName"] for model in json.loads(body)["models"]}
+            except (ValueError, KeyError):
+                return  # its list fails while a model is being taken from it
+            for model, count in arrivals.items():
+                # What has come since belongs to the next of its name.
+                is_same = self.is_current(model) and model.arrivals == count
+                if is_same and model.name not in listed:
+                    model.unload()
+
+        self._is_asking = self.ask("GET", _ALL_MODELS, heard)
+
+    def ask(self, method: str, path: str, heard: Callable[[bytes], None]) -> bool:
+        """Ask the front end about models, without waiting; whether it could be asked."""
+        try:
+            sock = frontend.ask(self.settings.host, self.settings.port, method, path)
+        except OSError as error:
+            logger.warning("the front end cannot be asked for %s: %s", path, error)
+            return False
+        data = bytearray()
+
+        def read() -> None:
+            try:
+                chunk = sock.recv(_LONGEST_MESSAGE)
+            except OSError:
+                chunk = b""
+            data.extend(chunk)
+            if not chunk:
+                self._know(sock)
+                sock.close()
+                heard(bytes(data).partition(_END_OF_HEAD)[2])
+
+        self._strangers.add(sock)
+        self.loop.watch(sock.fileno(), read)
+        return True
 
     def is_busy(self) -> bool:
         """Whether any request is in work."""
@@ -211,12 +265,14 @@ class MultiModel:
     def stop(self) -> None:
         """Tell all processes to finish; the owner hears when they have."""
         self._is_stopping = True
-        self._each(ServedModel.stop)
+        for model in self._all():
+            model.stop()
         self.on_stopped()
 
     def on_stopped(self) -> None:
         """Tell the owner, once no process is left."""
-        if self._is_stopping and not self.count:
+        is_refusing = any(model.waiting for model in self._all())
+        if self._is_stopping and not (self.count or is_refusing):
             self._owner.on_all_stopped()
 
     def kill(self) -> None:
@@ -248,15 +304,16 @@ class _Model:
     Args:
         models: all of them.
         name: what the front end calls it.
+        path: where it is.
 
     Attributes:
         served: its connections and processes, once the first process is there.
     """
 
-    def __init__(self, models: MultiModel, name: str) -> None:
+    def __init__(self, models: MultiModel, name: str, path: str) -> None:
         self._models = models
         self._loop = models.loop
-        self.name = name
+        self.name, self.path = name, path
         self.served: ServedModel | None = None
         self._is_loaded = False
         self._is_ending = False
@@ -273,8 +330,8 @@ class _Model:
         # To the process that the front end has started; closed when that ends.
         self._link: socket.socket | None = None
         self._pid = 0
-        self._is_asking = False
-        self._arrivals = 0
+        # How often the front end has shown that it has the model.
+        self.arrivals = 0
 
     @property
     def is_gone(self) -> bool:
@@ -289,14 +346,14 @@ class _Model:
 
     @property
     def waiting(self) -> int:
-        """Connections that will be served when it is loaded."""
-        return 0 if self._verdict else len(self._waiting)
+        """Connections whose Load waits for its answer."""
+        return 0 if self._refusal else len(self._waiting)
 
     # What the front end does.
 
     def attach(self, link: socket.socket, message: dict[str, Any]) -> None:
         """Take the process that the front end has started; another it would start in vain."""
-        self._arrivals += 1
+        self.arrivals += 1
         if self._link is not None or self.served is not None:
             link.close()
             return
@@ -305,7 +362,7 @@ class _Model:
         if self._verdict:
             self._let_process_go()
             return
-        served = self._serve(message["path"], message["handler"])
+        served = self._serve(message["handler"])
         if served is None:
             return
         try:
@@ -313,9 +370,9 @@ class _Model:
         except OSError:
             logger.debug("the process of model %s ended before it had begun", self.name)
 
-    def _serve(self, path: str, handler: str) -> ServedModel | None:
+    def _serve(self, handler: str) -> ServedModel | None:
         try:
-            settings = self._models.settings_of(self.name, path, handler)
+            settings = self._models.settings_of(self.name, self.path, handler)
         except StartError as error:
             logger.error("model %s: %s", self.name, error)  # noqa: TRY400 - it has said it all
             self._verdict, self._cause = _FAILED, str(error)
@@ -328,7 +385,7 @@ class _Model:
 
     def greet(self, sock: socket.socket, load: wire.Load) -> None:
         """Take a connection on which the front end has asked for the model."""
-        self._arrivals += 1
+        self.arrivals += 1
         if self._is_loaded and not self._verdict:
             self._take(sock)
             return
@@ -355,7 +412,7 @@ class _Model:
         if self._verdict:
             self._refuse()
             return
-        served = self._serve(load.model_path, load.handler)
+        served = self._serve(load.handler)
         if served is not None:
             served.start()
 
@@ -388,11 +445,12 @@ class _Model:
         if not self._models.is_current(self):
             return
         if self.is_gone:
-            self._unload()
+            self.unload()
         else:
             self.reap()
 
-    def _unload(self) -> None:
+    def unload(self) -> None:
+        """Forget it, and say so unless it was refused."""
         if not self._verdict:
             logger.info("model %s is unloaded", self.name)
         self._models.forget(self)
@@ -403,42 +461,6 @@ class _Model:
         is_ending = self._is_ending or (self._link is not None and _is_closed(self._link))
         if self.served is not None and not is_ending:
             self.served.reap()
-
-    def verify(self) -> None:
-        """Forget it where the front end does not have it.
-
-        Unloading a model, that closes its connections, but for one that it was about to open: which
-        would be served for ever, or refused together with the next model of that name.
-        """
-        if self._link is not None or self._is_asking:
-            return
-        arrivals = self._arrivals
-
-        def heard(status: int) -> None:
-            self._is_asking = False
-            # What has come since belongs to the next of its name.
-            is_last = arrivals == self._arrivals and self._models.is_current(self)
-            if status == _NOT_FOUND and is_last:
-                self._unload()
-
-        self._is_asking = self._ask("GET", heard)
-
-    def _ask(self, method: str, heard: Callable[[int], None]) -> bool:
-        """Ask the front end about the model, without waiting; whether it could be asked."""
-        settings = self._models.settings
-        try:
-            sock = frontend.ask(settings.host, settings.port, method, self.name)
-        except OSError as error:
-            logger.warning("the front end cannot be asked about model %s: %s", self.name, error)
-            return False
-
-        def answered() -> None:
-            self._loop.unwatch(sock.fileno())
-            with sock:
-                heard(frontend.status(sock))
-
-        self._loop.watch(sock.fileno(), answered)
-        return True
 
     # What its processes do (model_processes.Owner).
 
@@ -465,6 +487,13 @@ class _Model:
         # Not here: the processes are about to look after each other.
         self._loop.after(0, self._end)
 
+    def stop(self) -> None:
+        """Tell its processes to finish; where they still load, that is of no use any more."""
+        if self.served is not None and self._is_loaded:
+            self.served.stop()
+        elif self.served is not None or self._waiting:
+            self.on_failed("the server is stopping", out_of_memory=False)
+
     def on_all_stopped(self) -> None:
         """Its processes have finished."""
         self._models.on_stopped()
@@ -472,7 +501,8 @@ class _Model:
     def _end(self) -> None:
         # The front end has to close the connections: one that it finds closed it opens again, a
         # second later, for whatever model has the name by then.
-        if self._is_loaded and self._ask("DELETE", lambda _status: None):
+        path = f"/models/{quote(self.name, safe='')}"
+        if self._is_loaded and self._models.ask("DELETE", path, lambda _body: None):
             return
         served, self.served = self.served, None
         if served is not None:

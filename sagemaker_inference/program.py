@@ -132,12 +132,14 @@ def not_found(model_dir: str) -> str:
 class _Loading:
     """The import that is under way: how serve(), called from it, talks to `load`.
 
-    And what was loaded: the registry that it serves, and the file's time of change.
+    And what was loaded: the registry that it serves, and the file's time of change. The default
+    registry holds one program at a time, the last.
     """
 
     module = ""
     registry: Registry = default_registry
     loaded: ClassVar[dict[str, tuple[Registry, int]]] = {}
+    last = ""
 
 
 def served(name: str, registry: Registry, place: str) -> None:
@@ -165,7 +167,7 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
     there = _imported(program)
     if there is not None:
         return there
-    _Loading.module, _Loading.registry = program.module, default_registry
+    _begin(program)
     try:
         if program.root not in sys.path:
             sys.path.insert(0, program.root)
@@ -189,7 +191,15 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
         _Loading.module = ""
     if program.path:
         _Loading.loaded[program.path] = _Loading.registry, Path(program.path).stat().st_mtime_ns
+        _Loading.last = program.path
     return module, _Loading.registry
+
+
+def _begin(program: Program) -> None:
+    if default_registry.is_closed:
+        # What it holds is another program's, which answers with what was assembled of it.
+        default_registry.reset()
+    _Loading.module, _Loading.registry = program.module, default_registry
 
 
 def assembled(program: Program, fallback: Registry | None = None) -> InferenceHandler:
@@ -225,7 +235,9 @@ def _imported(program: Program) -> tuple[ModuleType, Registry] | None:
     if program.path not in _Loading.loaded:
         return module, default_registry
     registry, changed = _Loading.loaded[program.path]
-    stands = registry.is_closed and changed == Path(program.path).stat().st_mtime_ns
+    is_held = registry is not default_registry or _Loading.last == program.path
+    is_changed = changed != Path(program.path).stat().st_mtime_ns
+    stands = is_held and registry.is_closed and not is_changed
     return (module, registry) if stands else None
 
 

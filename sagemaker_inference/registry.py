@@ -258,6 +258,10 @@ class Registry:
         """Whether nothing is registered."""
         return not self._found
 
+    def reset(self) -> None:
+        """Start empty and open, for another program of the same process."""
+        self._found, self._closed_by = [], None
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Put back what was there before if what follows fails: it may be tried again."""
@@ -272,7 +276,7 @@ class Registry:
     def isolated(self) -> Iterator[Registry]:
         """Start empty and open, and put back afterwards what was there before."""
         kept = self._found, self._closed_by
-        self._found, self._closed_by = [], None
+        self.reset()
         try:
             yield self
         finally:

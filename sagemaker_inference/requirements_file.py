@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
 
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import get_logger
@@ -50,8 +52,11 @@ def install(path: str) -> None:
     command = [*_installer(), "-r", path]
     wheels = Path(path).parent / WHEELS
     secrets: dict[str, str] = {}
+    others: dict[str, str] = {}
     if wheels.is_dir():
         command += ["--no-index", "--find-links", str(wheels)]
+        # In place of folders that somebody has configured, which would be searched too.
+        others = {"PIP_FIND_LINKS": str(wheels)}
     elif repository := os.environ.get(REPOSITORY_ENV):
         # By the environment: a command line is there for every process to read.
         index = _codeartifact_index(repository)
@@ -64,7 +69,7 @@ def install(path: str) -> None:
         "UV_NO_PROGRESS": "1",
     }
     logger.info("installing the packages of %s", path)
-    failure, lines = _run(command, {**quiet, **os.environ, **secrets}, secrets.values())
+    failure, lines = _run(command, {**quiet, **os.environ, **secrets, **others}, secrets.values())
     if failure is not None:
         raise RequirementsError(_explained(path, failure, lines)) from None
     importlib.invalidate_caches()
@@ -89,7 +94,8 @@ def _run(
     """Run an installer and log what it says; returns why it failed, and its last lines."""
     reader, writer = os.pipe()
     lines: deque[str] = deque(maxlen=_LAST_LINES)
-    hidden = [part for url in secrets for part in (url, url.partition("@")[0].rpartition(":")[2])]
+    tokens = [url.partition("@")[0].rpartition(":")[2] for url in secrets]
+    hidden = [*secrets, *tokens, *map(unquote, tokens)]
 
     def relay() -> None:
         with os.fdopen(reader, errors="replace") as output:
@@ -104,13 +110,15 @@ def _run(
     thread.start()
     failure: Exception | None = None
     try:
-        subprocess.check_call(  # noqa: S603 - the interpreter's own pip
-            command,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=subprocess.STDOUT,
-        )
+        # What is killed leaves its temporary files behind.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            subprocess.check_call(  # noqa: S603 - the interpreter's own pip
+                command,
+                env={**env, "TMPDIR": temporary},
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=subprocess.STDOUT,
+            )
     except (subprocess.CalledProcessError, OSError) as error:
         failure = error
     finally:
@@ -169,4 +177,4 @@ def _codeartifact_index(repository: str) -> str:
         message = f"{REPOSITORY_ENV}={repository!r}: CodeArtifact gives no access: {error}"
         raise RequirementsError(message) from None
     scheme, _, rest = answer["repositoryEndpoint"].rstrip("/").partition("://")
-    return f"{scheme}://aws:{token}@{rest}/simple/"
+    return f"{scheme}://aws:{quote(token, safe='')}@{rest}/simple/"

@@ -109,13 +109,13 @@ def settings_from_environment(
         least=1,
     )
     variable = parameters.MODEL_SERVER_TIMEOUT_ENV
-    if env.model_server_timeout_seconds is None and variable in os.environ:
+    if env.model_server_timeout_seconds is None and os.environ.get(variable, "").strip():
         seconds = env.model_server_timeout
         logger.warning("%s=%d counts seconds (minutes in Multi Model Server)", variable, seconds)
     if env.max_request_size and env.max_request_size > _MOST_PAYLOAD_IN_MB * _MEGABYTE:
         message = (
-            f"{parameters.MAX_REQUEST_SIZE} is over {_MOST_PAYLOAD_IN_MB}, the most that the front "
-            "end takes. Set it to that or less."
+            f"{parameters.MAX_REQUEST_SIZE}={env.max_request_size // _MEGABYTE} is over "
+            f"{_MOST_PAYLOAD_IN_MB}, the most that the front end takes. Set it to that or less."
         )
         raise StartError(message)
     if port is not None and not isinstance(port, int):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +21,7 @@ from sagemaker_inference.backend.slots import MAX_SLOTS, reserve
 from sagemaker_inference.child_process import ChildProcess, describe_exit
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.event_loop import EventLoop
-from sagemaker_inference.logging import configure_logger, get_logger
+from sagemaker_inference.logging import configure_logger, get_logger, last_word
 from sagemaker_inference.multi_model import MultiModel
 from sagemaker_inference.private_folder import PrivateFolder
 from sagemaker_inference.served_model import ServedModel
@@ -385,5 +384,5 @@ def main(argv: list[str]) -> int:
     try:
         return Supervisor(Settings.read(argv[1]), reap_strangers=True).run()
     except StartError as error:
-        print(f"sagemaker-inference: error: {error}", file=sys.stderr)  # noqa: T201 - its last word
+        last_word(error)
         return _FAILED

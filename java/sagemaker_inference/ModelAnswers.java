@@ -1,5 +1,6 @@
 package sagemaker_inference;
 
+import com.amazonaws.ml.mms.archive.ModelNotFoundException;
 import com.amazonaws.ml.mms.http.BadRequestException;
 import com.amazonaws.ml.mms.http.ErrorResponse;
 import com.amazonaws.ml.mms.http.ServiceUnavailableException;
@@ -8,11 +9,13 @@ import com.amazonaws.ml.mms.util.NettyUtils;
 import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
@@ -33,7 +36,8 @@ import java.util.concurrent.TimeUnit;
  *   <li>A load that has failed: it says so and no more; the supervisor, or another client, has
  *       given the cause. A load that cannot be ({@link LoadRequest}): it tells of Java's faults.
  *   <li>DELETE: it answers when one of the model's processes has ended; here the answer waits until
- *       the supervisor has seen the end of all.
+ *       the supervisor has seen the end of all. It fails where another client loads or unloads the
+ *       model at the same time; here it is asked again.
  *   <li>A request that a deleted model was working on: it forgets some, whose clients would wait.
  * </ul>
  *
@@ -47,6 +51,8 @@ final class ModelAnswers extends ChannelDuplexHandler {
     private static final int MOST_POLLS = 2000;
     // What Multi Model Server does not forget, it answers at once.
     private static final int FORGOTTEN_MILLIS = 500;
+    private static final int RETRY_MILLIS = 20;
+    private static final int MOST_TRIES = 50;
 
     /** What the client waits for. */
     private enum Asked {
@@ -62,6 +68,9 @@ final class ModelAnswers extends ChannelDuplexHandler {
     private Asked asked = Asked.ELSE;
     private String model = "";
     private int count;
+    // Of a DELETE, and how often it was repeated.
+    private String uri = "";
+    private int tries;
     // The model that was deleted last since the client began to wait.
     private volatile String lastDeleted = "";
 
@@ -99,11 +108,15 @@ final class ModelAnswers extends ChannelDuplexHandler {
             ReferenceCountUtil.release(message);
             NettyUtils.sendError(context, HttpResponseStatus.BAD_REQUEST, error);
             return;
+        } catch (ModelNotFoundException error) {
+            ReferenceCountUtil.release(message);
+            NettyUtils.sendError(context, HttpResponseStatus.NOT_FOUND, error);
+            return;
         }
         context.fireChannelRead(message);
     }
 
-    private void read(FullHttpRequest request) {
+    private void read(FullHttpRequest request) throws ModelNotFoundException {
         QueryStringDecoder uri = new QueryStringDecoder(request.uri());
         String[] words = uri.path().split("/");
         String first = words.length > 1 ? words[1] : "";
@@ -115,6 +128,8 @@ final class ModelAnswers extends ChannelDuplexHandler {
             model = words[2];
             if (method.equals(HttpMethod.DELETE)) {
                 asked = Asked.UNLOAD;
+                this.uri = request.uri();
+                tries = 0;
                 all.forEach(other -> other.lastDeleted = model);
             }
         } else if (words.length > 2 && (first.equals("models") || first.equals("predictions"))) {
@@ -138,12 +153,24 @@ final class ModelAnswers extends ChannelDuplexHandler {
         if (answered == Asked.LOAD && response.status().code() >= 500) {
             tellCause(response);
         }
-        if (answered == Asked.UNLOAD && response.status().code() == 200) {
+        if (answered == Asked.UNLOAD && response.status().code() >= 500 && tries < MOST_TRIES) {
+            // Nor is the promise kept: who waits for it would close the connection.
+            ReferenceCountUtil.release(response);
+            context.executor().schedule(() -> unload(context), RETRY_MILLIS, TimeUnit.MILLISECONDS);
+        } else if (answered == Asked.UNLOAD && response.status().code() == 200) {
             forget();
             await(context, response, promise, 0);
         } else {
             context.write(response, promise);
         }
+    }
+
+    /** Asks again: it was interrupted by another who loads or unloads that model. */
+    private void unload(ChannelHandlerContext context) {
+        tries++;
+        asked = Asked.UNLOAD;
+        context.fireChannelRead(
+                new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.DELETE, uri));
     }
 
     private void tellCause(FullHttpResponse response) {

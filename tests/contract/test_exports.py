@@ -57,6 +57,7 @@ def test_a_registry_has_these_methods_and_no_others():
         "is_closed",
         "is_empty",
         "isolated",
+        "reset",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -73,6 +74,26 @@ def test_script_functions_are_served_as_they_are(start: Serve, tmp_path: Path) -
     assert reply.json == ["bytearray", "image/png", "application/json;verbose"]
     assert server.request("x", {"Content-Type": "application/x-boom"}).status == 500
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_packages_are_installed_ends_the_installer(
+    start: Serve, tmp_path: Path, number: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as index:  # it never answers
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        code = tmp_path / "opt" / "model" / "code"
+        code.mkdir(parents=True)
+        (code / "requirements.txt").write_text(f"--index-url {url}\na-package-of-this-test\n")
+        env = {"SAGEMAKER_BASE_DIR": str(tmp_path / "opt")}
+        server = start(START, name="entry.py", arguments=("entry.py",), env=env)
+        index.settimeout(60)
+        client, _ = index.accept()
+        with client:
+            server.process.send_signal(number)
+            assert server.wait_end() == 0
+    assert "stopping; the packages are not installed" in server.log
+    server.wait_gone()
 
 
 def test_requirements_that_cannot_be_installed_end_the_start(start: Serve, tmp_path: Path) -> None:

@@ -72,10 +72,36 @@ def test_goals_compare_with_a_contender_another_measure_or_a_limit():
         Goal("", "start", "aws", 1.4, less_is_better=True),
         Goal("", "start", 1.0, 1, less_is_better=True),
         Goal("nobody measured it", "rate", "mosec"),
+        Goal("", "start", "aws", less_is_better=True, ours="there"),
+        Goal("nobody measured ours there", "start", "mosec", ours="there"),
     ]
+    found["there"] = {"aws": Spread(1, 1, 1)}
     verdicts = summary.verdicts(found, goals)
-    assert [verdict.factor for verdict in verdicts] == [4, 8, 1.5, 0.5]
-    assert [verdict.is_reached for verdict in verdicts] == [True, False, True, False]
+    assert [verdict.factor for verdict in verdicts] == [4, 8, 1.5, 0.5, 3]
+    assert [verdict.is_reached for verdict in verdicts] == [True, False, True, False, True]
+
+
+def test_ours_is_measured_at_half_of_the_load_of_each_other():
+    paced = {"rate": 5, "p50_ms": 1, "p99_ms": 8, "errors": 0}
+    ours = turn("ours", 40) | {
+        "half_load": paced | {"rate": 20},
+        "others_half_load": {"aws": paced | {"p99_ms": 2, "errors": 1}},
+    }
+    found = summary.summarise([turn("aws", 10) | {"half_load": paced}, ours])
+    assert found["half rate"]["aws"].median == 5
+    assert found["half p99 of ours"] == {"aws": Spread(2, 2, 2)}
+    assert found["errors"]["ours"].median == turn("ours", 40)["loads"]["json-small"]["errors"] + 1
+    (verdict,) = (one for one in summary.verdicts(found, summary.GOALS) if one.goal.ours)
+    assert (verdict.ours, verdict.theirs, verdict.is_reached) == (2, 8, True)
+    assert "| AWS toolkit on MMS | 5 | 1 | 8 | 2 |" in tables.markdown(RESULTS, found, [])
+
+
+def test_ours_is_last_where_it_is_measured_as_the_others_were():
+    entries = [CONTENDERS[name] for name in ("ours", "aws", "fastapi")]
+    names = [each.name for each in measure.Plan(("half-load",), 1, 1, 1).in_turn(entries, "plain")]
+    assert names == ["aws", "fastapi", "ours"]
+    names = [each.name for each in measure.Plan(("slow-1",), 1, 1, 1).in_turn(entries, "slow")]
+    assert names == ["ours", "aws", "fastapi"]
 
 
 def test_every_goal_names_what_there_is():
@@ -248,7 +274,8 @@ def test_the_time_of_a_run_is_the_sum_of_its_turns():
     entries = [(CONTENDERS[name], Path()) for name in ("ours", "fastapi")]
     seconds = measure.Run(plan, entries, print, lambda *_: None).seconds
     plain, other = 5 + 2 + 10 + 3 + 3, 5 + 5 + 3
-    assert seconds == 5 * (2 * plain + 2 * other + other)
+    at_half_of_the_others = 3
+    assert seconds == 5 * (2 * plain + at_half_of_the_others + 2 * other + other)
 
 
 def test_an_official_run_fits_into_an_hour():

@@ -148,6 +148,8 @@ def test_folders_are_attributes_of_the_module():
         ("SAGEMAKER_PRELOAD", "2"),
         ("SAGEMAKER_ALLOW_PICKLE", "y"),
         ("SAGEMAKER_SAFE_PORT_RANGE", "a-b"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "25999-25000"),
+        ("SAGEMAKER_LOG_FORMAT", "xml"),
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
     ],
 )
@@ -165,6 +167,7 @@ def test_a_malformed_value_is_refused_when_a_server_starts(monkeypatch, name, va
         ("SAGEMAKER_ALLOW_PICKLE", "ON"),
         ("SAGEMAKER_SAFE_PORT_RANGE", "25000-25999"),
         ("SAGEMAKER_SAFE_PORT_RANGE", ""),
+        ("SAGEMAKER_LOG_FORMAT", "Text"),
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv;header=present"),
     ],
 )

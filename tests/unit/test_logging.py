@@ -89,6 +89,18 @@ def test_lines_are_json_where_asked(bare_logger, monkeypatch, capsys):
     assert second["traceback"] == "ZeroDivisionError: by zero"
 
 
+def test_the_last_word_is_a_message_with_the_cause(monkeypatch, capsys):
+    toolkit_logging.last_word("no model")
+    toolkit_logging.last_word("no model", ZeroDivisionError("by zero"))
+    first = "sagemaker-inference: error: no model\n"
+    assert capsys.readouterr().err == f"{first}{first}ZeroDivisionError: by zero\n"
+    monkeypatch.setenv("SAGEMAKER_LOG_FORMAT", "json")
+    toolkit_logging.last_word("100 % wrong", ZeroDivisionError("by zero"))
+    found = json.loads(capsys.readouterr().err)
+    assert (found["level"], found["message"]) == ("ERROR", "100 % wrong")
+    assert found["traceback"] == "ZeroDivisionError: by zero\n"
+
+
 class Text(str):
     """A header value whose length a user's method has to tell."""
 

@@ -237,7 +237,7 @@ def test_a_front_end_that_is_gone_is_not_told(bench: Bench) -> None:
     [waiting] = model._waiting
     front.close()
     model._send(waiting, b"anything")
-    bench.many.forget(multi_model._Model(bench.many, "m"))
+    bench.many.forget(multi_model._Model(bench.many, "m", "/"))
     assert bench.many.is_current(model)
 
 
@@ -389,7 +389,7 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
     for _ in range(2):  # each of two processes may say so
         bench.many._models["m"].on_failed("why", out_of_memory=False)
     bench.wait(lambda: bench.many._models == {})
-    assert "the front end cannot be asked about model m" in caplog.text
+    assert "the front end cannot be asked for /models/m: " in caplog.text
 
 
 def test_a_model_may_be_gone_before_it_is_ended(
@@ -404,29 +404,48 @@ def test_a_model_may_be_gone_before_it_is_ended(
     assert bench.many._models == {}
 
 
-def ask(bench: Bench, server: socket.socket, answer: bytes) -> bytes:
-    """Have the front end asked about the models; it answers this. What it was asked."""
+def listing(*names: str) -> bytes:
+    """What the front end answers when it is asked for its models."""
+    models = [{"modelName": name, "modelUrl": "/"} for name in names]
+    return b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"models": models}).encode()
+
+
+def ask(bench: Bench, server: socket.socket, answer: bytes) -> None:
+    """Have the front end asked for its models; it answers this."""
     bench.many.check_time_limits()
     server.settimeout(20)
     client, _ = server.accept()
     with client:
-        asked = client.recv(65536)
+        assert client.recv(65536).startswith(b"GET /models?limit=256 HTTP/1.1\r\n")
         client.sendall(answer)
-    return asked
+    bench.wait(lambda: not bench.many._is_asking)
 
 
-def test_a_model_that_the_front_end_does_not_have_is_forgotten(bench: Bench) -> None:
+def test_a_model_that_the_front_end_does_not_have_is_forgotten(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     # Its connection was about to be opened when it was unloaded: it stays open.
     front = bench.connect(load("a/b", bench.model()))
     bench.wait(lambda: "a/b" in bench.many._models)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        for answer in (b"HTTP/1.1 200 OK\r\n\r\n", b"nonsense", b""):
-            assert ask(bench, server, answer).startswith(b"GET /models/a%2Fb HTTP/1.1\r\n")
-            bench.loop.turn()
+        for answer in (listing("c", "a/b"), b"HTTP/1.1 500 Oh\r\n\r\n{}", b"nonsense", b""):
+            ask(bench, server, answer)
             assert "a/b" in bench.many._models
-        ask(bench, server, b"HTTP/1.1 404 Not Found\r\n\r\n")
-        bench.wait(lambda: bench.many._models == {})
+        ask(bench, server, listing("c"))
+    assert bench.many._models == {}
+    assert "model a/b is unloaded" in caplog.text
     assert bench.wait_answer(front) == b""
+
+
+def test_a_process_that_the_front_end_has_not_killed_is_forgotten(bench: Bench) -> None:
+    link = bench.link(bench.model())
+    bench.wait(bench.many.file("m", ".served").exists)
+    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
+        ask(bench, server, listing())
+    assert bench.many._models == {}
+    assert not bench.many.file("m", ".served").exists()
+    link.close()
 
 
 def test_a_front_end_that_hangs_up_has_not_answered(bench: Bench) -> None:
@@ -439,10 +458,11 @@ def test_a_front_end_that_hangs_up_has_not_answered(bench: Bench) -> None:
         reset = struct.pack("ii", 1, 0)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         client.close()
-        bench.wait(lambda: not bench.many._models["m"]._is_asking)
+        bench.wait(lambda: not bench.many._is_asking)
         server.setblocking(False)  # noqa: FBT003 - socket's own signature
         with pytest.raises(BlockingIOError):
             server.accept()
+    assert "m" in bench.many._models
 
 
 def test_what_comes_while_the_front_end_is_asked_belongs_to_the_next_model(bench: Bench) -> None:
@@ -450,18 +470,45 @@ def test_what_comes_while_the_front_end_is_asked_belongs_to_the_next_model(bench
     bench.wait(lambda: "m" in bench.many._models)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
         bench.many.check_time_limits()
-        link = bench.link(bench.model())
+        bench.connect(load("m", bench.model()))
         model = bench.many._models["m"]
-        bench.wait(lambda: model._link is not None)
+        bench.wait(lambda: len(model._waiting) > 1)
         client, _ = server.accept()
         with client:
-            client.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
-        bench.wait(lambda: not model._is_asking)
-        assert bench.many._models == {"m": model}
-        # The front end lets go of what it has started, so it is not asked.
-        bench.many.check_time_limits()
-        assert not model._is_asking
-        link.close()
+            client.sendall(listing())
+        bench.wait(lambda: not bench.many._is_asking)
+    assert bench.many._models == {"m": model}
+
+
+def test_nobody_is_asked_where_there_is_no_model(bench: Bench) -> None:
+    bench.many.check_time_limits()
+    assert not bench.many._is_asking
+
+
+def test_a_model_of_the_same_name_from_elsewhere_is_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    old = bench.connect(load("m", bench.model()))
+    assert status_of(bench.wait_answer(old)) == 200
+    (bench.folder / "other").symlink_to(bench.model())
+    new = bench.connect(load("m", bench.folder / "other"))
+    assert status_of(bench.wait_answer(new)) == 200
+    assert bench.wait_answer(old) == b""
+    assert bench.many._models["m"].path == str(bench.folder / "other")
+
+
+def test_a_model_that_loads_when_the_server_stops_is_refused(bench: Bench) -> None:
+    front = bench.connect(load("m", bench.model("import time; time.sleep(60)")))
+    bench.link(bench.model("import time; time.sleep(60)"))
+    bench.wait(bench.many.file("m", ".served").exists)
+    bench.many.stop()
+    bench.end_processes()
+    assert status_of(bench.wait_answer(front)) == 500
+    assert "the server is stopping" in bench.many.file("m", ".failed").read_text()
+    assert bench.heard == []
+    front.close()
+    bench.wait(lambda: bench.heard == ["stopped"])
 
 
 def test_a_connection_of_a_refused_model_is_not_in_the_way_of_the_next(

@@ -24,6 +24,9 @@ serve(__name__)
 """
 
 
+SCRIPT = "def model_fn(model_dir): return 2\ndef predict_fn(data, model): return data\n"
+
+
 def refusal(written):
     with pytest.raises(StartError) as caught:
         assembled(written)
@@ -74,6 +77,25 @@ def test_a_missing_import_is_named_with_the_mend(program):
     assert message.startswith(f"{written.path}, line 2: ModuleNotFoundError: ")
     assert "'there_is_no_such_module'" in message
     assert "requirements.txt" in message
+
+
+def test_a_second_program_of_a_process_stands_beside_the_first(program):
+    first, second = program(SCRIPT, "a/inference.py"), program(WHOLE, "b/inference.py")
+    loader = assembled(first).model_loader.function
+    assert assembled(second).model_loader.function.__name__ == "load"
+    # What is registered is the second's now: the first is read again.
+    again = assembled(first).model_loader.function
+    assert again.__name__ == loader.__name__
+    assert again is not loader
+
+
+def test_a_program_that_is_there_already_is_read_again_after_another(program):
+    first, second = program(SCRIPT, "one.py"), program(WHOLE, "two.py")
+    loader = assembled(first).model_loader.function
+    assert assembled(first).model_loader.function is loader
+    assembled(second)
+    assert assembled(first).model_loader.function.__name__ == loader.__name__
+    assert assembled(second).model_loader.function.__name__ == "load"
 
 
 def test_many_models_are_not_told_to_bring_packages(program, monkeypatch):
@@ -156,9 +178,6 @@ def test_a_program_without_a_predictor_is_refused(program):
     message = refusal(program(source))
     assert "registers no predictor" in message
     assert "    @predictor\n    def predictor(data, model):\n" in message
-
-
-SCRIPT = "def model_fn(model_dir): return 2\ndef predict_fn(data, model): return data\n"
 
 
 @pytest.mark.parametrize(

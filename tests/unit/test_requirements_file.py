@@ -85,9 +85,13 @@ def test_a_folder_of_wheels_is_installed_from_offline(file, tmp_path, caplog):
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     target = tmp_path / "target"
+    configured = tmp_path / "pip.conf"
+    configured.write_text(f"[install]\nfind-links = {tmp_path / 'elsewhere'}\n")
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setenv("PIP_TARGET", str(target))
+        patch.setenv("PIP_CONFIG_FILE", str(configured))
         install(str(file))
+    assert "elsewhere" not in caplog.text
     assert (target / "a_package_of_this_test.py").is_file()
     assert any("Successfully installed" in record.getMessage() for record in caplog.records)
 
@@ -149,6 +153,16 @@ def test_the_token_of_codeartifact_is_in_no_log(file, boto3, monkeypatch, caplog
     with caplog.at_level(logging.INFO):
         message = refusal(file)
     assert "s3cret" not in message + caplog.text
+
+
+def test_a_token_of_any_characters_is_part_of_a_url(calls, file, boto3, monkeypatch, caplog):
+    answer = {"authorizationToken": "a/+=b"}
+    monkeypatch.setattr(Client, "get_authorization_token", lambda *_, **__: answer)
+    install(str(file))
+    assert calls[0][1]["PIP_INDEX_URL"].startswith("https://aws:a%2F%2B%3Db@host/")
+    saying(monkeypatch, "a%2F%2B%3Db", "a/+=b")
+    with caplog.at_level(logging.INFO):
+        assert refusal(file).endswith("\n****\n****")
 
 
 def test_a_malformed_arn_is_named(file, boto3, monkeypatch):

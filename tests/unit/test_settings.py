@@ -23,7 +23,7 @@ def test_a_port_that_is_no_number_is_refused():
 
 def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
-    with pytest.raises(StartError, match="is over 2047"):
+    with pytest.raises(StartError, match="SAGEMAKER_MAX_PAYLOAD_IN_MB=2048 is over 2047"):
         settings_from_environment("service", "/models")
 
 
@@ -48,6 +48,12 @@ def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert "had ended before SIGTERM" in caplog.text
+
+
+def test_a_timeout_that_nobody_set_is_not_told(monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", " ")
+    assert settings_from_environment("service", "/models").timeout == 60
+    assert caplog.text == ""
 
 
 def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
