@@ -93,11 +93,18 @@ def search(model_dir: str) -> Program | None:
 
     It is looked for in the model's folder ``code``, then where AWS's toolkit would have imported it
     from: beside the model, and on ``sys.path``.
+
+    Raises:
+        StartError: one of these folders cannot be read.
     """
     code_dir = str(Path(model_dir, "code"))
     name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
     for folder in (code_dir, model_dir, *sys.path):
-        found = Program.named(name, folder) if folder else None
+        try:
+            found = Program.named(name, folder) if folder else None
+        except PermissionError as error:
+            message = f"{folder} cannot be read: {error}. Give the server's user access to it."
+            raise StartError(message) from None
         if found is not None:
             return replace(found, code_dir=code_dir)
     return None

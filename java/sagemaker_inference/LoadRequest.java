@@ -56,9 +56,10 @@ final class LoadRequest {
             throw new BadRequestException("runtime has to be " + PYTHON);
         }
         check(name == null ? "" : name);
-        // Not everything else can be the folder that a process is started in.
-        if (url.indexOf(0) >= 0 || !Files.isDirectory(Path.of("/", url))) {
-            throw new ModelNotFoundException("no such directory: " + url);
+        // Where its process cannot be started, the load would hang, and hold others up.
+        Path folder = url.indexOf(0) >= 0 ? null : Path.of("/", url);
+        if (folder == null || !Files.isDirectory(folder) || !Files.isExecutable(folder)) {
+            throw new ModelNotFoundException("no such directory, or no access to it: " + url);
         }
         return name == null ? "" : name;
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import textwrap
@@ -204,6 +205,15 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
     # The type that curl sends when it is told nothing.
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert one.server.request(f'{{"url": "{path}"}}', form, path="/models").status == 400
+    for more in ('"initial_workers": -1', '"response_timeout": 0', '"runtime": "python2"'):
+        body = f'{{"model_name": "m", "url": "{path}", {more}}}'
+        assert one.server.request(body, json_type, path="/models").status == 400
+    for url in ("/dev/null", path / "code" / "inference.py", "/no\\u0000where"):
+        reply = one.load("m", url)
+        assert reply.status == 404
+        assert reply.json["message"].startswith("no such directory, or no access to it: ")
+    for name in ("x" * 3001, "\\ud800", "x\\u0000y"):
+        assert one.load(name, path).status == 400
     for name in ("a/b", "/", "a/"):
         reply = one.load(name, path)
         assert (reply.status, reply.json["message"]) == (400, f"model_name has a slash: {name}")
@@ -328,6 +338,47 @@ def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> No
     one.wait_listed()
     one.server.wait_for_log("model slow is unloaded")
     assert one.server.pids("model_process") == []
+
+
+def test_clients_that_fight_over_a_name_leave_nothing_behind(many: Callable[..., Models]) -> None:
+    one = many()
+    first, second = one.write("first"), one.write("second")
+
+    def fight(seed: int) -> None:
+        pauses = random.Random(seed)  # noqa: S311 - pauses, not secrets
+        for _ in range(12):
+            assert one.load("m", first).status in (200, 409, 500)
+            time.sleep(pauses.random() / 500)
+            assert one.unload("m").status in (200, 404)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fight, range(2)))
+    one.unload("m")
+    one.wait_listed()
+    deadline = time.monotonic() + 20
+    while one.server.pids("model_process"):
+        assert time.monotonic() < deadline, one.server.log
+        time.sleep(0.05)
+    assert one.load("m", second).status == 200
+    assert one.invoke("m").json["model"] == "second"
+    pid = one.invoke("m").json["pid"]
+    assert one.unload("m").status == 200
+    assert not is_alive(pid)
+
+
+def test_a_stop_does_not_wait_for_a_model_that_loads(many: Callable[..., Models]) -> None:
+    one = many()
+    source = FAILING.format("import time; print('it loads'); time.sleep(60)")
+    path = one.write("slow", source)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(one.load, "slow", path)
+        one.server.wait_for_log("it loads")
+        began = time.monotonic()
+        assert one.server.stop() == 0
+        assert time.monotonic() - began < 15
+        reply = loading.result()
+    assert reply.status == 500
+    assert reply.json["message"].endswith("the server is stopping")
 
 
 def test_a_model_scaled_down_to_nothing_can_be_scaled_up(many: Callable[..., Models]) -> None:

@@ -273,6 +273,15 @@ def test_a_named_program_that_is_missing_is_refused(tmp_path, monkeypatch):
     assert f"SAGEMAKER_PROGRAM='gone.py' was not found in {tmp_path}/code" in str(caught.value)
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def is_file(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    with pytest.raises(StartError, match=f"^{tmp_path}/code cannot be read: .* Give the server's"):
+        find(str(tmp_path))
+
+
 def main_is(monkeypatch, **attributes):
     module = types.ModuleType("__main__")
     vars(module).update(attributes)
