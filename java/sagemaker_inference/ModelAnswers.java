@@ -42,7 +42,7 @@ import java.util.concurrent.TimeUnit;
  * </ul>
  *
  * <p>One for each client's connection, which has one request at a time ({@link InTurn}). The
- * supervisor's part is in multi_model.py: it leaves a file for each model that has processes, and
+ * supervisor's part is in loaded_model.py: it leaves a file for each model that has processes, and
  * one for each that has failed.
  */
 final class ModelAnswers extends ChannelDuplexHandler {

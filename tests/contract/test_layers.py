@@ -29,6 +29,7 @@ ROWS = [
     ("backend", "settings", "transformer"),
     ("model_process", "model_processes", "default_handler_service"),
     ("served_model", "multi_model_process"),
+    ("loaded_model",),
     ("multi_model",),
     ("supervisor",),
     ("model_server",),

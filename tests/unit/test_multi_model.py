@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from made import LoopBench, settings
 
-from sagemaker_inference import frontend, multi_model
+from sagemaker_inference import frontend, loaded_model
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.child_process import python_command
 from sagemaker_inference.frontend import LINK_ENV
+from sagemaker_inference.loaded_model import LoadedModel
 from sagemaker_inference.multi_model import MultiModel
 from tests.server.conftest import free_port
 
@@ -194,7 +195,7 @@ def test_a_process_that_is_gone_when_its_assignment_comes(bench: Bench) -> None:
 def test_a_model_that_the_front_end_starts_no_process_for_is_started_here(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.1)
     front = bench.connect(load("m", bench.model()))
     assert status_of(bench.wait_answer(front)) == 200
     assert bench.many.count == 1
@@ -206,7 +207,7 @@ def test_a_model_that_the_front_end_starts_no_process_for_is_started_here(
 
 
 def test_a_model_can_be_killed_and_replaced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     front = bench.connect(load("m", bench.model()))
     bench.wait_answer(front)
     [first] = bench.many._models["m"].served.processes._models  # type: ignore[union-attr]
@@ -237,7 +238,7 @@ def test_a_front_end_that_is_gone_is_not_told(bench: Bench) -> None:
     [waiting] = model._waiting
     front.close()
     model._send(waiting, b"anything")
-    bench.many.forget(multi_model._Model(bench.many, "m", "/"))
+    bench.many.forget(LoadedModel(bench.many, "m", "/"))
     assert bench.many.is_current(model)
 
 
@@ -258,7 +259,7 @@ def test_a_process_that_the_supervisor_has_no_use_for_ends(tmp_path: Path) -> No
 def test_a_model_without_a_program_is_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.1)
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
     front = bench.connect(load("m", bench.folder))
     assert status_of(bench.wait_answer(front)) == 500
@@ -272,7 +273,7 @@ def test_a_model_without_a_program_is_refused(
 def test_a_full_disk_does_not_end_the_server(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.1)
     Path(frontend.models_folder(str(bench.folder))).rmdir()
     front = bench.connect(load("m", bench.model()))
     assert status_of(bench.wait_answer(front)) == 200
@@ -325,7 +326,7 @@ def test_the_process_of_a_model_beyond_the_last_connection_is_sent_away(bench: B
 def test_a_connection_beyond_the_last_is_507_where_the_model_is_loaded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     front = bench.connect(load("m", bench.model()))
     assert status_of(bench.wait_answer(front)) == 200
     before = set(bench.many.taken)
@@ -363,7 +364,7 @@ def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
 def test_a_model_that_cannot_be_kept_is_taken_from_the_front_ends_list(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     front = bench.connect(load("a/b", bench.model()))
     bench.wait_answer(front)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
@@ -384,7 +385,7 @@ def test_a_model_that_cannot_be_kept_is_taken_from_the_front_ends_list(
 def test_a_front_end_that_cannot_be_asked_is_told_of(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     bench.wait_answer(bench.connect(load("m", bench.model())))
     for _ in range(2):  # each of two processes may say so
         bench.many._models["m"].on_failed("why", out_of_memory=False)
@@ -395,7 +396,7 @@ def test_a_front_end_that_cannot_be_asked_is_told_of(
 def test_a_model_may_be_gone_before_it_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     bench.wait_answer(bench.connect(load("m", bench.model())))
     model = bench.many._models["m"]
     model.on_failed("why", out_of_memory=False)
@@ -488,7 +489,7 @@ def test_nobody_is_asked_where_there_is_no_model(bench: Bench) -> None:
 def test_a_model_of_the_same_name_from_elsewhere_is_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
     old = bench.connect(load("m", bench.model()))
     assert status_of(bench.wait_answer(old)) == 200
     (bench.folder / "other").symlink_to(bench.model())
@@ -514,7 +515,7 @@ def test_a_model_that_loads_when_the_server_stops_is_refused(bench: Bench) -> No
 def test_a_connection_of_a_refused_model_is_not_in_the_way_of_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multi_model, "_PROCESS_SECONDS", 0.1)
+    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.1)
     left = bench.connect(load("m", bench.folder))
     assert status_of(bench.wait_answer(left)) == 500
     refused = bench.many._models["m"]
