@@ -111,6 +111,11 @@ class LoadedModel:
         self.arrivals = 0
 
     @property
+    def url(self) -> str:
+        """Its path at the front end."""
+        return f"/models/{quote(self.name, safe='')}"
+
+    @property
     def is_gone(self) -> bool:
         """Whether the front end has let it go."""
         is_connected = self.served is not None and self.served.is_connected
@@ -278,8 +283,7 @@ class LoadedModel:
     def _end(self) -> None:
         # The front end has to close the connections: one that it finds closed it opens again, a
         # second later, for whatever model has the name by then.
-        path = f"/models/{quote(self.name, safe='')}"
-        if self._is_loaded and self._models.ask("DELETE", path, lambda _body: None):
+        if self._is_loaded and self._models.ask("DELETE", self.url, lambda _response: None):
             return
         served, self.served = self.served, None
         if served is not None:

@@ -40,8 +40,8 @@ logger = get_logger()
 
 _LONGEST_MESSAGE: Final = 65536
 _END_OF_HEAD: Final = b"\r\n\r\n"
-# More than there can be.
-_ALL_MODELS: Final = f"/models?limit={MAX_SLOTS}"
+_LIST: Final = "/models?limit=100"
+_NOT_FOUND: Final = b"HTTP/1.1 404 "
 
 
 class MultiModel:
@@ -209,19 +209,28 @@ class MultiModel:
             return
         arrivals = {model: model.arrivals for model in self._all()}
 
-        def heard(body: bytes) -> None:
+        def heard(response: bytes) -> None:
             self._is_asking = False
             try:
-                listed = {model["modelName"] for model in json.loads(body)["models"]}
+                listed = json.loads(response.partition(_END_OF_HEAD)[2])["models"]
             except (ValueError, KeyError):
                 return  # its list fails while a model is being taken from it
+            names = {model["modelName"] for model in listed}
             for model, count in arrivals.items():
-                # What has come since belongs to the next of its name.
-                is_same = self.is_current(model) and model.arrivals == count
-                if is_same and model.name not in listed:
-                    model.unload()
+                if model.name not in names:
+                    self._verify_one(model, count)
 
-        self._is_asking = self.ask("GET", _ALL_MODELS, heard)
+        self._is_asking = self.ask("GET", _LIST, heard)
+
+    def _verify_one(self, model: LoadedModel, arrivals: int) -> None:
+        # The list has the first hundred.
+        def heard(response: bytes) -> None:
+            # What has come since belongs to the next of its name.
+            is_same = self.is_current(model) and model.arrivals == arrivals
+            if is_same and response.startswith(_NOT_FOUND):
+                model.unload()
+
+        self.ask("GET", model.url, heard)
 
     def ask(self, method: str, path: str, heard: Callable[[bytes], None]) -> bool:
         """Ask the front end about models, without waiting; whether it could be asked."""
@@ -241,7 +250,7 @@ class MultiModel:
             if not chunk:
                 self._know(sock)
                 sock.close()
-                heard(bytes(data).partition(_END_OF_HEAD)[2])
+                heard(bytes(data))
 
         self._strangers.add(sock)
         self.loop.watch(sock.fileno(), read)

@@ -411,14 +411,22 @@ def listing(*names: str) -> bytes:
     return b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"models": models}).encode()
 
 
-def ask(bench: Bench, server: socket.socket, answer: bytes) -> None:
-    """Have the front end asked for its models; it answers this."""
-    bench.many.check_time_limits()
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\n\r\n{}"
+
+
+def answer(server: socket.socket, asked: str, response: bytes) -> None:
+    """Be the front end that is asked for this."""
     server.settimeout(20)
     client, _ = server.accept()
     with client:
-        assert client.recv(65536).startswith(b"GET /models?limit=256 HTTP/1.1\r\n")
-        client.sendall(answer)
+        assert client.recv(65536).startswith(f"GET {asked} HTTP/1.1\r\n".encode())
+        client.sendall(response)
+
+
+def ask(bench: Bench, server: socket.socket, response: bytes) -> None:
+    """Have the front end asked for its models; it answers this."""
+    bench.many.check_time_limits()
+    answer(server, "/models?limit=100", response)
     bench.wait(lambda: not bench.many._is_asking)
 
 
@@ -430,11 +438,17 @@ def test_a_model_that_the_front_end_does_not_have_is_forgotten(
     front = bench.connect(load("a/b", bench.model()))
     bench.wait(lambda: "a/b" in bench.many._models)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        for answer in (listing("c", "a/b"), b"HTTP/1.1 500 Oh\r\n\r\n{}", b"nonsense", b""):
-            ask(bench, server, answer)
+        for response in (listing("c", "a/b"), b"HTTP/1.1 500 Oh\r\n\r\n{}", b"nonsense", b""):
+            ask(bench, server, response)
             assert "a/b" in bench.many._models
+        # The list does not have all of more than a hundred.
         ask(bench, server, listing("c"))
-    assert bench.many._models == {}
+        answer(server, "/models/a%2Fb", b"HTTP/1.1 200 OK\r\n\r\n{}")
+        bench.wait(lambda: len(bench.many._strangers) == 0)
+        assert "a/b" in bench.many._models
+        ask(bench, server, listing("c"))
+        answer(server, "/models/a%2Fb", NOT_FOUND)
+        bench.wait(lambda: bench.many._models == {})
     assert "model a/b is unloaded" in caplog.text
     assert bench.wait_answer(front) == b""
 
@@ -444,7 +458,8 @@ def test_a_process_that_the_front_end_has_not_killed_is_forgotten(bench: Bench) 
     bench.wait(bench.many.file("m", ".served").exists)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
         ask(bench, server, listing())
-    assert bench.many._models == {}
+        answer(server, "/models/m", NOT_FOUND)
+        bench.wait(lambda: bench.many._models == {})
     assert not bench.many.file("m", ".served").exists()
     link.close()
 
@@ -470,14 +485,12 @@ def test_what_comes_while_the_front_end_is_asked_belongs_to_the_next_model(bench
     bench.connect(load("m", bench.model()))
     bench.wait(lambda: "m" in bench.many._models)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        bench.many.check_time_limits()
+        ask(bench, server, listing())
         bench.connect(load("m", bench.model()))
         model = bench.many._models["m"]
         bench.wait(lambda: len(model._waiting) > 1)
-        client, _ = server.accept()
-        with client:
-            client.sendall(listing())
-        bench.wait(lambda: not bench.many._is_asking)
+        answer(server, "/models/m", NOT_FOUND)
+        bench.wait(lambda: len(bench.many._strangers) == 0)
     assert bench.many._models == {"m": model}
 
 
