@@ -15,6 +15,7 @@ from sagemaker_inference import (
     codecs,
     content_types,
     conversions,
+    encoder,
     environment,
     handlers,
     parameters,
@@ -312,6 +313,9 @@ class InferenceHandler:
                 f"accept one of: {', '.join(self.writable)}."
             )
             raise NotAcceptableError(message)
+        if self.predicts_as_script and chosen in encoder.SUPPORTED_CONTENT_TYPES:
+            # Looked up at each call, as AWS's default handler does: containers replace it.
+            return Encoding(lambda value, name, _context: encoder.encode(value, name), chosen)
         encode = codec.encode
         return Encoding(lambda prediction, name, _context: encode(prediction, name), chosen)
 

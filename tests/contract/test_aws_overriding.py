@@ -329,3 +329,33 @@ def test_files_are_read_and_written(tmp_path):
     assert utils.read_file(str(tmp_path / "a")) == "1"
     assert utils.retrieve_content_type_header({"Accept": "x"}) is None
     assert utils.remove_crlf(None) == ""
+
+
+SCRIPT = "def model_fn(model_dir): return {}\ndef predict_fn(data, model): return [model]\n"
+
+
+@pytest.mark.parametrize("module", ["decoder.decode", "encoder.encode"])
+def test_a_codec_that_is_replaced_late_is_used(ask, program, monkeypatch, module):
+    program(SCRIPT.format(1), "code/inference.py")
+    transformer = Transformer()
+    assert ask(transformer) == (200, "application/json", [1])
+    seen = []
+
+    def replaced(value, content_type):
+        seen.append(content_type)
+        return "[2]"
+
+    monkeypatch.setattr(f"sagemaker_inference.{module}", replaced)
+    status, _, body = ask(transformer)
+    assert (status, seen) == (200, ["application/json"])
+    assert body == ([2] if module == "encoder.encode" else [1])
+
+
+def test_a_process_may_hold_two_models(ask, program, tmp_path):
+    transformers = []
+    for number in (1, 2):
+        program(SCRIPT.format(number), "code/inference.py")
+        sys.modules.pop("inference", None)
+        transformers.append(Transformer())
+        assert ask(transformers[-1])[2] == [number]
+    assert [ask(one)[2] for one in transformers] == [[1], [2]]
