@@ -273,7 +273,7 @@ class LoadedModel:
         """Tell its processes to finish; where they still load, that is of no use any more."""
         if self.served is not None and self._is_loaded:
             self.served.stop()
-        elif self.served is not None or self._waiting:
+        else:
             self.on_failed("the server is stopping", out_of_memory=False)
 
     def on_all_stopped(self) -> None:

@@ -213,9 +213,9 @@ class MultiModel:
             self._is_asking = False
             try:
                 listed = json.loads(response.partition(_END_OF_HEAD)[2])["models"]
-            except (ValueError, KeyError):
+                names = {model["modelName"] for model in listed}
+            except (ValueError, LookupError, TypeError):
                 return  # its list fails while a model is being taken from it
-            names = {model["modelName"] for model in listed}
             for model, count in arrivals.items():
                 if model.name not in names:
                     self._verify_one(model, count)

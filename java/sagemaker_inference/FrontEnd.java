@@ -119,7 +119,7 @@ public final class FrontEnd extends ModelServer {
             EventLoopGroup loops, Replies replies) throws InterruptedException {
         String models = config.getProperty(MODELS, null);
         if (models != null) {
-            WorkerThreads.useOnce();
+            WorkerThreads.use();
             Set<ModelAnswers> all = ConcurrentHashMap.newKeySet();
             return loop -> new ModelAnswers(Path.of(models), all);
         }

@@ -12,6 +12,7 @@ import io.netty.channel.ChannelPromise;
 import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
@@ -51,6 +52,8 @@ final class ModelAnswers extends ChannelDuplexHandler {
     private static final int MOST_POLLS = 2000;
     // What Multi Model Server does not forget, it answers at once.
     private static final int FORGOTTEN_MILLIS = 500;
+    // Multi Model Server's words for it.
+    private static final String NOT_STARTED = "Failed to save model";
     private static final int RETRY_MILLIS = 20;
     private static final int MOST_TRIES = 50;
 
@@ -105,15 +108,27 @@ final class ModelAnswers extends ChannelDuplexHandler {
         try {
             read((FullHttpRequest) message);
         } catch (BadRequestException error) {
-            ReferenceCountUtil.release(message);
-            NettyUtils.sendError(context, HttpResponseStatus.BAD_REQUEST, error);
+            refuse(context, message, HttpResponseStatus.BAD_REQUEST, error);
             return;
         } catch (ModelNotFoundException error) {
-            ReferenceCountUtil.release(message);
-            NettyUtils.sendError(context, HttpResponseStatus.NOT_FOUND, error);
+            refuse(context, message, HttpResponseStatus.NOT_FOUND, error);
+            return;
+        } catch (IllegalArgumentException error) {
+            String problem = "the request cannot be read: " + error.getMessage();
+            BadRequestException told = new BadRequestException(problem);
+            refuse(context, message, HttpResponseStatus.BAD_REQUEST, told);
             return;
         }
         context.fireChannelRead(message);
+    }
+
+    private static void refuse(
+            ChannelHandlerContext context,
+            Object message,
+            HttpResponseStatus status,
+            Exception error) {
+        ReferenceCountUtil.release(message);
+        NettyUtils.sendError(context, status, error);
     }
 
     private void read(FullHttpRequest request) throws ModelNotFoundException {
@@ -133,11 +148,26 @@ final class ModelAnswers extends ChannelDuplexHandler {
                 all.forEach(other -> other.lastDeleted = model);
             }
         } else if (words.length > 2 && (first.equals("models") || first.equals("predictions"))) {
+            checkForm(request);
             asked = Asked.PREDICTION;
             model = words[2];
         } else if (first.equals("invocations")) {
+            checkForm(request);
             asked = Asked.PREDICTION;
             model = NettyUtils.getParameter(uri, "model_name", "");
+        }
+    }
+
+    /**
+     * Looks that a form can be read, which Multi Model Server fails at otherwise.
+     *
+     * @throws IllegalArgumentException it cannot
+     */
+    private static void checkForm(FullHttpRequest request) {
+        if (HttpHeaderValues.APPLICATION_X_WWW_FORM_URLENCODED.contentEqualsIgnoreCase(
+                HttpUtil.getMimeType(request))) {
+            String form = request.content().toString(StandardCharsets.UTF_8);
+            new QueryStringDecoder(form, false).parameters();
         }
     }
 
@@ -180,10 +210,13 @@ final class ModelAnswers extends ChannelDuplexHandler {
             cause = Files.readString(file);
             Files.delete(file);
         } catch (IOException error) {
-            if (!lastDeleted.equals(model)) {
+            if (lastDeleted.equals(model)) {
+                cause = "model " + model + " was deleted while it was loading";
+            } else if (response.content().toString(StandardCharsets.UTF_8).contains(NOT_STARTED)) {
+                cause = "model " + model + " could not be loaded: its process could not be started";
+            } else {
                 return; // it was not a process of ours that failed
             }
-            cause = "model " + model + " was deleted while it was loading";
         }
         HttpResponseStatus status = response.status();
         String text =

@@ -202,12 +202,21 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
         assert (reply.status, reply.json["message"][:25]) == (400, "the model's url is missin"), (
             body
         )
+    query = f"/models?model_name=m&url={path}&batch_size=many"
+    assert one.server.request(b"", path=query, method="POST").status in (200, 400)
+    one.unload("m")
     # The type that curl sends when it is told nothing.
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert one.server.request(f'{{"url": "{path}"}}', form, path="/models").status == 400
     for more in ('"initial_workers": -1', '"response_timeout": 0', '"runtime": "python2"'):
         body = f'{{"model_name": "m", "url": "{path}", {more}}}'
         assert one.server.request(body, json_type, path="/models").status == 400
+    began = time.monotonic()
+    body = f'{{"model_name": "m", "url": "{path}", "handler": "{"x" * 200_000}"}}'
+    reply = one.server.request(body, json_type, path="/models")  # no process takes that
+    assert (reply.status, time.monotonic() - began < 20) == (500, True)
+    assert reply.json["message"].endswith("loaded: its process could not be started")
+    assert one.unload("m").status == 404
     for url in ("/dev/null", path / "code" / "inference.py", "/no\\u0000where"):
         reply = one.load("m", url)
         assert reply.status == 404
@@ -218,6 +227,10 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
         reply = one.load(name, path)
         assert (reply.status, reply.json["message"]) == (400, f"model_name has a slash: {name}")
     assert one.names == []
+    assert one.load("m", path).status == 200
+    reply = one.server.request("a=b&c=%", form, path="/models/m/invoke")
+    assert reply.status == 400
+    assert one.unload("m").status == 200
     for name in ("a b", "%2e", "é", "..", "a?b#c"):
         assert one.load(name, path).status == 200
         quoted = "%2E%2E" if name == ".." else quote(name, safe="")

@@ -438,7 +438,13 @@ def test_a_model_that_the_front_end_does_not_have_is_forgotten(
     front = bench.connect(load("a/b", bench.model()))
     bench.wait(lambda: "a/b" in bench.many._models)
     with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        for response in (listing("c", "a/b"), b"HTTP/1.1 500 Oh\r\n\r\n{}", b"nonsense", b""):
+        for response in (
+            listing("c", "a/b"),
+            b"HTTP/1.1 500 Oh\r\n\r\n{}",
+            b"\r\n\r\n[]",
+            b"nonsense",
+            b"",
+        ):
             ask(bench, server, response)
             assert "a/b" in bench.many._models
         # The list does not have all of more than a hundred.
