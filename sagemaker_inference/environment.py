@@ -29,6 +29,9 @@ LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
 
 _ON: Final = ("true", "1", "yes", "on")
 _OFF: Final = ("", "false", "0", "no", "off")
+_RANGE: Final = re.compile(r"(\d+)-(\d+)")
+_MEDIA_TYPE: Final = re.compile(r"[^/\s]+/.+")
+_LOG_FORMAT: Final = re.compile(r"(?i:json|text)")
 
 base_dir: str = os.environ.get(parameters.BASE_PATH_ENV) or SAGEMAKER_BASE_PATH
 
@@ -53,17 +56,20 @@ def check() -> None:
         if text.strip().lower() not in (*_ON, *_OFF):
             message = f"{name}={text!r} is neither true nor false. Set one, or leave it out."
             raise EnvironmentVariableError(message)
-    for name, shape, example in (
-        (parameters.SAFE_PORT_RANGE_ENV, r"\d+-\d+", "25000-25999"),
-        (parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, r"[^/\s]+/.+", "application/json"),
-        (LOG_FORMAT_ENV, r"(?i:json|text)", "json"),
+    for name, is_fit, example in (
+        (parameters.SAFE_PORT_RANGE_ENV, _is_range, "25000-25999"),
+        (parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV, _MEDIA_TYPE.fullmatch, "application/json"),
+        (LOG_FORMAT_ENV, _LOG_FORMAT.fullmatch, "json"),
     ):
         text = os.environ.get(name, "").strip()
-        first, _, last = text.partition("-")
-        is_falling = first.isdigit() and last.isdigit() and int(first) > int(last)
-        if text and (is_falling or not re.fullmatch(shape, text)):
+        if text and not is_fit(text):
             message = f"{name}={text!r} cannot be used. Set it to e.g. {example}, or leave it out."
             raise EnvironmentVariableError(message)
+
+
+def _is_range(text: str) -> bool:
+    found = _RANGE.fullmatch(text)
+    return found is not None and int(found[1]) <= int(found[2])
 
 
 def number(

@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from sagemaker_inference import class_archive, machine, parameters
 from sagemaker_inference.child_process import python_command, starters_python_path
@@ -371,6 +372,11 @@ def models_folder(folder: str) -> str:
 def client_host(host: str) -> str:
     """Where a client on this machine reaches what is served on an address."""
     return "127.0.0.1" if host == ALL_ADDRESSES else host
+
+
+def model_url(name: str) -> str:
+    """The path of one of many models."""
+    return f"/models/{quote(name, safe='')}"
 
 
 def ask(host: str, port: int, method: str, path: str) -> socket.socket:

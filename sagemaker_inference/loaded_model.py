@@ -12,8 +12,8 @@ import socket
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote
 
+from sagemaker_inference import frontend
 from sagemaker_inference.backend import wire
 from sagemaker_inference.backend.slots import MAX_SLOTS
 from sagemaker_inference.errors import StartError
@@ -113,7 +113,7 @@ class LoadedModel:
     @property
     def url(self) -> str:
         """Its path at the front end."""
-        return f"/models/{quote(self.name, safe='')}"
+        return frontend.model_url(self.name)
 
     @property
     def is_gone(self) -> bool:

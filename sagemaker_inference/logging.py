@@ -11,12 +11,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import parameters
+from sagemaker_inference import environment, parameters
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-LOG_FORMAT_ENV: Final = "SAGEMAKER_LOG_FORMAT"
 
 _NAME: Final = "sagemaker-inference"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -57,7 +55,7 @@ def _level(text: str) -> int | None:
 
 def is_json() -> bool:
     """Whether SAGEMAKER_LOG_FORMAT asks for JSON lines."""
-    return os.environ.get(LOG_FORMAT_ENV, "").strip().lower() == "json"
+    return os.environ.get(environment.LOG_FORMAT_ENV, "").strip().lower() == "json"
 
 
 def configure_logger() -> None:

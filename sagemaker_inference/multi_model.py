@@ -19,7 +19,6 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from sagemaker_inference import frontend, program
 from sagemaker_inference.backend import wire
@@ -158,7 +157,7 @@ class MultiModel:
             program=program.find(path) if is_own else None,
             handler_service="" if is_own else handler,
             gpus=settings.gpus[shift:] + settings.gpus[:shift],
-            path=f"/models/{quote(name, safe='')}/invoke",
+            path=f"{frontend.model_url(name)}/invoke",
         )
 
     def file(self, name: str, suffix: str) -> Path:

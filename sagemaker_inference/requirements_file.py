@@ -13,14 +13,11 @@ import tempfile
 import threading
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.logging import get_logger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 logger = get_logger()
 
@@ -51,16 +48,16 @@ def install(path: str) -> None:
     """
     command = [*_installer(), "-r", path]
     wheels = Path(path).parent / WHEELS
-    secrets: dict[str, str] = {}
-    others: dict[str, str] = {}
+    own: dict[str, str] = {}
+    index = ""
     if wheels.is_dir():
         command += ["--no-index", "--find-links", str(wheels)]
         # In place of folders that somebody has configured, which would be searched too.
-        others = {"PIP_FIND_LINKS": str(wheels)}
+        own = {"PIP_FIND_LINKS": str(wheels)}
     elif repository := os.environ.get(REPOSITORY_ENV):
         # By the environment: a command line is there for every process to read.
         index = _codeartifact_index(repository)
-        secrets = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
+        own = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
     quiet = {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
@@ -69,7 +66,7 @@ def install(path: str) -> None:
         "UV_NO_PROGRESS": "1",
     }
     logger.info("installing the packages of %s", path)
-    failure, lines = _run(command, {**quiet, **os.environ, **secrets, **others}, secrets.values())
+    failure, lines = _run(command, {**quiet, **os.environ, **own}, index)
     if failure is not None:
         raise RequirementsError(_explained(path, failure, lines)) from None
     importlib.invalidate_caches()
@@ -88,14 +85,16 @@ def _installer() -> list[str]:
     raise RequirementsError(message)
 
 
-def _run(
-    command: list[str], env: dict[str, str], secrets: Iterable[str]
-) -> tuple[Exception | None, list[str]]:
-    """Run an installer and log what it says; returns why it failed, and its last lines."""
+def _run(command: list[str], env: dict[str, str], index: str) -> tuple[Exception | None, list[str]]:
+    """Run an installer and log what it says, but for an index with a token in it.
+
+    Returns:
+        Why it failed, and its last lines.
+    """
     reader, writer = os.pipe()
     lines: deque[str] = deque(maxlen=_LAST_LINES)
-    tokens = [url.partition("@")[0].rpartition(":")[2] for url in secrets]
-    hidden = [*secrets, *tokens, *map(unquote, tokens)]
+    token = index.partition("@")[0].rpartition(":")[2]
+    hidden = [index, token, unquote(token)] if index else []
 
     def relay() -> None:
         with os.fdopen(reader, errors="replace") as output:

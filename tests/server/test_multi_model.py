@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from documents import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from tests.server.conftest import Reply, Server
 
@@ -71,6 +73,15 @@ class Models:
         """Ask for a model."""
         body = f'{{"model_name": "{name}", "url": "{path}"}}'
         return self.server.request(body.encode(), path="/models")
+
+    @contextmanager
+    def loading(self, name: str) -> Iterator[Future[Reply]]:
+        """Ask for a model that takes a minute; it is being loaded."""
+        path = self.write(name, FAILING.format("import time; print('it loads'); time.sleep(60)"))
+        with ThreadPoolExecutor(1) as pool:
+            reply = pool.submit(self.load, name, path)
+            self.server.wait_for_log("it loads")
+            yield reply
 
     def invoke(self, name: str, body: str = "[1]") -> Reply:
         """Send a request to a model."""
@@ -339,11 +350,7 @@ def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> N
 
 def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> None:
     one = many()
-    source = FAILING.format("import time; print('it loads'); time.sleep(60)")
-    path = one.write("slow", source)
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(one.load, "slow", path)
-        one.server.wait_for_log("it loads")
+    with one.loading("slow") as loading:
         assert one.unload("slow").status == 200
         reply = loading.result()
     assert reply.status == 500
@@ -381,11 +388,7 @@ def test_clients_that_fight_over_a_name_leave_nothing_behind(many: Callable[...,
 
 def test_a_stop_does_not_wait_for_a_model_that_loads(many: Callable[..., Models]) -> None:
     one = many()
-    source = FAILING.format("import time; print('it loads'); time.sleep(60)")
-    path = one.write("slow", source)
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(one.load, "slow", path)
-        one.server.wait_for_log("it loads")
+    with one.loading("slow") as loading:
         began = time.monotonic()
         assert one.server.stop() == 0
         assert time.monotonic() - began < 15
