@@ -6,17 +6,22 @@ Libraries are recognised by what their objects can do; none is imported for the 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from sagemaker_inference.errors import EncodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 # Their buffers are not numpy's: ml_dtypes registers them as void-like types of one or two bytes.
 SMALL_FLOATS = ("bfloat16", "float8")
+_SEQUENCES: Final = (list, tuple)
+_MAX_DIMENSIONS: Final = 64
 
 
 def as_array(prediction: object, format_name: str) -> NDArray[Any]:
@@ -84,19 +89,34 @@ def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each k
         return prediction.to_numpy()
     if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
         return _unwrapped(list(prediction))
-    if (
-        isinstance(prediction, (list, tuple))
-        and prediction
-        and (hasattr(prediction[0], "detach") or any(map(_is_masked, set(map(type, prediction)))))
-    ):
+    if isinstance(prediction, _SEQUENCES) and _holds_wrapped(prediction):
         return [_unwrapped(item) for item in prediction]
     return prediction
 
 
+def _holds_wrapped(values: Sequence[Any]) -> bool:
+    if hasattr(values[0] if values else None, "detach"):
+        return True
+    # Of tensors further in, numpy makes numbers; what a mask hides there, it would show.
+    for _ in range(_MAX_DIMENSIONS if _masked_array() else 0):
+        kinds = set(map(type, values))
+        if any(map(_is_masked, kinds)):
+            return True
+        if kinds.isdisjoint(_SEQUENCES):
+            break
+        values = list(chain.from_iterable(value for value in values if type(value) in _SEQUENCES))
+    return False
+
+
 def _is_masked(kind: type) -> bool:
+    masked_array = _masked_array()
+    return masked_array is not None and issubclass(kind, masked_array)
+
+
+def _masked_array() -> type | None:
     # Where nobody has imported numpy.ma there are none; numpy imports it when it is asked for.
     masked = sys.modules.get("numpy.ma")
-    return masked is not None and issubclass(kind, masked.MaskedArray)
+    return None if masked is None else masked.MaskedArray
 
 
 def _of_tensor(tensor: Any) -> NDArray[Any]:

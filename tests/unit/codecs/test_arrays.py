@@ -113,6 +113,9 @@ def test_what_a_mask_hides_is_not_given_away():
     assert json.encode(days) == b'["2026-01-01",null]'
     assert csv.encode(list(floats.reshape(2, 1))) == b"nan\n2.5\n"
     assert csv.encode(iter(floats.reshape(2, 1))) == b"nan\n2.5\n"
+    assert csv.encode([[1, np.ma.masked], [3, 4]]) == b"1.0,nan\n3.0,4.0\n"
+    assert npy.encode([[floats, floats]]) == npy.encode([[[np.nan, 2.5], [np.nan, 2.5]]])
+    assert json.encode([[floats]]) == b"[[[null,2.5]]]"
     switches = np.ma.array([True, False], mask=[0, 1])
     assert json.encode(switches) == b"[true,null]"
     with pytest.raises(EncodeError):

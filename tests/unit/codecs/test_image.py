@@ -92,6 +92,23 @@ def test_more_pixels_than_any_model_takes_are_refused(size):
         image.decode(drawn("1", "PNG", size))
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_far_more_pixels_than_the_body_can_show_are_refused(form):
+    options = {"lossless": True, "method": 0} if form == "WEBP" else {}
+    body = drawn("RGB", form, (5000, 5000), **options)
+    with pytest.raises(PayloadTooLargeError, match="unpacks to 75000000"):
+        image.decode(body)
+
+
+def test_an_image_of_a_few_hundredths_of_its_pixels_is_read():
+    pixels = np.zeros((4800, 4800, 3), np.uint8)
+    pixels[::50] = np.random.default_rng(0).integers(0, 256, (96, 4800, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    assert 20 < pixels.nbytes / len(buffer.getvalue()) < 100
+    assert np.array_equal(image.decode(buffer.getvalue()), pixels)
+
+
 def test_pillow_is_an_extra(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(UnsupportedMediaTypeError, match="not supported here"):
