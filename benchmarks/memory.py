@@ -8,6 +8,7 @@ CPython's allocator gives them, which is what `sys.getsizeof` says in steps of 1
 from __future__ import annotations
 
 import importlib
+import io
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,14 @@ def with_nulls(body: bytes) -> bytes:
     return b",".join(parts)
 
 
+def drawn(form: str, side: int) -> bytes:
+    """An image of noise."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, quality=100)
+    return buffer.getvalue()
+
+
 # What is measured: the codec, and a function that makes the body, given that codec.
 CASES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "JSON floats": ("json", lambda codec: codec.encode(floats(325_000, 4))),
@@ -52,6 +62,14 @@ CASES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "CSV floats": ("csv", lambda codec: codec.encode(floats(325_000, 4))),
     "CSV digits": ("csv", lambda codec: codec.encode(digits(1_250_000, 10))),
     "CSV empty cells": ("csv", lambda codec: codec.encode(floats(325_000, 4)) + b",,,\n"),
+    "CSV words": (
+        "csv",
+        lambda _codec: b"".join(b"w%07d,%.9f\n" % (n, n / 7) for n in range(1_100_000)),
+    ),
+    "CSV quotes": (
+        "csv",
+        lambda _codec: b"".join(b'"a, %07d",%.9f\n' % (n, n / 7) for n in range(900_000)),
+    ),
     "NPY": ("npy", lambda codec: codec.encode(floats(780_000, 4))),
     "NPZ": ("npz", lambda codec: codec.encode(floats(780_000, 4))),
     "RecordIO floats": ("recordio", lambda codec: codec.encode(floats(150_000, 16))),
@@ -59,6 +77,8 @@ CASES: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "LIBSVM": ("libsvm", lambda codec: codec.encode(floats(140_000, 8))),
     "Arrow": ("arrow", lambda codec: bytes(codec.encode(floats(780_000, 4)))),
     "Parquet": ("parquet", lambda codec: bytes(codec.encode(floats(780_000, 4)))),
+    "PNG": ("image", lambda _codec: drawn("PNG", 2900)),
+    "JPEG": ("image", lambda _codec: drawn("JPEG", 3500)),
     "text": ("text", lambda _codec: b"a" * 25_000_000),
 }
 
@@ -77,6 +97,8 @@ def size(value: Any) -> int:
         return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
     if isinstance(value, dict):
         return sum(map(size, value.values()))
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return value.nbytes + sum(-(-size(item) // 16) * 16 for item in value.ravel().tolist())
     return int(value.nbytes) if hasattr(value, "nbytes") else sys.getsizeof(value)
 
 
@@ -102,6 +124,8 @@ def measure(name: str) -> str:
 
 def make_small(module: str, codec: Any) -> Any:
     """A short body of the same format."""
+    if module == "image":
+        return drawn("PNG", 2)
     return b"a" if module == "text" else codec.encode(np.eye(2))
 
 

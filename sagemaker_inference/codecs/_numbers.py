@@ -97,6 +97,8 @@ def table(text: bytes | bytearray) -> Numbers | None:
     if len(text) <= _PIECE:
         return _rows(text, columns)
     total = 1 + text.count(b"\n")
+    if not fits(total, columns, text):
+        return None
     found: Numbers | None = None
     row = 0
     has_negative_zero = False
@@ -105,10 +107,15 @@ def table(text: bytes | bytearray) -> Numbers | None:
         if rows is None:
             return None
         has_negative_zero |= _has_integer_negative_zero(rows, piece)
-        found = _into(found, rows, row, (total, columns))
+        found = into(found, rows, row, (total, columns))
         row += len(rows)
     # A zero without a sign, and one with it once a float has come up.
     return None if has_negative_zero and found is not None and found.dtype == _FLOAT64 else found
+
+
+def fits(rows: int, columns: int, text: bytes | bytearray) -> bool:
+    """Whether a text is long enough for so many cells: each ends with a comma or with its line."""
+    return rows * columns <= len(text) + 1
 
 
 def has_long_integer(text: bytes | bytearray) -> bool:
@@ -290,7 +297,7 @@ def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
             flat = _flat_with_nulls(piece)
         if flat is None:
             return None
-        found = _into(found, flat, filled, (total,))
+        found = into(found, flat, filled, (total,))
         filled += flat.size
         marks = _brackets(piece)
         brackets += marks[opened : len(marks) - closed]
@@ -324,9 +331,8 @@ def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
         start, depth = comma + 1, level
 
 
-def lines(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+def lines(text: bytes | bytearray, start: int = 0) -> Iterator[bytes | bytearray]:
     """Cut at line ends, into pieces as long as are good to work on."""
-    start = 0
     while start < len(text):
         end = text.find(b"\n", start + _PIECE)
         end = len(text) if end < 0 else end
@@ -341,7 +347,7 @@ def _has_integer_negative_zero(numbers: Numbers, text: bytes | bytearray) -> boo
     return _INTEGER_NEGATIVE_ZERO.search(text) is not None
 
 
-def _into(found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]) -> Numbers:
+def into(found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]) -> Numbers:
     """Put a part in its place; integers already there become floats, in place, for a float."""
     if found is None:
         found = np.empty(shape, part.dtype)

@@ -191,8 +191,10 @@ def _fast(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None: 
         found = _numbers.table(text)
         if found is not None or header is False:
             return found
+    if header is False or len(text) > _LONG:
+        return None
     end = text.find(b"\n")
-    if header is False or end < 0 or text.find(b'"', end) >= 0:
+    if end < 0 or text.find(b'"', end) >= 0:
         return None
     first = _cells(text[:end])
     if len(first) != 1 or (header is None and not _all_text(first[0])):
@@ -209,10 +211,15 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
     first = _cells(text[: len(text) if end < 0 else end])
     if end < 0 or len(first) != 1:
         return None
-    if header or (header is None and _all_text(first[0])):
-        text = text[end + 1 :]
-    found: list[NDArray[Any]] = []
-    for piece in _numbers.lines(text):
+    columns = len(first[0])
+    start = end + 1 if header or (header is None and _all_text(first[0])) else 0
+    total = 1 + text.count(b"\n", start)
+    if not _numbers.fits(total, columns, text):
+        return None
+    found: NDArray[Any] | None = None
+    dtypes = set()
+    count = 0
+    for piece in _numbers.lines(text, start):
         rows = _numbers.table(piece)
         if rows is None:
             try:
@@ -223,11 +230,14 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
             if numbers is None or not cells:
                 return None
             rows = numbers.reshape(len(cells), -1)
-        found.append(rows)
-    dtypes = {rows.dtype for rows in found}
-    if {rows.shape[1] for rows in found} != {len(first[0])} or (len(dtypes) > 1 and b"-0" in text):
+        if rows.shape[1] != columns:
+            return None
+        found = _numbers.into(found, rows, count, (total, columns))
+        count += len(rows)
+        dtypes.add(rows.dtype)
+    if found is None or (len(dtypes) > 1 and b"-0" in text):
         return None
-    return np.concatenate(found)
+    return found[:count]
 
 
 def _cells(text: bytes | bytearray) -> list[list[str]]:

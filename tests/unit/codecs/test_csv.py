@@ -284,6 +284,14 @@ def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
         csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
 
 
+def test_a_wide_first_row_before_many_lines_takes_no_more_room_than_there_are_cells():
+    wide = b",".join([b"1"] * 200_000)
+    with pytest.raises(DecodeError, match="row 2 has 1 columns, and row 1 has 200000"):
+        csv.decode(wide + b"\n" + b"1\n" * 500_000)
+    assert csv.decode(wide + b"\n" * 700_000 + wide).shape == (2, 200_000)
+    assert csv.decode(wide + b",\n" + b"\n" * 700_000 + wide + b",").shape == (2, 200_001)
+
+
 numbers = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
 
 
