@@ -220,17 +220,8 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
     dtypes = set()
     count = 0
     for piece in _numbers.lines(text, start):
-        rows = _numbers.table(piece)
-        if rows is None:
-            try:
-                cells = _cells(piece)
-            except DecodeError:
-                return None
-            numbers = _numbers_of(list(chain.from_iterable(cells)))
-            if numbers is None or not cells:
-                return None
-            rows = numbers.reshape(len(cells), -1)
-        if rows.shape[1] != columns:
+        rows = _rows_of_numbers(piece)
+        if rows is None or rows.shape[1] != columns:
             return None
         found = _numbers.into(found, rows, count, (total, columns))
         count += len(rows)
@@ -238,6 +229,18 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
     if found is None or (len(dtypes) > 1 and b"-0" in text):
         return None
     return found[:count]
+
+
+def _rows_of_numbers(text: bytes | bytearray) -> NDArray[Any] | None:
+    rows = _numbers.table(text)
+    if rows is not None:
+        return rows
+    try:
+        cells = _cells(text)
+    except DecodeError:
+        return None
+    numbers = _numbers_of(list(chain.from_iterable(cells))) if cells else None
+    return None if numbers is None else numbers.reshape(len(cells), -1)
 
 
 def _cells(text: bytes | bytearray) -> list[list[str]]:
