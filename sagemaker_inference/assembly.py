@@ -6,6 +6,7 @@ content type, so that the path of a request has no choice left to make.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,7 @@ from sagemaker_inference import (
     parameters,
     scripts,
 )
+from sagemaker_inference.codecs import form
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.errors import (
     NotAcceptableError,
@@ -35,7 +37,7 @@ from sagemaker_inference.registry import Batching, Registration, Registry
 from sagemaker_inference.service import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sagemaker_inference.handlers import Role
     from sagemaker_inference.requests import Body, Context
@@ -136,15 +138,25 @@ class InferenceHandler:
     def part_decoding(self, content_type: str) -> Decoding:
         """Find out how to read a part of a form: what is annotated is the form, not the part.
 
-        Raises:
-            UnsupportedMediaTypeError: nobody here reads this type.
+        What has no type is text if it is that, and bytes stay what nobody here reads.
         """
         name = content_types.parse(content_type).name
+        # The stock back end gives the type of the form to fields that have none.
+        if name in ("", content_types.FORM):
+            return Decoding(lambda body, _header, _context: form.text_or_bytes(body))
         own = self._own_decoder(name)
         if own is not None:
             return _own_decoding(own)
-        decode = self._format(name)
+        codec = codecs.find(name)
+        if codec is None or codec.decode is None or content_types.is_form(name):
+            return Decoding(lambda body, _header, _context: bytes(body))
+        decode = codec.decode
         return Decoding(lambda body, header, _context: decode(body, header))
+
+    def reads_whole(self, content_type: str) -> bool:
+        """Whether forms of this type are not to be taken apart: the program does it itself."""
+        name = content_types.parse(content_type).name
+        return self.takes_raw_bodies or _most_specific(self.decoders, name) is not None
 
     def converted_fields(self, fields: dict[str, Any]) -> Any:
         """Make what the predictor is annotated with of a form that the front end took apart.
@@ -247,11 +259,14 @@ class InferenceHandler:
         """Read what the parameters of data and bodies are annotated with.
 
         Raises:
-            RegistrationError: a library that one of them needs is not installed.
+            RegistrationError: one of them asks for what no body can become, or for a library that
+                is not installed.
         """
-        _ = self._convert
-        for found in self.decoders:
-            body_converter(found)
+        with _named("data", self.predictor):
+            _ = self._convert
+        for found in (*self.decoders, *filter(None, [self.transformer])):
+            with _named("body", found.handler):
+                body_converter(found)
 
     @cached_property
     def _convert(self) -> conversions.Convert | None:
@@ -273,6 +288,21 @@ class InferenceHandler:
 
         return Decoding(read)
 
+    @property
+    def has_default(self) -> bool:
+        """Whether a client that leaves the choice gets an answer."""
+        try:
+            return bool(self.encoding("").content_type)
+        except NotAcceptableError:
+            return False
+
+    def _writes(self, name: str) -> bool:
+        """Whether an answer can be of this type."""
+        if _most_specific((*self.encoders, *self.fallback_encoders), name) is not None:
+            return True
+        codec = codecs.find(name)
+        return codec is not None and codec.encode is not None
+
     def _find_encoding(self, accept: str) -> Encoding:
         told = scripts.accept(accept, self.default_accept)
         encoders = (*self.encoders, *self.fallback_encoders)
@@ -281,10 +311,14 @@ class InferenceHandler:
             accept = self.default_accept
             ranges = content_types.parse_accept(accept)
         named = [name for name, _ in ranges if "*" not in name]
-        offers = [
+        defaults = content_types.parse_accept(self.default_accept)
+        offers = [name for name, value in defaults if value and self._writes(name)]
+        offers += [
             name for found in self.encoders for name in found.content_types if "*" not in name
         ]
+        # An encoder of wildcards takes what the client names, or else its wildcard.
         offers += [name for name in named if _most_specific(encoders, name) is not None]
+        offers += [name for name, _ in ranges if _most_specific(encoders, name) is not None]
         offers += codecs.encodable()
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
         offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
@@ -379,6 +413,12 @@ def assemble(registry: Registry, label: str, fallback: Registry | None = None) -
         assembled.check_annotations()
     except RegistrationError as error:
         raise StartError(str(error)) from None
+    if default and transformer is None and not assembled.has_default:
+        message = (
+            f"{parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}={default!r}: nothing here writes it. "
+            f"Name one of {', '.join(assembled.writable)}, or register an encoder for it."
+        )
+        raise StartError(message)
     return assembled
 
 
@@ -466,6 +506,16 @@ def _script_decoders(predictor: Registration | None) -> tuple[Registration, ...]
     return (Registration(reader, types, is_script=True),)
 
 
+@contextlib.contextmanager
+def _named(parameter: str, handler: Handler | None) -> Iterator[None]:
+    """Say whose annotation it is that is refused."""
+    try:
+        yield
+    except RegistrationError as error:
+        message = f"{parameter} of {handler}: {error}"
+        raise RegistrationError(message) from None
+
+
 def _own_decoding(found: Registration) -> Decoding:
     call = found.handler.call
     convert = body_converter(found)
@@ -488,9 +538,20 @@ def body_converter(found: Registration) -> Callable[[Body, str], Any]:
     """What turns a body into what this handler takes, by the annotation of its parameter."""
     if found.is_script:
         return scripts.body
-    convert = conversions.find(found.handler.hints.get("body", bytes)) or _as_bytes
+    hint = found.handler.hints.get("body", bytes)
+    convert = conversions.find(hint) or _as_bytes
+    names = [name for name in found.content_types if "*" not in name]
+    unread = [name for name in names if (codec := codecs.find(name)) is None or not codec.decode]
+    if unread and convert is not _as_bytes and not conversions.is_raw(hint):
+        message = (
+            f"no format here reads {unread[0]}, to make of it what the annotation {hint!r} asks "
+            "for. Annotate it with bytes or str."
+        )
+        raise RegistrationError(message)
 
     def read(body: Body, header: str) -> Any:
+        # Without a Content-Type the body is what the decoder says it reads.
+        header = header or next(iter(names), "")
         codec = codecs.find(header)
         decode = codec.decode if codec and codec.decode else _no_format
         return convert(body, header, decode)

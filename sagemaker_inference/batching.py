@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference.errors import PredictionError
+from sagemaker_inference.errors import PredictionError, UnprocessableInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ def call(
 
     Raises:
         PredictionError: the predictor returned another number of predictions or rows than it got.
+        UnprocessableInputError: one of the inputs has no rows to stack.
     """
     if collate == "list":
         predictions = predictor.call(inputs, model, contexts)
@@ -35,6 +36,9 @@ def call(
             raise PredictionError(_mismatch(predictor, "predictions", count, len(inputs)))
         return [predictions[index] for index in range(len(inputs))]
     rows = [_rows(item) for item in inputs]
+    if min(rows) < 0:
+        message = "Rows are wanted, and the body is a single value."
+        raise UnprocessableInputError(message)
     prediction = predictor.call(concatenate(inputs), model, contexts)
     if _rows(prediction) != sum(rows):
         raise PredictionError(_mismatch(predictor, "rows", _rows(prediction), sum(rows)))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _GZIP: Final = 31
 _DETECT: Final = 47
 _RAW: Final = -15
+_MEMBER: Final = b"\x1f\x8b"
+# What follows a member is copied, so that no more than this may follow.
+_PIECE: Final = 1 << 16
 # Below this a packet or two go out anyway, and compressing takes longer than sending.
 LEAST_SIZE: Final = 32 << 10
 # Fastest: an answer waits for it.
@@ -33,7 +36,7 @@ def unpack(body: Body, codings: str) -> Body:
     """Undo the codings of a Content-Encoding header, the last one first.
 
     Raises:
-        DecodeError: the body is not so coded, cut off, or more follows its end.
+        DecodeError: the body is not so coded, cut off, or something else follows its end.
         PayloadTooLargeError: it unpacks to far more than was sent.
         UnsupportedMediaTypeError: an unknown coding.
     """
@@ -46,27 +49,35 @@ def unpack(body: Body, codings: str) -> Body:
     return body
 
 
-def _inflate(body: Body, name: str) -> bytes:
+def _inflate(body: Body, name: str) -> bytes | bytearray:
     limit = limits.unpacked_limit(len(body))
     # "deflate" should have a zlib header, and often comes without (RFC 9110 section 8.4.1.2).
     is_raw = name == "deflate" and bytes(body[:1])[:1] not in (b"\x78", b"\x1f")
-    engine = zlib.decompressobj(_RAW if is_raw else _DETECT)
-    try:
-        unpacked = engine.decompress(body, limit + 1)
-    except zlib.error as error:
-        message = f"the body is not {name}: {str(error)[:100]}"
-        raise DecodeError(message) from None
-    if len(unpacked) > limit:
-        message = f"The {name} body of {len(body)} bytes unpacks to more than {limit}"
-        raise PayloadTooLargeError(message)
-    if not engine.eof:
-        message = f"the {name} body is cut off after {len(body)} bytes"
-        raise DecodeError(message)
-    if engine.unused_data:
-        # Another body, maybe: to leave it out would answer for a part of the data.
-        message = f"the {name} body ends {len(engine.unused_data)} bytes before what was sent"
-        raise DecodeError(message)
-    return unpacked
+    view = memoryview(body)
+    unpacked = bytearray()
+    place = 0
+    while True:
+        engine = zlib.decompressobj(_RAW if is_raw else _DETECT)
+        while place < len(view) and not engine.eof:
+            piece = view[place : place + _PIECE]
+            try:
+                unpacked += engine.decompress(piece, limit + 1 - len(unpacked))
+            except zlib.error as error:
+                message = f"the body is not {name}: {str(error)[:100]}"
+                raise DecodeError(message) from None
+            if len(unpacked) > limit:
+                message = f"The {name} body of {len(body)} bytes unpacks to more than {limit}"
+                raise PayloadTooLargeError(message)
+            place += len(piece) - len(engine.unused_data)
+        if not engine.eof:
+            message = f"the {name} body is cut off after {len(body)} bytes"
+            raise DecodeError(message)
+        if place == len(view):
+            return unpacked
+        # RFC 1952 section 2.2: gzip may have members, one behind the other.
+        if bytes(view[place : place + 2]) != _MEMBER:
+            message = f"the {name} body ends {len(view) - place} bytes before what was sent"
+            raise DecodeError(message)
 
 
 def is_worth_packing(size: int, content_type: str, accept_encoding: str) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
 FORM: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data"
 OCTET_STREAM: Final = "application/octet-stream"
 ANY: Final = "*/*"
 NPY: Final = "application/x-npy"
@@ -48,6 +49,11 @@ def parse(header: str) -> ContentType:
         if found:
             parameters[key.strip().lower()] = _unquote(value.strip())
     return ContentType(name.strip().lower(), MappingProxyType(parameters))
+
+
+def is_form(header: str) -> bool:
+    """Whether a Content-Type header is that of a form, of either kind."""
+    return parse(header).name in (FORM, MULTIPART)
 
 
 def matches(pattern: str, name: str) -> bool:

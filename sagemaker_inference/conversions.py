@@ -13,26 +13,42 @@ a class of ``scipy.sparse``         that class, two-dimensional
 ``torch.Tensor``                    a tensor of the array's dtype
 ``dict``, ``list``                  just that
 ``pyarrow.Table``                   just that, from Parquet and Arrow
-a pydantic model                    an instance, validated by pydantic
+a pydantic model or dataclass, and  validated by pydantic
+``list[...]`` and the like of them
 ``list[float]``, a dataclass,       validated by msgspec (extra ``types``), from JSON without
-a TypedDict, a msgspec.Struct, ...  a detour
+a TypedDict, a msgspec.Struct, ...  a detour; fields may be ``numpy.ndarray``
 ==================================  ========================================================
 
-``X | None`` is X or, of JSON's null, None. Forms are converted like the dict of their parts; where
-the annotation wants other than text, text is read as that. ``{"instances": ...}`` counts as its
-value where the annotation has no place for the whole.
+``X | None`` is X or, of JSON's null, None. ``Annotated`` adds what msgspec or pydantic know. Forms
+are converted like the dict of their parts; where the annotation wants other than text, text is
+read as that. ``{"instances": ...}`` counts as its value where the annotation has no place for the
+whole.
 
 What does not fit is answered with 422 and a message that names the field. A hint is read once,
-when the program is assembled; libraries are recognised by the annotation and never imported for
-the purpose.
+when the program is assembled, and one that cannot be evaluated or that nothing here can make of a
+body is refused then; libraries are recognised by the annotation and never imported for the purpose.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Final, Protocol, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import orjson
+from typing_extensions import is_typeddict
 
 from sagemaker_inference import content_types
 from sagemaker_inference.codecs import _charset, form
@@ -40,7 +56,7 @@ from sagemaker_inference.errors import DecodeError, RegistrationError, Unprocess
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sagemaker_inference.requests import Body
 
@@ -83,32 +99,55 @@ _RAW: Final[dict[Any, Convert]] = {
 
 def is_raw(hint: Any) -> bool:
     """Whether a handler so annotated takes bodies of any type, for it reads them itself."""
-    return hint in _RAW
+    return _raw(_core(hint)[0]) is not None
 
 
 def find(hint: Any) -> Convert | None:
     """What an annotation asks for; None where any data will do.
 
     Raises:
-        RegistrationError: a library that the annotation needs is not installed.
+        RegistrationError: it cannot be evaluated, nothing here makes it of a body, or a library
+            that it needs is not installed.
     """
-    if hint in (None, type(None), Any, object) or isinstance(hint, str):
+    if isinstance(hint, str):
+        message = (
+            f"the annotation {hint!r} cannot be evaluated. Define what it names at the top of the "
+            "module, and import it without TYPE_CHECKING."
+        )
+        raise RegistrationError(message)
+    core, may_be_none = _core(hint)
+    if core is None or core in (type(None), Any, object):
         return None
-    if hint in _RAW:
-        return _RAW[hint]
-    found = _of_class(hint)
-    if found is not None:
-        return found
+    found = _raw(core)
+    if found is None and _mentions_pydantic(hint):
+        return _as_pydantic(hint)
+    if found is None:
+        found = _of_class(core)
+    if found is None:
+        return _as_msgspec(hint)
+    return _or_none(found) if may_be_none else found
+
+
+def _core(hint: Any) -> tuple[Any, bool]:
+    """What is left of an annotation without Annotated and None, and whether None was in it."""
+    hint = _bare(hint)
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
-        found = _of_class(members[0])
-        if len(members) == 1 and found is not None:
-            return _or_none(found)
-    return _as_msgspec(hint)
+        if len(members) == 1:
+            return _bare(members[0]), True
+    return hint, False
 
 
-def _of_class(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for each kind
-    """What a class that msgspec does not know asks for."""
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _raw(hint: Any) -> Convert | None:
+    return _RAW.get(hint) if isinstance(hint, type) else None
+
+
+def _of_class(hint: Any) -> Convert | None:
+    """What a class that neither msgspec nor pydantic knows asks for."""
     library = getattr(hint, "__module__", "").partition(".")[0]
     name = getattr(hint, "__name__", "")
     if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):
@@ -119,15 +158,36 @@ def _of_class(hint: Any) -> Convert | None:  # noqa: PLR0911 - one return for ea
         return _as_frame
     if (library, name) == ("torch", "Tensor"):
         return _as_tensor
-    if library == "scipy":
-        return _as_sparse(hint)
-    if hasattr(hint, "model_validate") and hasattr(hint, "model_fields"):
-        return _as_pydantic(hint)
-    return None
+    return _as_sparse(hint) if library == "scipy" else None
+
+
+def _mentions_pydantic(hint: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Whether pydantic has to read it: a model or dataclass of pydantic's is anywhere in it."""
+    if hint in seen or "pydantic" not in sys.modules:
+        return False
+    if hasattr(hint, "__pydantic_validator__"):
+        return True
+    if get_origin(hint) is Annotated:
+        words = {type(word).__module__.partition(".")[0] for word in hint.__metadata__}
+        if words & {"pydantic", "annotated_types"}:
+            return True
+    parts = get_args(hint)
+    if dataclasses.is_dataclass(hint) or is_typeddict(hint):
+        parts = tuple(_fields(hint))
+    return any(_mentions_pydantic(part, (*seen, hint)) for part in parts)
+
+
+def _fields(kind: Any) -> Iterable[Any]:
+    try:
+        return get_type_hints(kind, include_extras=True).values()
+    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
+        return ()
 
 
 def item_hint(hint: Any) -> Any:
     """What each input of a batch is annotated with: ``list[X]`` asks for X."""
+    if isinstance(hint, str):
+        return hint
     arguments = get_args(hint)
     return arguments[0] if get_origin(hint) is list and arguments else None
 
@@ -181,7 +241,10 @@ def _no_numbers(data: Any) -> str:
                 found = found or told
     if found:
         return found
-    return "An array of numbers is wanted; the body is nested unevenly, or has numbers too large."
+    return (
+        "An array of numbers is wanted; the body is nested unevenly, or has numbers too large, or "
+        "other values inside."
+    )
 
 
 def _reads_as_number(value: object) -> bool:
@@ -255,7 +318,7 @@ def _as_tensor(body: Body, content_type: str, decode: Decode) -> Any:
 def _as_frame(body: Body, content_type: str, decode: Decode) -> Any:
     pandas = sys.modules["pandas"]
     if content_types.parse(content_type).name == content_types.CSV:
-        return _csv_frame(body, content_type, decode)
+        return _csv_frame(body, content_type)
     data = decode(body, content_type)
     if hasattr(data, "to_pandas"):  # an Arrow table
         return data.to_pandas()
@@ -270,15 +333,14 @@ def _as_frame(body: Body, content_type: str, decode: Decode) -> Any:
     raise UnprocessableInputError(message)
 
 
-def _csv_frame(body: Body, content_type: str, decode: Decode) -> Any:
+def _csv_frame(body: Body, content_type: str) -> Any:
     """CSV as a table; where a header row was left out of the data, it names the columns."""
     from sagemaker_inference.codecs import csv
 
-    data = decode(body, content_type)
+    names, data = csv.with_names(body, content_type)
     frame = sys.modules["pandas"].DataFrame(data).infer_objects()
-    whole = csv.decode(body, content_type, header=False)
-    if len(whole) > len(data):
-        frame.columns = [str(name) for name in whole[0]]
+    if names is not None:
+        frame.columns = names
     return frame
 
 
@@ -296,8 +358,10 @@ def _as_sparse(hint: Any) -> Convert:
                     f"{array.ndim} dimensions and dtype {array.dtype.name}."
                 )
                 raise UnprocessableInputError(message) from None
+        if isinstance(data, hint):
+            return data
         # The abstract bases stand for any of their classes.
-        return data if isinstance(data, hint) else hint(data)
+        return sparse.csr_array(data) if hint is sparse.sparray else hint(data)
 
     return convert
 
@@ -315,14 +379,21 @@ def _listed(data: Any) -> Any:
 
 
 def _as_pydantic(hint: Any) -> Convert:
-    invalid: Any = sys.modules["pydantic"].ValidationError
+    pydantic: Any = sys.modules["pydantic"]
+    try:
+        adapter = pydantic.TypeAdapter(hint)
+    except Exception as error:  # noqa: BLE001 - pydantic calls what the classes bring along
+        message = f"the annotation {hint!r} is none that pydantic can read: {str(error)[:200]}"
+        raise RegistrationError(message) from None
+
+    read = _or_instances(adapter.validate_json, pydantic.ValidationError)
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
-            if content_types.parse(content_type).name == content_types.JSON:
-                return hint.model_validate_json(bytes(_charset.utf8(body, content_type)))
-            return hint.model_validate(_plain(decode(body, content_type)))
-        except invalid as error:
+            if _is_json(content_type):
+                return read(bytes(_charset.utf8(body, content_type)))
+            return adapter.validate_python(_plain(decode(body, content_type)))
+        except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             if first["type"] == "json_invalid":
                 message = f"Invalid JSON: {first['msg'].removeprefix('Invalid JSON: ')[:200]}"
@@ -334,6 +405,24 @@ def _as_pydantic(hint: Any) -> Convert:
     return convert
 
 
+def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
+    """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps, too."""
+
+    def read_either(text: bytes) -> Any:
+        try:
+            return read(text)
+        except invalid:
+            try:
+                found = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                found = None
+            if not isinstance(found, dict) or list(found) != ["instances"]:
+                raise
+        return read(orjson.dumps(found["instances"]))
+
+    return read_either
+
+
 def _as_msgspec(hint: Any) -> Convert:
     try:
         import msgspec
@@ -343,31 +432,32 @@ def _as_msgspec(hint: Any) -> Convert:
             "Install it with: pip install 'sagemaker-inference[types]'"
         )
         raise RegistrationError(message) from None
-    read: Callable[[Any], Any] = msgspec.json.Decoder(hint).decode
-    read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-    def instances(text: bytes | bytearray) -> Any:
-        """The value of ``{"instances": ...}``, which `codecs.json` unwraps, too."""
-        try:
-            found = read_object(text)
-        except msgspec.ValidationError:
-            return None
-        return found["instances"] if list(found) == ["instances"] else None
+    try:
+        decoder: Any = msgspec.json.Decoder(hint, dec_hook=_as_field)
+        unknown = _unknown(msgspec.inspect.type_info(hint))
+    except TypeError as error:
+        message = f"the annotation {hint!r} is none that bodies can be read as: {error}"
+        raise RegistrationError(message) from None
+    if unknown is not None:
+        message = (
+            f"the annotation {hint!r} asks for {unknown.__module__}.{unknown.__qualname__}, which "
+            "nothing here makes of a body. Annotate it with a type that docs/handlers.md lists, or "
+            "register a decoder."
+        )
+        raise RegistrationError(message)
+    read = _or_instances(decoder.decode, msgspec.ValidationError)
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
-            if content_types.parse(content_type).name == content_types.JSON:
-                text = _charset.utf8(body, content_type)
-                try:
-                    return read(text)
-                except msgspec.ValidationError:
-                    inner = instances(text)
-                    if inner is None:
-                        raise
-                    return read(inner)
+            if _is_json(content_type):
+                return read(bytes(_charset.utf8(body, content_type)))
+            data = decode(body, content_type)
             # What forms have is text, whatever it stands for.
             strict = content_types.parse(content_type).name not in form.CONTENT_TYPES
-            return msgspec.convert(_plain(decode(body, content_type)), hint, strict=strict)
+            try:
+                return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
+            except msgspec.ValidationError:
+                return msgspec.convert(_plain(data), hint, strict=strict, dec_hook=_as_field)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]
             raise UnprocessableInputError(message) from None
@@ -376,3 +466,27 @@ def _as_msgspec(hint: Any) -> Convert:
             raise DecodeError(message) from None
 
     return convert
+
+
+def _as_field(kind: Any, value: Any) -> Any:
+    """A field that msgspec knows no type of: an array of numbers, or any object."""
+    if kind is object:
+        return value
+    try:
+        return as_numbers(value)
+    except UnprocessableInputError as error:
+        # msgspec adds the field's place to this one.
+        raise ValueError(error.message) from None
+
+
+def _unknown(info: Any, seen: tuple[int, ...] = ()) -> Any:
+    """The first class in what msgspec says of a type that neither it nor `_as_field` makes."""
+    if isinstance(info, (list, tuple)):
+        return next(filter(None, (_unknown(part, seen) for part in info)), None)
+    if id(info) in seen or not hasattr(info, "__struct_fields__"):
+        return None
+    if type(info).__name__ == "CustomType":
+        known = info.cls is object or _of_class(info.cls) is _as_array
+        return None if known else info.cls
+    parts = [getattr(info, name) for name in info.__struct_fields__]
+    return _unknown(parts, (*seen, id(info)))

@@ -6,9 +6,11 @@ there, and the request path only indexes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
+import types
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -152,10 +154,19 @@ def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
     One that names something imported for type checkers only cannot, and keeps its text.
     """
     inner = _innermost(function)
+    inner = inner if hasattr(inner, "__code__") else type(inner).__call__
     try:
-        return typing.get_type_hints(inner if hasattr(inner, "__code__") else type(inner).__call__)
-    except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
-        return {}
+        return typing.get_type_hints(inner, include_extras=True)
+    except Exception:  # noqa: BLE001, S110 - evaluating an annotation may raise anything
+        pass
+    # Each by itself: one that cannot be evaluated shall not take the others along.
+    found: dict[str, Any] = {}
+    names = getattr(inner, "__globals__", {})
+    for name, hint in getattr(inner, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={name: hint})
+        with contextlib.suppress(Exception):
+            found.update(typing.get_type_hints(alone, names, include_extras=True))
+    return found
 
 
 _BUILTIN_HINTS: Final[dict[str, Any]] = {

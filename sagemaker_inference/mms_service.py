@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import content_types, environment
+from sagemaker_inference import content_types, environment, forms
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
+    InferenceError,
     OutOfMemoryError,
     PredictionError,
     StartError,
@@ -92,7 +93,19 @@ class MmsService:
         self._handle = service.handle
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        """Give the whole batch to the service, as MMS would."""
+        """Give the whole batch to the service, as MMS would: forms as their fields."""
+        refused: dict[int, Response] = {}
+        for index, request in enumerate(requests):
+            if request.body is not None and content_types.is_form(request.content_type):
+                try:
+                    forms.take_apart(request, request.body)
+                except InferenceError as error:
+                    refused[index] = error_response(error, request.id, request.accept)
+        sound = [request for index, request in enumerate(requests) if index not in refused]
+        answers = iter(self._answer(sound) if sound else ())
+        return [refused.get(index) or next(answers) for index in range(len(requests))]
+
+    def _answer(self, requests: Sequence[Request]) -> list[Response]:
         from mms.context import RequestProcessor
         from mms.metrics.metrics_store import MetricsStore
 

@@ -12,14 +12,15 @@ from sagemaker_inference import (
     codecs,
     compression,
     content_types,
-    conversions,
+    forms,
     mms_service,
     scripts,
 )
+from sagemaker_inference.codecs import form
 from sagemaker_inference.errors import (
-    BadRequestError,
     BaseInferenceToolkitError,
     EncodeError,
+    InferenceError,
     NotAcceptableError,
     OutOfMemoryError,
     PredictionError,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from sagemaker_inference.assembly import Encoding, InferenceHandler
     from sagemaker_inference.handlers import Handler
     from sagemaker_inference.registry import Registration
-    from sagemaker_inference.requests import Body, Part, Request
+    from sagemaker_inference.requests import Body, Request
 
 _OK: Final = int(HTTPStatus.OK)
 
@@ -51,7 +52,7 @@ logger = get_logger()
 class _Job:
     """One request on its way through."""
 
-    __slots__ = ("context", "data", "encoding", "request", "response", "times")
+    __slots__ = ("context", "data", "encoding", "own", "request", "response", "times")
 
     encoding: Encoding  # there from the first step on; without one the request has failed
 
@@ -59,6 +60,7 @@ class _Job:
         self.request = request
         self.context = context
         self.data: Any = None
+        self.own: Handler | None = None  # the decoder of the program's that reads, while it does
         self.response: Response | None = None
         self.times = [perf_counter()]
 
@@ -152,32 +154,47 @@ class Pipeline:
             _fail(job, error, handler)
 
     async def _decode(self, job: _Job) -> None:
-        request, own = job.request, None
+        request = job.request
         try:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.handler.encoding(request.accept)
             body = _unpacked(request)
-            is_form = _is_form(request)
-            if body is None or is_form:
-                fields: dict[str, Any] = {}
-                for part in _fields(request):
-                    if not part.content_type or is_form:
-                        fields[part.name] = conversions.as_text(part.value, "")
-                        continue
-                    decoding = self.handler.part_decoding(part.content_type)
-                    own = decoding.own
-                    data = decoding.read(part.value, part.content_type, job.context)
-                    fields[part.name] = await data if decoding.is_async else data
-                own = None
-                job.data = self.handler.converted_fields(fields)
+            if self._is_in_parts(request, body):
+                job.data = self.handler.converted_fields(await self._fields(job))
             else:
                 decoding = self.handler.decoding(request.content_type)
-                own = decoding.own
-                data = decoding.read(body, request.content_type, job.context)
+                job.own = decoding.own
+                data = decoding.read(body or b"", request.content_type, job.context)
                 job.data = await data if decoding.is_async else data
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
-            _fail(job, error, own)
+            _fail(job, error, job.own)
         job.times.append(perf_counter())
+
+    def _is_in_parts(self, request: Request, body: Body | None) -> bool:
+        """Whether it is named parts that were sent; then the request's parts are just these."""
+        if body is not None:
+            is_form = content_types.is_form(request.content_type)
+            parameters = [] if len(body) else request.other_parts
+            if not (is_form or parameters) or self.handler.reads_whole(request.content_type):
+                return False
+            if not is_form:
+                request.parts = parameters
+                return True
+        forms.take_apart(request, body)
+        return True
+
+    async def _fields(self, job: _Job) -> dict[str, Any]:
+        fields = []
+        for part in job.request.parts:
+            decoding = self.handler.part_decoding(part.content_type)
+            job.own = decoding.own
+            try:
+                data = decoding.read(part.value, part.content_type, job.context)
+                fields.append((part.name, await data if decoding.is_async else data))
+            except InferenceError as error:
+                raise form.named(error, part.name) from None
+        job.own = None
+        return form.gathered(fields)
 
     async def _predict(self, jobs: list[_Job]) -> None:
         predictor = self.handler.predictor
@@ -234,19 +251,6 @@ class Pipeline:
             _fail(job, error, encoding.own)
 
 
-def _fields(request: Request) -> Sequence[Part]:
-    """The parts of a form, of which there is at least one."""
-    if not request.parts:
-        message = "The form has no fields, or is cut off."
-        raise BadRequestError(message)
-    return request.parts
-
-
-def _is_form(request: Request) -> bool:
-    """Whether the front end has taken the body apart, so that "body" is a field's name."""
-    return content_types.parse(request.content_type).name == content_types.FORM
-
-
 def _unpacked(request: Request) -> Body | None:
     body, codings = request.body, request.headers.find("content-encoding")
     return compression.unpack(body, codings) if codings and body is not None else body
@@ -273,9 +277,12 @@ def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = Fal
         codec = codecs.find(content_type)
         content_type = content_type if codec and codec.encode else content_types.JSON
         result = _built_in(result, content_type)
+    body: Body
     if isinstance(result, str):
-        body: Body = result.encode()
-    elif isinstance(result, (bytes, bytearray, memoryview)):
+        body = _encoded(result, job.context.response_content_type or content_type)
+    elif isinstance(result, memoryview):
+        body = result if result.c_contiguous else result.tobytes()
+    elif isinstance(result, (bytes, bytearray)):
         body = result
     else:
         message = (
@@ -288,6 +295,9 @@ def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = Fal
         message = f"the program set status {status}; a response has one from 200 to 599"
         raise EncodeError(message)
     content_type = context.response_content_type or content_type
+    if "*" in content_type:
+        message = f"the encoder for {content_type} named no type; return (body, type)"
+        raise EncodeError(message)
     headers = context.response_headers
     accepted = job.request.headers.find("accept-encoding")
     if compression.is_worth_packing(len(body), content_type, accepted) and not any(
@@ -302,6 +312,15 @@ def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = Fal
         headers=headers,
         phrase=ascii_line(context.phrase) if context.phrase else standard_phrase(status),
     )
+
+
+def _encoded(text: str, content_type: str) -> bytes:
+    charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
+    try:
+        return text.encode(charset)
+    except (UnicodeEncodeError, LookupError) as error:
+        message = f"the answer cannot be written as {content_type}"
+        raise EncodeError(message) from error
 
 
 def _built_in(prediction: Any, content_type: str) -> Body:

@@ -24,6 +24,10 @@ Body = bytes | bytearray | memoryview
 # SageMaker passes the body of an error on as OriginalMessage: keep it readable there.
 MESSAGE_LIMIT: Final = 400
 _PHRASE_LIMIT: Final = 80
+_LISTS: Final = {"accept", "accept-encoding", "content-encoding"}
+_CODE_LIMIT: Final = 80
+_BODY: Final = "body"
+TEXT: Final = "text/plain"
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
@@ -38,7 +42,16 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         # Last one wins, as in MMS's own dict of headers.
+        items = list(items)
         self._items = {name.lower(): (name, value) for name, value in items}
+        if len(self._items) < len(items):
+            self._join(items)
+
+    def _join(self, items: list[tuple[str, str]]) -> None:
+        """Those that are lists may come in several lines: RFC 9110 section 5.3."""
+        for lower_name in _LISTS & self._items.keys():
+            found = [(name, value) for name, value in items if name.lower() == lower_name]
+            self._items[lower_name] = found[0][0], ", ".join(value for _, value in found)
 
     def __getitem__(self, name: str) -> str:
         return self._items[name.lower()][1]
@@ -62,7 +75,13 @@ class Headers(Mapping[str, str]):
 
 
 class Part(NamedTuple):
-    """A named piece of a request: the body (``body``), a form field or a query parameter."""
+    """A named piece of a request: the body (``body``), a form's field or a query parameter.
+
+    Attributes:
+        name: the field's or the parameter's.
+        content_type: a field's own, "" without one; the body's without parameters.
+        value: the bytes.
+    """
 
     name: str
     content_type: str
@@ -87,11 +106,25 @@ class Request:
 
     @property
     def body(self) -> Body | None:
-        """The body, or None where only named parts were sent (a form)."""
+        """The body, or None where the front end has taken it apart (a form)."""
+        found = self._body_part
+        return None if found is None else found.value
+
+    @property
+    def other_parts(self) -> list[Part]:
+        """The parts beside the body, in their order: query parameters, or a form's fields."""
+        body = self._body_part
+        return [part for part in self.parts if part is not body]
+
+    @property
+    def _body_part(self) -> Part | None:
         # Query parameters come first, and one of them may have that name, too.
         for part in reversed(self.parts):
-            if part.name == "body":
-                return part.value
+            if part.name == _BODY:
+                is_field = content_types.is_form(self.content_type) and not content_types.is_form(
+                    part.content_type
+                )
+                return None if is_field else part
         return None
 
     @property
@@ -156,16 +189,29 @@ def error_response(
     A client that accepts text/plain and no JSON gets the message as text.
     """
     status = error_status(error)
-    message = _shortened(str(error.message))
+    message = _shortened(_text(error.message))
     phrase = error.phrase or standard_phrase(status)
-    chosen = content_types.negotiate(accept, (content_types.JSON, "text/plain"))
-    if chosen == "text/plain":
-        body, content_type = message.encode(errors="replace"), "text/plain; charset=utf-8"
+    if wants_text(accept):
+        body, content_type = message.encode(errors="replace"), f"{TEXT}; charset=utf-8"
     else:
         code = getattr(error, "code", None) or standard_phrase(status).lower().replace(" ", "_")
-        document = {"error": {"code": str(code), "message": message, "request_id": request_id}}
+        code = _text(code)[:_CODE_LIMIT]
+        document = {"error": {"code": code, "message": message, "request_id": request_id}}
         body, content_type = json.dumps(document).encode(), content_types.JSON
     return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def wants_text(accept: str) -> bool:
+    """Whether a client that so accepts is told errors as text, and not as JSON."""
+    offers = (content_types.JSON, TEXT)
+    return "text/" in accept.lower() and content_types.negotiate(accept, offers) == TEXT
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an object of the program's, in an error that it has raised
+        return f"({type(value).__name__} without text)"
 
 
 def error_status(error: BaseInferenceToolkitError) -> int:

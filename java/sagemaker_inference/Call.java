@@ -5,81 +5,48 @@ import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
-import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
-import io.netty.handler.codec.http.multipart.DefaultHttpDataFactory;
-import io.netty.handler.codec.http.multipart.FileUpload;
-import io.netty.handler.codec.http.multipart.HttpData;
-import io.netty.handler.codec.http.multipart.HttpPostRequestDecoder;
-import io.netty.handler.codec.http.multipart.InterfaceHttpData;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /** A request between the client that has sent it and the model process that answers. */
 final class Call {
     // A copy of so much costs less than a further piece for the system call that sends it.
     private static final int COPIED = 16384;
     private static final int HEAD = 1024;
+    private static final Pattern TEXT = Pattern.compile("(?i)text/(plain|\\*)");
+    private static final Pattern JSON = Pattern.compile("(?i)application/(json|\\*)|\\*/\\*");
 
     private final Invocations client;
     private final FullHttpRequest request;
     private final Replies replies;
     private final String id;
     private CharSequence type = "";
-    private boolean isForm;
-    // The body, unless it is a form.
-    private ByteBuf body;
-    // Parameters of the query, and fields of a form, as they will be sent; most requests have none.
+    // Parameters of the query, as they will be sent; most requests have none.
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
 
     Call(Invocations client, FullHttpRequest request, Replies replies) {
         this.client = client;
         this.request = request;
         this.replies = replies;
-        body = request.content();
         id = Replies.newId();
     }
 
     /**
-     * Reads the parameters of the query, and a form.
+     * Reads the parameters of the query.
      *
      * @throws RuntimeException of any kind, where they cannot be read
      */
     void readParts() {
         CharSequence mime = HttpUtil.getMimeType(request);
         type = mime == null ? "" : mime;
-        isForm =
-                HttpHeaderValues.APPLICATION_X_WWW_FORM_URLENCODED.contentEqualsIgnoreCase(type)
-                        || HttpPostRequestDecoder.isMultipart(request);
         if (request.uri().indexOf('?') >= 0) {
             parts = Unpooled.buffer();
             Map<String, List<String>> query = new QueryStringDecoder(request.uri()).parameters();
             query.forEach((name, values) -> values.forEach(value -> Wire.part(parts, name, value)));
-        }
-        if (isForm) {
-            readForm();
-            // Its fields are copies.
-            release();
-            body = Unpooled.EMPTY_BUFFER;
-        }
-    }
-
-    private void readForm() {
-        // A factory that knows of no disk also knows of no field that it has begun to read, and
-        // would never give back its memory.
-        DefaultHttpDataFactory inMemory = new DefaultHttpDataFactory(Long.MAX_VALUE);
-        HttpPostRequestDecoder form = new HttpPostRequestDecoder(inMemory, request);
-        try {
-            parts = Unpooled.buffer(body.readableBytes()).writeBytes(parts);
-            for (InterfaceHttpData field : form.getBodyHttpDatas()) {
-                boolean isFile = field instanceof FileUpload;
-                String fileType = isFile ? ((FileUpload) field).getContentType() : null;
-                ByteBuf value = ((HttpData) field).content();
-                Wire.part(parts, field.getName(), fileType == null ? "" : fileType, value);
-            }
-        } finally {
-            form.destroy();
         }
     }
 
@@ -89,6 +56,7 @@ final class Call {
      * @throws OutOfMemoryError before anything is sent
      */
     void send(ChannelHandlerContext context) {
+        ByteBuf body = request.content();
         int size = body.readableBytes();
         boolean isCopied = size <= COPIED;
         int room = HEAD + parts.readableBytes() + (isCopied ? size : 0);
@@ -96,9 +64,7 @@ final class Call {
         try {
             Wire.begin(message, id, request.headers());
             message.writeBytes(parts);
-            if (!isForm) {
-                Wire.beginBody(message, type, size);
-            }
+            Wire.beginBody(message, type, size);
             if (isCopied) {
                 message.writeBytes(body).writeBytes(Wire.end());
             }
@@ -131,7 +97,17 @@ final class Call {
 
     /** Answers instead of a model process, to which it has been sent. */
     void fail(int status, String code, String message) {
-        client.reply(replies.refusal(status, code, message, id));
+        FullHttpResponse response =
+                wantsText()
+                        ? replies.refusalAsText(status, message, id)
+                        : replies.refusal(status, code, message, id);
+        client.reply(response);
+    }
+
+    /** Whether the client takes the message alone, and no JSON (requests.error_response). */
+    private boolean wantsText() {
+        String accept = String.join(",", request.headers().getAll(HttpHeaderNames.ACCEPT));
+        return TEXT.matcher(accept).find() && !JSON.matcher(accept).find();
     }
 
     /** Answers without having sent it. */
@@ -142,6 +118,6 @@ final class Call {
 
     /** Gives its memory back, where it will not be sent. */
     void release() {
-        body.release();
+        request.release();
     }
 }

@@ -45,10 +45,10 @@ final class Invocations extends ChannelInboundHandlerAdapter {
         try {
             call.readParts();
         } catch (OutOfMemoryError error) {
-            call.refuse(507, "insufficient_storage", "no memory is left for the form");
+            call.refuse(507, "insufficient_storage", "no memory is left for the query");
             return;
         } catch (RuntimeException error) {
-            call.refuse(400, "bad_request", "the query or the form cannot be read");
+            call.refuse(400, "bad_request", "the query cannot be read");
             return;
         }
         backEnd.submit(call);

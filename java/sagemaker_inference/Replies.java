@@ -21,6 +21,8 @@ import java.util.concurrent.ThreadLocalRandom;
 final class Replies {
     private static final AsciiString REQUEST_ID = AsciiString.cached("x-request-id");
 
+    private static final AsciiString PLAIN_TEXT = AsciiString.cached("text/plain; charset=utf-8");
+
     private final HttpHeaders common = new DefaultHttpHeaders();
 
     Replies(ConfigManager config) {
@@ -67,9 +69,18 @@ final class Replies {
                 String.format(
                         "{\"error\": {\"code\": \"%s\", \"message\": \"%s\", \"request_id\": \"%s\"}}",
                         code, message, id);
+        return refusal(status, HttpHeaderValues.APPLICATION_JSON, text, id);
+    }
+
+    /** The same for who accepts no JSON. */
+    FullHttpResponse refusalAsText(int status, String message, String id) {
+        return refusal(status, PLAIN_TEXT, message, id);
+    }
+
+    private FullHttpResponse refusal(int status, AsciiString type, String text, String id) {
         HttpHeaders headers = new DefaultHttpHeaders();
         headers.set(common);
-        headers.set(HttpHeaderNames.CONTENT_TYPE, HttpHeaderValues.APPLICATION_JSON);
+        headers.set(HttpHeaderNames.CONTENT_TYPE, type);
         ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
         return response(HttpResponseStatus.valueOf(status), headers, body, id);
     }

@@ -39,15 +39,7 @@ final class Wire {
         out.writeInt(END);
     }
 
-    /** A named piece of a request. */
-    static void part(ByteBuf out, String name, CharSequence type, ByteBuf value) {
-        text(out, name);
-        text(out, type);
-        out.writeInt(value.readableBytes());
-        out.writeBytes(value, value.readerIndex(), value.readableBytes());
-    }
-
-    /** A named piece that is text. */
+    /** A named piece of a request that is text. */
     static void part(ByteBuf out, String name, String value) {
         text(out, name);
         text(out, "");

@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference.backend import slots, wire
-from sagemaker_inference.requests import error_response
+from sagemaker_inference.requests import TEXT, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +143,8 @@ class Connections:
             return True
         if record.state != slots.RUNNING:
             return False
-        response = error_response(error, record.request_id)
+        accept = TEXT if record.wants_text else ""
+        response = error_response(error, record.request_id, accept)
         try:
             sock.sendmsg(wire.write(record.request_id, response))
             self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)

@@ -23,7 +23,7 @@ from sagemaker_inference.backend.slots import SlotTable
 from sagemaker_inference.errors import EncodeError
 from sagemaker_inference.frontend import FORM_OVERHEAD
 from sagemaker_inference.logging import get_logger
-from sagemaker_inference.requests import error_response
+from sagemaker_inference.requests import error_response, wants_text
 from sagemaker_inference.service import run
 
 if TYPE_CHECKING:
@@ -243,7 +243,12 @@ class Loop:
                 self._give_back(connection)
                 return None
         self._table.write(
-            connection.slot, slots.RUNNING, self._pid, connection.generation, message[0].id
+            connection.slot,
+            slots.RUNNING,
+            self._pid,
+            connection.generation,
+            message[0].id,
+            wants_text=wants_text(message[0].accept),
         )
         return Work(connection, message, waited)
 
@@ -276,7 +281,8 @@ class Loop:
         if problem is None:
             return response
         logger.error("request %s: the answer cannot be sent: %s", request.id, problem)
-        return error_response(EncodeError(f"The answer cannot be sent: {problem}"), request.id)
+        failure = EncodeError(f"The answer cannot be sent: {problem}")
+        return error_response(failure, request.id, request.accept)
 
     def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:

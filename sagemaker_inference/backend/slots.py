@@ -47,6 +47,7 @@ class Slot(NamedTuple):
         pid: the process that works on it.
         generation: counts the connections that have used this slot.
         since: when the state began, by the system's monotonic clock, in seconds.
+        wants_text: whether its client takes errors as text, and no JSON.
         request_id: the request, while RUNNING.
     """
 
@@ -54,6 +55,7 @@ class Slot(NamedTuple):
     pid: int
     generation: int
     since: float
+    wants_text: bool
     request_id: str
 
 
@@ -78,15 +80,25 @@ class SlotTable:
 
     def read(self, slot: int) -> Slot:
         """The record as it is now."""
-        state, pid, generation, _, since, name = _RECORD.unpack_from(self._memory, slot * _SIZE)
-        return Slot(state, pid, generation, since, name.rstrip(b"\0").decode("utf-8", "replace"))
+        state, pid, generation, text, since, name = _RECORD.unpack_from(self._memory, slot * _SIZE)
+        request_id = name.rstrip(b"\0").decode("utf-8", "replace")
+        return Slot(state, pid, generation, since, bool(text), request_id)
 
     def state(self, slot: int) -> tuple[int, int]:
         """State and generation, cheaply."""
         state, generation = _STATE_AND_GENERATION.unpack_from(self._memory, slot * _SIZE)
         return state, generation
 
-    def write(self, slot: int, state: int, pid: int, generation: int, request_id: str = "") -> None:
+    def write(  # noqa: PLR0913 - the fields of a record
+        self,
+        slot: int,
+        state: int,
+        pid: int,
+        generation: int,
+        request_id: str = "",
+        *,
+        wants_text: bool = False,
+    ) -> None:
         """Replace the record; the clock starts anew."""
         _RECORD.pack_into(
             self._memory,
@@ -94,7 +106,7 @@ class SlotTable:
             state,
             pid,
             generation,
-            0,
+            wants_text,
             monotonic(),
             request_id.encode()[:_ID_LENGTH],
         )

@@ -9,6 +9,7 @@ tests/contract pins it against the released package. Our part of the front end k
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from struct import error as _ShortBuffer  # noqa: N812 - what it means here
@@ -249,10 +250,27 @@ def problem(response: Response, limit: int) -> str | None:
         return f"it has {size} bytes, and SAGEMAKER_MAX_PAYLOAD_IN_MB allows {limit}."
     if not 200 <= response.status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
         return f"its status is {response.status}; a response has one from 200 to 599."
-    for name in response.headers:
-        if not _TOKEN.fullmatch(name):
-            return f"{name[:40]!r} is no name of a header."
+    if isinstance(response.body, memoryview) and not response.body.c_contiguous:
+        return "its body is a memoryview of bytes that lie apart."
+    return _problem_of_headers(response.headers) if response.headers else None
+
+
+def _problem_of_headers(headers: object) -> str | None:
+    if not isinstance(headers, Mapping):
+        return f"its headers are of type {type(headers).__name__}; they are a dict."
+    for name, value in headers.items():
+        if not (isinstance(name, str) and _TOKEN.fullmatch(name)):
+            return f"{name!r:.40} is no name of a header."
+        if not (isinstance(value, str) or _is_text(value)):
+            return f"the header {name[:40]} has a value of type {type(value).__name__}."
     return None
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return not isinstance(value, (bytes, bytearray)) and isinstance(str(value), str)
+    except Exception:  # noqa: BLE001 - an object of the program's
+        return False
 
 
 def _head(request_id: str, response: Response, size: int) -> bytes:

@@ -6,6 +6,7 @@ Libraries are recognised by what their objects can do; none is imported for the 
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Their buffers are not numpy's: ml_dtypes registers them as void-like types of one or two bytes.
-SMALL_FLOATS = ("bfloat16", "float8")
+# Their buffers are not numpy's: ml_dtypes registers them as types of one or two bytes.
+_SMALL_FLOATS: Final = ("bfloat16", "float4_", "float6_", "float8_")
+_SMALL_INTEGERS: Final = ("int1", "int2", "int4", "uint1", "uint2", "uint4")
+_REGISTERED: Final = 2
+_MICROSECOND: Final = timedelta(microseconds=1)
 _SEQUENCES: Final = (list, tuple)
 _MAX_DIMENSIONS: Final = 64
 
@@ -32,16 +36,43 @@ def as_array(prediction: object, format_name: str) -> NDArray[Any]:
     Raises:
         EncodeError: it is ragged, or of a type that makes no array.
     """
-    if type(prediction) is np.ndarray and prediction.dtype.kind != "V":
+    if type(prediction) is np.ndarray and prediction.dtype.isbuiltin != _REGISTERED:
         return prediction
     try:
         found = _unwrapped(prediction)
         array = np.asarray(found)
     except Exception as error:
         raise unencodable(prediction, format_name) from error
-    if array.dtype.name.startswith(SMALL_FLOATS):
+    return with_known_numbers(array)
+
+
+def with_known_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, floats of ml_dtypes as float32 and integers as int8."""
+    name = array.dtype.name
+    if name.startswith(_SMALL_FLOATS):
         return array.astype(np.float32)
-    return array
+    return array.astype(np.int8) if name in _SMALL_INTEGERS else array
+
+
+def texts_of_times(times: NDArray[Any]) -> NDArray[Any]:
+    """Datetimes as ISO 8601, timedeltas as "3 seconds"; NaT is "NaT"."""
+    if times.dtype.kind == "M":
+        return times.astype(np.str_)
+    # To cast them would cut them off at 21 characters, however long a text is asked for.
+    return np.array(list(map(str, times.reshape(-1))), np.str_).reshape(times.shape)
+
+
+def text_of_duration(duration: Any) -> str:
+    """A timedelta of Python or of pandas as the equal one of numpy is written."""
+    if hasattr(duration, "to_numpy"):
+        return str(duration.to_numpy())
+    # In Python's integers: the longest have no room in numpy's.
+    return f"{duration // _MICROSECOND} microseconds"
+
+
+def has_zone(value: object) -> bool:
+    """Whether this is a datetime, maybe of pandas, with a zone, which numpy's have not."""
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def without_mask(array: Any) -> NDArray[Any]:
@@ -85,7 +116,7 @@ def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each k
         return _of_tensor(prediction)
     if hasattr(prediction, "toarray"):
         return prediction.toarray()
-    if hasattr(prediction, "to_numpy"):
+    if hasattr(prediction, "to_numpy") and not has_zone(prediction):
         return prediction.to_numpy()
     if isinstance(prediction, (set, frozenset)) or hasattr(prediction, "__next__"):
         return _unwrapped(list(prediction))

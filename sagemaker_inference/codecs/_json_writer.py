@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import math
+import sys
+from collections.abc import Mapping
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -59,21 +63,68 @@ def plain(value: Any) -> Any:
     raise TypeError(message)
 
 
+def is_object(value: object) -> bool:
+    """Whether a value is one JSON object, though it may give its items one by one."""
+    return (
+        isinstance(value, Mapping)
+        or hasattr(value, "model_dump")
+        or hasattr(value, "__struct_fields__")
+        or dataclasses.is_dataclass(value)
+    )
+
+
+def records(frame: Any) -> list[dict[Any, Any]]:
+    """The rows of a frame of pandas.
+
+    Raises:
+        EncodeError: two columns are of one name.
+    """
+    names: set[str] = set()
+    for name in map(str, frame.columns):
+        if name in names:
+            raise _arrays.unencodable(frame, _FORMAT, f"rename one of the columns {name[:80]!r}")
+        names.add(name)
+    rows: list[dict[Any, Any]] = frame.to_dict(orient="records")
+    return rows
+
+
 def _has(*names: str) -> Callable[[Any], bool]:
     return lambda value: all(hasattr(value, name) for name in names)
 
 
-# By what an object can do, since nothing is imported to ask for its type: pydantic models, named
-# tuples, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
+def _is_of_pandas(value: object, *names: str) -> bool:
+    kind = type(value)
+    return kind.__name__ in names and kind.__module__.partition(".")[0] == "pandas"
+
+
+def _of_struct(struct: Any) -> Any:
+    # There is none unless msgspec has been imported.
+    return sys.modules["msgspec"].to_builtins(struct, enc_hook=lambda v: json.loads(dumps(v)))
+
+
+def _of_series(series: Any) -> Any:
+    array = _arrays.as_array(series, _FORMAT)
+    # Beside NA, pandas makes floats of integers, which are not exact.
+    if array.dtype.kind == "f" and getattr(series.dtype, "kind", "f") in "iu":
+        return series.tolist()
+    return array
+
+
+# By what an object can do, since nothing is imported to ask for its type: models of pydantic and
+# msgspec, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
 _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...]] = (
-    # pandas' NA; and decimal's numbers, which databases give.
-    (lambda value: type(value).__name__ == "NAType", lambda _value: None),
+    # pandas' NA and NaT; and decimal's numbers, which databases give.
+    (lambda value: type(value).__name__ in {"NAType", "NaTType"}, lambda _value: None),
     (_has("as_integer_ratio", "quantize"), float),
+    (lambda value: isinstance(value, time) or _arrays.has_zone(value), lambda v: v.isoformat()),
+    (lambda value: isinstance(value, timedelta), _arrays.text_of_duration),
+    (lambda value: _is_of_pandas(value, "Period", "Interval"), str),
     (_has("model_dump"), lambda value: value.model_dump()),
-    (_has("to_dict", "columns"), lambda value: value.to_dict(orient="records")),
+    (_has("__struct_fields__"), _of_struct),
+    (_has("to_dict", "columns"), records),
     (_has("detach"), lambda value: _arrays.as_array(value, _FORMAT)),
     (_has("toarray"), lambda value: _arrays.as_array(value, _FORMAT)),
-    (_has("to_numpy"), lambda value: _arrays.as_array(value, _FORMAT)),
+    (_has("to_numpy"), _of_series),
     (_has("__array__"), np.asarray),
     (_has("tolist"), lambda value: value.tolist()),
     (_has("keys", "__getitem__"), dict),
@@ -82,13 +133,12 @@ _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ..
 
 
 def _plain_array(array: np.ndarray[Any, Any]) -> Any:
+    array = _arrays.with_known_numbers(array)
     kind = array.dtype.kind
-    if array.dtype.name.startswith(_arrays.SMALL_FLOATS):
-        array = array.astype(np.float32)
-    elif kind == "f" and array.dtype.itemsize > 8:  # noqa: PLR2004
+    if kind == "f" and array.dtype.itemsize > 8:  # noqa: PLR2004
         array = array.astype(np.float64)
     elif kind in "mM":
-        texts = array.astype(str).astype(object)
+        texts = _arrays.texts_of_times(array).astype(object)
         texts[np.isnat(array)] = None
         return texts.tolist()
     elif kind in "OUS" or array.dtype.names:

@@ -23,7 +23,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     Numbers: TypeAlias = NDArray[Any]
 
@@ -360,3 +360,18 @@ def into(found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...
         found = floats
     found[start : start + len(part)] = part
     return found
+
+
+def cast(found: Numbers, dtype: DTypeLike) -> Numbers:
+    """As ``astype``, but numbers are not made others to fit an integer dtype.
+
+    Raises:
+        OverflowError: one would be.
+        TypeError, ValueError: as ``astype``.
+    """
+    with np.errstate(invalid="ignore"):
+        made: Numbers = found.astype(dtype)
+    if made.dtype.kind in "iu" and found.dtype.kind in "biuf" and not np.array_equal(made, found):
+        message = f"not all numbers fit {made.dtype.name}"
+        raise OverflowError(message)
+    return made

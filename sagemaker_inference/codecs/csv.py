@@ -17,17 +17,21 @@ any text                       object: the cells of a column that has text are s
 Numbers are what ``float`` takes: ``nan``, ``inf``, ``+1``, ``.5``, spaces around. Cells may be
 quoted; quoted cells may hold commas, line ends and doubled quotes. Lines end with LF, CRLF or
 CR; blank lines are passed over, and ``#`` is not special. A first row counts as a header and is
-left out if all its cells are text and some column has nothing but numbers below it; the
-parameter ``header=present`` or ``header=absent`` of the content type settles it.
+left out if all its cells are text, of which the first may be empty as pandas writes it, and some
+column has nothing but numbers below it; the parameter ``header=present`` or ``header=absent`` of
+the content type settles it. Line ends within quotes come as LF. Over 250,000 columns are read if
+they are plain numbers.
 
 `encode` writes one row per line: a matrix's rows, or each value of a one-dimensional prediction
 on a line of its own, without a header. NaN is ``nan``, infinity ``inf``, booleans ``True`` and
-``False``, None an empty cell; text is quoted where it must be.
+``False``, None an empty cell; text is quoted where it must be, and timedeltas are numpy's
+text in full (``3600000000 microseconds``).
 """
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from functools import reduce
 from itertools import chain, islice, repeat
 from operator import and_
@@ -39,11 +43,11 @@ import orjson
 from sagemaker_inference import content_types
 from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError
+from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -58,6 +62,10 @@ _LINE_END: Final = ord("\n")
 _BLOCK: Final = 1 << 16
 # So many rows with quotes are lists of their cells at once.
 _ROWS: Final = 1 << 12
+# A text for each cell of a row, and work for each column, that are no plain numbers.
+_MOST_COLUMNS: Final = 250_000
+# A field of a record takes numpy over 600 bytes.
+_MOST_FIELDS: Final = 10_000
 # From here on, a Python object for every cell at once takes too much memory.
 _LONG: Final = 1 << 20
 # Kinds of cells, as numpy names those of dtypes.
@@ -79,7 +87,8 @@ _LIKE_NUMBER: Final = re.compile(r"\s*(?:[-+.\d]|nan|inf|\Z)", re.IGNORECASE)
 # Those that orjson writes with the digits of their own precision.
 _FLOAT_SIZES: Final = (4, 8)
 _NUMBERS: Final = (int, float, complex)
-_QUOTED: Final = re.compile(r'[",\r\n]')
+# A blank line would be no row.
+_QUOTED: Final = re.compile(r'[",\r\n]|\A[ \t]+\Z')
 
 
 def decode(
@@ -101,28 +110,57 @@ def decode(
     Raises:
         DecodeError: the body is empty, its rows are of different lengths, a quote is not closed,
             or a cell does not fit the dtype.
+        PayloadTooLargeError: it has over 250,000 columns of other than plain numbers.
         UnsupportedMediaTypeError: the charset is unknown.
     """
-    if header is None and ";" in content_type:
-        named = content_types.parse(content_type).parameters.get("header", "").lower()
-        header = {"present": True, "absent": False}.get(named)
     text = _lines(utf8(body, content_type))
+    header = _said(content_type) if header is None else header
     as_text = dtype is not None and np.dtype(dtype).kind in "OU"
-    found = None if as_text else _fast(text, header)
-    if found is None and not as_text and len(text) > _LONG:
-        found = _in_pieces(text, header)
-    if found is None:
-        found = _from_columns(text, header, as_text=as_text)
+    found, _ = _from_columns(text, header, as_text=True) if as_text else _read(text, header)
     if dtype is None or as_text:
         return found
     try:
-        return found.astype(dtype)
+        return _numbers.cast(found, dtype)
     except (TypeError, ValueError, OverflowError):
         msg = f"Invalid CSV: a cell does not fit dtype {np.dtype(dtype).name}"
         raise DecodeError(msg) from None
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def with_names(body: Body, content_type: str) -> tuple[list[str] | None, NDArray[Any]]:
+    """Read rows by columns for a table whose columns have each a dtype of its own.
+
+    Returns:
+        The header row, None where there is none; and what `decode` gives, or an array of objects
+        where columns of integers stand beside others.
+
+    Raises:
+        DecodeError: as for `decode`.
+        UnsupportedMediaTypeError: the charset is unknown.
+    """
+    text = _lines(utf8(body, content_type))
+    header = _said(content_type)
+    found, has_header = _read(text, header)
+    if found.dtype == np.float64 and (found == np.floor(found)).all(axis=0).any():
+        found, has_header = _from_columns(text, header, alone=True)
+    return next(_blocks(text))[0] if has_header else None, found
+
+
+def _said(content_type: str) -> bool | None:
+    if ";" not in content_type:
+        return None
+    named = content_types.parse(content_type).parameters.get("header", "").lower()
+    return {"present": True, "absent": False}.get(named)
+
+
+def _read(text: bytes | bytearray, header: bool | None) -> tuple[NDArray[Any], bool]:  # noqa: FBT001
+    """Rows by columns, and whether a header was left out."""
+    found = _fast(text, header)
+    if found is None and len(text) > _LONG:
+        found = _in_pieces(text, header)
+    return found or _from_columns(text, header)
+
+
+def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
     """Write a prediction of at most two dimensions, one row per line.
 
     Raises:
@@ -130,6 +168,8 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
             that are no single values.
     """
     array = _arrays.as_array(prediction, "CSV")
+    if array.dtype.kind == "f" and _has_integers(prediction):
+        array = _arrays.as_array(prediction.to_numpy(dtype=object), "CSV")
     if array.ndim > 2:  # noqa: PLR2004
         raise _arrays.unencodable(prediction, "CSV", f"it has {array.ndim} dimensions")
     if array.ndim < 2:  # noqa: PLR2004
@@ -156,8 +196,11 @@ def as_records(table: NDArray[Any]) -> NDArray[Any]:
 
     Raises:
         PayloadTooLargeError: numpy gives every text the room of its column's longest, and that
-            is far more than there is text.
+            is far more than there is text; or there are over 10,000 columns.
     """
+    if table.shape[1] > _MOST_FIELDS:
+        msg = f"Numbers and text in over {_MOST_FIELDS} columns"
+        raise PayloadTooLargeError(msg)
     columns = [list(column) for column in table.T]
     texts = [column for column in columns if isinstance(column[0], str)]
     size = sum(sum(map(len, column)) for column in texts)
@@ -185,25 +228,31 @@ def _lines(text: bytes | bytearray) -> bytes | bytearray:
     return text
 
 
-def _fast(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None:  # noqa: FBT001
+def _fast(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+) -> tuple[NDArray[Any], bool] | None:
     """Rows of plain numbers, with or without a header; None for anything else."""
     if header is not True and text[0] in _NUMBER_START:
         found = _numbers.table(text)
-        if found is not None or header is False:
-            return found
+        if found is not None:
+            return found, False
     if header is False or len(text) > _LONG:
         return None
     end = text.find(b"\n")
     if end < 0 or text.find(b'"', end) >= 0:
         return None
     first = _cells(text[:end])
-    if len(first) != 1 or (header is None and not _all_text(first[0])):
+    if len(first) != 1 or (header is None and not _are_names(first[0])):
         return None
     found = _numbers.table(text[end + 1 :])
-    return found if found is not None and found.shape[1] == len(first[0]) else None
+    return (found, True) if found is not None and found.shape[1] == len(first[0]) else None
 
 
-def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | None:  # noqa: FBT001
+def _in_pieces(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+) -> tuple[NDArray[Any], bool] | None:
     """Rows of numbers in any spelling and with empty cells; None for anything else."""
     if b'"' in text:
         return None
@@ -212,7 +261,7 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
     if end < 0 or len(first) != 1:
         return None
     columns = len(first[0])
-    start = end + 1 if header or (header is None and _all_text(first[0])) else 0
+    start = end + 1 if header or (header is None and _are_names(first[0])) else 0
     total = 1 + text.count(b"\n", start)
     if not _numbers.fits(total, columns, text):
         return None
@@ -228,7 +277,7 @@ def _in_pieces(text: bytes | bytearray, header: bool | None) -> NDArray[Any] | N
         dtypes.add(rows.dtype)
     if found is None or (len(dtypes) > 1 and b"-0" in text):
         return None
-    return found[:count]
+    return found[:count], start > 0
 
 
 def _rows_of_numbers(text: bytes | bytearray) -> NDArray[Any] | None:
@@ -253,7 +302,7 @@ def _blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
     for rows in _quoted_blocks(text) if b'"' in text else _plain_blocks(text):
         for row in rows:
             count += 1
-            columns = columns or len(row)
+            columns = columns or _few(len(row))
             if len(row) != columns:
                 msg = f"Invalid CSV: row {count} has {len(row)} columns, and row 1 has {columns}"
                 raise DecodeError(msg)
@@ -261,8 +310,17 @@ def _blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
             yield rows
 
 
+def _few(columns: int) -> int:
+    if columns > _MOST_COLUMNS:
+        msg = f"Over {_MOST_COLUMNS} columns of other than plain numbers"
+        raise PayloadTooLargeError(msg)
+    return columns
+
+
 def _plain_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
     start = 0
+    end = text.find(b"\n")
+    _few(text.count(b",", 0, len(text) if end < 0 else end))
     for piece in _numbers.lines(text):
         lines = _characters(piece, start).split("\n")
         yield [line.split(",") for line in lines if line.strip(" \t")]
@@ -310,6 +368,7 @@ def _quoted_rows(text: str) -> Iterator[list[str]]:
             cell, end = match.groups()
             position = match.end()
         row.append(cell)
+        _few(len(row))
         parts.clear()
         start = position
         if end != ",":
@@ -324,9 +383,13 @@ def _from_columns(
     text: bytes | bytearray,
     header: bool | None,  # noqa: FBT001
     *,
-    as_text: bool,
-) -> NDArray[Any]:
+    as_text: bool = False,
+    alone: bool = False,
+) -> tuple[NDArray[Any], bool]:
     """Rows by columns, of the kind that fits all cells, or else each column of its own kind.
+
+    Texts of all cells can be asked for instead, or for each column its own kind in any case; the
+    second result is whether a header was left out.
 
     A long text is read twice: its last cell may decide what a column is made of, and all cells as
     text at once would take many times the memory of the text.
@@ -345,15 +408,15 @@ def _from_columns(
             are_filled[index] |= any(cells)
     if header is None:
         are_numeric = [kind in _NUMERIC for kind in kinds]
-        header = any(map(and_, are_numeric, are_filled)) and _all_text(first)
+        header = any(map(and_, are_numeric, are_filled)) and _are_names(first)
     if not header:
         count += 1
         kinds = [_kind_with(kind, (cell,)) for kind, cell in zip(kinds, first, strict=True)]
     elif not count:
         msg = "Invalid CSV: a header and no rows"
         raise DecodeError(msg)
-    common = _TEXT if as_text else reduce(_either, kinds)
-    if common != _TEXT or as_text:
+    common = _TEXT if as_text or alone else reduce(_either, kinds)
+    if as_text or common != _TEXT:
         kinds = [common] * len(kinds)
     found = np.empty((count, len(kinds)), _DTYPES[common])
     end = 0
@@ -361,7 +424,7 @@ def _from_columns(
         start, end = end, end + len(rows)
         for index, cells in enumerate(zip(*rows, strict=True)):
             found[start:end, index] = _CONVERTED[kinds[index]](cells)
-    return found
+    return found, bool(header)
 
 
 def _below_first(blocks: Iterator[list[list[str]]]) -> Iterator[list[list[str]]]:
@@ -416,8 +479,9 @@ def _number(cell: str) -> float:
     return float(cell)
 
 
-def _all_text(cells: Iterable[str]) -> bool:
-    for cell in cells:
+def _are_names(cells: Sequence[str]) -> bool:
+    """Whether all are text; pandas writes no name for the first column, its index."""
+    for cell in cells[1:] if len(cells) > 1 and not cells[0] else cells:
         try:
             _number(cell)
         except ValueError:
@@ -444,12 +508,22 @@ def _from_numbers(rows: NDArray[Any]) -> memoryview:
     return memoryview(text)[1:]
 
 
+def _has_integers(prediction: Any) -> bool:
+    """Whether columns of integers stand in a table of pandas, beside floats or with NA."""
+    dtypes = getattr(prediction, "dtypes", ())
+    kinds = [dtypes] if hasattr(dtypes, "kind") else dtypes
+    return any(getattr(dtype, "kind", "") in ("i", "u") for dtype in kinds)
+
+
 def _from_values(array: NDArray[Any]) -> bytes:
-    if array.dtype.kind in "mM":
-        array = array.astype(np.str_)
-    write = str if array.dtype.kind in "fb" else _cell
+    kind = array.dtype.kind
+    if kind in "mM":
+        array = _arrays.texts_of_times(array)
+    write = str if kind in "fb" else _cell
+    # As numpy's scalars, those of other precision than Python's have digits of their own.
+    rows = array if kind == "f" and array.dtype != np.float64 else array.tolist()
     # A blank line would be no row.
-    lines = (",".join(map(write, row)) or '""' for row in array.tolist())
+    lines = (",".join(map(write, row)) or '""' for row in rows)
     try:
         return ("\n".join(lines) + "\n").encode()
     except UnicodeEncodeError as error:
@@ -463,5 +537,8 @@ def _cell(value: object) -> str:
     is_repr = type(value).__str__ is object.__str__ and not isinstance(value, _NUMBERS)
     if is_repr or isinstance(value, np.ndarray):
         raise _arrays.unencodable(value, "a cell of CSV")
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if isinstance(value, timedelta):
+        text = _arrays.text_of_duration(value)
+    else:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

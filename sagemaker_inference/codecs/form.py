@@ -6,16 +6,14 @@ on as their formats say, anything unknown as bytes. Without one it is a str, or 
 file name or is not UTF-8. Parts within parts stay bytes. Values of urlencoded forms and of
 queries are str.
 
-Multi Model Server takes forms apart itself and hands on the parts alone. A multipart body that was
-cut off thus reaches a program without the part that was cut, and nothing tells: a program should
-ask for the parts it needs, by an annotation with required fields, for example. `decode` is given
-whole bodies and refuses one that is cut off.
+With many models, and on its own back end, Multi Model Server takes forms apart itself: what was
+cut off then reaches a program without the part that was cut, and a file without a type as text.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from sagemaker_inference import codecs, content_types
@@ -27,10 +25,27 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("multipart/form-data", content_types.FORM)
+CONTENT_TYPES: Final = (content_types.MULTIPART, content_types.FORM)
 
 _MOST_PARTS: Final = 1000
+# Browsers send some hundred bytes.
+_MOST_HEADER_BYTES: Final = 1 << 14
 _HEADERS_END: Final = re.compile(rb"\r?\n\r?\n")
+
+
+class Field(NamedTuple):
+    """A part of a form as it was sent.
+
+    Attributes:
+        name: its name.
+        content_type: what it says of itself; a file's is ``application/octet-stream`` unless it
+            says another, and that of all else without one is "".
+        value: its bytes.
+    """
+
+    name: str
+    content_type: str
+    value: bytes
 
 
 def decode(body: Body | str, content_type: str) -> dict[str, Any]:
@@ -45,19 +60,30 @@ def decode(body: Body | str, content_type: str) -> dict[str, Any]:
             part that its own Content-Type cannot read; the message names the part.
         UnsupportedMediaTypeError: the charset is unknown, or a part's format is refused.
     """
+    return gathered((field.name, _value(field)) for field in fields(body, content_type))
+
+
+def fields(body: Body | str, content_type: str) -> list[Field]:
+    """Take a form apart, and leave its parts as they are.
+
+    Raises:
+        DecodeError: as for `decode`.
+        UnsupportedMediaTypeError: the charset is unknown.
+    """
     kind, parameters = content_types.parse(content_type)
-    if kind == CONTENT_TYPES[1]:
+    if kind == content_types.FORM:
         try:
-            return query(utf8(body, content_type).decode())
+            pairs = _pairs(utf8(body, content_type).decode())
         except UnicodeDecodeError as error:
             msg = f"Invalid form: not UTF-8 at byte {error.start}"
             raise DecodeError(msg) from None
+        return [Field(name, "", value.encode("utf-8", "replace")) for name, value in pairs]
     boundary = parameters.get("boundary", "")
     if not 0 < len(boundary) <= 200:  # noqa: PLR2004
         msg = "Invalid multipart body: its Content-Type has no boundary"
         raise DecodeError(msg)
     data = body.encode() if isinstance(body, str) else bytes(body)
-    return _gathered(_parts(data, boundary.encode("utf-8", "replace")))
+    return list(_parts(data, boundary.encode("utf-8", "replace")))
 
 
 def query(text: str) -> dict[str, Any]:
@@ -66,22 +92,40 @@ def query(text: str) -> dict[str, Any]:
     Raises:
         DecodeError: over 1,000 parameters.
     """
+    return gathered(_pairs(text))
+
+
+def text_or_bytes(data: Body) -> str | bytes:
+    """What a part without a type of its own is."""
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARTS)
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        return bytes(data)
+
+
+def named(error: InferenceError, name: str) -> InferenceError:
+    """A part's failure, with the part's name in its message."""
+    error.message = f"Part {repr(name)[:40]}: {error.message}"[:300]
+    return error
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARTS)
     except ValueError:
         msg = f"Over {_MOST_PARTS} parameters"
         raise DecodeError(msg) from None
-    return _gathered(pairs)
 
 
-def _gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of what bears names; a name that comes more than once has a list."""
     found: dict[str, list[Any]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Any]]:
+def _parts(body: bytes, boundary: bytes) -> Iterator[Field]:
     delimiter = b"--" + boundary
     # A preamble may stand before the first delimiter, which needs no line end before it.
     pieces = (b"\r\n" + body if body.startswith(delimiter) else body).split(b"\n" + delimiter)
@@ -96,8 +140,8 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Any]]:
         yield _part(number, b"\r\n" + content.removesuffix(b"\r"))
 
 
-def _part(number: int, piece: bytes) -> tuple[str, Any]:
-    end = _HEADERS_END.search(piece)
+def _part(number: int, piece: bytes) -> Field:
+    end = _HEADERS_END.search(piece, 0, _MOST_HEADER_BYTES)
     if end is None:
         msg = f"Invalid multipart body: part {number} has no end of its headers"
         raise DecodeError(msg)
@@ -109,24 +153,19 @@ def _part(number: int, piece: bytes) -> tuple[str, Any]:
     if "name" not in disposition:
         msg = f"Invalid multipart body: part {number} has no name"
         raise DecodeError(msg)
-    name, data = disposition["name"], piece[end.end() :]
-    kind = headers.get("content-type", "")
+    # RFC 7578 section 4.4: a file is bytes unless it says what else it is.
+    default = content_types.OCTET_STREAM if "filename" in disposition else ""
+    kind = headers.get("content-type", "") or default
+    return Field(disposition["name"], kind, piece[end.end() :])
+
+
+def _value(field: Field) -> Any:
+    if not field.content_type:
+        return text_or_bytes(field.value)
+    codec = codecs.find(field.content_type)
+    if codec is None or codec.decode is None or codec.content_types == CONTENT_TYPES:
+        return field.value
     try:
-        return name, _value(data, kind, is_file="filename" in disposition)
+        return codec.decode(field.value, field.content_type)
     except InferenceError as error:
-        error.message = f"Part {repr(name)[:40]}: {error.message}"[:300]
-        raise
-
-
-def _value(data: bytes, kind: str, *, is_file: bool) -> Any:
-    if kind:
-        codec = codecs.find(kind)
-        if codec is None or codec.decode is None or codec.content_types == CONTENT_TYPES:
-            return data
-        return codec.decode(data, kind)
-    if is_file:
-        return data
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
+        raise named(error, field.name) from None

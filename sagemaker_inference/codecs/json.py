@@ -22,9 +22,12 @@ an empty body                                DecodeError
 Numbers are those of Python's ``float``, bit for bit; nesting ends at 1,024 levels.
 
 What `encode` takes: plain Python values, numpy arrays and scalars of any shape, pandas objects,
-torch tensors, dataclasses, dates, and lists and dicts of all these. JSON has no NaN and no
-infinities: they are written as null. float32 and float16 are written with the digits that read
-back as the same float32. Datetimes are ISO 8601.
+torch tensors, dataclasses, models of pydantic and msgspec, dates, and lists and dicts of all
+these. JSON has no NaN and no infinities: they are written as null. float32 and float16 are written
+with the digits that read back as the same float32. Datetimes are ISO 8601, with their offset where
+they have a zone; timedeltas are numpy's text in full ("3600000000 microseconds", of which
+`datetime.timedelta` counts), pandas' periods and intervals their own; NaT and NA are null. Of two
+columns of one name in a frame, one would be lost: they are refused.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 CONTENT_TYPES: Final = ("application/json", "text/json")
 
 _MAX_DEPTH: Final = 1024
+_LONG: Final = 1 << 20
 _WHITESPACE: Final = b" \t\r\n"
 _SMALL: Final = _numbers.SMALL
 _POINT: Final = ord(".")
@@ -60,6 +64,9 @@ _ndarray: Final = np.ndarray
 _FLOAT64: Final = np.dtype(np.float64)
 _NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
 _NUMBERS_AND_LISTS: Final = {int, float, bool, type(None), list}
+_BRACKET_OR_TEXT: Final = re.compile(rb'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_OPENING: Final = (b"[", b"{")
+_CLOSING: Final = (b"]", b"}")
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
@@ -131,7 +138,9 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """
     text = utf8(body, CONTENT_TYPES[0])
     stripped = text.strip(_WHITESPACE)
-    found: Any = _numbers.nested(stripped) if stripped[:1] == b"[" else None
+    # Beside null, np.array makes objects of numbers.
+    is_fast = stripped[:1] == b"[" and b"null" not in stripped
+    found: Any = _numbers.nested(stripped) if is_fast else None
     if found is None:
         found = loads(text)
         if type(found) is list:
@@ -148,8 +157,11 @@ def loads(text: bytes | bytearray) -> Any:
     if not _numbers.has_long_integer(text):
         try:
             return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            pass
+        except orjson.JSONDecodeError as error:
+            # Python's parser would make an object of each number up to the error.
+            if len(text) > _LONG and b"NaN" not in text and b"Infinity" not in text:
+                msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
+                raise DecodeError(msg[:300]) from None
     return _loads_slowly(text)
 
 
@@ -158,7 +170,7 @@ def _loads_slowly(text: bytes | bytearray) -> Any:
     if not text.strip(_WHITESPACE):
         msg = "The body is empty: JSON expected"
         raise DecodeError(msg)
-    if text.count(b"[") + text.count(b"{") > _MAX_DEPTH and _depth(text) > _MAX_DEPTH:
+    if text.count(b"[") + text.count(b"{") > _MAX_DEPTH and _is_deep(text):
         msg = f"JSON nested deeper than {_MAX_DEPTH} levels"
         raise DecodeError(msg)
     try:
@@ -174,13 +186,17 @@ def _loads_slowly(text: bytes | bytearray) -> Any:
         raise DecodeError(msg) from None
 
 
-def _depth(text: bytes | bytearray) -> int:
-    brackets = re.sub(rb'"[^"\\]*(?:\\.[^"\\]*)*"', b"", text, flags=re.DOTALL)
-    deepest = level = 0
-    for code in re.sub(rb"[^\[\]{}]+", b"", brackets):
-        level += 1 if code in b"[{" else -1
-        deepest = max(deepest, level)
-    return deepest
+def _is_deep(text: bytes | bytearray) -> bool:
+    level = 0
+    for match in _BRACKET_OR_TEXT.finditer(text):
+        bracket = match.group()
+        if bracket in _OPENING:
+            level += 1
+            if level > _MAX_DEPTH:
+                return True
+        elif bracket in _CLOSING:
+            level -= 1
+    return False
 
 
 def as_array_of_numbers(values: list[Any]) -> Any:
@@ -210,6 +226,8 @@ def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
     if isinstance(value, np.ndarray) and (dtype is None or value.dtype == dtype):
         return value
     try:
+        if isinstance(value, np.ndarray) and dtype is not None:
+            return _numbers.cast(value, dtype)
         return np.array(value, dtype)
     except (TypeError, ValueError, OverflowError):
         wanted = "an array" if dtype is None else f"an array of {np.dtype(dtype).name}"
@@ -218,8 +236,11 @@ def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
 
 
 def _check_width(values: list[Any], body_size: int) -> None:
-    lengths = [len(leaf) for leaf in _leaves(values) if type(leaf) is str]
-    check_unpacked(4 * max(lengths, default=0) * len(lengths), body_size, "JSON")
+    leaves = _leaves(values)
+    longest = max((len(leaf) for leaf in leaves if type(leaf) is str), default=0)
+    # Numbers among them become text, too, of up to 32 characters.
+    numbers = 32 if longest and not set(map(type, leaves)) <= {str} else 0
+    check_unpacked(4 * max(longest, numbers) * len(leaves) if longest else 0, body_size, "JSON")
 
 
 def _leaves(values: list[Any]) -> list[Any]:

@@ -2,11 +2,12 @@
 
 `decode` gives what `codecs.json` gives for the list of the lines' values: rows of numbers make
 an array of shape (lines, ...), numbers alone one of shape (lines,); anything else a list with one
-Python object for each line. Blank lines are passed over. `{"instances": ...}` is not unwrapped:
-a line is a record.
+Python object for each line. Lines end with LF or CRLF, and blank ones are passed over.
+`{"instances": ...}` is not unwrapped: a line is a record.
 
 `encode` writes one line for each item of the prediction's first dimension, NaN and infinities as
-null; a dict, a text or a single number makes one line.
+null; a dict or another Mapping, a dataclass, a pydantic model, a msgspec.Struct, a text or a single
+number makes one line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ CONTENT_TYPES: Final = (
 )
 
 _NAME: Final = "JSON Lines"
+_ROWS: Final = 2
 _PIECE: Final = 1 << 20
+_BRACKETS: Final = re.compile(rb"\[+")
 _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
@@ -70,7 +73,7 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
         text = _json_writer.dumps(prediction)
         if prediction.ndim == 1:
             return text[1:-1].replace(b",", b"\n") + b"\n"
-        if prediction.ndim == 2:  # noqa: PLR2004
+        if prediction.ndim == _ROWS:
             return text[1:-1].replace(b"],[", b"]\n[") + b"\n"
     return b"".join(_json_writer.dumps(item) + b"\n" for item in _items(prediction))
 
@@ -78,10 +81,12 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
 def _items(prediction: Any) -> Any:
     if isinstance(prediction, np.ndarray):
         return prediction if prediction.ndim else [prediction]
-    if isinstance(prediction, (str, bytes, bytearray, memoryview, dict)):
+    if isinstance(prediction, (str, bytes, bytearray, memoryview)):
+        return [prediction]
+    if _json_writer.is_object(prediction):
         return [prediction]
     if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
-        return prediction.to_dict(orient="records")
+        return _json_writer.records(prediction)
     if hasattr(prediction, "detach") or hasattr(prediction, "toarray"):
         return _items(_arrays.as_array(prediction, _NAME))
     return prediction if hasattr(prediction, "__iter__") else [prediction]
@@ -89,14 +94,21 @@ def _items(prediction: Any) -> Any:
 
 def _fast(text: bytes | bytearray) -> Any:
     """An array, if every line is a row of numbers or every line a number."""
-    if b"\r" in text or b"\n\n" in text or (text[-1:].isspace() and text[-2:-1].isspace()):
-        text = _BLANK_LINES.sub(b"\n", text.replace(b"\r", b"")).strip()
+    if b"\r" in text:
+        if text.count(b"\r") != text.count(b"\r\n"):
+            return None
+        text = text.replace(b"\r", b"")
+    if b"\n\n" in text or (text[-1:].isspace() and text[-2:-1].isspace()):
+        text = _BLANK_LINES.sub(b"\n", text).strip()
     size = len(text) - text.endswith(b"\n")
     lines = text.count(b"\n", 0, size) + 1
-    if b"[" in text:
-        if text[:1] != b"[" or text.count(b"]\n", 0, size) != lines - 1:
+    opening = _BRACKETS.match(text)
+    depth = opening.end() if opening else 0
+    if depth:
+        # Elsewhere than after so many, a line ends in the midst of a row.
+        if text.count(b"]" * depth + b"\n", 0, size) != lines - 1:
             return None
-    elif b"," in text:
+    elif b"[" in text or b"," in text:
         return None
     rows = bytearray(size + 2)
     rows[0], rows[-1] = b"[]"
@@ -106,4 +118,6 @@ def _fast(text: bytes | bytearray) -> Any:
         piece = codes[start : start + _PIECE]
         piece[piece == ord("\n")] = ord(",")
     found = _numbers.nested(rows)
-    return found if found is not None and len(found) == lines else None
+    if found is None or len(found) != lines:
+        return None
+    return found if found.ndim == depth + 1 else None

@@ -3,15 +3,18 @@
 `decode` gives the array as it was saved: its dtype, byte order, shape and memory order. It shares
 memory with the body, so a body of ``bytes`` gives a read-only array; ``data.copy()`` can be
 written to. Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes, and
-structured dtypes of these are read. The header is parsed, not evaluated, and its shape must fit
-the body's length before anything is made of it. An array of Python objects is a pickle, which
-runs code of the sender's choice: refused, unless the switch SAGEMAKER_ALLOW_PICKLE is on.
+structured dtypes of these are read, nested and with padding too. The header is parsed, not
+evaluated, and its shape must fit the body's length before anything is made of it. An array of
+Python objects is a pickle, which runs code of the sender's choice: refused, unless the switch
+SAGEMAKER_ALLOW_PICKLE is on.
 
-`encode` writes what `numpy.save` writes, from anything that makes an array.
+`encode` writes what `numpy.save` writes, from anything that makes an array, unless `decode` does
+not read it: names of fields that are not in Latin-1, or a header of over 10,000 bytes.
 """
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 import math
@@ -24,7 +27,7 @@ import numpy as np
 
 from sagemaker_inference import environment
 from sagemaker_inference.codecs import _arrays
-from sagemaker_inference.errors import DecodeError, UnsupportedMediaTypeError
+from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,16 +41,22 @@ _logger = logging.getLogger("sagemaker-inference")
 _MAGIC: Final = b"\x93NUMPY"
 # As numpy's own limit for headers it has no reason to trust.
 _MAX_HEADER: Final = 10_000
+_MAX_DEPTH: Final = 32
 # An array without bytes has nothing to check its shape against.
 _MAX_EMPTY: Final = 1 << 20
 _DESCR: Final = r"'[<>|=]?(?:[biufcSUV?][0-9]{0,9}|[mM]8(?:\[[0-9A-Za-z/]{1,20}\])?|O[0-9]{0,2})'"
 _SHAPE: Final = r"\((?:[0-9]{1,19}L?(?:, ?[0-9]{1,19}L?)*,?)?\)"
-_FIELD: Final = rf"\('[^'\\\n]{{0,200}}', {_DESCR}(?:, {_SHAPE})?\)"
+# As Python's repr writes a text: what is not printed as it is, is escaped.
+_ESCAPE: Final = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"
+_TEXT: Final = rf"'(?:[^'\\\x00-\x1f]|{_ESCAPE})*'|\"(?:[^\"\\\x00-\x1f]|{_ESCAPE})*\""
 _HEADER: Final = re.compile(
-    rf"\{{'descr': (?:({_DESCR})|\[({_FIELD}(?:, {_FIELD})*)\]), "
+    rf"\{{'descr': (?:({_DESCR})|(\[.*\])), "
     rf"'fortran_order': (True|False), 'shape': ({_SHAPE}),? ?\}}\s*"
 )
-_FIELD_PARTS: Final = re.compile(rf"\('([^'\\\n]*)', ({_DESCR})(?:, ({_SHAPE}))?\)")
+# A field is (name, type) or (name, type, shape), and a name may have a title: (title, name).
+_TITLED: Final = rf"\((?:{_TEXT}), (?:{_TEXT})\)"
+_FIELD_BEGIN: Final = re.compile(rf"\(({_TEXT}|{_TITLED}), (?:({_DESCR})|(?=\[))")
+_FIELD_END: Final = re.compile(rf"(?:, ({_SHAPE}))?\)(?:(, )|\])")
 _NUMBER: Final = re.compile(r"[0-9]+")
 
 
@@ -151,7 +160,7 @@ def _read_header(prefix: bytes) -> _Header:
     descr, fields, fortran, shape = match.groups()
     try:
         dtype = np.dtype(descr[1:-1]) if descr else _structure(fields)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"dtype is not understood: {str(error)[:80]}"
         raise ValueError(msg) from None
     dimensions = _numbers_in(shape)
@@ -174,14 +183,46 @@ def _is_text_sound(array: NDArray[Any]) -> bool:
 
 
 def _structure(fields: str) -> np.dtype[Any]:
+    found, end = _fields(fields, 0, 1)
+    if end != len(fields):
+        msg = f"{fields[end : end + 80]!r} after the fields"
+        raise ValueError(msg)
+    dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(found)
+    return dtype
+
+
+def _fields(text: str, position: int, depth: int) -> tuple[list[Any], int]:
+    """The fields whose bracket opens at a place, and where they end."""
+    if depth > _MAX_DEPTH:
+        msg = f"structures deeper than {_MAX_DEPTH} levels"
+        raise ValueError(msg)
     found: list[Any] = []
-    for name, descr, shape in _FIELD_PARTS.findall(fields):
+    position += 1
+    while True:
+        begin = _match(_FIELD_BEGIN, text, position)
+        name, descr = begin.groups()
+        kind, position = (
+            (descr[1:-1], begin.end()) if descr else _fields(text, begin.end(), depth + 1)
+        )
+        end = _match(_FIELD_END, text, position)
+        shape, more = end.groups(default="")
         dimensions = _numbers_in(shape)
         if math.prod(dimensions) > _MAX_EMPTY:
-            msg = f"field of shape {shape[:80]}"
+            msg = f"field of shape {shape[:60]}"
             raise ValueError(msg)
-        found.append((name, descr[1:-1], dimensions))
-    return np.dtype(found)
+        # Of texts alone, this evaluates nothing.
+        found.append((ast.literal_eval(name), kind, dimensions))
+        position = end.end()
+        if not more:
+            return found, position
+
+
+def _match(pattern: re.Pattern[str], text: str, position: int) -> re.Match[str]:
+    match = pattern.match(text, position)
+    if match is None:
+        msg = f"field {text[position : position + 40]!r}"
+        raise ValueError(msg)
+    return match
 
 
 def _numbers_in(shape: str) -> tuple[int, ...]:
@@ -191,15 +232,25 @@ def _numbers_in(shape: str) -> tuple[int, ...]:
 @lru_cache(maxsize=256)
 def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> bytes:  # noqa: FBT001
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer,
-        {
-            "descr": np.lib.format.dtype_to_descr(dtype),
-            "fortran_order": fortran,
-            "shape": shape,
-        },
-    )
-    return buffer.getvalue()
+    try:
+        np.lib.format.write_array_header_1_0(
+            buffer,
+            {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": fortran,
+                "shape": shape,
+            },
+        )
+        header = buffer.getvalue()
+        if dtype.names is not None:
+            _read_header(_split(header)[0])
+    except (ValueError, DecodeError) as error:
+        msg = (
+            f"Fields {str(dtype.names)[:80]} cannot be written as NPY ({str(error)[:100]}): "
+            "give them few and short names, in Latin-1, and the order that they have in memory"
+        )
+        raise EncodeError(msg) from error
+    return header
 
 
 def pickles_allowed() -> bool:

@@ -3,7 +3,8 @@
 `decode` gives a dict of arrays by name, in the archive's order; an archive with scipy's member
 ``format`` gives that sparse matrix instead (csr, csc, coo, bsr or dia; the extra ``scipy``),
 whose indices are checked to lie within its shape. Arrays of Python objects are refused as in NPY,
-and so are archives that unpack to more than 20 times the body (64 MiB are always allowed).
+and so are archives that unpack to more than 20 times the body (64 MiB are always allowed), or
+that are compressed by another method than numpy's, deflate.
 
 `encode` writes a dict of arrays by name, a sparse matrix in scipy's layout, or one array under
 the name ``arr_0``, without compression.
@@ -12,6 +13,7 @@ the name ``arr_0``, without compression.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +26,7 @@ from sagemaker_inference.errors import DecodeError
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,6 +43,7 @@ _MEMBERS: Final = {
     "coo": ("data", "row", "col"),
     "dia": ("data", "offsets"),
 }
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _INDEXES: Final = ("indices", "indptr", "row", "col", "offsets")
 
 
@@ -48,7 +51,8 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
     """Read a dict of arrays, or a scipy sparse matrix.
 
     Raises:
-        DecodeError: no zip, a damaged member, or a sparse matrix that contradicts itself.
+        DecodeError: no zip, a damaged member or one compressed by another method than deflate, or
+            a sparse matrix that contradicts itself.
         PayloadTooLargeError: it unpacks to far more than was sent.
         UnsupportedMediaTypeError: it holds Python objects, or scipy is not installed.
     """
@@ -60,18 +64,22 @@ def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  
     """Write arrays by name, a sparse matrix, or one array.
 
     Raises:
-        EncodeError: something in it makes no array.
+        EncodeError: something in it makes no array, or a name is none that a zip can have.
     """
     if isinstance(prediction, dict):
         arrays = {str(name): npy.encode(value) for name, value in prediction.items()}
-    elif hasattr(prediction, "toarray") and getattr(prediction, "format", "") in _MEMBERS:
+    elif _is_sparse(prediction):
         arrays = {name: npy.encode(value) for name, value in _parts(prediction).items()}
     else:
         arrays = {"arr_0": npy.encode(_arrays.as_array(prediction, _NAME))}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in arrays.items():
-            archive.writestr(name + _SUFFIX, data)
+    try:
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, data in arrays.items():
+                archive.writestr(name + _SUFFIX, data)
+    except (struct.error, UnicodeEncodeError) as error:
+        reason = "give its arrays names of Unicode, of less than 65,000 bytes"
+        raise _arrays.unencodable(prediction, _NAME, reason) from error
     return buffer.getvalue()
 
 
@@ -80,6 +88,7 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             members = archive.infolist()
+            _check_methods(members)
             check_unpacked(sum(member.file_size for member in members), len(body), _NAME)
             for member in members:
                 with archive.open(member) as file:
@@ -99,6 +108,13 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
         msg = f"Invalid NPZ: {str(error)[:200]}"
         raise DecodeError(msg) from None
     return arrays
+
+
+def _check_methods(members: Sequence[zipfile.ZipInfo]) -> None:
+    # Of bzip2 and LZMA, zipfile unpacks all that it was given, however little is asked for.
+    if any(member.compress_type not in _METHODS for member in members):
+        msg = "Invalid NPZ: send its members stored or deflated, as numpy does"
+        raise DecodeError(msg)
 
 
 def _sparse(arrays: Mapping[str, NDArray[Any]]) -> Any:
@@ -131,6 +147,15 @@ def _check_parts(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> 
     if arrays["data"].dtype.kind not in "biufc":
         msg = f"data of {arrays['data'].dtype.name}"
         raise ValueError(msg)
+
+
+def _is_sparse(prediction: Any) -> bool:
+    """Whether it has a layout of scipy's; arrays of one dimension have none that is read."""
+    return (
+        hasattr(prediction, "toarray")
+        and getattr(prediction, "format", "") in _MEMBERS
+        and prediction.ndim == 2  # noqa: PLR2004
+    )
 
 
 def _parts(matrix: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # n
     Raises:
         EncodeError: the prediction makes no array of numbers.
     """
-    if hasattr(prediction, "tocsr"):
+    if hasattr(prediction, "tocsr") and prediction.ndim == 2:  # noqa: PLR2004
         return _write_sparse(prediction.tocsr(), prediction)
     table = _storable(_arrays.as_array(prediction, _NAME), prediction)
     if table.ndim < 2:  # noqa: PLR2004
@@ -143,7 +143,7 @@ def _read(body: Body, section: int) -> Any:
         msg = "Invalid RecordIO: records of different types"
         raise DecodeError(msg)
     try:
-        return _sparse(found) if found.keys else _dense(found)
+        return _sparse(found) if found.are_sparse() else _dense(found)
     except ValueError as error:
         msg = f"Invalid RecordIO: {str(error)[:200]}"
         raise DecodeError(msg) from None
@@ -172,6 +172,12 @@ class _Tensors:
             else len(tensor.values) // dtype.itemsize
         )
         self.key_lengths.append(count_varints(tensor.keys) if tensor.keys else 0)
+
+    def are_sparse(self) -> bool:
+        """Whether any has keys, or all have a shape with room for values, and there are none."""
+        if self.keys or self.values:
+            return bool(self.keys)
+        return all(shape and math.prod(varints(shape).tolist()) for shape in self.shapes)
 
     def array(self) -> NDArray[Any]:
         dtype = _DTYPES[next(iter(self.numbers))]
@@ -300,7 +306,7 @@ def _sparse(tensors: _Tensors) -> Any:
         raise ValueError(error)
     values = tensors.array()
     keys = varints(tensors.keys)
-    columns = int(keys.max()) + 1
+    columns = int(keys.max()) + 1 if len(keys) else 0
     for shape in tensors.shapes:
         columns = max(columns, math.prod(varints(shape).tolist()))
     if columns > _MOST_COLUMNS:

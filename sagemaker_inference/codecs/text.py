@@ -4,13 +4,15 @@
 empty str.
 
 `encode` writes str and bytes as they are, a number or another single value as Python prints it, a
-one-dimensional array or list one item a line, and a two-dimensional one, or a table, in rows as
-text/csv has them. All else, such as a dict or an array of more dimensions, is written as JSON. No
-line end follows the last line.
+one-dimensional array or list one item a line (timedeltas, and arrays of datetimes, as numpy writes
+them, bytes as UTF-8), and a two-dimensional one, or a table, in rows as text/csv has them. All
+else, such as a dict or an array of more dimensions, is written as JSON. No line end follows the
+last line.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +31,7 @@ CONTENT_TYPES: Final = ("text/plain",)
 
 _NAME: Final = "text"
 _ROWS: Final = 2
+_FLOAT64_SIZE: Final = 8
 
 
 def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> str:
@@ -66,14 +69,25 @@ def encode(
 
 
 def _lines(prediction: Any) -> str:
-    if prediction is None or isinstance(prediction, (bool, int, float, np.generic)):
+    if prediction is None or isinstance(prediction, (bool, int, float, datetime, np.generic)):
         return str(prediction)
     array = _array(prediction)
     if array is None:
         return _json_writer.dumps(prediction).decode()
+    if array.dtype.kind in "mM":
+        array = _arrays.texts_of_times(array)
     if array.ndim == _ROWS:
         return csv.encode(array).decode().removesuffix("\n")
-    return "\n".join(map(str, array.reshape(-1).tolist()))
+    # As Python's floats, short ones of numpy would get the digits of long ones.
+    is_short = array.dtype.kind == "f" and array.dtype.itemsize < _FLOAT64_SIZE
+    items = array.reshape(-1)
+    return "\n".join(map(_text, items if is_short else items.tolist()))
+
+
+def _text(item: object) -> str:
+    if isinstance(item, timedelta):
+        return _arrays.text_of_duration(item)
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
 
 def _array(prediction: Any) -> NDArray[Any] | None:

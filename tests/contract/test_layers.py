@@ -19,6 +19,7 @@ ROWS = [
         "conversions",
         "decoder",
         "encoder",
+        "forms",
         "requirements_file",
         "frontend",
         "service",

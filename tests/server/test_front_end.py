@@ -132,7 +132,7 @@ def test_parameters_and_fields_come_with_their_bytes(shared: Serve) -> None:
     ("body", "content_type", "path"),
     [
         ("[1]", "application/json", "/invocations?a=%zz"),
-        ("a=%zz", "application/x-www-form-urlencoded", "/invocations"),
+        ("", "application/x-www-form-urlencoded", "/invocations"),
         ("--x\r\nContent-Dispo", "multipart/form-data; boundary=x", "/invocations"),
         ("[1]", "multipart/form-data", "/invocations"),
         ("[1]", "multipart/form-data; boundary", "/invocations"),
@@ -144,6 +144,26 @@ def test_what_cannot_be_read_is_400(shared: Serve, body: str, content_type: str,
     assert reply.status == 400
     assert reply.json["error"]["request_id"] == reply.headers["x-request-id"]
     assert "Exception" not in reply.json["error"]["message"]
+
+
+def test_parts_are_what_was_sent_or_refused(shared: Serve) -> None:
+    server = shared(ECHO)
+    multipart = {"Content-Type": "multipart/form-data; boundary=x"}
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n1\r\n'
+    two = part.format("body") + part.format("b")
+    assert server.request(two + "--x--", multipart).json == {"body": "1", "b": "1"}
+    for size in (len(two), len(two) - 3, len(two) - 40):
+        assert server.request(two[:size], multipart).status == 400
+    assert server.request("", path="/invocations?a=1&a=2&b=3").json == {"a": ["1", "2"], "b": "3"}
+
+
+def test_a_client_that_takes_no_json_gets_the_message_as_text(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"})
+    reply = server.request('{"sleep": 60}', {"Accept": "text/plain"})
+    assert (reply.status, reply.headers["content-type"]) == (504, "text/plain; charset=utf-8")
+    assert b"error" not in reply.body
+    reply = server.request('{"sleep": 60}', {"Accept": "text/plain;q=0.1, application/json"})
+    assert reply.json["error"]["code"] == "prediction_timeout"
 
 
 def test_the_other_paths_of_the_front_end_are_there(shared: Serve) -> None:

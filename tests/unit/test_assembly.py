@@ -1,7 +1,7 @@
 from types import ModuleType
 
 import pytest
-from made import answer, error_of, form
+from made import answer, form
 
 from sagemaker_inference import assembly
 from sagemaker_inference.assembly import assemble
@@ -60,6 +60,26 @@ def test_json_is_the_default_answer_and_the_variable_goes_before_it(whole, monke
     assert handler.default_accept == "text/csv"
     assert handler.encoding("").content_type == "text/csv"
     assert handler.encoding("*/*").content_type == "text/csv"
+
+
+def test_the_default_goes_before_others_where_the_client_leaves_the_choice(whole, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png, text/csv")
+    handler = assemble(whole, "inference.py")
+    assert handler.encoding("text/html, */*;q=0.8").content_type == "text/csv"
+    assert handler.encoding("application/json, */*").content_type == "application/json"
+
+
+def test_a_default_that_nothing_writes_is_refused(whole, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/x-foo")
+    with pytest.raises(StartError, match="ACCEPT='application/x-foo': nothing here writes it"):
+        assemble(whole, "inference.py")
+    whole = Registry()
+    whole.model_loader(load)
+    whole.predictor(predict)
+    whole.encoder("*/*")(lambda data, accept: (b"", accept))
+    handler = assemble(whole, "inference.py")
+    assert handler.encoding("").content_type == "application/x-foo"
+    assert handler.encoding("foo/*, application/json;q=0.5").content_type == "foo/*"
 
 
 def test_an_unknown_content_type_is_answered_415_with_what_is_known(whole):
@@ -242,10 +262,11 @@ def test_batches_for_a_predictor_that_takes_one_request_are_refused(whole, monke
         assemble(whole, "inference.py")
 
 
-def test_an_unknown_type_of_a_form_part_is_answered_415(whole):
-    response = answer(whole, form(("petal", "image/gif", b"")))
-    assert response.status == 415
-    assert error_of(response)["code"] == "unsupported_media_type"
+def test_a_form_part_of_an_unknown_type_stays_bytes(registry):
+    registry.model_loader(load)
+    registry.predictor(repr)
+    response = answer(registry, form(("petal", "image/gif", b"GIF"), accept="text/plain"))
+    assert response.body == b"{'petal': b'GIF'}"
 
 
 def test_taking_pickles_is_said_at_the_start(whole, monkeypatch, caplog):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference import batching
-from sagemaker_inference.errors import PredictionError
+from sagemaker_inference.errors import PredictionError, UnprocessableInputError
 from sagemaker_inference.handlers import PREDICTOR, Handler
 
 
@@ -54,6 +54,11 @@ def test_a_single_input_is_given_as_it_is():
 def test_what_is_concatenated_is_split_into_what_it_was(inputs):
     parts = call(lambda data: data, inputs, "concatenate")
     assert [np.asarray(part).tolist() for part in parts] == inputs
+
+
+def test_a_single_value_has_no_rows_to_stack():
+    with pytest.raises(UnprocessableInputError, match="Rows are wanted"):
+        call(lambda data: data, [np.array([1]), 5], "concatenate")
 
 
 def test_pandas_objects_are_concatenated_and_split():

@@ -35,6 +35,7 @@ def raw_deflate(body):
         (zlib.compress(BODY), "deflate"),
         (raw_deflate(BODY), "deflate"),
         (gzip.compress(zlib.compress(BODY)), "deflate, gzip"),
+        (gzip.compress(BODY[:4]) + gzip.compress(b"") + gzip.compress(BODY[4:]), "gzip"),
         (BODY, "identity"),
         (BODY, ""),
     ],
@@ -128,7 +129,7 @@ def test_a_body_that_cannot_be_unpacked_is_the_clients_fault(echo):
     assert asked(echo, b"x", Content_Encoding="br").status == 415
 
 
-@pytest.mark.parametrize("more", [b"x", gzip.compress(BODY)])
+@pytest.mark.parametrize("more", [b"x", b"\x1f", zlib.compress(BODY)])
 def test_what_follows_a_packed_body_is_not_passed_over(more):
     with pytest.raises(DecodeError, match=f"ends {len(more)} bytes before"):
         compression.unpack(gzip.compress(BODY) + more, "gzip")

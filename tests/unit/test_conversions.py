@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import sys
-from typing import Any, Optional, TypedDict
+from typing import Annotated, Any, Optional, TypedDict
 
 import msgspec
 import numpy as np
@@ -65,9 +65,123 @@ def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
     return convert(body, content_type, codec.decode)
 
 
-@pytest.mark.parametrize("hint", [None, Any, object, "Unresolved"])
+@pytest.mark.parametrize("hint", [None, Any, object, Annotated[Any, "of any kind"]])
 def test_without_a_hint_any_data_will_do(hint):
     assert conversions.find(hint) is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        ("torch.Tensor", "'torch.Tensor' cannot be evaluated.*without TYPE_CHECKING"),
+        (pd.Series, "asks for pandas.*Series, which nothing here makes"),
+        (list[pd.DataFrame], "asks for pandas.*DataFrame, which nothing here makes"),
+        (dict[str, io.BytesIO], "asks for _io.BytesIO, which nothing here makes"),
+        (np.ndarray | dict, "none that bodies can be read as: Type unions"),
+    ],
+)
+def test_what_no_body_can_become_is_refused_at_the_start(hint, words):
+    with pytest.raises(StartError, match=rf"^data of .*predict \(.*, line \d+\): .*{words}"):
+        served(hint)
+
+
+def test_a_hint_that_cannot_be_evaluated_leaves_the_others_be():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+
+    def predict(data, model):
+        return data
+
+    predict.__annotations__ = {"data": "list[float]", "model": "torch.nn.Module"}
+    registry.predictor(predict)
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    assert asked(pipeline, b'["x"]').status == 422
+    assert asked(pipeline, b"[1]").status == 200
+
+
+@pydantic.dataclasses.dataclass
+class Positive:
+    x: int = pydantic.Field(gt=0)
+
+
+@dataclasses.dataclass
+class Nested:
+    models: list[Model]
+    other: Nested | None = None
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "expected", "bad", "words"),
+    [
+        (Positive, b'{"x": 1}', Positive(1), b'{"x": -5}', "x: Input should be greater than 0"),
+        (Positive, b'{"x": 1}', Positive(1), b"{}", "x: Field required"),
+        (list[Model], b'[{"x": 1}]', [Model(x=1)], b'[{"x": 1}, {}]', "1.x: Field required"),
+        (dict[str, Model], b'{"a": {"x": 1}}', {"a": Model(x=1)}, b'{"a": {}}', "a.x: Field"),
+        (Model, b'{"instances": {"x": 1}}', Model(x=1), b'{"instances": {}}', "x: Field required"),
+        (Nested, b'{"models": [{"x": 1}]}', Nested([Model(x=1)]), b'{"models": [1]}', "models.0"),
+        (
+            Annotated[list[float], pydantic.Field(min_length=2)],
+            b"[1, 2]", [1.0, 2.0], b"[1]", "the body: List should have at least 2",
+        ),
+        (
+            Annotated[list[float], msgspec.Meta(min_length=2)],
+            b"[1, 2]", [1.0, 2.0], b"[1]", "length >= 2",
+        ),
+        (
+            list[Annotated[float, msgspec.Meta(ge=0)]],
+            b"[1]", [1.0], b"[-1]", r">= 0.0 - at \$\[0\]",
+        ),
+    ],
+)  # fmt: skip
+def test_constraints_hold_wherever_they_stand(hint, good, expected, bad, words):
+    assert converted(hint, good) == expected
+    with pytest.raises(UnprocessableInputError, match=words):
+        converted(hint, bad)
+
+
+@dataclasses.dataclass
+class Scan:
+    image: np.ndarray
+    weights: npt.NDArray[np.float64]
+    boxes: list[float]
+    note: object = None
+
+
+def test_fields_may_be_arrays():
+    found = converted(Scan, b'{"image": [[1, 2]], "weights": [0.5], "boxes": [3], "note": [4]}')
+    assert (found.image.tolist(), found.weights.tolist()) == ([[1, 2]], [0.5])
+    assert (found.boxes, found.note) == ([3.0], [4])
+    with pytest.raises(UnprocessableInputError, match=r"nested unevenly.* - at \$.image"):
+        converted(Scan, b'{"image": [[1], [[2]]], "weights": [], "boxes": []}')
+
+
+def test_a_list_of_a_pydantic_model_is_read_from_other_formats():
+    assert converted(list[Model], b'{"x": 1}\n{"x": 2}\n', "application/jsonlines")[1].x == 2
+
+
+def test_what_pydantic_cannot_read_is_refused_at_the_start():
+    odd = Annotated[pd.DataFrame | Model, "either"]
+    with pytest.raises(RegistrationError, match="none that pydantic can read"):
+        conversions.find(odd)
+
+
+@pytest.mark.parametrize("hint", [bytes | None, Annotated[bytes, "raw"], Optional[bytes]])  # noqa: UP045
+def test_bodies_that_may_be_none_are_taken_in_any_type(hint):
+    assert conversions.is_raw(hint)
+    assert asked(served(hint), b"hello", "application/x-foo").body == b"bytes b'hello'"
+
+
+def test_every_abstract_sparse_class_is_given():
+    for kind in (scipy.sparse.sparray, scipy.sparse.spmatrix, scipy.sparse.coo_array):
+        assert isinstance(converted(kind, b"[[1, 0], [0, 2]]"), kind)
+
+
+def test_integers_of_a_csv_table_stay_integers():
+    frame = converted(pd.DataFrame, b"id,p\n9007199254740993,1.5\n1,2.5\n", CSV)
+    assert frame["id"].tolist() == [9007199254740993, 1]
+    assert frame.dtypes.astype(str).tolist() == ["int64", "float64"]
+    assert converted(pd.DataFrame, b"1.0,2\n", CSV).dtypes.astype(str).tolist()[0] == "float64"
+    assert list(converted(pd.DataFrame, b",a\n0,1.5\n1,2.5\n", CSV).columns) == ["", "a"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +332,8 @@ def test_parts_of_forms_are_as_their_formats_say_until_the_whole_is_converted():
     assert sent(Flower, parts, kind).body == b"Flower Flower(name='iris', petals=[1.0, 2.0])"
     parts = [Part("a", CSV, b"1,2\n"), Part("b", JSON, b'{"c": 1}')]
     assert sent(dict, parts, kind).body == b"dict {'a': array([[1, 2]]), 'b': {'c': 1}}"
-    assert sent(dict, [Part("a", "application/x-own", b"1")], kind).status == 415
+    own = sent(dict, [Part("a", "application/x-own", b"1")], kind)
+    assert own.body == b"dict {'a': b'1'}"
 
 
 def test_a_sparse_body_that_is_enormous_when_dense_is_refused():
@@ -441,12 +556,23 @@ def test_a_decoder_gets_what_it_is_annotated_with():
     registry.model_loader(lambda: None)
     registry.predictor(lambda data: data)
 
-    @registry.decoder("text/csv", "application/x-own")
+    @registry.decoder("text/csv", "image/*")
     def read(body: np.ndarray):
         return f"{type(body).__name__} {body.tolist()}"
 
     pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
     assert asked(pipeline, b"1,2\n", CSV).body == b"ndarray [[1, 2]]"
     assert asked(pipeline, b"x,2\n", CSV).status == 422
-    response = asked(pipeline, b"1,2\n", "application/x-own")
-    assert response.status == UnsupportedMediaTypeError.status
+    assert asked(pipeline, b"1,2\n", "").body == b"ndarray [[1, 2]]"
+
+
+def test_a_decoder_cannot_have_made_what_no_format_of_its_types_gives():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+
+    @registry.decoder("application/x-own")
+    def read(body: np.ndarray): ...
+
+    with pytest.raises(StartError, match=r"^body of .*read \(.*no format here reads application/x"):
+        assembly.assemble(registry, "inference.py")

@@ -408,6 +408,13 @@ def test_what_the_front_end_cannot_send_is_a_failure() -> None:
         bench.expect(head)
 
 
+class Mute:
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 @pytest.mark.parametrize(
     ("response", "words"),
     [
@@ -416,6 +423,12 @@ def test_what_the_front_end_cannot_send_is_a_failure() -> None:
         (Response(memoryview(b"12345678901").cast("B"), "a/b"), "it has 11 bytes"),
         (Response(b"", "a/b", status=199), "its status is 199"),
         (Response(b"", "a/b", headers={"X A": "1"}), "'X A' is no name of a header"),
+        (Response(b"", "a/b", headers={"X-A": 1}), None),
+        (Response(b"", "a/b", headers={b"X-A": "1"}), "b'X-A' is no name of a header"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers={"X-A": b"1"}), "X-A has a value of type bytes"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers={"X-A": Mute()}), "X-A has a value of type Mute"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers=[("X-A", "1")]), "its headers are of type list"),  # type: ignore[arg-type]
+        (Response(memoryview(b"1234")[::2], "a/b"), "bytes that lie apart"),
     ],
 )
 def test_what_the_front_end_would_stumble_over_is_known(

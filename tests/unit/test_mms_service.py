@@ -106,6 +106,22 @@ def test_a_service_sees_fields_headers_ids_and_manifest(service, tmp_path):
     )
 
 
+def test_a_service_gets_a_form_as_its_fields(service):
+    found = service(
+        "def handle(data, context):\n"
+        "    return data and [sorted((name, bytes(value).decode()) for name, value in row.items())"
+        " for row in data]\n"
+    )
+    kind = "application/x-www-form-urlencoded"
+    whole, empty, other = answers(
+        found, request(b"b=2&a=1", kind), request(b"", kind), request(b"x", "text/csv")
+    )
+    assert whole.body == b'[["a", "1"], ["b", "2"]]'
+    assert empty.status == 400
+    assert other.body == b'[["body", "x"]]'
+    assert [response.status for response in answers(found, request(b"", kind))] == [400]
+
+
 def test_a_service_sets_status_type_and_headers(service):
     found = service(
         "def handle(data, context):\n"

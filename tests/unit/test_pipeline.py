@@ -282,6 +282,8 @@ def test_a_failing_transformer_is_named(registry):
         ("ü", "ü".encode(), "text/x"),
         (("s", "text/y"), b"s", "text/y"),
         (("s", None), b"s", "text/x"),
+        (memoryview(b"a.b.")[::2], b"ab", "text/x"),
+        (("\xe9", "text/x; charset=latin-1"), b"\xe9", "text/x; charset=latin-1"),
     ],
 )
 def test_an_encoder_returns_a_body_with_or_without_a_type(doubling, result, body, content_type):
@@ -296,6 +298,22 @@ def test_an_encoder_that_returns_no_body_fails(doubling):
     response = answer(doubling, request(accept="text/x"))
     assert response.status == 500
     assert "the encoder for text/x returned list" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("charset", ["ascii", "klingon"])
+def test_text_that_its_charset_has_not_fails(doubling, charset):
+    doubling.encoder("text/x")(lambda data: ("\xe9", f"text/x; charset={charset}"))
+    response = answer(doubling, request(accept="text/x"))
+    assert response.status == 500
+    assert "cannot be written as text/x" in error_of(response)["message"]
+
+
+def test_an_encoder_of_a_wildcard_names_the_type(doubling):
+    doubling.encoder("image/*")(lambda data: (b"img", "image/x"))
+    doubling.encoder("audio/*")(lambda data: b"sound")
+    image, sound = answers(doubling, request(accept="image/*"), request(accept="audio/*"))
+    assert (image.body, image.content_type) == (b"img", "image/x")
+    assert "named no type; return (body, type)" in error_of(sound)["message"]
 
 
 def test_the_context_sets_status_type_phrase_and_headers(registry):

@@ -37,6 +37,12 @@ def test_the_last_of_two_headers_of_a_name_counts():
     assert dict(Headers([("A", "1"), ("a", "2")])) == {"a": "2"}
 
 
+def test_headers_that_are_lists_may_come_in_several_lines():
+    headers = Headers([("Accept", "a/b"), ("X", "1"), ("accept", "c/d;q=0.1"), ("ACCEPT", "e/f")])
+    assert dict(headers) == {"Accept": "a/b, c/d;q=0.1, e/f", "X": "1"}
+    assert headers.find("accept") == "a/b, c/d;q=0.1, e/f"
+
+
 def test_a_request_has_its_body_and_headers():
     asked = request(b"1,2", "text/csv", "application/json")
     assert (asked.body, asked.content_type, asked.accept) == (
@@ -88,6 +94,20 @@ def test_a_code_that_is_no_text_becomes_one():
     error = errors.GenericInferenceToolkitError(400)
     error.code = object
     assert document(error_response(error, "id"))["error"]["code"] == "<class 'object'>"
+
+
+def test_a_code_is_cut():
+    error = errors.UnprocessableInputError("m", code="y" * 1000)
+    assert document(error_response(error, "id"))["error"]["code"] == "y" * 80
+
+
+def test_a_message_that_has_no_text_is_one():
+    class Mute:
+        def __str__(self):
+            raise RuntimeError
+
+    response = error_response(errors.UnprocessableInputError(Mute()), "id")
+    assert document(response)["error"]["message"] == "(Mute without text)"
 
 
 @pytest.mark.parametrize("status", [200, 399, 600, "400", None, -1])

@@ -86,11 +86,37 @@ def test_predictions_of_other_libraries_are_written():
 
 def test_floats_of_machine_learning_are_written_as_float32():
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    for dtype in (ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn):
+    for name in ("bfloat16", "float4_e2m1fn", "float6_e2m3fn", "float8_e4m3fn", "float8_e5m2"):
+        dtype = getattr(ml_dtypes, name, None) or pytest.skip(f"{name} is newer")
         array = np.array([0.5, 1.5], dtype)
         assert json.encode(array) == b"[0.5,1.5]"
         assert json.encode(array[0]) == b"0.5"
         assert csv.encode(array) == b"0.5\n1.5\n"
+        assert npy.encode(array) == npy.encode(np.array([0.5, 1.5], np.float32))
+
+
+def test_small_integers_of_machine_learning_are_integers():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    for dtype, low in ((ml_dtypes.int4, -8), (ml_dtypes.uint4, 0)):
+        array = np.array([low, 7], dtype)
+        assert json.encode(array) == json.encode([low, 7])
+        assert json.encode({"a": array[0]}) == json.encode({"a": low})
+        assert csv.encode(array) == csv.encode([low, 7])
+        assert npy.decode(npy.encode(array)).tolist() == [low, 7]
+
+
+def test_numpys_own_numbers_stay_as_they_are():
+    for name in ("f2", "f4", "f8", "g", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"):
+        scalar = np.ones((), name)[()]
+        assert _arrays.as_array([scalar], "test").dtype == name
+        assert _arrays.with_known_numbers(np.ones(1, name)).dtype == name
+
+
+def test_a_zone_is_kept_alone_as_in_a_list():
+    noon = pd.Timestamp("2020-07-01 12:00", tz="Europe/Paris")
+    assert csv.encode(noon) == csv.encode([noon]) == b"2020-07-01 12:00:00+02:00\n"
+    with pytest.raises(EncodeError, match="NPY"):
+        npy.encode(noon)
 
 
 def test_the_message_names_type_and_format():

@@ -292,6 +292,31 @@ def test_more_nesting_than_numpy_allows_is_a_list(tiny_pieces, backend):
     assert isinstance(json.decode(body), (list, np.ndarray))
 
 
+def test_to_array_of_long_texts_is_what_it_is_of_short_ones(tiny_pieces):
+    found = json.to_array(b"[1.5, null, 2]")
+    assert (found.dtype, found.tolist()) == (np.dtype(object), [1.5, None, 2])
+
+
+def test_a_text_among_many_numbers_does_not_make_them_all_text():
+    with pytest.raises(PayloadTooLargeError, match="JSON body of"):
+        json.to_array(b"[" + b"1," * 1_000_000 + b'"b"]')
+    same(json.to_array(b'[1, "b"]'), np.array([1, "b"]))
+
+
+def test_a_long_text_says_where_it_breaks_off():
+    body = b"[1.5,\n" + b"1.5," * 300_000
+    with pytest.raises(DecodeError, match=r"Invalid JSON: .* at line 2 column 1200"):
+        json.decode(body)
+    assert np.isnan(json.decode(body + b"NaN]")[-1])
+
+
+@pytest.mark.parametrize("dtype", ["u1", int])
+def test_numbers_are_not_made_others_to_fit(dtype):
+    with pytest.raises(DecodeError, match="does not make an array of"):
+        json.decode(b"[300.5]", dtype=dtype)
+    assert json.decode(b"[3.0]", dtype=dtype).tolist() == [3]
+
+
 def test_to_array_is_numpys_array_of_the_value():
     same(json.to_array(" [1, 2] "), np.array([1, 2]))
     same(json.to_array(b"3"), np.array(3))

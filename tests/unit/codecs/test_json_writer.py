@@ -175,3 +175,81 @@ def test_decimals_are_numbers_and_missing_values_null():
     )
     frame = pd.DataFrame({"a": pd.array([1, None], "Int64")})
     assert json.encode(frame) == b'[{"a":1},{"a":null}]'
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array([10**18, "NaT"], "m8[ns]"), '["1000000000000000000 nanoseconds",null]'),
+        (np.array([[-(10**17)]], "m8[25s]"), '[["-2500000000000000000 seconds"]]'),
+        (np.array(10**18, "m8[ns]"), '"1000000000000000000 nanoseconds"'),
+        (pd.Timedelta(1, "h").as_unit("us"), '"3600000000 microseconds"'),
+        (pd.Timedelta(1, "ns"), '"1 nanoseconds"'),
+        (dt.timedelta(hours=1), '"3600000000 microseconds"'),
+        ([dt.timedelta.max], '["86399999999999999999 microseconds"]'),
+        (pd.DataFrame({"a": np.array([3_600_000_000, "NaT"], "m8[us]")}),
+         '[{"a":"3600000000 microseconds"},{"a":null}]'),
+    ],
+)  # fmt: skip
+def test_timedeltas_are_written_in_full(value, expected):
+    assert json.encode(value).decode() == expected
+
+
+NOON = pd.Timestamp("2020-07-01 12:00", tz="Europe/Paris")
+
+
+class Half(dt.tzinfo):
+    def utcoffset(self, when):
+        return dt.timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (NOON, '"2020-07-01T12:00:00+02:00"'),
+        (pd.Series([NOON, pd.NaT]), '["2020-07-01T12:00:00+02:00",null]'),
+        (pd.DatetimeIndex([NOON]), '["2020-07-01T12:00:00+02:00"]'),
+        (pd.DataFrame({"a": [NOON, pd.NaT]}), '[{"a":"2020-07-01T12:00:00+02:00"},{"a":null}]'),
+        ({"big": 2**64, "a": NOON}, '{"big":18446744073709551616,"a":"2020-07-01T12:00:00+02:00"}'),
+        (dt.datetime(2020, 1, 2, tzinfo=Half()), '"2020-01-02T00:00:00+00:30"'),
+        (dt.time(1, 2, tzinfo=dt.timezone.utc), '"01:02:00+00:00"'),
+        (pd.Timestamp("2020-07-01").as_unit("s"), '"2020-07-01T00:00:00"'),
+        (pd.NaT, "null"),
+    ],
+)
+def test_a_zone_is_written_as_its_offset(value, expected):
+    assert json.encode(value).decode() == expected
+
+
+@pytest.mark.parametrize("names", [["a", "a"], [1, "1"]])
+def test_columns_of_one_name_are_refused(names):
+    frame = pd.DataFrame([[1, 2]], columns=names)
+    for value in (frame, {"table": frame}):
+        with pytest.raises(EncodeError, match=f"rename one of the columns '{names[0]}'"):
+            json.encode(value)
+
+
+def test_periods_and_intervals_are_texts():
+    period, interval = pd.Period("2020-01", "M"), pd.Interval(0, 1)
+    assert json.encode([period, interval]) == b'["2020-01","(0, 1]"]'
+    frame = pd.DataFrame({"a": [period], "b": [interval]})
+    assert json.encode(frame) == b'[{"a":"2020-01","b":"(0, 1]"}]'
+
+
+def test_structs_of_msgspec_are_written_as_msgspec_does():
+    msgspec = pytest.importorskip("msgspec")
+    struct = msgspec.defstruct("S", ["a_b"], rename="camel")
+    assert json.encode(struct([np.arange(2), struct(np.float32(0.1))])) == (
+        b'{"aB":[[0,1],{"aB":0.1}]}'
+    )
+    assert json.encode(struct(2**64)) == b'{"aB":18446744073709551616}'
+    with pytest.raises(EncodeError):
+        json.encode(struct(object()))
+
+
+@pytest.mark.parametrize("kind", ["Int64", "UInt64"])
+def test_integers_beside_missing_values_stay_exact(kind):
+    values = pd.array([2**53 + 1, None], kind)
+    for value in (values, pd.Series(values), pd.Index(values)):
+        assert json.encode({"a": value}) == b'{"a":[9007199254740993,null]}'
+    assert json.encode(pd.Series([1.5, None], dtype="Float64")) == b"[1.5,null]"

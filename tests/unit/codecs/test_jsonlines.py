@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json as standard
 import math
+from collections import UserDict
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,10 @@ fixtures_stay = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
         (b"1\n2\n3", np.array([1, 2, 3])),
         (b"7", np.array([7])),
         (b"[1,2] \n[3,4]", np.array([[1, 2], [3, 4]])),
+        (b"1\r\n2\r\n", np.array([1, 2])),
+        (b"[1,\r2]\r\n[3,4]\r", np.array([[1, 2], [3, 4]])),
+        (b"[[1],[2] ]\n[[3],[4]]", np.array([[[1], [2]], [[3], [4]]])),
+        (b"[ [1],[2]]\n[[3],[4]]", np.array([[[1], [2]], [[3], [4]]])),
         (b"[1,null]\n[2,3]", np.array([[1, math.nan], [2, 3]])),
         (b"NaN\n1", np.array([math.nan, 1])),
     ],
@@ -117,6 +124,59 @@ def test_arrays_come_back_as_they_were(array):
 )
 def test_each_item_is_a_line(prediction, expected):
     assert jsonlines.encode(prediction).decode() == expected
+
+
+def test_a_lone_carriage_return_is_no_line_end(backend, small):
+    with pytest.raises(DecodeError, match="Line 1"):
+        jsonlines.decode(b"1\r2\n3")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[[1,2]\n[3,4]],[[5,6],[7,8]]",
+        b"[ [1,2]\n[3,4]],[[5,6],[7,8]]",
+        b"[[[1]]\n[[2]]],[[[3]],[[4]]]",
+    ],
+)
+def test_a_line_end_within_a_row_is_no_line_end(backend, small, body):
+    with pytest.raises(DecodeError, match="Line 1"):
+        jsonlines.decode(body)
+
+
+class Model:
+    def model_dump(self):
+        return {"a": 1}
+
+    def __iter__(self):
+        return iter([("a", 1)])
+
+
+@dataclasses.dataclass
+class Point:
+    a: int
+
+    def __iter__(self):
+        return iter([self.a])
+
+
+@pytest.mark.parametrize(
+    "prediction", [Model(), Point(1), UserDict(a=1), MappingProxyType({"a": 1})]
+)
+def test_an_object_is_one_line(prediction):
+    assert jsonlines.encode(prediction) == b'{"a":1}\n'
+    assert jsonlines.encode([prediction] * 2) == b'{"a":1}\n{"a":1}\n'
+
+
+def test_a_struct_of_msgspec_is_one_line():
+    msgspec = pytest.importorskip("msgspec")
+    struct = msgspec.defstruct("S", ["a"], namespace={"__iter__": lambda self: iter([self.a])})
+    assert jsonlines.encode(struct(1)) == b'{"a":1}\n'
+
+
+def test_columns_of_one_name_are_refused():
+    with pytest.raises(EncodeError, match="rename one of the columns 'a'"):
+        jsonlines.encode(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
 def test_what_has_no_json_form_is_an_encode_error():

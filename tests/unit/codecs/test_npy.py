@@ -73,8 +73,15 @@ def test_structures_come_through():
         [("a", "<i4"), ("b", "<f8")],
         [("a", "<i4"), ("b", "<f8", (2, 3))],
         [("name", "<U5"), ("when", "<M8[s]")],
+        [("a", [("b", "<i4"), ("c", [("d", "<U2", (2,))], (2, 3))]), ("e", "<f8")],
+        [("it's", "<i4"), ('it\'s "so"', "<i4"), ('"', "<i4"), ("\\", "<i4"), ("é\n\0", "<i4")],
+        [(("a title's", "name"), "<i4")],
+        np.dtype([("a", "i1"), ("b", "<f8"), ("c", "i1")], align=True),
+        {"names": ["a"], "formats": ["<U1"], "offsets": [3], "itemsize": 9},
     ):
         array = np.zeros(3, dtype)
+        loaded = np.load(io.BytesIO(saved(array)))
+        assert npy.decode(saved(array)).dtype.fields == loaded.dtype.fields
         same(npy.decode(saved(array)), array)
         assert npy.encode(array) == saved(array)
 
@@ -107,6 +114,9 @@ def test_a_body_cut_off_anywhere_is_refused(size):
         npy.decode(body[:size])
 
 
+MANY_FIELDS = ", ".join(f"('{name}', '<i8', (999999,))" for name in range(300))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -125,6 +135,18 @@ def test_a_body_cut_off_anywhere_is_refused(size):
         with_header("{'descr': __import__('os').system('false')}"),
         with_header(described("[('a', '<i8', (9999999, 9999999))]")),
         with_header(described("[('a', '<i8'), ('a', '<i8')]"), bytes(16)),
+        with_header(described("[('a', [('b', '<i8')])"), bytes(8)),
+        with_header(described("[('a', '<i8')]]"), bytes(8)),
+        with_header(described("[('a', [])]"), bytes(8)),
+        with_header(described("[('a\0', '<i8')]"), bytes(8)),
+        with_header(described("[('a\\q', '<i8')]"), bytes(8)),
+        with_header(described("[(__import__('os'), '<i8')]"), bytes(8)),
+        with_header(described("[('a', '<i8'" + ", (2,)" * 2 + ")]"), bytes(32)),
+        with_header(described("[('a', " * 33 + "'<i8'" + ")]" * 33), bytes(8)),
+        with_header(described("[('a', " * 1000 + "'<i8'" + ")]" * 1000), bytes(8)),
+        with_header(described("[('a', [('b', '<i8', (999999,))], (999999,))]", "(0,)")),
+        with_header(described(f"[{MANY_FIELDS}]", "(0,)")),
+        with_header(described(f"[('{'a' * 999}', '<i8'), ('{'a' * 999}', '<i8')]"), bytes(16)),
         with_header(described("'<m8[xyz]'"), bytes(8)),
         with_header(described("'<m8[D]'", f"({','.join(['1'] * 70)})"), bytes(8)),
         with_header(" " * 20_000, version=b"\x02\x00"),
@@ -144,7 +166,8 @@ def test_what_no_array_can_be_is_refused_before_anything_is_made(body):
 
 def test_python_objects_are_refused_with_415(monkeypatch):
     monkeypatch.delenv("SAGEMAKER_ALLOW_PICKLE", raising=False)
-    for array in (np.array([{}], object), np.zeros(1, [("a", "O")])):
+    nested = np.zeros(1, [("a", [("b", "O")])])
+    for array in (np.array([{}], object), np.zeros(1, [("a", "O")]), nested):
         with pytest.raises(UnsupportedMediaTypeError, match="pickles"):
             npy.decode(saved(array, allow_pickle=True))
 
@@ -166,13 +189,29 @@ def test_python_objects_are_not_written(value):
         npy.encode(value)
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        [("日", "<i4")],
+        [("x" * 10_000, "<i4")],
+        [("x" * 70_000, "<i4")],
+        [],
+        np.dtype([("a", "<i4"), ("b", "<i4")])[["b", "a"]],
+    ],
+)
+def test_fields_that_are_not_read_are_not_written(dtype):
+    with pytest.raises(EncodeError, match="give them few and short names") as caught:
+        npy.encode(np.zeros(1, dtype))
+    assert len(caught.value.message) <= 300
+
+
 @pytest.mark.parametrize("value", [3, 1.5, [1, 2], [[1.5], [2]], {1, 2}, iter([1, 2]), "text"])
 def test_whatever_makes_an_array_is_written(value):
     body = npy.encode(value)
     assert npy.decode(body).size > 0
 
 
-@pytest.mark.parametrize("dtype", ["<U2", ">U2", [("a", "<i8"), ("b", ">U2", (2,))]])
+@pytest.mark.parametrize("dtype", ["<U2", ">U2", [("a", "<i8"), ("b", [("c", ">U2", (2,))])]])
 def test_text_beyond_unicode_is_refused(dtype):
     array = np.zeros((2, 3), dtype)
     sound = npy.encode(array)

@@ -177,3 +177,24 @@ def test_a_changed_byte_gives_an_array_or_a_refusal():
             npz.decode(changed)
         except InferenceError as error:
             assert error.status_code in {400, 413, 415}  # noqa: PT017
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_are_stored_or_deflated(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("a.npy", npy.encode(np.zeros(3)))
+    with pytest.raises(DecodeError, match="stored or deflated"):
+        npz.decode(buffer.getvalue())
+
+
+@pytest.mark.parametrize("name", ["x" * 70_000, "\ud800"])
+def test_a_name_that_no_zip_can_have_is_an_encode_error(name):
+    with pytest.raises(EncodeError, match="names") as caught:
+        npz.encode({name: np.zeros(1)})
+    assert len(caught.value.message) <= 300
+
+
+def test_a_sparse_array_of_one_dimension_is_written_dense():
+    found = npz.decode(npz.encode(scipy.sparse.coo_array(np.array([1.0, 0, 2]))))
+    assert found["arr_0"].tolist() == [1, 0, 2]

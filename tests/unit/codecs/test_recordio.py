@@ -90,6 +90,24 @@ def test_sparse_rows_come_back_as_they_were(array):
     np.testing.assert_array_equal(found.toarray(), array)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
+def test_rows_of_zeros_stay_sparse(dtype):
+    found = recordio.decode(recordio.encode(scipy.sparse.csr_matrix((2, 5), dtype=dtype)))
+    assert found.format == "csr"
+    assert (found.shape, found.nnz, found.dtype) == ((2, 5), 0, dtype)
+
+
+def test_records_without_room_for_values_are_dense():
+    for shape in ((2, 0), (2, 0, 3)):
+        found = recordio.decode(recordio.encode(np.zeros(shape)))
+        assert found.shape == shape
+
+
+def test_a_sparse_array_of_one_dimension_is_written_one_value_a_record():
+    array = scipy.sparse.coo_array(np.array([1.0, 0, 2]))
+    assert recordio.decode(recordio.encode(array)).tolist() == [[1], [0], [2]]
+
+
 @pytest.mark.parametrize(
     ("prediction", "dtype", "expected"),
     [

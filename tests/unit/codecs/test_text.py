@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,19 @@ def test_an_empty_body_is_an_empty_text():
         (np.array(2), b"2"),
         (["a", "b"], b"a\nb"),
         (np.array([1.5, 2]), b"1.5\n2.0"),
+        (np.array([0.1, 1e16]), b"0.1\n1e+16"),
+        (np.array([0.1, np.nan], np.float32), b"0.1\nnan"),
+        (np.array([0.1], np.float16), b"0.1"),
+        (np.float32(0.1), b"0.1"),
+        ([b"xy", b"\xff"], "xy\n\ufffd".encode()),
+        (np.array([b"xy", 1], object), b"xy\n1"),
+        (np.array(["2020-01-02T03:04", "NaT"], "M8[ns]"), b"2020-01-02T03:04:00.000000000\nNaT"),
+        (np.array([10**18], "m8[ns]"), b"1000000000000000000 nanoseconds"),
+        (np.array([[10**18, 1]], "m8[ns]"), b"1000000000000000000 nanoseconds,1 nanoseconds"),
+        (dt.timedelta(hours=1), b"3600000000 microseconds"),
+        ([dt.timedelta(hours=1), 1], b"3600000000 microseconds\n1"),
+        (pd.Timestamp("2020-01-02"), b"2020-01-02 00:00:00"),
+        (pd.Timestamp("2020-01-02", tz="Asia/Tokyo"), b"2020-01-02 00:00:00+09:00"),
         ([], b""),
         (np.array([[1.5, 2], [3, np.nan]]), b"1.5,2.0\n3.0,nan"),
         ([["a", 1], ["b,c", 2]], b'a,1\n"b,c",2'),
