@@ -167,7 +167,10 @@ class InferenceHandler:
         if self.takes_raw_bodies:
             message = "The body itself is wanted, not a form; send it with its own Content-Type."
             raise UnprocessableInputError(message)
-        convert = self._convert
+        try:
+            convert = self._convert
+        except RegistrationError:
+            raise self._unsupported(content_types.MULTIPART) from None
         if convert is None:
             return fields
         return convert(b"", content_types.FORM, lambda _body, _header: fields)
@@ -216,7 +219,10 @@ class InferenceHandler:
         if own is not None:
             return _own_decoding(own)
         decode = self._format(name)
-        convert = self._convert
+        try:
+            convert = self._convert
+        except RegistrationError:
+            raise self._unsupported(name) from None
         if convert is None:
             return Decoding(lambda body, header, _context: decode(body, header))
         return Decoding(lambda body, header, _context: convert(body, header, decode))
@@ -235,10 +241,13 @@ class InferenceHandler:
             return codec.decode
         if self.takes_raw_bodies:
             return _no_format
+        raise self._unsupported(name)
+
+    def _unsupported(self, name: str) -> UnsupportedMediaTypeError:
         message = (
             f"Content-Type {name[:80]!r} is not supported; send one of: {', '.join(self.readable)}."
         )
-        raise UnsupportedMediaTypeError(message)
+        return UnsupportedMediaTypeError(message)
 
     @property
     def _data_hint(self) -> Any:
@@ -262,8 +271,10 @@ class InferenceHandler:
             RegistrationError: one of them asks for what no body can become, or for a library that
                 is not installed.
         """
-        with _named("data", self.predictor):
-            _ = self._convert
+        # With decoders of its own, a program may make what nothing here can.
+        if not (self.decoders or self.fallback_decoders):
+            with _named("data", self.predictor):
+                _ = self._convert
         for found in (*self.decoders, *filter(None, [self.transformer])):
             with _named("body", found.handler):
                 body_converter(found)
@@ -312,17 +323,18 @@ class InferenceHandler:
             ranges = content_types.parse_accept(accept)
         named = [name for name, _ in ranges if "*" not in name]
         defaults = content_types.parse_accept(self.default_accept)
-        offers = [name for name, value in defaults if value and self._writes(name)]
+        offers = [name for name, _ in defaults if "*" not in name and self._writes(name)]
         offers += [
             name for found in self.encoders for name in found.content_types if "*" not in name
         ]
-        # An encoder of wildcards takes what the client names, or else its wildcard.
         offers += [name for name in named if _most_specific(encoders, name) is not None]
-        offers += [name for name, _ in ranges if _most_specific(encoders, name) is not None]
         offers += codecs.encodable()
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
         offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
+        # Where nothing concrete will do, an encoder of wildcards finds out what will.
+        wildcards = [name for name, _ in ranges if _most_specific(self.encoders, name)]
         chosen = content_types.negotiate(accept, offers)
+        chosen = chosen or content_types.negotiate(accept, wildcards)
         own = None
         if chosen:
             own = _most_specific(self.encoders, chosen)
@@ -542,7 +554,7 @@ def body_converter(found: Registration) -> Callable[[Body, str], Any]:
     convert = conversions.find(hint) or _as_bytes
     names = [name for name in found.content_types if "*" not in name]
     unread = [name for name in names if (codec := codecs.find(name)) is None or not codec.decode]
-    if unread and convert is not _as_bytes and not conversions.is_raw(hint):
+    if names and unread == names and convert is not _as_bytes and not conversions.is_raw(hint):
         message = (
             f"no format here reads {unread[0]}, to make of it what the annotation {hint!r} asks "
             "for. Annotate it with bytes or str."
@@ -551,7 +563,7 @@ def body_converter(found: Registration) -> Callable[[Body, str], Any]:
 
     def read(body: Body, header: str) -> Any:
         # Without a Content-Type the body is what the decoder says it reads.
-        header = header or next(iter(names), "")
+        header = header or next((name for name in names if name not in unread), "")
         codec = codecs.find(header)
         decode = codec.decode if codec and codec.decode else _no_format
         return convert(body, header, decode)

@@ -51,6 +51,7 @@ def parse(header: str) -> ContentType:
     return ContentType(name.strip().lower(), MappingProxyType(parameters))
 
 
+@lru_cache(maxsize=_CACHE_SIZE)
 def is_form(header: str) -> bool:
     """Whether a Content-Type header is that of a form, of either kind."""
     return parse(header).name in (FORM, MULTIPART)

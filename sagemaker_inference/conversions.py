@@ -31,6 +31,7 @@ body is refused then; libraries are recognised by the annotation and never impor
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -97,6 +98,10 @@ _RAW: Final[dict[Any, Convert]] = {
 }
 
 
+# What JSON gives, for abstract classes such as Iterable and Number.
+_PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
+
+
 def is_raw(hint: Any) -> bool:
     """Whether a handler so annotated takes bodies of any type, for it reads them itself."""
     return _raw(_core(hint)[0]) is not None
@@ -118,13 +123,11 @@ def find(hint: Any) -> Convert | None:
     core, may_be_none = _core(hint)
     if core is None or core in (type(None), Any, object):
         return None
-    found = _raw(core)
-    if found is None and _mentions_pydantic(hint):
-        return _as_pydantic(hint)
-    if found is None:
-        found = _of_class(core)
-    if found is None:
-        return _as_msgspec(hint)
+    found = _raw(core) or _of_class(core)
+    if found is None or core in (dict, list):
+        read = _as_pydantic(hint) if _mentions_pydantic(hint, {}) else None
+        if read is not None or found is None:
+            return read or _as_msgspec(hint)
     return _or_none(found) if may_be_none else found
 
 
@@ -133,8 +136,8 @@ def _core(hint: Any) -> tuple[Any, bool]:
     hint = _bare(hint)
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
-        if len(members) == 1:
-            return _bare(members[0]), True
+        if len(members) == 1 or all(map(_raw, members)):
+            return _bare(members[0]), len(members) < len(get_args(hint))
     return hint, False
 
 
@@ -148,7 +151,7 @@ def _raw(hint: Any) -> Convert | None:
 
 def _of_class(hint: Any) -> Convert | None:
     """What a class that neither msgspec nor pydantic knows asks for."""
-    library = getattr(hint, "__module__", "").partition(".")[0]
+    library = _library(hint)
     name = getattr(hint, "__name__", "")
     if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):
         return _checked(hint)
@@ -161,20 +164,25 @@ def _of_class(hint: Any) -> Convert | None:
     return _as_sparse(hint) if library == "scipy" else None
 
 
-def _mentions_pydantic(hint: Any, seen: tuple[Any, ...] = ()) -> bool:
-    """Whether pydantic has to read it: a model or dataclass of pydantic's is anywhere in it."""
-    if hint in seen or "pydantic" not in sys.modules:
+def _mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
+    """Whether pydantic has to read it: a class of pydantic's is anywhere in it."""
+    if id(hint) in seen or "pydantic" not in sys.modules:
         return False
-    if hasattr(hint, "__pydantic_validator__"):
+    seen[id(hint)] = hint
+    if hasattr(hint, "__pydantic_validator__") or _library(hint) == "pydantic":
         return True
     if get_origin(hint) is Annotated:
-        words = {type(word).__module__.partition(".")[0] for word in hint.__metadata__}
+        words = {_library(type(word)) for word in hint.__metadata__}
         if words & {"pydantic", "annotated_types"}:
             return True
     parts = get_args(hint)
     if dataclasses.is_dataclass(hint) or is_typeddict(hint):
         parts = tuple(_fields(hint))
-    return any(_mentions_pydantic(part, (*seen, hint)) for part in parts)
+    return any(_mentions_pydantic(part, seen) for part in parts)
+
+
+def _library(kind: Any) -> str:
+    return str(getattr(kind, "__module__", "")).partition(".")[0]
 
 
 def _fields(kind: Any) -> Iterable[Any]:
@@ -337,8 +345,8 @@ def _csv_frame(body: Body, content_type: str) -> Any:
     """CSV as a table; where a header row was left out of the data, it names the columns."""
     from sagemaker_inference.codecs import csv
 
-    names, data = csv.with_names(body, content_type)
-    frame = sys.modules["pandas"].DataFrame(data).infer_objects()
+    names, columns = csv.with_names(body, content_type)
+    frame = sys.modules["pandas"].DataFrame(dict(enumerate(columns))).infer_objects()
     if names is not None:
         frame.columns = names
     return frame
@@ -378,14 +386,13 @@ def _listed(data: Any) -> Any:
     return data.tolist() if hasattr(data, "tolist") else data
 
 
-def _as_pydantic(hint: Any) -> Convert:
+def _as_pydantic(hint: Any) -> Convert | None:
+    """None where pydantic has no schema for it: of arrays among the fields, for example."""
     pydantic: Any = sys.modules["pydantic"]
     try:
         adapter = pydantic.TypeAdapter(hint)
-    except Exception as error:  # noqa: BLE001 - pydantic calls what the classes bring along
-        message = f"the annotation {hint!r} is none that pydantic can read: {str(error)[:200]}"
-        raise RegistrationError(message) from None
-
+    except Exception:  # noqa: BLE001 - pydantic calls what the classes bring along
+        return None
     read = _or_instances(adapter.validate_json, pydantic.ValidationError)
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
@@ -434,8 +441,8 @@ def _as_msgspec(hint: Any) -> Convert:
         raise RegistrationError(message) from None
     try:
         decoder: Any = msgspec.json.Decoder(hint, dec_hook=_as_field)
-        unknown = _unknown(msgspec.inspect.type_info(hint))
-    except TypeError as error:
+        unknown = _unknown(msgspec.inspect.type_info(hint), set())
+    except Exception as error:  # noqa: BLE001 - evaluating what fields are annotated with
         message = f"the annotation {hint!r} is none that bodies can be read as: {error}"
         raise RegistrationError(message) from None
     if unknown is not None:
@@ -454,10 +461,10 @@ def _as_msgspec(hint: Any) -> Convert:
             data = decode(body, content_type)
             # What forms have is text, whatever it stands for.
             strict = content_types.parse(content_type).name not in form.CONTENT_TYPES
-            try:
-                return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
-            except msgspec.ValidationError:
-                return msgspec.convert(_plain(data), hint, strict=strict, dec_hook=_as_field)
+            if type(data) is dict:  # a form's: its arrays may be wanted as they are
+                with contextlib.suppress(msgspec.ValidationError):
+                    return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
+            return msgspec.convert(_plain(data), hint, strict=strict, dec_hook=_as_field)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]
             raise UnprocessableInputError(message) from None
@@ -469,8 +476,8 @@ def _as_msgspec(hint: Any) -> Convert:
 
 
 def _as_field(kind: Any, value: Any) -> Any:
-    """A field that msgspec knows no type of: an array of numbers, or any object."""
-    if kind is object:
+    """A field that msgspec knows no type of: an array of numbers, or what it is already."""
+    if not _is_array(kind):
         return value
     try:
         return as_numbers(value)
@@ -479,14 +486,24 @@ def _as_field(kind: Any, value: Any) -> Any:
         raise ValueError(error.message) from None
 
 
-def _unknown(info: Any, seen: tuple[int, ...] = ()) -> Any:
-    """The first class in what msgspec says of a type that neither it nor `_as_field` makes."""
+def _is_array(kind: Any) -> bool:
+    return _of_class(kind) is _as_array
+
+
+def _unknown(info: Any, seen: set[int]) -> Any:
+    """The first class that a value must have in it, and that neither msgspec nor we make.
+
+    Args:
+        info: what msgspec says of a type; it has all parts of it, and each once.
+        seen: the parts that were looked at.
+    """
     if isinstance(info, (list, tuple)):
         return next(filter(None, (_unknown(part, seen) for part in info)), None)
-    if id(info) in seen or not hasattr(info, "__struct_fields__"):
+    is_optional = not getattr(info, "required", True) or type(info).__name__ == "UnionType"
+    if id(info) in seen or is_optional or not hasattr(info, "__struct_fields__"):
         return None
+    seen.add(id(info))
     if type(info).__name__ == "CustomType":
-        known = info.cls is object or _of_class(info.cls) is _as_array
+        known = _is_array(info.cls) or any(isinstance(value, info.cls) for value in _PLAIN_VALUES)
         return None if known else info.cls
-    parts = [getattr(info, name) for name in info.__struct_fields__]
-    return _unknown(parts, (*seen, id(info)))
+    return _unknown([getattr(info, name) for name in info.__struct_fields__], seen)

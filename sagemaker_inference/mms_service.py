@@ -6,6 +6,7 @@ the other way round, our `Transformer` is driven by MMS's stock back end.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -94,18 +95,12 @@ class MmsService:
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Give the whole batch to the service, as MMS would: forms as their fields."""
-        refused: dict[int, Response] = {}
-        for index, request in enumerate(requests):
-            if request.body is not None and content_types.is_form(request.content_type):
-                try:
-                    forms.take_apart(request, request.body)
-                except InferenceError as error:
-                    refused[index] = error_response(error, request.id, request.accept)
-        sound = [request for index, request in enumerate(requests) if index not in refused]
-        answers = iter(self._answer(sound) if sound else ())
-        return [refused.get(index) or next(answers) for index in range(len(requests))]
-
-    def _answer(self, requests: Sequence[Request]) -> list[Response]:
+        for request in requests:
+            body = request.body
+            if body is not None and content_types.is_form(request.content_type):
+                # What cannot be read stays the body that it is.
+                with contextlib.suppress(InferenceError):
+                    forms.take_apart(request, body)
         from mms.context import RequestProcessor
         from mms.metrics.metrics_store import MetricsStore
 

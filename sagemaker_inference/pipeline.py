@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -136,9 +137,12 @@ class Pipeline:
             accept = scripts.response_type(told)
             content_type = scripts.content_type(request.content_type)
         try:
-            body = assembly.body_converter(registration)(
-                _unpacked(request) or b"", request.content_type
-            )
+            whole = _unpacked(request)
+            if whole is not None and content_types.is_form(request.content_type):
+                # Its fields are in the context; what cannot be read may be so to the transformer.
+                with contextlib.suppress(InferenceError):
+                    forms.take_apart(request, whole)
+            body = assembly.body_converter(registration)(whole or b"", request.content_type)
             job.times.append(perf_counter())
             result = handler.call(self.model, body, content_type, told, job.context)
             if handler.is_async:

@@ -47,8 +47,10 @@ _NUMBER_BEGINS: Final = b"-0123456789"
 _CLOSING: Final = re.compile(rb"\s*\]")
 
 
-def nested(text: bytes | bytearray) -> Numbers | None:
+def nested(text: bytes | bytearray, *, takes_null: bool = True) -> Numbers | None:
     """A JSON text that is a rectangular array of numbers, as int64 or float64 of its shape.
+
+    In a long one, null is NaN among numbers, if that is wanted.
 
     None for everything else that `codecs.json` knows a better answer to: ragged, mixed and empty
     lists, nulls, integers beyond int64, invalid JSON.
@@ -60,7 +62,7 @@ def nested(text: bytes | bytearray) -> Numbers | None:
     if size <= SMALL:
         return short(text)
     if size > _PIECE:
-        return None if b'"' in text else _nested_in_pieces(text)
+        return None if b'"' in text else _nested_in_pieces(text, takes_null=takes_null)
     flat = _flat(text)
     if flat is None:
         return None
@@ -286,14 +288,14 @@ def _shape(brackets: bytes | bytearray) -> tuple[int, ...] | None:
     return None
 
 
-def _nested_in_pieces(text: bytes | bytearray) -> Numbers | None:
+def _nested_in_pieces(text: bytes | bytearray, *, takes_null: bool) -> Numbers | None:
     total = text.count(b",") + 1
     found: Numbers | None = None
     brackets = bytearray()
     filled = 0
     for piece, opened, closed in _pieces(text):
         flat = _flat(piece)
-        if flat is None:
+        if flat is None and takes_null:
             flat = _flat_with_nulls(piece)
         if flat is None:
             return None

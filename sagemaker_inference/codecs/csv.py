@@ -87,8 +87,10 @@ _LIKE_NUMBER: Final = re.compile(r"\s*(?:[-+.\d]|nan|inf|\Z)", re.IGNORECASE)
 # Those that orjson writes with the digits of their own precision.
 _FLOAT_SIZES: Final = (4, 8)
 _NUMBERS: Final = (int, float, complex)
-# A blank line would be no row.
-_QUOTED: Final = re.compile(r'[",\r\n]|\A[ \t]+\Z')
+# With none of these, a column of whole numbers has integers; beyond 2**53, floats are not exact.
+_FLOAT_THAT_IS_WHOLE: Final = re.compile(rb"\.0*(?:[,\n \t]|\Z)|[0-9.][eE]|-0(?![.0-9])")
+_EXACT: Final = 2.0**53
+_QUOTED: Final = re.compile(r'[",\r\n]')
 
 
 def decode(
@@ -126,12 +128,11 @@ def decode(
         raise DecodeError(msg) from None
 
 
-def with_names(body: Body, content_type: str) -> tuple[list[str] | None, NDArray[Any]]:
-    """Read rows by columns for a table whose columns have each a dtype of its own.
+def with_names(body: Body, content_type: str) -> tuple[list[str] | None, list[NDArray[Any]]]:
+    """Read a table whose columns have each a dtype of its own.
 
     Returns:
-        The header row, None where there is none; and what `decode` gives, or an array of objects
-        where columns of integers stand beside others.
+        The header row, None where there is none; and the columns: int64, float64, bool or object.
 
     Raises:
         DecodeError: as for `decode`.
@@ -140,9 +141,19 @@ def with_names(body: Body, content_type: str) -> tuple[list[str] | None, NDArray
     text = _lines(utf8(body, content_type))
     header = _said(content_type)
     found, has_header = _read(text, header)
-    if found.dtype == np.float64 and (found == np.floor(found)).all(axis=0).any():
-        found, has_header = _from_columns(text, header, alone=True)
-    return next(_blocks(text))[0] if has_header else None, found
+    is_float = found.dtype == np.float64
+    are_whole = [is_float and bool((column == np.floor(column)).all()) for column in found.T]
+    columns = list(found.T)
+    if any(are_whole):
+        if _FLOAT_THAT_IS_WHOLE.search(text) or np.abs(found[:, are_whole]).max() >= _EXACT:
+            found, has_header = _from_columns(text, header, alone=True)
+            columns = list(found.T)
+        else:
+            columns = [
+                column.astype(np.int64) if is_whole else column
+                for column, is_whole in zip(columns, are_whole, strict=True)
+            ]
+    return next(_blocks(text))[0] if has_header else None, columns
 
 
 def _said(content_type: str) -> bool | None:
@@ -537,8 +548,11 @@ def _cell(value: object) -> str:
     is_repr = type(value).__str__ is object.__str__ and not isinstance(value, _NUMBERS)
     if is_repr or isinstance(value, np.ndarray):
         raise _arrays.unencodable(value, "a cell of CSV")
-    if isinstance(value, timedelta):
-        text = _arrays.text_of_duration(value)
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "replace")
     else:
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        text = _arrays.text_of_duration(value) if isinstance(value, timedelta) else str(value)
+    # A blank line would be no row.
+    if text.isspace():
+        return f'"{text}"'
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

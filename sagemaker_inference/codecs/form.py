@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from sagemaker_inference import codecs, content_types
 from sagemaker_inference.codecs._charset import utf8
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPES: Final = (content_types.MULTIPART, content_types.FORM)
 
-_MOST_PARTS: Final = 1000
+_MOST_PARTS: Final = 10_000
+_PIECE: Final = 1 << 16
+_NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # Browsers send some hundred bytes.
 _MOST_HEADER_BYTES: Final = 1 << 14
 _HEADERS_END: Final = re.compile(rb"\r?\n\r?\n")
@@ -56,7 +58,7 @@ def decode(body: Body | str, content_type: str) -> dict[str, Any]:
         content_type: the Content-Type header; multipart needs its ``boundary``.
 
     Raises:
-        DecodeError: no boundary, a part without a name, a body cut off, over 1,000 parts, or a
+        DecodeError: no boundary, a part without a name, a body cut off, over 10,000 parts, or a
             part that its own Content-Type cannot read; the message names the part.
         UnsupportedMediaTypeError: the charset is unknown, or a part's format is refused.
     """
@@ -71,28 +73,29 @@ def fields(body: Body | str, content_type: str) -> list[Field]:
         UnsupportedMediaTypeError: the charset is unknown.
     """
     kind, parameters = content_types.parse(content_type)
+    data = body.encode() if isinstance(body, str) else bytes(body)
     if kind == content_types.FORM:
-        try:
-            pairs = _pairs(utf8(body, content_type).decode())
-        except UnicodeDecodeError as error:
-            msg = f"Invalid form: not UTF-8 at byte {error.start}"
-            raise DecodeError(msg) from None
-        return [Field(name, "", value.encode("utf-8", "replace")) for name, value in pairs]
+        pairs = _pairs(data)
+        if len(pairs) == 1 and pairs[0][0][:1] in ("[", "{") and b"=" not in data:
+            msg = "Invalid form: it looks like JSON; send it with Content-Type: application/json"
+            raise DecodeError(msg)
+        # Percent-encoded or not, the bytes of a value are in the charset of the form.
+        return [Field(name, "", bytes(utf8(value, content_type))) for name, value in pairs]
     boundary = parameters.get("boundary", "")
     if not 0 < len(boundary) <= 200:  # noqa: PLR2004
         msg = "Invalid multipart body: its Content-Type has no boundary"
         raise DecodeError(msg)
-    data = body.encode() if isinstance(body, str) else bytes(body)
-    return list(_parts(data, boundary.encode("utf-8", "replace")))
+    return list(_parts(data, b"--" + boundary.encode("utf-8", "replace")))
 
 
 def query(text: str) -> dict[str, Any]:
     """Read query parameters (``a=1&b=2``), percent-decoded; a repeated name has a list.
 
     Raises:
-        DecodeError: over 1,000 parameters.
+        DecodeError: over 10,000 parameters, or a percent sign that encodes nothing.
     """
-    return gathered(_pairs(text))
+    pairs = _pairs(text.encode("utf-8", "replace"))
+    return gathered((name, text_or_bytes(value)) for name, value in pairs)
 
 
 def text_or_bytes(data: Body) -> str | bytes:
@@ -109,12 +112,34 @@ def named(error: InferenceError, name: str) -> InferenceError:
     return error
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARTS)
-    except ValueError:
+def _pairs(data: bytes) -> list[tuple[str, bytes]]:
+    if data.count(b"&") >= _MOST_PARTS:
         msg = f"Over {_MOST_PARTS} parameters"
+        raise DecodeError(msg)
+    broken = _NO_ESCAPE.search(data)
+    if broken is not None:
+        msg = f"Invalid form: a percent sign at byte {broken.start()} encodes nothing"
+        raise DecodeError(msg)
+    pairs = (pair.partition(b"=") for pair in data.split(b"&") if pair)
+    try:
+        return [(_unescaped(name).decode(), _unescaped(value)) for name, _, value in pairs]
+    except UnicodeDecodeError:
+        msg = "Invalid form: a name is not UTF-8"
         raise DecodeError(msg) from None
+
+
+def _unescaped(text: bytes) -> bytes:
+    # In pieces, none of which ends within an escape: of all at once, urllib makes a list.
+    text = text.replace(b"+", b" ")
+    pieces = []
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        escape = text.find(b"%", max(start, end - 2), end)
+        end = escape if escape > start else end
+        pieces.append(unquote_to_bytes(text[start:end]))
+        start = end
+    return b"".join(pieces)
 
 
 def gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,28 +150,35 @@ def gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[Field]:
-    delimiter = b"--" + boundary
-    # A preamble may stand before the first delimiter, which needs no line end before it.
-    pieces = (b"\r\n" + body if body.startswith(delimiter) else body).split(b"\n" + delimiter)
-    if len(pieces) > _MOST_PARTS + 2:
+def _parts(body: bytes, delimiter: bytes) -> Iterator[Field]:
+    line = b"\n" + delimiter
+    if body.count(line) > _MOST_PARTS + 1:
         msg = f"Invalid multipart body: over {_MOST_PARTS} parts"
         raise DecodeError(msg)
-    if len(pieces) == 1 or not pieces[-1].startswith(b"--"):
+    # A preamble may stand before the first delimiter, which needs no line end before it.
+    start = len(delimiter) if body.startswith(delimiter) else body.find(line) + len(line)
+    is_sound = start >= len(line) or body.startswith(delimiter)
+    number = 0
+    while is_sound and not body.startswith(b"--", start):
+        begin, place = body.find(b"\n", start), body.find(line, start)
+        is_sound = min(begin, place) >= 0
+        if is_sound:
+            number += 1
+            yield _part(number, body, begin, place - body.startswith(b"\r", place - 1))
+            start = place + len(line)
+    if not is_sound:
         msg = "Invalid multipart body: its boundary is missing, or it is cut off"
         raise DecodeError(msg)
-    for number, piece in enumerate(pieces[1:-1], 1):
-        _, _, content = piece.partition(b"\n")
-        yield _part(number, b"\r\n" + content.removesuffix(b"\r"))
 
 
-def _part(number: int, piece: bytes) -> Field:
-    end = _HEADERS_END.search(piece, 0, _MOST_HEADER_BYTES)
-    if end is None:
+def _part(number: int, body: bytes, begin: int, end: int) -> Field:
+    """A part between the end of its delimiter's line and the next delimiter."""
+    found = _HEADERS_END.search(body, begin, min(end + 1, begin + _MOST_HEADER_BYTES))
+    if found is None:
         msg = f"Invalid multipart body: part {number} has no end of its headers"
         raise DecodeError(msg)
     headers: dict[str, str] = {}
-    for line in piece[: end.start()].decode("utf-8", "replace").splitlines():
+    for line in body[begin : found.start()].decode("utf-8", "replace").split("\n"):
         key, _, value = line.partition(":")
         headers[key.strip().lower()] = value.strip()
     disposition = content_types.parse(headers.get("content-disposition", "")).parameters
@@ -154,9 +186,9 @@ def _part(number: int, piece: bytes) -> Field:
         msg = f"Invalid multipart body: part {number} has no name"
         raise DecodeError(msg)
     # RFC 7578 section 4.4: a file is bytes unless it says what else it is.
-    default = content_types.OCTET_STREAM if "filename" in disposition else ""
-    kind = headers.get("content-type", "") or default
-    return Field(disposition["name"], kind, piece[end.end() :])
+    is_file = "filename" in disposition or "filename*" in disposition
+    kind = headers.get("content-type", "") or (content_types.OCTET_STREAM if is_file else "")
+    return Field(disposition["name"], kind, body[found.end() : end])
 
 
 def _value(field: Field) -> Any:

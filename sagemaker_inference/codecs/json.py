@@ -138,9 +138,10 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """
     text = utf8(body, CONTENT_TYPES[0])
     stripped = text.strip(_WHITESPACE)
-    # Beside null, np.array makes objects of numbers.
-    is_fast = stripped[:1] == b"[" and b"null" not in stripped
-    found: Any = _numbers.nested(stripped) if is_fast else None
+    found: Any = None
+    if stripped[:1] == b"[":
+        # Beside null, np.array makes objects of numbers.
+        found = _numbers.nested(stripped, takes_null=False)
     if found is None:
         found = loads(text)
         if type(found) is list:

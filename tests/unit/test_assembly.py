@@ -79,7 +79,9 @@ def test_a_default_that_nothing_writes_is_refused(whole, monkeypatch):
     whole.encoder("*/*")(lambda data, accept: (b"", accept))
     handler = assemble(whole, "inference.py")
     assert handler.encoding("").content_type == "application/x-foo"
-    assert handler.encoding("foo/*, application/json;q=0.5").content_type == "foo/*"
+    assert handler.encoding("foo/*").content_type == "foo/*"
+    assert handler.encoding("foo/*, application/json;q=0.5").content_type == "application/json"
+    assert handler.encoding("text/*").content_type == "text/csv"
 
 
 def test_an_unknown_content_type_is_answered_415_with_what_is_known(whole):

@@ -6,6 +6,8 @@ import dataclasses
 import io
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Optional, TypedDict
 
 import msgspec
@@ -73,16 +75,21 @@ def test_without_a_hint_any_data_will_do(hint):
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
-        ("torch.Tensor", "'torch.Tensor' cannot be evaluated.*without TYPE_CHECKING"),
+        ("torch.Tensor", r"torch.Tensor\]?' cannot be evaluated.*without TYPE_CHECKING"),
         (pd.Series, "asks for pandas.*Series, which nothing here makes"),
         (list[pd.DataFrame], "asks for pandas.*DataFrame, which nothing here makes"),
         (dict[str, io.BytesIO], "asks for _io.BytesIO, which nothing here makes"),
         (np.ndarray | dict, "none that bodies can be read as: Type unions"),
+        (dataclasses.make_dataclass("Odd", [("x", "Missing")]), "none that .*Missing"),
     ],
 )
 def test_what_no_body_can_become_is_refused_at_the_start(hint, words):
-    with pytest.raises(StartError, match=rf"^data of .*predict \(.*, line \d+\): .*{words}"):
-        served(hint)
+    for options in ({}, {"max_batch_size": 2}):
+        wanted = hint
+        if options:
+            wanted = f"list[{hint}]" if isinstance(hint, str) else list[hint]
+        with pytest.raises(StartError, match=rf"^data of .*predict.* \(.*, line \d+\): .*{words}"):
+            served(wanted, **options)
 
 
 def test_a_hint_that_cannot_be_evaluated_leaves_the_others_be():
@@ -159,10 +166,88 @@ def test_a_list_of_a_pydantic_model_is_read_from_other_formats():
     assert converted(list[Model], b'{"x": 1}\n{"x": 2}\n', "application/jsonlines")[1].x == 2
 
 
+@dataclasses.dataclass
+class Tree:
+    name: str
+    branches: list[Tree] = dataclasses.field(default_factory=list)
+
+
+def test_a_class_may_refer_to_itself():
+    found = converted(Tree, b'{"name": "a", "branches": [{"name": "b"}]}')
+    assert found == Tree("a", [Tree("b")])
+
+
+@dataclasses.dataclass
+class Mixed:
+    image: np.ndarray
+    model: Model
+
+
 def test_what_pydantic_cannot_read_is_refused_at_the_start():
-    odd = Annotated[pd.DataFrame | Model, "either"]
-    with pytest.raises(RegistrationError, match="none that pydantic can read"):
-        conversions.find(odd)
+    with pytest.raises(RegistrationError, match=r"asks for .*Model, which nothing here makes"):
+        conversions.find(Mixed)
+
+
+@dataclasses.dataclass
+class Cached:
+    x: float
+    path: Path = Path()
+    frame: pd.DataFrame | None = None
+
+
+@pytest.mark.parametrize(
+    ("hint", "body", "expected"),
+    [
+        (Cached, b'{"x": 1}', Cached(1.0)),
+        (Iterable[float], b"[1]", [1.0]),
+        (Iterable, b"[1]", [1]),
+        (Annotated[np.ndarray, pydantic.Field(description="rows")], b"[1]", np.array([1])),
+        (Annotated[list, pydantic.Field(max_length=1)], b"[1]", [1]),
+        (pydantic.AwareDatetime, b'"2026-01-01T00:00:00Z"', None),
+        (bytes | str, b"[1]", b"[1]"),
+    ],
+)
+def test_what_can_be_made_is_not_refused(hint, body, expected):
+    found = converted(hint, body)
+    assert expected is None or type(found) is type(expected)
+    assert expected is None or found == expected
+
+
+@pytest.mark.parametrize("hint", [dict[str, float], list[float] | dict, Struct, Flower])
+def test_arrays_are_no_objects(hint):
+    with pytest.raises(UnprocessableInputError):
+        converted(hint, b"1,2", CSV)
+
+
+def test_types_that_refer_to_each_other_are_read_once():
+    names = [f"Node{index}" for index in range(12)]
+    fields = [(name.lower(), f"{name} | None", None) for name in names]
+    module = sys.modules[__name__]
+    try:
+        for name in names:
+            found = msgspec.defstruct(name, fields, module=__name__, kw_only=True)
+            setattr(module, name, found)
+        assert converted(module.Node0, b'{"node1": {"node2": {}}}').node1.node2 is not None
+    finally:
+        for name in names:
+            delattr(module, name)
+
+
+def test_the_programs_own_decoder_may_make_what_nothing_here_can():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+    registry.decoder("image/*")(lambda body: pd.Series(list(body)))
+
+    def predict(data):
+        return int(data.sum())
+
+    predict.__annotations__ = {"data": pd.Series}
+    registry.predictor(predict)
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    assert asked(pipeline, b"\1\2", "image/x").body == b"3"
+    assert asked(pipeline, b"[1]").status == UnsupportedMediaTypeError.status
+    form = sent_to(pipeline, FIELDS)
+    assert form.status == UnsupportedMediaTypeError.status
 
 
 @pytest.mark.parametrize("hint", [bytes | None, Annotated[bytes, "raw"], Optional[bytes]])  # noqa: UP045
@@ -294,8 +379,14 @@ FIELDS = [Part("a", "", b"1"), Part("b", "", b"2")]
 
 
 def sent(hint: Any, parts: list[Part], kind: str = "application/x-www-form-urlencoded") -> Response:
+    return sent_to(served(hint), parts, kind)
+
+
+def sent_to(
+    pipeline: Pipeline, parts: list[Part], kind: str = "application/x-www-form-urlencoded"
+) -> Response:
     headers = Headers([("Content-Type", kind), ("Accept", "text/plain")])
-    return run(served(hint).answer([Request("id", headers, parts)]))[0]
+    return run(pipeline.answer([Request("id", headers, parts)]))[0]
 
 
 @pytest.mark.parametrize(
@@ -564,6 +655,21 @@ def test_a_decoder_gets_what_it_is_annotated_with():
     assert asked(pipeline, b"1,2\n", CSV).body == b"ndarray [[1, 2]]"
     assert asked(pipeline, b"x,2\n", CSV).status == 422
     assert asked(pipeline, b"1,2\n", "").body == b"ndarray [[1, 2]]"
+
+
+def test_a_decoder_of_several_types_refuses_what_no_format_reads():
+    registry = Registry()
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+
+    @registry.decoder("application/x-own", JSON)
+    def read(body: dict):
+        return f"{body}"
+
+    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    assert asked(pipeline, b'{"a": 1}').body == b"{'a': 1}"
+    assert asked(pipeline, b'{"a": 1}', "").body == b"{'a': 1}"
+    assert asked(pipeline, b"{}", "application/x-own").status == UnsupportedMediaTypeError.status
 
 
 def test_a_decoder_cannot_have_made_what_no_format_of_its_types_gives():

@@ -134,8 +134,11 @@ def test_query_parameters_alone_are_named_parts():
 def test_a_transformer_gets_the_form_as_it_came():
     registry = Registry()
     registry.model_loader(lambda: None)
-    registry.transformer(lambda model, body: bytes(body))
-    assert asked(registry, b"a=1", URLENCODED).body == b"a=1"
+    registry.transformer(
+        lambda model, body, context: repr((bytes(body), [part.name for part in context.parts]))
+    )
+    assert asked(registry, b"a=1&b=2", URLENCODED).body == b"(b'a=1&b=2', ['a', 'b'])"
+    assert asked(registry, b"a=%", URLENCODED).body == b"(b'a=%', ['body'])"
 
 
 @pytest.mark.parametrize("name", ["body", "other"])

@@ -148,6 +148,15 @@ def test_what_a_mask_hides_is_not_given_away():
         npy.encode(integers)
 
 
+def test_a_list_that_is_in_itself_ends():
+    assert np.ma.masked is not None
+    itself = []
+    itself.append(itself)
+    for codec in (json, csv, npy):
+        with pytest.raises(EncodeError):
+            codec.encode(itself)
+
+
 def test_records_with_a_mask_are_refused():
     records = np.ma.array([(1, 2.5)], dtype=[("a", int), ("b", float)], mask=[(True, False)])
     for codec in (json, csv, npy):

@@ -322,11 +322,15 @@ def test_the_index_that_pandas_writes_has_no_name():
 
 def test_names_and_columns_of_their_own_kinds():
     names, found = csv.with_names(b"id,p\n9007199254740993,1.5\n", "text/csv")
-    assert (names, found.tolist()) == (["id", "p"], [[9007199254740993, 1.5]])
+    assert (names, [list(column) for column in found]) == (["id", "p"], [[9007199254740993], [1.5]])
     names, found = csv.with_names(b"1.5,2.5", "text/csv; header=absent")
-    assert (names, found.dtype) == (None, np.float64)
+    assert (names, [column.dtype for column in found]) == (None, [np.float64] * 2)
     names, found = csv.with_names(b'"a","b ""c"""\n1,x\n', "text/csv; header=present")
-    assert (names, found.tolist()) == (["a", 'b "c"'], [[1, "x"]])
+    assert (names, [list(column) for column in found]) == (["a", 'b "c"'], [[1], ["x"]])
+    for whole, dtype in (("1", "i8"), ("1.", "O"), ("1.00", "O"), ("1e3", "O"), ("-0", "O")):
+        _, found = csv.with_names(f"{whole},2.05\n{whole},3.5".encode(), "text/csv")
+        assert found[0].dtype == dtype
+        assert np.array(found[0].tolist()).dtype == ("i8" if whole in {"1", "-0"} else "f8")
 
 
 def test_integers_of_a_table_stay_integers():

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from urllib.parse import quote_plus
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagemaker_inference import codecs
 from sagemaker_inference.codecs import form
@@ -57,11 +61,14 @@ def test_a_repeated_name_has_a_list():
         (multipart(part(b"a")), "multipart/form-data; boundary=" + "X" * 300, "no boundary"),
         (b"--X\r\nContent-Disposition: form-data\r\n--X--", TYPE, "part 1 has no end"),
         (multipart(part(b"a", "form-data")), TYPE, "part 1 has no name"),
-        (multipart(*[b""] * 1002), TYPE, "over 1000 parts"),
+        (multipart(*[b""] * 10_002), TYPE, "over 10000 parts"),
         (multipart(part(b"[1", 'form-data; name="a"', "Content-Type: application/json")), TYPE,
          "Part 'a': Invalid JSON"),
-        (b"\xff", "application/x-www-form-urlencoded", "byte 0"),
-        (b"&".join([b"a=1"] * 1001), "application/x-www-form-urlencoded", "Over 1000"),
+        (b"\xff=1", "application/x-www-form-urlencoded", "a name is not UTF-8"),
+        (b"a=%zz", "application/x-www-form-urlencoded", "a percent sign at byte 2"),
+        (b"a=%4", "application/x-www-form-urlencoded", "a percent sign at byte 2"),
+        (b"[1, 2]", "application/x-www-form-urlencoded", "it looks like JSON"),
+        (b"&".join([b"a=1"] * 10_001), "application/x-www-form-urlencoded", "Over 10000"),
     ],
 )  # fmt: skip
 def test_a_malformed_form_is_refused(body, content_type, words):
@@ -74,6 +81,27 @@ def test_the_refusal_of_a_part_keeps_its_status():
     body = multipart(part(b"a", 'form-data; name="a"', "Content-Type: text/csv; charset=klingon"))
     with pytest.raises(UnsupportedMediaTypeError, match="Part 'a'"):
         form.decode(body, TYPE)
+
+
+def test_a_file_is_known_by_a_name_in_any_charset():
+    body = multipart(part(b"text", "form-data; name=a; filename*=utf-8''%C3%A9"))
+    assert form.decode(body, TYPE) == {"a": b"text"}
+    body = multipart(part(b"text", 'form-data; filename="a\u2028b"; name=a'))
+    assert form.decode(body, TYPE) == {"a": b"text"}
+
+
+def test_values_are_bytes_in_the_charset_of_the_form():
+    kind = "application/x-www-form-urlencoded"
+    assert form.decode(b"a=%ff&b=%E9", kind) == {"a": b"\xff", "b": b"\xe9"}
+    assert form.decode(b"a=%E9&b=\xe9", kind + "; charset=latin-1") == {"a": "\xe9", "b": "\xe9"}
+
+
+@given(st.binary(max_size=40), st.integers(1, 9))
+def test_what_was_escaped_comes_back(value, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(form, "_PIECE", piece + 2)
+        found = form.fields(b"a=" + quote_plus(value).encode(), "application/x-www-form-urlencoded")
+    assert found[0].value == value.removeprefix(b"\xef\xbb\xbf")
 
 
 def test_queries_are_percent_decoded():
