@@ -49,7 +49,6 @@ from typing import (
 )
 
 import orjson
-from typing_extensions import is_typeddict
 
 from sagemaker_inference import content_types
 from sagemaker_inference.codecs import _charset, form
@@ -176,7 +175,8 @@ def _mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
         if words & {"pydantic", "annotated_types"}:
             return True
     parts = get_args(hint)
-    if dataclasses.is_dataclass(hint) or is_typeddict(hint):
+    # The latter are TypedDicts, of typing and of typing_extensions.
+    if dataclasses.is_dataclass(hint) or hasattr(hint, "__required_keys__"):
         parts = tuple(_fields(hint))
     return any(_mentions_pydantic(part, seen) for part in parts)
 
