@@ -36,6 +36,7 @@ import dataclasses
 import math
 import sys
 import types
+from collections.abc import Sequence
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -56,7 +57,7 @@ from sagemaker_inference.errors import DecodeError, RegistrationError, Unprocess
 from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from sagemaker_inference.requests import Body
 
@@ -97,6 +98,7 @@ _RAW: Final[dict[Any, Convert]] = {
 }
 
 
+_LISTS: Final = (list, tuple, set, frozenset, Sequence)
 # What JSON gives, for abstract classes such as Iterable and Number.
 _PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
 
@@ -177,7 +179,7 @@ def _mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
     parts = get_args(hint)
     # The latter are TypedDicts, of typing and of typing_extensions.
     if dataclasses.is_dataclass(hint) or hasattr(hint, "__required_keys__"):
-        parts = tuple(_fields(hint))
+        parts = tuple(_fields(hint).values())
     return any(_mentions_pydantic(part, seen) for part in parts)
 
 
@@ -185,11 +187,28 @@ def _library(kind: Any) -> str:
     return str(getattr(kind, "__module__", "")).partition(".")[0]
 
 
-def _fields(kind: Any) -> Iterable[Any]:
+def _fields(kind: Any) -> dict[str, Any]:
+    """The annotations of a class; none of what is no class, or where one cannot be evaluated."""
     try:
-        return get_type_hints(kind, include_extras=True).values()
+        return get_type_hints(kind, include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
-        return ()
+        return {}
+
+
+def _names_of_lists(hint: Any) -> set[str]:
+    """The fields that a form may have several values of."""
+    fields = {name: _core(kind)[0] for name, kind in _fields(_core(hint)[0]).items()}
+    return {name for name, kind in fields.items() if (get_origin(kind) or kind) in _LISTS}
+
+
+def _with_lists(data: Any, names: set[str], content_type: str) -> Any:
+    """A form's dict, in which a list of one value is a list, too."""
+    if type(data) is not dict or not content_types.is_form(content_type):
+        return data
+    return {
+        name: [value] if name in names and isinstance(value, (str, bytes)) else value
+        for name, value in data.items()
+    }
 
 
 def item_hint(hint: Any) -> Any:
@@ -394,12 +413,14 @@ def _as_pydantic(hint: Any) -> Convert | None:
     except Exception:  # noqa: BLE001 - pydantic calls what the classes bring along
         return None
     read = _or_instances(adapter.validate_json, pydantic.ValidationError)
+    lists = _names_of_lists(hint)
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
             if _is_json(content_type):
                 return read(bytes(_charset.utf8(body, content_type)))
-            return adapter.validate_python(_plain(decode(body, content_type)))
+            data = _with_lists(decode(body, content_type), lists, content_type)
+            return adapter.validate_python(_plain(data))
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             if first["type"] == "json_invalid":
@@ -453,12 +474,13 @@ def _as_msgspec(hint: Any) -> Convert:
         )
         raise RegistrationError(message)
     read = _or_instances(decoder.decode, msgspec.ValidationError)
+    lists = _names_of_lists(hint)
 
     def convert(body: Body, content_type: str, decode: Decode) -> Any:
         try:
             if _is_json(content_type):
                 return read(bytes(_charset.utf8(body, content_type)))
-            data = decode(body, content_type)
+            data = _with_lists(decode(body, content_type), lists, content_type)
             # What forms have is text, whatever it stands for.
             strict = content_types.parse(content_type).name not in form.CONTENT_TYPES
             if type(data) is dict:  # a form's: its arrays may be wanted as they are

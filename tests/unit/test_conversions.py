@@ -410,6 +410,30 @@ def test_forms_are_converted_to_what_is_annotated():
     assert converted(Row, b"x=1&y=2", "application/x-www-form-urlencoded") == {"x": 1.0, "y": 2}
 
 
+class Tagged(pydantic.BaseModel):
+    tags: list[str]
+    note: str = ""
+
+
+@dataclasses.dataclass
+class Marked:
+    tags: set[str]
+    weights: list[float] | None = None
+
+
+@pytest.mark.parametrize(
+    ("hint", "body", "expected"),
+    [
+        (Tagged, b"tags=a&note=b", Tagged(tags=["a"], note="b")),
+        (Tagged, b"tags=a&tags=b", Tagged(tags=["a", "b"])),
+        (Marked, b"tags=a", Marked({"a"})),
+        (Marked, b"tags=a&weights=1", Marked({"a"}, [1.0])),
+    ],
+)
+def test_a_list_of_one_value_is_a_list_in_forms_too(hint, body, expected):
+    assert converted(hint, body, "application/x-www-form-urlencoded") == expected
+
+
 def test_deep_values_are_refused_where_they_do_not_fit():
     deep = b'{"x": ' * 1000 + b"1" + b"}" * 1000
     for hint in (Struct, Model):
