@@ -159,8 +159,10 @@ def loads(text: bytes | bytearray) -> Any:
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            # Python's parser would make an object of each number up to the error.
-            if len(text) > _LONG and b"NaN" not in text and b"Infinity" not in text:
+            # Python's parser would make an object of each number up to the error. Where a text is
+            # not UTF-8, orjson does not say.
+            is_utf8 = "UTF-8" not in error.msg
+            if len(text) > _LONG and is_utf8 and b"NaN" not in text and b"Infinity" not in text:
                 msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
                 raise DecodeError(msg[:300]) from None
     return _loads_slowly(text)

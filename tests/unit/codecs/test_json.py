@@ -308,6 +308,8 @@ def test_a_long_text_says_where_it_breaks_off():
     with pytest.raises(DecodeError, match=r"Invalid JSON: .* at line 2 column 1200"):
         json.decode(body)
     assert np.isnan(json.decode(body + b"NaN]")[-1])
+    with pytest.raises(DecodeError, match=f"not UTF-8 at byte {len(body)}"):
+        json.decode(body + b"\xff")
 
 
 @pytest.mark.parametrize("dtype", ["u1", int])
