@@ -142,15 +142,11 @@ class InferenceHandler:
         """
         name = content_types.parse(content_type).name
         # The stock back end gives the type of the form to fields that have none.
-        if name in ("", content_types.FORM):
-            return Decoding(lambda body, _header, _context: form.text_or_bytes(body))
-        own = self._own_decoder(name)
+        name = "" if name == content_types.FORM else name
+        own = self._own_decoder(name) if name else None
         if own is not None:
             return _own_decoding(own)
-        codec = codecs.find(name)
-        if codec is None or codec.decode is None or content_types.is_form(name):
-            return Decoding(lambda body, _header, _context: bytes(body))
-        decode = codec.decode
+        decode = form.reader(name)
         return Decoding(lambda body, header, _context: decode(body, header))
 
     def reads_whole(self, content_type: str) -> bool:
@@ -167,13 +163,10 @@ class InferenceHandler:
         if self.takes_raw_bodies:
             message = "The body itself is wanted, not a form; send it with its own Content-Type."
             raise UnprocessableInputError(message)
-        try:
-            convert = self._convert
-        except RegistrationError:
-            raise self._unsupported(content_types.MULTIPART) from None
+        convert = self._convert
         if convert is None:
             return fields
-        return convert(b"", content_types.FORM, lambda _body, _header: fields)
+        return convert(b"", content_types.MULTIPART, lambda _body, _header: fields)
 
     def encoding(self, accept: str) -> Encoding:
         """Find out how to write the answer.
@@ -219,10 +212,7 @@ class InferenceHandler:
         if own is not None:
             return _own_decoding(own)
         decode = self._format(name)
-        try:
-            convert = self._convert
-        except RegistrationError:
-            raise self._unsupported(name) from None
+        convert = self._convert
         if convert is None:
             return Decoding(lambda body, header, _context: decode(body, header))
         return Decoding(lambda body, header, _context: convert(body, header, decode))
@@ -271,17 +261,24 @@ class InferenceHandler:
             RegistrationError: one of them asks for what no body can become, or for a library that
                 is not installed.
         """
-        # With decoders of its own, a program may make what nothing here can.
-        if not (self.decoders or self.fallback_decoders):
-            with _named("data", self.predictor):
-                _ = self._convert
+        with _named("data", self.predictor):
+            _ = self._convert
         for found in (*self.decoders, *filter(None, [self.transformer])):
             with _named("body", found.handler):
                 body_converter(found)
 
     @cached_property
     def _convert(self) -> conversions.Convert | None:
-        return conversions.find(self._data_hint)
+        try:
+            return conversions.find(self._data_hint)
+        except RegistrationError:
+            # With decoders of its own, a program may make what nothing here can.
+            if self.decoders or self.fallback_decoders:
+                return self._refuse
+            raise
+
+    def _refuse(self, _body: Body, content_type: str, _decode: conversions.Decode) -> Any:
+        raise self._unsupported(content_types.parse(content_type).name)
 
     def _guessed(self) -> Decoding:
         """Read a body without Content-Type, as batch transform may send it.

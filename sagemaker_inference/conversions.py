@@ -52,7 +52,7 @@ from typing import (
 import orjson
 
 from sagemaker_inference import content_types
-from sagemaker_inference.codecs import _charset, form
+from sagemaker_inference.codecs import _charset
 from sagemaker_inference.errors import DecodeError, RegistrationError, UnprocessableInputError
 from sagemaker_inference.limits import check_unpacked
 
@@ -482,7 +482,7 @@ def _as_msgspec(hint: Any) -> Convert:
                 return read(bytes(_charset.utf8(body, content_type)))
             data = _with_lists(decode(body, content_type), lists, content_type)
             # What forms have is text, whatever it stands for.
-            strict = content_types.parse(content_type).name not in form.CONTENT_TYPES
+            strict = not content_types.is_form(content_type)
             if type(data) is dict:  # a form's: its arrays may be wanted as they are
                 with contextlib.suppress(msgspec.ValidationError):
                     return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)

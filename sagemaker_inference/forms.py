@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from sagemaker_inference import content_types
 from sagemaker_inference.codecs import form
-from sagemaker_inference.errors import BadRequestError
+from sagemaker_inference.errors import InferenceError
 from sagemaker_inference.requests import Part
 
 if TYPE_CHECKING:
     from sagemaker_inference.requests import Body, Request
 
 
-def take_apart(request: Request, body: Body | None) -> None:
+def take_apart(request: Request, body: Body) -> None:
     """Make a request's parts those of the form in its body, behind the parameters of its query.
 
     Args:
         request: one whose Content-Type is that of a form.
-        body: its body, unpacked; None where the front end has taken it apart.
+        body: its body, unpacked.
 
     Raises:
-        BadRequestError: the form has no fields, or cannot be read.
+        DecodeError: the form cannot be read.
         UnsupportedMediaTypeError: its charset is unknown.
     """
-    if body is not None:
-        fields = form.fields(body, request.content_type)
-        request.parts = [*request.other_parts, *(Part(*field) for field in fields)]
-    if not request.parts:
-        message = "The form has no fields, or is cut off."
-        raise BadRequestError(message)
+    fields = form.fields(body, request.content_type)
+    request.parts = [*request.other_parts, *(Part(*field) for field in fields)]
+
+
+def show_fields(request: Request, body: Body | None) -> None:
+    """Take a form apart if there is one and it can be read, for who makes do with either."""
+    if body is not None and content_types.is_form(request.content_type):
+        with contextlib.suppress(InferenceError):
+            take_apart(request, body)

@@ -6,7 +6,6 @@ the other way round, our `Transformer` is driven by MMS's stock back end.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import json
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_inference import content_types, environment, forms
 from sagemaker_inference.errors import (
     BaseInferenceToolkitError,
-    InferenceError,
     OutOfMemoryError,
     PredictionError,
     StartError,
@@ -96,11 +94,7 @@ class MmsService:
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Give the whole batch to the service, as MMS would: forms as their fields."""
         for request in requests:
-            body = request.body
-            if body is not None and content_types.is_form(request.content_type):
-                # What cannot be read stays the body that it is.
-                with contextlib.suppress(InferenceError):
-                    forms.take_apart(request, body)
+            forms.show_fields(request, request.body)
         from mms.context import RequestProcessor
         from mms.metrics.metrics_store import MetricsStore
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from sagemaker_inference import (
 )
 from sagemaker_inference.codecs import form
 from sagemaker_inference.errors import (
+    BadRequestError,
     BaseInferenceToolkitError,
     EncodeError,
     InferenceError,
@@ -138,10 +138,7 @@ class Pipeline:
             content_type = scripts.content_type(request.content_type)
         try:
             whole = _unpacked(request)
-            if whole is not None and content_types.is_form(request.content_type):
-                # Its fields are in the context; what cannot be read may be so to the transformer.
-                with contextlib.suppress(InferenceError):
-                    forms.take_apart(request, whole)
+            forms.show_fields(request, whole)
             body = assembly.body_converter(registration)(whole or b"", request.content_type)
             job.times.append(perf_counter())
             result = handler.call(self.model, body, content_type, told, job.context)
@@ -163,31 +160,33 @@ class Pipeline:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.handler.encoding(request.accept)
             body = _unpacked(request)
-            if self._is_in_parts(request, body):
+            if body is None or self._is_in_parts(request, body):
                 job.data = self.handler.converted_fields(await self._fields(job))
             else:
                 decoding = self.handler.decoding(request.content_type)
                 job.own = decoding.own
-                data = decoding.read(body or b"", request.content_type, job.context)
+                data = decoding.read(body, request.content_type, job.context)
                 job.data = await data if decoding.is_async else data
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
             _fail(job, error, job.own)
         job.times.append(perf_counter())
 
-    def _is_in_parts(self, request: Request, body: Body | None) -> bool:
+    def _is_in_parts(self, request: Request, body: Body) -> bool:
         """Whether it is named parts that were sent; then the request's parts are just these."""
-        if body is not None:
-            is_form = content_types.is_form(request.content_type)
-            parameters = [] if len(body) else request.other_parts
-            if not (is_form or parameters) or self.handler.reads_whole(request.content_type):
-                return False
-            if not is_form:
-                request.parts = parameters
-                return True
-        forms.take_apart(request, body)
+        is_form = content_types.is_form(request.content_type)
+        parameters = [] if len(body) else request.other_parts
+        if not (is_form or parameters) or self.handler.reads_whole(request.content_type):
+            return False
+        if is_form:
+            forms.take_apart(request, body)
+        else:
+            request.parts = parameters
         return True
 
     async def _fields(self, job: _Job) -> dict[str, Any]:
+        if not job.request.parts:
+            message = "The form has no fields, or is cut off."
+            raise BadRequestError(message)
         fields = []
         for part in job.request.parts:
             decoding = self.handler.part_decoding(part.content_type)

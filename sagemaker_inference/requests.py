@@ -27,7 +27,6 @@ _PHRASE_LIMIT: Final = 80
 _LISTS: Final = {"accept", "accept-encoding", "content-encoding"}
 _CODE_LIMIT: Final = 80
 _BODY: Final = "body"
-TEXT: Final = "text/plain"
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
@@ -192,7 +191,10 @@ def error_response(
     message = _shortened(_text(error.message))
     phrase = error.phrase or standard_phrase(status)
     if wants_text(accept):
-        body, content_type = message.encode(errors="replace"), f"{TEXT}; charset=utf-8"
+        body, content_type = (
+            message.encode(errors="replace"),
+            f"{content_types.TEXT}; charset=utf-8",
+        )
     else:
         code = getattr(error, "code", None) or standard_phrase(status).lower().replace(" ", "_")
         code = _text(code)[:_CODE_LIMIT]
@@ -203,8 +205,10 @@ def error_response(
 
 def wants_text(accept: str) -> bool:
     """Whether a client that so accepts is told errors as text, and not as JSON."""
-    offers = (content_types.JSON, TEXT)
-    return "text/" in accept.lower() and content_types.negotiate(accept, offers) == TEXT
+    offers = (content_types.JSON, content_types.TEXT)
+    return (
+        "text/" in accept.lower() and content_types.negotiate(accept, offers) == content_types.TEXT
+    )
 
 
 def _text(value: object) -> str:

@@ -10,8 +10,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference import content_types
 from sagemaker_inference.backend import slots, wire
-from sagemaker_inference.requests import TEXT, error_response
+from sagemaker_inference.requests import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +144,7 @@ class Connections:
             return True
         if record.state != slots.RUNNING:
             return False
-        accept = TEXT if record.wants_text else ""
+        accept = content_types.TEXT if record.wants_text else ""
         response = error_response(error, record.request_id, accept)
         try:
             sock.sendmsg(wire.write(record.request_id, response))

@@ -21,7 +21,7 @@ from sagemaker_inference.codecs._charset import utf8
 from sagemaker_inference.errors import DecodeError, InferenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sagemaker_inference.codecs import Body
 
@@ -96,6 +96,19 @@ def query(text: str) -> dict[str, Any]:
     """
     pairs = _pairs(text.encode("utf-8", "replace"))
     return gathered((name, text_or_bytes(value)) for name, value in pairs)
+
+
+def reader(content_type: str) -> Callable[[Body, str], Any]:
+    """What reads a part of this type: ``read(data, content type)``.
+
+    Without a type it is text if it is that; bytes stay what no format here reads, and forms.
+    """
+    if not content_type:
+        return lambda data, _type: text_or_bytes(data)
+    codec = codecs.find(content_type)
+    if codec is None or codec.decode is None or content_types.is_form(content_type):
+        return lambda data, _type: bytes(data)
+    return codec.decode
 
 
 def text_or_bytes(data: Body) -> str | bytes:
@@ -192,12 +205,7 @@ def _part(number: int, body: bytes, begin: int, end: int) -> Field:
 
 
 def _value(field: Field) -> Any:
-    if not field.content_type:
-        return text_or_bytes(field.value)
-    codec = codecs.find(field.content_type)
-    if codec is None or codec.decode is None or codec.content_types == CONTENT_TYPES:
-        return field.value
     try:
-        return codec.decode(field.value, field.content_type)
+        return reader(field.content_type)(field.value, field.content_type)
     except InferenceError as error:
         raise named(error, field.name) from None

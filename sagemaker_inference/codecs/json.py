@@ -226,12 +226,10 @@ def as_array_of_numbers(values: list[Any]) -> Any:
 
 
 def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
-    if isinstance(value, np.ndarray) and (dtype is None or value.dtype == dtype):
-        return value
     try:
-        if isinstance(value, np.ndarray) and dtype is not None:
-            return _numbers.cast(value, dtype)
-        return np.array(value, dtype)
+        if not isinstance(value, np.ndarray):
+            return np.array(value, dtype)
+        return value if dtype is None or value.dtype == dtype else _numbers.cast(value, dtype)
     except (TypeError, ValueError, OverflowError):
         wanted = "an array" if dtype is None else f"an array of {np.dtype(dtype).name}"
         msg = f"The JSON value does not make {wanted}: rows differ in length, or items in kind"
@@ -242,8 +240,9 @@ def _check_width(values: list[Any], body_size: int) -> None:
     leaves = _leaves(values)
     longest = max((len(leaf) for leaf in leaves if type(leaf) is str), default=0)
     # Numbers among them become text, too, of up to 32 characters.
-    numbers = 32 if longest and not set(map(type, leaves)) <= {str} else 0
-    check_unpacked(4 * max(longest, numbers) * len(leaves) if longest else 0, body_size, "JSON")
+    numbers = 0 if set(map(type, leaves)) <= {str} else 32
+    width = max(longest, numbers) if longest else 0
+    check_unpacked(4 * width * len(leaves), body_size, "JSON")
 
 
 def _leaves(values: list[Any]) -> list[Any]:
