@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from sagemaker_inference import frontend
+from sagemaker_inference._frontends.mms import launcher
 
 SOURCES: Final = sorted(Path(__file__).parent.glob("sagemaker_inference/*.java"))
 JAR: Final = Path(__file__).parent.parent / "sagemaker_inference" / "etc" / "frontend.jar"
@@ -42,10 +42,10 @@ def compiled(folder: Path) -> dict[str, bytes]:
         folder: an empty directory.
     """
     command = [
-        *("javac", "--release", str(frontend.OLDEST_JAVA), "-d", str(folder)),
+        *("javac", "--release", str(launcher.OLDEST_JAVA), "-d", str(folder)),
         # Of annotations, and of classes, that Multi Model Server was compiled with and that its jar
         # does not have.
-        *("-Xlint:all,-processing,-classfile", "-Werror", "-cp", frontend.find_jar()),
+        *("-Xlint:all,-processing,-classfile", "-Werror", "-cp", launcher.find_jar()),
         *map(str, SOURCES),
     ]
     subprocess.run(command, check=True)  # noqa: S603 - the JDK of whoever runs this

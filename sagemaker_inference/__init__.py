@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sagemaker_inference import decoder as _decoder_module
 from sagemaker_inference import encoder as _encoder_module
 from sagemaker_inference import transformer as _transformer_module
-from sagemaker_inference.registry import Registry, default_registry
+from sagemaker_inference._program.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, overload
 
+    from sagemaker_inference._http.messages import Context
+    from sagemaker_inference._program.registry import Middle, Whole
     from sagemaker_inference.model_server import serve
-    from sagemaker_inference.registry import Middle, Whole
-    from sagemaker_inference.requests import Context
     from sagemaker_inference.transformer import Transformer as _Transformer
 
     class DecoderModule(Protocol):
@@ -100,7 +100,7 @@ for _module in (_decoder_module, _encoder_module, _transformer_module):
 # Starting the server takes modules that a program under test never needs.
 _LAZY: Final = {
     "serve": "sagemaker_inference.model_server",
-    "Context": "sagemaker_inference.requests",
+    "Context": "sagemaker_inference._http.messages",
 }
 
 

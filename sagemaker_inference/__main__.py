@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sagemaker_inference import overwritten
+from sagemaker_inference._aws import shadowed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,9 +23,9 @@ def main(argv: list[str] | None = None) -> int:
         help="let servers start in less time, for 30 MB of disk; run it when an image is built",
     )
     command = parser.parse_args(argv).command
-    if overwritten.is_overwritten():
+    if shadowed.is_overwritten():
         print(  # noqa: T201 - its last word, and all that is certain to be ours
-            f"sagemaker-inference: error: {overwritten.MESSAGE}", file=sys.stderr
+            f"sagemaker-inference: error: {shadowed.MESSAGE}", file=sys.stderr
         )
         return 1
     if command == "prepare":
@@ -37,12 +37,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _prepare() -> int:
-    from sagemaker_inference import frontend
-    from sagemaker_inference.errors import StartError
-    from sagemaker_inference.logging import last_word
+    from sagemaker_inference._errors import StartError
+    from sagemaker_inference._frontends.mms import launcher
+    from sagemaker_inference._log import last_word
 
     try:
-        print(frontend.prepare())  # noqa: T201 - what was asked for
+        print(launcher.prepare())  # noqa: T201 - what was asked for
     except StartError as error:
         last_word(error)
         return 1

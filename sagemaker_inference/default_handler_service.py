@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sagemaker_inference.logging import configure_logger
+from sagemaker_inference._log import configure_logger
 from sagemaker_inference.transformer import Transformer
 
 

@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagemaker_inference import content_types, decoder, encoder, errors
-from sagemaker_inference.registry import SCRIPT_FUNCTIONS, Registry
+from sagemaker_inference import (
+    _content_types as content_types,
+)
+from sagemaker_inference import (
+    _errors as errors,
+)
+from sagemaker_inference import (
+    decoder,
+    encoder,
+)
+from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Registry
 
 
 class DefaultInferenceHandler:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import content_types, errors
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import _errors as errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ import os
 import re
 from typing import Final
 
-from sagemaker_inference import content_types, parameters
-from sagemaker_inference.errors import StartError
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import parameters
+from sagemaker_inference._errors import StartError
 
 SAGEMAKER_BASE_PATH: Final = "/opt/ml"
 DEFAULT_MODULE_NAME: Final = "inference.py"

@@ -10,30 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import (
-    assembly,
-    environment,
-    frontend,
-    parameters,
-    program,
-    registry,
-    requirements_file,
-    stock_server,
-    utils,
-)
-from sagemaker_inference.child_process import python_command
-from sagemaker_inference.errors import StartError
-from sagemaker_inference.logging import configure_logger, get_logger, last_word
-from sagemaker_inference.program import Program
-from sagemaker_inference.settings import settings_from_environment
-from sagemaker_inference.supervisor import Supervisor
+from sagemaker_inference import environment, parameters, utils
+from sagemaker_inference._aws import mms_command
+from sagemaker_inference._errors import StartError
+from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._inference import assembly, program
+from sagemaker_inference._inference.program import Program
+from sagemaker_inference._log import configure_logger, get_logger, last_word
+from sagemaker_inference._os.child_process import python_command
+from sagemaker_inference._program import registry
+from sagemaker_inference._supervisor import requirements
+from sagemaker_inference._supervisor.settings import settings_from_environment
+from sagemaker_inference._supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
     from typing import NoReturn
 
-    from sagemaker_inference.registry import Registry
+    from sagemaker_inference._program.registry import Registry
 
 logger = get_logger()
 
@@ -43,10 +38,10 @@ REQUIREMENTS_PATH = str(Path(environment.code_dir, "requirements.txt"))
 # What containers import that start Multi Model Server's own command, as Hugging Face's does.
 ENABLE_MULTI_MODEL: Final = environment.is_set(parameters.MULTI_MODEL_ENV)
 DEFAULT_MMS_MODEL_NAME: Final = "model"
-DEFAULT_MMS_LOG_FILE: Final = stock_server.LOG
-DEFAULT_MMS_CONFIG_FILE: Final = stock_server.SINGLE_MODEL
-MME_MMS_CONFIG_FILE: Final = stock_server.MULTI_MODEL
-MMS_NAMESPACE: Final = stock_server.MAIN_CLASS
+DEFAULT_MMS_LOG_FILE: Final = mms_command.LOG
+DEFAULT_MMS_CONFIG_FILE: Final = mms_command.SINGLE_MODEL
+MME_MMS_CONFIG_FILE: Final = mms_command.MULTI_MODEL
+MMS_NAMESPACE: Final = mms_command.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
 _ONE_MODEL: Final = (
@@ -59,7 +54,7 @@ def serve(
     name: str,
     *,
     model_dir: str | os.PathLike[str] | None = None,
-    host: str = frontend.ALL_ADDRESSES,
+    host: str = launcher.ALL_ADDRESSES,
     port: int | None = None,
     registry: Registry = registry.default_registry,
 ) -> None:
@@ -104,7 +99,7 @@ def serve(
     sys.stderr.flush()
     os.execv(  # noqa: S606 - our own interpreter
         sys.executable,
-        python_command("sagemaker_inference.supervisor", settings.dump()),
+        python_command("sagemaker_inference._supervisor.supervisor", settings.dump()),
     )
 
 
@@ -142,7 +137,7 @@ def __getattr__(name: str) -> Any:
     if name != "MMS_CONFIG_FILE":
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    globals()[name] = stock_server.config_file()
+    globals()[name] = mms_command.config_file()
     return globals()[name]
 
 
@@ -152,7 +147,7 @@ def _install_requirements() -> None:
     Raises:
         RequirementsError: (a ValueError) it failed; the message has the installer's last lines.
     """
-    requirements_file.install(REQUIREMENTS_PATH)
+    requirements.install(REQUIREMENTS_PATH)
 
 
 def _set_python_path() -> None:
@@ -168,17 +163,17 @@ def _set_python_path() -> None:
 def _create_model_server_config_file(env: Any, handler_service: str | None = None) -> None:
     """Write the configuration of Multi Model Server's own command to MMS_CONFIG_FILE."""
     multi_model = ENABLE_MULTI_MODEL
-    text = stock_server.properties(env, handler_service, multi_model=multi_model)
+    text = mms_command.properties(env, handler_service, multi_model=multi_model)
     utils.write_file(sys.modules[__name__].MMS_CONFIG_FILE, text)
 
 
-def _retry_retrieve_mms_server_process(startup_timeout: float) -> stock_server.ServerProcess:
+def _retry_retrieve_mms_server_process(startup_timeout: float) -> mms_command.ServerProcess:
     """Find the Java process of Multi Model Server's own command.
 
     Raises:
         StartError: it is gone, or did not come in so many seconds.
     """
-    return stock_server.await_server(startup_timeout)
+    return mms_command.await_server(startup_timeout)
 
 
 def _add_sigterm_handler(mms_process: Any) -> None:
@@ -195,7 +190,7 @@ def _add_sigterm_handler(mms_process: Any) -> None:
 
 def _add_sigchild_handler() -> None:
     """Reap processes that others leave behind, and nobody's own."""
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: stock_server.reap_strangers())
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_strangers())
 
 
 @contextmanager

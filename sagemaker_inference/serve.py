@@ -1,5 +1,5 @@
-"""Not for use: see `overwritten`."""
+"""Not for use: see `_aws.shadowed`."""
 
-from sagemaker_inference.overwritten import MESSAGE
+from sagemaker_inference._aws.shadowed import MESSAGE
 
 raise ImportError(MESSAGE)

@@ -16,10 +16,10 @@ from sagemaker_inference import environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagemaker_inference.assembly import InferenceHandler
-    from sagemaker_inference.handlers import Handler
-    from sagemaker_inference.pipeline import Pipeline
-    from sagemaker_inference.registry import Registration
+    from sagemaker_inference._inference.assembly import InferenceHandler
+    from sagemaker_inference._inference.inference_handler import Pipeline
+    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._program.signatures import Handler
 
 # One for all: subclasses skip __init__, and a process seldom loads two models at the same time.
 _LOADING: Final = threading.RLock()
@@ -87,17 +87,17 @@ class Transformer:
 
     def transform(self, data: Sequence[Any], context: Any) -> list[Any]:
         """Answer a batch of MMS's: one body per request; status and headers go into ``context``."""
-        from sagemaker_inference import mms_service
+        from sagemaker_inference._aws import mms_objects
 
-        requests = mms_service.read_requests(data, context)
+        requests = mms_objects.read_requests(data, context)
         try:
             model_dir = context.system_properties.get("model_dir")
             self.validate_and_initialize(model_dir=model_dir, context=context)
         except Exception as error:  # noqa: BLE001 - MMS would end the batch without a word
-            return mms_service.answer_failed_load(requests, context, error)
+            return mms_objects.answer_failed_load(requests, context, error)
         pipeline = self._current()
         pipeline.model = self._model
-        return mms_service.write_responses(_run(pipeline, requests), context)
+        return mms_objects.write_responses(_run(pipeline, requests), context)
 
     @staticmethod
     def handle_error(context: Any, inference_exception: Any, trace: str) -> list[Any]:
@@ -108,9 +108,9 @@ class Transformer:
             inference_exception: a `BaseInferenceToolkitError`.
             trace: the traceback as text.
         """
-        from sagemaker_inference import mms_service
+        from sagemaker_inference._aws import mms_objects
 
-        return mms_service.answer_error(context, inference_exception, trace)
+        return mms_objects.answer_error(context, inference_exception, trace)
 
     def _validate_user_module_and_set_functions(self) -> None:
         """Find the program and what stands in for whatever it leaves out.
@@ -118,10 +118,11 @@ class Transformer:
         Raises:
             StartError: the program cannot be imported or is incomplete.
         """
-        from sagemaker_inference import assembly, default_inference_handler, program
-        from sagemaker_inference.errors import StartError
-        from sagemaker_inference.logging import get_logger
-        from sagemaker_inference.registry import Registry
+        from sagemaker_inference import default_inference_handler
+        from sagemaker_inference._errors import StartError
+        from sagemaker_inference._inference import assembly, program
+        from sagemaker_inference._log import get_logger
+        from sagemaker_inference._program.registry import Registry
 
         model_dir = self._model_dir or environment.model_dir
         code_dir = f"{model_dir}/code"
@@ -153,11 +154,11 @@ class Transformer:
         self, model: Any, input_data: Any, content_type: str, accept: str, context: Any = None
     ) -> Any:
         """Decode, predict and encode with the functions that stand here now."""
-        from sagemaker_inference import handlers
+        from sagemaker_inference._program import signatures
 
-        data = _call(handlers.DECODER, self._input_fn, input_data, content_type, context)
-        prediction = _call(handlers.PREDICTOR, self._predict_fn, data, model, context)
-        return _call(handlers.ENCODER, self._output_fn, prediction, accept, context)
+        data = _call(signatures.DECODER, self._input_fn, input_data, content_type, context)
+        prediction = _call(signatures.PREDICTOR, self._predict_fn, data, model, context)
+        return _call(signatures.ENCODER, self._output_fn, prediction, accept, context)
 
     def _functions(self) -> tuple[Any, ...]:
         return (
@@ -176,8 +177,8 @@ class Transformer:
         Where nobody has touched them, it is the program's own, with all it can do; else the whole
         path is ``_transform_fn``.
         """
-        from sagemaker_inference import assembly
-        from sagemaker_inference.pipeline import Pipeline
+        from sagemaker_inference._inference import assembly
+        from sagemaker_inference._inference.inference_handler import Pipeline
 
         functions = self._functions()
         if self._pipeline is None or any(
@@ -218,13 +219,13 @@ def _only(registrations: Sequence[Registration]) -> Callable[..., Any] | None:
 
 
 def _call(role: Any, function: Any, *offers: Any) -> Any:
-    from sagemaker_inference.handlers import Handler
+    from sagemaker_inference._program.signatures import Handler
 
     return Handler.of(role, function).call(*offers)
 
 
 def _run(pipeline: Pipeline, requests: Sequence[Any]) -> list[Any]:
-    from sagemaker_inference.service import run
+    from sagemaker_inference._inference.service import run
 
     if pipeline.plan.is_async:
         import asyncio

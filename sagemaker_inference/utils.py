@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import scripts
+from sagemaker_inference._aws import script_functions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def parse_accept(accept: str) -> list[str]:
 
     Types that the client rules out (``q=0``) are left out.
     """
-    return scripts.preferences(accept)
+    return script_functions.preferences(accept)
 
 
 def remove_crlf(illegal_string: str | None) -> str:

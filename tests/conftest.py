@@ -14,8 +14,8 @@ from hypothesis import settings
 from made import request
 
 from sagemaker_inference import Registry, default_registry
-from sagemaker_inference.program import Program
-from sagemaker_inference.requests import Context
+from sagemaker_inference._http.messages import Context
+from sagemaker_inference._inference.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

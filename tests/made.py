@@ -7,19 +7,19 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference.assembly import assemble
-from sagemaker_inference.event_loop import EventLoop
-from sagemaker_inference.pipeline import Pipeline
-from sagemaker_inference.requests import Headers, Part, Request
-from sagemaker_inference.service import run
-from sagemaker_inference.settings import Settings
+from sagemaker_inference._http.messages import Headers, Part, Request
+from sagemaker_inference._inference.assembly import assemble
+from sagemaker_inference._inference.inference_handler import Pipeline
+from sagemaker_inference._inference.service import run
+from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._supervisor.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagemaker_inference.backend.messages import Report
-    from sagemaker_inference.registry import Registry
-    from sagemaker_inference.requests import Response
+    from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._ipc.messages import Report
+    from sagemaker_inference._program.registry import Registry
 
 
 def settings(**changes: Any) -> Settings:

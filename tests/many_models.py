@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from made import LoopBench, settings
 
-from sagemaker_inference import frontend
-from sagemaker_inference.multi_model import MultiModel
+from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._supervisor.model_repository import MultiModel
 from tests.server.conftest import free_port
 
 if TYPE_CHECKING:
-    from sagemaker_inference.backend.messages import Report
+    from sagemaker_inference._ipc.messages import Report
 
 SOURCE = """
     def model_fn(model_dir):
@@ -46,7 +46,7 @@ class Bench(LoopBench):
         self.folder = folder
         self.sockets: list[socket.socket] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        Path(frontend.models_folder(str(folder))).mkdir()
+        Path(launcher.models_folder(str(folder))).mkdir()
         told = settings(model_dir=str(folder), port=free_port(), multi_model=True, **changes)
         self.many = MultiModel(told, self.loop, self, str(folder))
         self.loop.every(0.02, self.many.reap)
@@ -75,7 +75,7 @@ class Bench(LoopBench):
         process = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
         self.processes.append(process)
         link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        link.connect(frontend.link_path(str(self.folder)))
+        link.connect(launcher.link_path(str(self.folder)))
         message = {
             "name": name,
             "path": str(path),

@@ -58,7 +58,7 @@ def client(
 def kill_now_and_then(server: Server, seconds: float, over: threading.Event) -> None:
     """Kill one model process every so often."""
     while not over.wait(seconds):
-        pids = server.pids("model_process")
+        pids = server.pids("sagemaker_inference._worker")
         if pids:
             try:
                 os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - any will do

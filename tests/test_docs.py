@@ -12,9 +12,16 @@ import pytest
 from documents import ROOT, blocks, exchanges
 
 import sagemaker_inference
-from sagemaker_inference import assembly, codecs, default_registry, environment, errors, handlers
-from sagemaker_inference.registry import SCRIPT_FUNCTIONS, Batching
-from sagemaker_inference.requests import Context
+from sagemaker_inference import (
+    codecs,
+    default_registry,
+    environment,
+    errors,
+)
+from sagemaker_inference._http.messages import Context
+from sagemaker_inference._inference import assembly
+from sagemaker_inference._program import signatures
+from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +201,7 @@ def test_defaults_of_variables_are_the_codes() -> None:
 
 
 def test_table_of_decorators_is_what_handlers_are_offered() -> None:
-    roles = [role for role in vars(handlers).values() if isinstance(role, handlers.Role)]
+    roles = [role for role in vars(signatures).values() if isinstance(role, signatures.Role)]
     documented = {
         code(row[0])[0].split("(")[0].lstrip("@"): tuple(code(row[1]))
         for row in rows(README, "Decorators")
@@ -262,5 +269,5 @@ def test_drawing_of_layers_has_every_module() -> None:
 @pytest.mark.parametrize("path", [README, DESIGN, HANDLERS], ids=lambda path: path.name)
 def test_files_in_prose_exist(path: Path) -> None:
     for name in code(path.read_text()):
-        if re.fullmatch(r"(backend/)?\w+\.py", name) and name not in ("inference.py", "train.py"):
+        if re.fullmatch(r"(\w+/)*\w+\.py", name) and name not in ("inference.py", "train.py"):
             assert (PACKAGE / name).is_file(), name

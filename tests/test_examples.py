@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
 
-from sagemaker_inference import default_registry, service
-from sagemaker_inference.pipeline import Pipeline
-from sagemaker_inference.program import Program, assembled
-from sagemaker_inference.requests import Headers, Part, Request
+from sagemaker_inference import default_registry
+from sagemaker_inference._http.messages import Headers, Part, Request
+from sagemaker_inference._inference import service
+from sagemaker_inference._inference.inference_handler import Pipeline
+from sagemaker_inference._inference.program import Program, assembled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from sagemaker_inference import content_types
+from sagemaker_inference import _content_types as content_types
 from sagemaker_inference.codecs import _extras
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference.errors import EncodeError
+from sagemaker_inference._errors import EncodeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import content_types
-from sagemaker_inference.errors import DecodeError, UnsupportedMediaTypeError
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import DecodeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body

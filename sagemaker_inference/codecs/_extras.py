@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from sagemaker_inference.errors import UnsupportedMediaTypeError
+from sagemaker_inference._errors import UnsupportedMediaTypeError
 
 _logger = logging.getLogger("sagemaker-inference")
 

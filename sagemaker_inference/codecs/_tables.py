@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError, EncodeError
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.errors import DecodeError, EncodeError
-from sagemaker_inference.limits import check_unpacked
 
 
 def pyarrow(format_name: str, module: str = "pyarrow") -> Any:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _tables
-from sagemaker_inference.errors import DecodeError
-from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body

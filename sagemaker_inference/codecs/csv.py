@@ -40,11 +40,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from sagemaker_inference import content_types
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
 from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
-from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -16,9 +16,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from sagemaker_inference import codecs, content_types
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import codecs
+from sagemaker_inference._errors import DecodeError, InferenceError
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError, InferenceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
-from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

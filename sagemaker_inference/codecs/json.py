@@ -39,10 +39,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _json_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError
-from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _json_writer, _numbers, json
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError
 
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference import content_types
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _numbers
 from sagemaker_inference.codecs._charset import utf8
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

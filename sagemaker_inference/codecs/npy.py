@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from sagemaker_inference import environment
+from sagemaker_inference._errors import DecodeError, EncodeError, UnsupportedMediaTypeError
 from sagemaker_inference.codecs import _arrays
-from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

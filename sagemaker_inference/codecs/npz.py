@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, npy
 from sagemaker_inference.codecs._extras import needed
-from sagemaker_inference.errors import DecodeError
-from sagemaker_inference.limits import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.codecs._extras import needed
 from sagemaker_inference.codecs._protobuf import (
@@ -36,7 +37,6 @@ from sagemaker_inference.codecs._protobuf import (
     varint,
     varints,
 )
-from sagemaker_inference.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

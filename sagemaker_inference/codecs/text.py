@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference import content_types
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import DecodeError, EncodeError
 from sagemaker_inference.codecs import _arrays, _json_writer, csv
 from sagemaker_inference.codecs._charset import utf8
-from sagemaker_inference.errors import DecodeError, EncodeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,8 @@ import pytest
 from mms.context import Context, RequestProcessor
 from mms.service import PredictionException
 
-from sagemaker_inference import default_registry, errors, scripts, utils
+from sagemaker_inference import default_registry, errors, utils
+from sagemaker_inference._aws import script_functions
 from sagemaker_inference.default_handler_service import DefaultHandlerService
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler, fallback
 from sagemaker_inference.errors import StartError
@@ -284,7 +285,7 @@ def test_a_service_without_a_transformer_of_its_own_has_one():
     ],
 )
 def test_a_script_is_told_the_content_type_without_what_was_dealt_with(header, told):
-    assert scripts.content_type(header) == told
+    assert script_functions.content_type(header) == told
 
 
 @pytest.mark.parametrize(
@@ -299,7 +300,7 @@ def test_a_script_is_told_the_content_type_without_what_was_dealt_with(header, t
     ],
 )
 def test_a_script_is_told_what_is_accepted_the_most_wanted_first(header, told):
-    assert scripts.accept(header, "text/csv") == told
+    assert script_functions.accept(header, "text/csv") == told
 
 
 def test_a_script_may_return_any_value(program, ask):

@@ -34,14 +34,14 @@ HEAVY = [
     "torch",
     "unittest",
     "urllib",
-    "sagemaker_inference.backend",
-    "sagemaker_inference.frontend",
-    "sagemaker_inference.mms_service",
+    "sagemaker_inference._ipc",
+    "sagemaker_inference._frontends.mms.launcher",
+    "sagemaker_inference._aws.mms_objects",
     "sagemaker_inference.model_server",
-    "sagemaker_inference.pipeline",
-    "sagemaker_inference.program",
-    "sagemaker_inference.requests",
-    "sagemaker_inference.supervisor",
+    "sagemaker_inference._inference.inference_handler",
+    "sagemaker_inference._inference.program",
+    "sagemaker_inference._http.messages",
+    "sagemaker_inference._supervisor.supervisor",
 ]
 
 PROBE = """

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mms.context import Context, RequestProcessor
 from mms.protocol import otf_message_handler as mms_protocol
 
-from sagemaker_inference.backend import wire
-from sagemaker_inference.requests import Response
+from sagemaker_inference._http.messages import Response
+from sagemaker_inference._ipc import wire
 
 LIMIT = 1 << 20
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)

@@ -62,7 +62,7 @@ def test_requests_that_wait_survive_the_death_of_the_process(serve: Serve) -> No
         time.sleep(0.3)
         waiting = [pool.submit(server.request, '"ok"') for _ in range(10)]
         time.sleep(0.3)
-        os.kill(server.pids("model_process")[0], signal.SIGKILL)
+        os.kill(server.pids("sagemaker_inference._worker")[0], signal.SIGKILL)
         assert slow.result().status == 500
         assert [future.result().status for future in waiting] == [200] * 10
 
@@ -93,7 +93,7 @@ def test_repeated_early_deaths_end_the_server_with_the_cause(serve: Serve) -> No
     server = serve(ACCIDENTS)
     for _ in range(5):
         if server.process.poll() is None:
-            for pid in server.pids("model_process"):
+            for pid in server.pids("sagemaker_inference._worker"):
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.5)
     assert server.wait_end() == 1
@@ -184,6 +184,6 @@ def test_a_forked_child_that_comes_back_serves_nobody(serve: Serve) -> None:
     assert [reply.status for reply in replies] == [200] * 20
     assert len({reply.json["pid"] for reply in replies}) == 1
     deadline = time.monotonic() + 10
-    while len(server.pids("model_process")) > 1:
+    while len(server.pids("sagemaker_inference._worker")) > 1:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.java
 
 def test_every_worker_is_a_process_with_its_share_of_the_processors(shared: Serve) -> None:
     server = shared(ACCIDENTS, workers=2)
-    assert len(server.pids("model_process")) == 2
+    assert len(server.pids("sagemaker_inference._worker")) == 2
     replies = server.all_at_once(['{"sleep": 0.3}'] * 4)
     assert len({reply.json["pid"] for reply in replies}) == 2
     share = max(1, len(os.sched_getaffinity(0)) // 2)
@@ -138,7 +138,7 @@ def test_async_predictors_run_concurrently(serve: Serve) -> None:
     reply = server.request("30")
     assert (reply.status, reply.json["error"]["code"]) == (504, "prediction_timeout")
     assert server.request("0").status == 200
-    assert len(server.pids("model_process")) == 1
+    assert len(server.pids("sagemaker_inference._worker")) == 1
     assert server.stop() == 0
 
 

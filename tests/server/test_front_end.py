@@ -296,7 +296,7 @@ def test_a_process_that_dies_while_it_answers_is_replaced(serve: Serve) -> None:
         serve(__name__)
         """
     )
-    java, model = server.pids("FrontEnd")[0], server.pids("model_process")[0]
+    java, model = server.pids("FrontEnd")[0], server.pids("sagemaker_inference._worker")[0]
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(server.request, "[20000000]")
         server.wait_for_log("at work")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagemaker_inference import frontend
+from sagemaker_inference._frontends.mms import launcher
 from tests.server.conftest import ECHO, Reply, Server, free_port, starting
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_the_default_handler_service_serves_the_users_program(
 
 def stock_front_end(folder: Path, port: int) -> list[str]:
     """MMS as it comes: its own back end loads our default handler service."""
-    home = Path(frontend.find_jar()).parents[2]
+    home = Path(launcher.find_jar()).parents[2]
     (folder / "config.properties").write_text(
         f"inference_address=http://127.0.0.1:{port}\n"
         f"management_address=unix:{folder}/management.sock\n"
@@ -149,10 +149,10 @@ def stock_front_end(folder: Path, port: int) -> list[str]:
         "default_workers_per_model=1\ndecode_input_request=false\n"
     )
     return [
-        frontend.find_java().path,
+        launcher.find_java().path,
         f"-Djava.io.tmpdir={folder}",
         f"-Dmodel_server_home={home}",
-        "-cp", frontend.find_jar(), "com.amazonaws.ml.mms.ModelServer",
+        "-cp", launcher.find_jar(), "com.amazonaws.ml.mms.ModelServer",
         "--python", sys.executable, "-f", str(folder / "config.properties"),
         "-s", str(folder), "-m", "model=model",
     ]  # fmt: skip
@@ -167,8 +167,8 @@ def test_the_stock_back_end_serves_a_decorated_program(tmp_path: Path) -> None:
         (code / "inference.py").write_text(ECHO)
         port = free_port()
         command = stock_front_end(folder, port)
-        launcher = f"import os; os.execv({command[0]!r}, {command!r})"
-        server = start(launcher, port=port, name="launcher.py", arguments=("launcher.py",))
+        source = f"import os; os.execv({command[0]!r}, {command!r})"
+        server = start(source, port=port, name="launcher.py", arguments=("launcher.py",))
         reply = _first_answer(server)
         assert (reply.status, reply.json) == (200, [1, 2])
         reply = server.request("[1, 2", {"Accept": "text/plain"})

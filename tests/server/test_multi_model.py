@@ -292,7 +292,7 @@ def test_a_process_that_dies_is_replaced_and_goes_with_its_model(
     assert one.unload("m").status == 200
     assert not [pid for pid in pids if is_alive(pid)]
     one.server.wait_for_log("model m is unloaded")
-    assert one.server.pids("model_process") == []
+    assert one.server.pids("sagemaker_inference._worker") == []
 
 
 def test_a_request_in_work_on_a_model_that_is_deleted_gets_an_answer(
@@ -357,7 +357,7 @@ def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> No
     assert reply.json["message"] == "model slow was deleted while it was loading"
     one.wait_listed()
     one.server.wait_for_log("model slow is unloaded")
-    assert one.server.pids("model_process") == []
+    assert one.server.pids("sagemaker_inference._worker") == []
 
 
 def test_clients_that_fight_over_a_name_leave_nothing_behind(many: Callable[..., Models]) -> None:
@@ -376,7 +376,7 @@ def test_clients_that_fight_over_a_name_leave_nothing_behind(many: Callable[...,
     one.unload("m")
     one.wait_listed()
     deadline = time.monotonic() + 20
-    while one.server.pids("model_process"):
+    while one.server.pids("sagemaker_inference._worker"):
         assert time.monotonic() < deadline, one.server.log
         time.sleep(0.05)
     assert one.load("m", second).status == 200

@@ -76,12 +76,12 @@ def test_a_preload_that_fails_ends_the_start(start: Serve) -> None:
 def test_a_template_that_dies_is_made_anew(serve: Serve) -> None:
     server = serve(ACCIDENTS, workers=2, env={"SAGEMAKER_PRELOAD": "true"})
     workers = {reply.json["pid"] for reply in server.all_at_once(['{"sleep": 0.2}'] * 6)}
-    template = next(pid for pid in server.pids("model_process") if pid not in workers)
+    template = next(pid for pid in server.pids("sagemaker_inference._worker") if pid not in workers)
     os.kill(template, signal.SIGKILL)
     server.wait_for_log("was killed by SIGKILL")
     assert server.request('"kill"').status == 500
     deadline = time.monotonic() + 10
-    while len(server.pids("model_process")) < 3:
+    while len(server.pids("sagemaker_inference._worker")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert {reply.status for reply in server.all_at_once(['{"sleep": 0.2}'] * 6)} == {200}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagemaker_inference import class_archive, frontend
+from sagemaker_inference._frontends.mms import class_data, launcher
 from tests.server.conftest import ECHO, Server, free_port
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def test_ping_answers_and_a_request_is_answered(shared: Start) -> None:
 def test_the_front_ends_classes_come_from_an_archive(
     serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(class_archive, "_FOLDER", tmp_path)
-    java = frontend.find_java()
-    archive = class_archive.make(java.path, java.flags, frontend.class_path())
+    monkeypatch.setattr(class_data, "_FOLDER", tmp_path)
+    java = launcher.find_java()
+    archive = class_data.make(java.path, java.flags, launcher.class_path())
     loaded = tmp_path / "loaded.txt"
     arguments = f"-XX:SharedArchiveFile={archive} -Xlog:class+load:file={loaded}"
     server = serve(env={"SAGEMAKER_MODEL_SERVER_VMARGS": arguments})

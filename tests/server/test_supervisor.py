@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from made import settings
 
-from sagemaker_inference import supervisor
-from sagemaker_inference.backend.slots import MAX_SLOTS
-from sagemaker_inference.program import Program
-from sagemaker_inference.supervisor import Supervisor
+from sagemaker_inference._inference.program import Program
+from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._supervisor import supervisor
+from sagemaker_inference._supervisor.supervisor import Supervisor
 from tests.server.conftest import ECHO, free_port, send
 
 if TYPE_CHECKING:

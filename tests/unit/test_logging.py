@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sagemaker_inference import logging as toolkit_logging
-from sagemaker_inference.requests import Context
+from sagemaker_inference import _log as toolkit_logging
+from sagemaker_inference._http.messages import Context
 
 
 @pytest.fixture

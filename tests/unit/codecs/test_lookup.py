@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sagemaker_inference import codecs
-from sagemaker_inference.assembly import of_functions
+from sagemaker_inference._inference.assembly import of_functions
 from sagemaker_inference.codecs import _extras
 from sagemaker_inference.errors import NotAcceptableError, UnsupportedMediaTypeError
 

@@ -1,0 +1,294 @@
+"""MMS's Python objects: the only module that knows them.
+
+One way round, a handler service written for MMS (``handle(data, context)``) runs on our back end;
+the other way round, our `Transformer` is driven by MMS's stock back end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import environment
+from sagemaker_inference._errors import (
+    BaseInferenceToolkitError,
+    OutOfMemoryError,
+    PredictionError,
+    StartError,
+)
+from sagemaker_inference._http import forms
+from sagemaker_inference._http.messages import (
+    Headers,
+    Part,
+    Request,
+    Response,
+    ascii_line,
+    error_response,
+)
+from sagemaker_inference._inference.service import Plan
+from sagemaker_inference._log import get_logger, users_exc_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from sagemaker_inference._http.messages import Body
+
+logger = get_logger()
+
+
+class MmsService:
+    """A handler service for MMS, on our back end, with MMS's own Context.
+
+    Args:
+        handler_service: as MMS takes it: a module or a file, with ":function" or without. The
+            module has that function (``handle`` when left out) or exactly one class.
+        model_dir: where the model is.
+        gpu_id: the GPU of this process, or None.
+    """
+
+    readable: Sequence[str] = ()
+    writable: Sequence[str] = ()
+
+    def __init__(self, handler_service: str, model_dir: str, gpu_id: int | None) -> None:
+        self._name = handler_service
+        self._model_dir = model_dir
+        self._gpu_id = gpu_id
+        size = environment.number(environment.MAX_BATCH_SIZE_ENV, 1, "requests", least=1)
+        delay = environment.number(environment.MAX_BATCH_DELAY_ENV, 0, "seconds", whole=False)
+        self.plan = Plan(max_batch_size=int(size or 1), max_batch_delay=float(delay or 0))
+        self._handle: Callable[[list[Any] | None, Any], Any] | None = None
+        self._context: Any = None
+
+    def load(self) -> None:
+        """Import the module and initialize its service, as MMS does.
+
+        Raises:
+            StartError: the module has neither the function nor exactly one class.
+        """
+        # MMS starts its back end in the model directory, with the handler's folder, the model
+        # directory and its code on the path.
+        handler, _, function = self._name.partition(":")
+        folder = str(Path(handler).parent.resolve()) if handler.endswith(".py") else ""
+        for path in (self._model_dir, str(Path(self._model_dir, "code")), folder):
+            if path and path not in sys.path:
+                sys.path.insert(0, path)
+        os.chdir(self._model_dir)
+        module = _import(Path(handler.removesuffix(".py")).name, self._name)
+        self._context = _new_context(self._model_dir, self._gpu_id, self.plan.max_batch_size)
+        entry = getattr(module, function or "handle", None)
+        if entry is not None:
+            entry(None, self._context)
+            self._handle = entry
+            return
+        service = _only_class(module, self._name)()
+        initialize = getattr(service, "initialize", None)
+        if initialize is not None:
+            initialize(self._context)
+        self._handle = service.handle
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """Give the whole batch to the service, as MMS would: forms as their fields."""
+        for request in requests:
+            forms.show_fields(request, request.body)
+        from mms.context import RequestProcessor
+        from mms.metrics.metrics_store import MetricsStore
+
+        context = self._context
+        context.request_ids = {index: request.id for index, request in enumerate(requests)}
+        context.request_processor = [RequestProcessor(_headers(request)) for request in requests]
+        context.metrics = MetricsStore(context.request_ids, context.model_name)
+        data = [{part.name: _value(part) for part in request.parts} for request in requests]
+        try:
+            results = self._call(data)
+        except Exception as error:
+            failure = _failure(error)
+            logger.error(  # noqa: TRY400 - without this package's own frames
+                "requests %s failed", [r.id for r in requests], exc_info=users_exc_info(error)
+            )
+            return [error_response(failure, request.id, request.accept) for request in requests]
+        return [
+            self._response(index, result, request)
+            for index, (result, request) in enumerate(zip(results, requests, strict=True))
+        ]
+
+    def shut_down(self) -> None:
+        """MMS's services know no shut-down hook."""
+
+    def _call(self, data: list[Any]) -> list[Any]:
+        if self._handle is None:
+            message = "a handler service was called before it was loaded"
+            raise RuntimeError(message)
+        results = self._handle(data, self._context)
+        if not isinstance(results, list) or len(results) != len(data):
+            got = f"{len(results)}" if isinstance(results, list) else type(results).__name__
+            message = f"the handler service returned {got} for a batch of {len(data)}"
+            raise PredictionError(message)
+        return results
+
+    def _response(self, index: int, result: Any, request: Request) -> Response:
+        processor = self._context.request_processor[index]
+        headers = dict(processor.get_response_headers())
+        content_type = headers.pop("content-type", None) or ""
+        try:
+            body: Body = result if isinstance(result, (bytes, bytearray)) else _text(result)
+        except (TypeError, ValueError) as error:
+            logger.error(  # noqa: TRY400 - as above
+                "request %s: the result cannot be sent", request.id, exc_info=users_exc_info(error)
+            )
+            failure = PredictionError(f"a result of type {type(result).__name__} cannot be sent")
+            return error_response(failure, request.id, request.accept)
+        return Response(
+            body,
+            content_type,
+            status=processor.get_response_status_code() or 200,
+            headers={name: str(value) for name, value in headers.items()},
+            phrase=ascii_line(processor.get_response_status_phrase() or ""),
+        )
+
+
+def _import(name: str, handler_service: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        message = (
+            f"the handler service {handler_service!r} was not found: no module named {name!r}. Put "
+            "it beside the program that starts the server or in the model's folder code, or name "
+            "its file."
+        )
+        raise StartError(message) from None
+
+
+def _new_context(model_dir: str, gpu_id: int | None, batch_size: int) -> Any:
+    import mms
+    from mms.context import Context
+
+    path = Path(model_dir, "MAR-INF", "MANIFEST.json")
+    manifest = json.loads(path.read_text()) if path.is_file() else None
+    return Context("model", model_dir, manifest, batch_size, gpu_id, mms.__version__)
+
+
+def _only_class(module: ModuleType, name: str) -> Callable[[], Any]:
+    classes = [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if found.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        message = (
+            f"the handler service {name!r} defines {len(classes)} classes and no function "
+            "'handle'. Give it exactly one class with handle(data, context), or name the function: "
+            f"{name}:function."
+        )
+        raise StartError(message)
+    found: Callable[[], Any] = classes[0]
+    return found
+
+
+def _headers(request: Request) -> dict[str, Any]:
+    """MMS's own dict: a parameter's name leads to its type, a header's to its value."""
+    headers: dict[str, Any] = {
+        part.name: {"content-type": part.content_type} for part in request.parts
+    }
+    headers.update(request.headers)
+    return headers
+
+
+def _value(part: Part) -> bytearray:
+    return bytearray(part.value)
+
+
+def _text(result: Any) -> bytes:
+    return (result if isinstance(result, str) else json.dumps(result)).encode()
+
+
+def _failure(error: Exception) -> BaseInferenceToolkitError:
+    if isinstance(error, BaseInferenceToolkitError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError("Memory ran out while this request was worked on.")
+    return of_prediction_exception(error) or PredictionError(
+        "The handler service failed on this request. The endpoint's log has the cause."
+    )
+
+
+def of_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
+    """MMS's own ``PredictionException(message, error_code)`` as an error of ours, else None."""
+    # Looked for by name: if user code raised it, its module has been imported.
+    exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())
+    if not isinstance(error, exception):
+        return None
+    code, message = getattr(error, "error_code", 500), getattr(error, "message", "")
+    return BaseInferenceToolkitError(code, str(message), None)
+
+
+def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
+    """The requests that MMS's stock back end hands to a service."""
+    requests = []
+    for index, fields in enumerate(data):
+        properties = context.request_processor[index].get_request_properties() or {}
+        headers = Headers(
+            (name, value) for name, value in properties.items() if isinstance(value, str)
+        )
+        parts = []
+        for name, value in fields.items():
+            content_type = _part_type(properties, name, headers)
+            parts.append(Part(name, content_type, _encoded(value, content_type)))
+        requests.append(Request(str((context.request_ids or {}).get(index, "")), headers, parts))
+    return requests
+
+
+def answer_failed_load(requests: Sequence[Request], context: Any, error: Exception) -> list[Any]:
+    """Say to each client that the model could not be loaded; the log says why."""
+    logger.error("the model could not be loaded", exc_info=users_exc_info(error))
+    failure = _failure(error)
+    if isinstance(failure, PredictionError):
+        failure = PredictionError(
+            "The model could not be loaded; the endpoint's log has the cause. "
+            "The next request tries again.",
+            code="model_not_loaded",
+        )
+    responses = [error_response(failure, request.id, request.accept) for request in requests]
+    return write_responses(responses, context)
+
+
+def answer_error(context: Any, error: BaseInferenceToolkitError, trace: str) -> list[Any]:
+    """Answer a whole batch with an error; the traceback goes to the log."""
+    known = context.request_ids
+    ids = [str(name) for name in known.values()] if isinstance(known, dict) and known else [""]
+    logger.error("requests %s failed\n%s", ids, trace)
+    return write_responses([error_response(error, name) for name in ids], context)
+
+
+def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
+    """Put responses where MMS's stock back end looks for them; returns the bodies."""
+    for index, response in enumerate(responses):
+        context.set_response_content_type(index, response.content_type)
+        for name, value in response.headers.items():
+            context.set_response_header(index, name, str(value))
+        context.set_response_status(int(response.status), response.phrase, index)
+    return [bytes(response.body) for response in responses]
+
+
+def _part_type(properties: Any, name: str, headers: Headers) -> str:
+    found = properties.get(name)
+    if isinstance(found, dict):
+        return str(found.get("content-type", ""))
+    return headers.find("content-type")
+
+
+def _encoded(value: Any, content_type: str) -> Body:
+    """The bytes of a value that MMS may have decoded: JSON and text, by ``mms/protocol``."""
+    if isinstance(value, (bytes, bytearray)):
+        return value
+    if isinstance(value, str) and content_type != content_types.JSON:
+        return value.encode()
+    return json.dumps(value).encode()

@@ -1,0 +1,1 @@
+"""The HTTP servers that clients talk to."""

@@ -1,0 +1,1 @@
+"""Requests, responses, the context, content codings and forms."""

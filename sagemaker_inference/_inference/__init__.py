@@ -1,0 +1,1 @@
+"""The assembled program: decode, predict, encode, and batches of that."""

@@ -1,0 +1,1 @@
+"""What supervisor, workers and front end exchange: bytes, shared memory, messages, descriptors."""

@@ -1,0 +1,109 @@
+"""What the supervisor and a model process tell each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
+from sagemaker_inference._inference.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the supervisor tells a model process.
+
+    Attributes:
+        program: the user's program, or None where ``handler_service`` brings its own.
+        handler_service: a handler service written for MMS, or "".
+        model_dir: where the model is.
+        index: its place among the workers.
+        gpu_id: which GPU it has, or None; the process sees it as number 0.
+        control_fd: a socket to the supervisor: connections come in, reports go out.
+        epoll_fd, stop_fd, table_fd: shared by all model processes; see `backend.loop`.
+        log_fd: where access lines go.
+        payload_limit: most bytes of a body.
+        timeout: seconds a prediction may take.
+        is_template: whether it loads the model only to be forked; see `backend.template`.
+        path: where the model is invoked, for the access log.
+    """
+
+    program: Program | None
+    handler_service: str
+    model_dir: str
+    index: int
+    gpu_id: int | None
+    control_fd: int
+    epoll_fd: int
+    stop_fd: int
+    table_fd: int
+    log_fd: int
+    payload_limit: int
+    timeout: float
+    is_template: bool = False
+    path: str = INVOCATIONS
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The descriptors that the process inherits."""
+        return self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
+
+    def with_fds(self, fds: Sequence[int]) -> Assignment:
+        """The same with these descriptors, in the order of `fds`."""
+        # Events of the shared epoll instance bear the number that stop_fd has in the supervisor.
+        control, epoll, _, table, log = fds
+        return replace(self, control_fd=control, epoll_fd=epoll, table_fd=table, log_fd=log)
+
+    def dump(self) -> str:
+        """As text for the environment."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Assignment:
+        """From text."""
+        fields = json.loads(text)
+        if fields["program"] is not None:
+            fields["program"] = Program(**fields["program"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a model process tells the supervisor.
+
+    Attributes:
+        stage: "assembled" when the program is imported and complete, "loaded" when it can answer,
+            "forked" when a template has made a copy of itself, "failed" when the program or the
+            model cannot be loaded, and its log has said why.
+        slots: connections of the front end that keep this process busy.
+        patience: seconds beyond the time limit in which the process ends a request by itself.
+        readable, writable: content types, for the line that says what is served.
+        index, pid: which copy, and its process id, where one was forked.
+        cause: in a line, why it failed.
+        out_of_memory: whether it was memory that loading failed for.
+    """
+
+    stage: str
+    slots: int = 1
+    patience: float = 0.0
+    readable: Sequence[str] = ()
+    writable: Sequence[str] = ()
+    index: int = 0
+    pid: int = 0
+    cause: str = ""
+    out_of_memory: bool = False
+
+    def dump(self) -> bytes:
+        """As bytes for the socket."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> Report:
+        """From bytes."""
+        return cls(**json.loads(data))

@@ -1,0 +1,1 @@
+"""The operating system: child processes, an event loop, resources, a runtime folder."""

@@ -1,0 +1,241 @@
+"""A child process whose output is passed on line by line, and remembered for its obituary."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+# Not among the codes that a process can end with.
+UNKNOWN_EXIT: Final = 256
+_POLL_SECONDS: Final = 0.01
+_REMEMBERED_LINES: Final = 20
+# A line without an end is passed on in pieces of this size rather than kept for ever.
+_LONGEST_LINE: Final = 65536
+
+# Looked up before the fork: between fork and exec nothing may be imported.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own parent, a descendant of this one, has ended."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is gone, however it went."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """What runs ``main(sys.argv)`` of a module of this package in a fresh interpreter.
+
+    ``python -m`` would put the working directory before the standard library: a file of the
+    user's named like a module of it would be imported for that.
+    """
+    root = str(Path(__file__).parents[2])
+    code = (
+        f"import sys; sys.path[:1] = []; sys.path.append({root!r}); "
+        f"from {module} import main; sys.exit(main(sys.argv))"
+    )
+    return [sys.executable, "-c", code, *arguments]
+
+
+def starters_python_path() -> str:
+    """PYTHONPATH for what runs a handler service: all that can be imported here may be it."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
+
+
+class Relay:
+    """One output stream of a child.
+
+    Args:
+        source: the reading end of a pipe; closed with the relay.
+        target: the descriptor that whole lines go to, if any.
+        tail: gets the last lines.
+    """
+
+    def __init__(self, source: int, target: int | None, tail: deque[str]) -> None:
+        os.set_blocking(source, False)
+        self.source = source
+        self._target = target
+        self._tail = tail
+        self._partial = b""
+
+    def pump(self) -> bool:
+        """Pass on what is there; False at the end of the stream."""
+        while True:
+            try:
+                data = os.read(self.source, _LONGEST_LINE)
+            except BlockingIOError:
+                return True
+            if not data:
+                if self._partial:
+                    self._emit(self._partial + b"\n")
+                    self._partial = b""
+                return False
+            lines, separator, rest = (self._partial + data).rpartition(b"\n")
+            if len(rest) >= _LONGEST_LINE:
+                lines, separator, rest = lines + separator + rest, b"\n", b""
+            self._partial = rest
+            if separator:
+                self._emit(lines + separator)
+
+    def close(self) -> None:
+        """Pass on what is left and close the pipe."""
+        self.pump()
+        os.close(self.source)
+
+    def _emit(self, data: bytes) -> None:
+        self._tail.extend(data.decode("utf-8", "replace").splitlines()[-_REMEMBERED_LINES:])
+        if self._target is None:
+            return
+        view = memoryview(data)
+        # Nobody may be reading the container's log any more; that must not stop serving.
+        with contextlib.suppress(OSError):
+            while view:
+                view = view[os.write(self._target, view) :]
+
+
+class ChildProcess:
+    """A process that dies with this one and leads a group of its own.
+
+    Args:
+        pid: the process.
+        sources: the reading ends of its standard output and standard error; closed with it.
+        targets: where the lines of each go; None only remembers them.
+    """
+
+    def __init__(
+        self, pid: int, sources: tuple[int, int], targets: tuple[int | None, int | None] = (1, 2)
+    ) -> None:
+        self.pid = pid
+        self.tail: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+        self.relays = [
+            Relay(source, target, self.tail)
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        self._exit_code: int | None = None
+
+    @classmethod
+    def spawn(
+        cls,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
+        targets: tuple[int | None, int | None] = (1, 2),
+    ) -> ChildProcess:
+        """Start a program with this whole environment and these inherited descriptors."""
+        out, err = os.pipe(), os.pipe()
+        # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which decides.
+        popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
+            command,
+            env=env,
+            pass_fds=pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=out[1],
+            stderr=err[1],
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+        )
+        os.close(out[1])
+        os.close(err[1])
+        child = cls(popen.pid, (out[0], err[0]), targets)
+        # Whoever waits here is `reap`: Popen must not believe that it still has a child.
+        popen.returncode = 0
+        return child
+
+    def reap(self) -> int | None:
+        """The exit code once it has ended (negative: the signal), else None; never waits."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int:
+        """Wait until it has ended; the exit code."""
+        code = self._wait(0)
+        return 0 if code is None else code
+
+    def _wait(self, options: int) -> int | None:
+        if self._exit_code is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # somebody else has reaped it
+                self._exit_code = UNKNOWN_EXIT
+            else:
+                self._exit_code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._exit_code
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self._exit_code is None:
+            # One that another process has started may be gone before that is noticed here.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """Kill it and whatever it has started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class AdoptedProcess(ChildProcess):
+    """A process that another one has started, which alone gets its exit code.
+
+    Args:
+        pid: the process; it leads a group of its own.
+        sources: as for `ChildProcess`.
+    """
+
+    def __init__(self, pid: int, sources: tuple[int, int]) -> None:
+        super().__init__(pid, sources)
+        self._began = _began(pid)
+
+    def _wait(self, options: int) -> int | None:
+        while self._exit_code is None:
+            began = _began(self.pid)
+            if began is None or began != self._began:
+                self._exit_code = UNKNOWN_EXIT
+            elif options & os.WNOHANG:
+                break
+            else:
+                time.sleep(_POLL_SECONDS)
+        return self._exit_code
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, which tells it from others of the same number; None once it ended.
+
+    Fields 3 and 22 of /proc/PID/stat, by proc(5), counted behind the name.
+    """
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: "ended with exit code 3", "was killed by SIGSEGV"."""
+    if code == UNKNOWN_EXIT:
+        return "ended"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}"

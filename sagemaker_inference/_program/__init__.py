@@ -1,0 +1,1 @@
+"""What a user registers: roles, signatures, the registry, where the program is."""

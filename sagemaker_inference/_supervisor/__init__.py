@@ -1,0 +1,1 @@
+"""The supervisor: starts workers and the front end, watches and replaces them, ends them."""

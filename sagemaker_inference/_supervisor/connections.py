@@ -1,0 +1,180 @@
+"""The front end's connections, as the supervisor holds them for all model processes."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import select
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._http.messages import error_response
+from sagemaker_inference._ipc import slots, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sagemaker_inference._errors import InferenceError
+    from sagemaker_inference._ipc.slots import Slot, SlotTable
+
+# A front end that stands still in the middle of a message is given up after so many seconds.
+_STALLED_SECONDS: Final = 30
+_SEND_BUFFER: Final = 1 << 20
+
+
+class Connections:
+    """Owns the shared epoll instance and a duplicate of every connection.
+
+    A duplicate here means that a connection outlives the model process that worked on it: the
+    supervisor answers the lost request and hands the connection on.
+
+    Args:
+        table: the shared records.
+        taken: the slots in use, shared by all who number connections in this process.
+    """
+
+    def __init__(self, table: SlotTable, taken: set[int] | None = None) -> None:
+        self.table = table
+        self._taken = set() if taken is None else taken
+        self.epoll = select.epoll()
+        stop_read, self._stop_write = os.pipe()
+        self.stop_fd = stop_read
+        # Not one-shot: once the other end is closed, every process that waits sees it.
+        self.epoll.register(stop_read, select.EPOLLIN)
+        self._open: dict[int, socket.socket] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._open))
+
+    def add(self, sock: socket.socket) -> int | None:
+        """Give a new connection a slot; None where all are taken. Call `arm` next."""
+        slot = next(
+            (
+                slot
+                for slot in range(slots.MAX_SLOTS)
+                if slot not in self._taken and self.table.state(slot)[0] == slots.IDLE
+            ),
+            None,
+        )
+        if slot is None:
+            sock.close()
+            return None
+        pause = struct.pack("ll", _STALLED_SECONDS, 0)
+        sock.setblocking(True)  # noqa: FBT003 - socket's own signature
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pause)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pause)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        fd = os.dup2(sock.fileno(), slots.FIRST_FD + slot, inheritable=False)
+        sock.close()
+        self._open[slot] = socket.socket(fileno=fd)
+        self._taken.add(slot)
+        self.table.write(slot, slots.IDLE, 0, self.table.state(slot)[1] + 1)
+        return slot
+
+    @property
+    def is_open(self) -> bool:
+        """Whether model processes are to go on."""
+        return self._stop_write >= 0
+
+    @staticmethod
+    def fd(slot: int) -> int:
+        """The descriptor of a slot's connection, the same in all processes."""
+        return slots.FIRST_FD + slot
+
+    def arm(self, slot: int) -> None:
+        """Hand the connection's next request out."""
+        self.epoll.register(slots.FIRST_FD + slot, slots.ARMED)
+
+    def rearm_idle(self) -> None:
+        """Hand out again what a process may have taken when it died; harmless for the others."""
+        for slot in self._open:
+            if self.table.state(slot)[0] == slots.IDLE:
+                self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
+
+    def pass_on(self, slot: int, control: socket.socket) -> None:
+        """Send a connection to a model process.
+
+        Raises:
+            OSError: the process is gone, or has not read for long.
+        """
+        record = array.array("i", [slot, self.table.state(slot)[1]])
+        send_fds(control, record.tobytes(), [slots.FIRST_FD + slot])
+
+    def close(self, slot: int) -> None:
+        """Close a connection for all processes."""
+        sock = self._open.pop(slot, None)
+        if sock is None:
+            return
+        self._taken.discard(slot)
+        with contextlib.suppress(FileNotFoundError):  # it was never armed
+            self.epoll.unregister(sock.fileno())
+        with contextlib.suppress(OSError):  # the front end has closed it before
+            # Other processes hold duplicates: only a shutdown reaches the front end.
+            sock.shutdown(socket.SHUT_RDWR)
+        # Closed and reserved in one: nothing else may get the number in between.
+        sock.detach()
+        slots.reserve(slot, 1)
+
+    def held_by(self, pid: int) -> list[tuple[int, Slot]]:
+        """The slots on which a process is at work."""
+        records = [(slot, self.table.read(slot)) for slot in range(slots.MAX_SLOTS)]
+        return [
+            (slot, record)
+            for slot, record in records
+            if record.pid == pid and record.state != slots.IDLE
+        ]
+
+    def busy(self) -> bool:
+        """Whether any request is in work."""
+        return any(self.table.state(slot)[0] != slots.IDLE for slot in self._open)
+
+    def answer(self, slot: int, record: Slot, error: InferenceError) -> bool:
+        """Answer a request for a process that no longer can.
+
+        Returns:
+            False where the connection has to be closed, so that the front end answers for itself:
+            the process had read or written a part of a message.
+        """
+        self.table.write(slot, slots.IDLE, 0, record.generation)
+        sock = self._open.get(slot)
+        if sock is None:  # the front end has closed it before
+            return True
+        if record.state != slots.RUNNING:
+            return False
+        accept = content_types.TEXT if record.wants_text else ""
+        response = error_response(error, record.request_id, accept)
+        try:
+            sock.sendmsg(wire.write(record.request_id, response))
+            self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
+        except OSError:
+            return False
+        return True
+
+    def dispose(self) -> None:
+        """Close everything that is held here."""
+        for slot in self:
+            self.close(slot)
+        self.stop()
+        self.epoll.close()
+        os.close(self.stop_fd)
+        self.table.close()
+
+    def stop(self) -> None:
+        """Tell all model processes to finish."""
+        if self._stop_write >= 0:
+            os.close(self._stop_write)
+            self._stop_write = -1
+
+
+def send_fds(control: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    """Send descriptors without ever waiting; ``socket.send_fds`` ignores its flags.
+
+    Raises:
+        OSError: the other side is gone, or has not read for so long that the socket is full.
+    """
+    rights = array.array("i", fds)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+    control.sendmsg([data], ancillary, socket.MSG_DONTWAIT)

@@ -1,0 +1,102 @@
+"""Several requests at the same time in one process: async handlers, or threads."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
+from sagemaker_inference._http.messages import error_response
+from sagemaker_inference._log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._inference.service import Plan
+    from sagemaker_inference._worker.loop import Loop, Work
+
+logger = get_logger()
+
+
+def run(loop: Loop, plan: Plan) -> None:
+    """Serve until the server stops, ``plan.concurrency`` messages at a time."""
+    if plan.is_async:
+        asyncio.run(_serve(loop, plan.concurrency, lambda work: _await_answer(loop, work)))
+        return
+    with ThreadPoolExecutor(plan.threads, "predictor") as pool:
+
+        async def in_thread(work: Work) -> list[Response]:
+            running = asyncio.get_running_loop()
+            return await running.run_in_executor(pool, loop.answer_now, work.requests)
+
+        asyncio.run(_serve(loop, plan.concurrency, in_thread))
+
+
+async def _serve(
+    loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+) -> None:
+    await _Tasks(loop, concurrency, answer).serve()
+
+
+async def _await_answer(loop: Loop, work: Work) -> list[Response]:
+    try:
+        return await asyncio.wait_for(loop.service.answer(work.requests), loop.timeout)
+    except asyncio.CancelledError:
+        # Nobody here cancels: user code did, or something that it awaits.
+        logger.error("request %s was cancelled by the program", work.requests[0].id)  # noqa: TRY400
+        failure = PredictionError("The request was cancelled by the program that serves it.")
+        return [error_response(failure, request.id, request.accept) for request in work.requests]
+    except asyncio.TimeoutError:
+        ids = ", ".join(request.id for request in work.requests)
+        logger.error("request %s was given up after %g s", ids, loop.timeout)  # noqa: TRY400
+        error = PredictionTimeoutError(f"No prediction within {loop.timeout:g} s.")
+        return [error_response(error, request.id, request.accept) for request in work.requests]
+
+
+class _Tasks:
+    """One task per message, as many as ``concurrency`` at a time."""
+
+    def __init__(
+        self, loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+    ) -> None:
+        self._loop = loop
+        self._concurrency = concurrency
+        self._answer = answer
+        self._asyncio_loop = asyncio.get_running_loop()
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopped = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Serve until the server stops and what runs is answered."""
+        self._listen()
+        await self._stopped.wait()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _listen(self) -> None:
+        self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
+
+    def _look(self) -> None:
+        loop, free = self._loop, self._concurrency - len(self._running)
+        for work in loop.take(loop.epoll.poll(0, free), monotonic()):
+            task = self._asyncio_loop.create_task(self._serve_one(work))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+        # With every place taken, what is ready stays ready: looking again would spin.
+        if loop.stopping or len(self._running) >= self._concurrency:
+            self._asyncio_loop.remove_reader(loop.epoll.fileno())
+        if loop.stopping:
+            self._stopped.set()
+
+    async def _serve_one(self, work: Work | None) -> None:
+        while work is not None:
+            work = self._loop.finish(work, await self._answer(work))
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if len(self._running) == self._concurrency - 1:
+            self._listen()
+        task.result()

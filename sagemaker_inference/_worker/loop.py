@@ -1,0 +1,327 @@
+"""The sockets of a model process: one loop over the connections of the front end.
+
+All model processes share the connections, through one epoll instance that the supervisor made.
+A connection on which a request has arrived is handed to exactly one process that waits
+(``EPOLLONESHOT``), which answers and puts it back. So a process takes work when it is free: nothing
+waits behind a busy process while another is idle, what has arrived while a prediction ran is the
+next batch, and a request that no process has taken yet survives the death of any of them.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import select
+import socket
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sagemaker_inference._errors import EncodeError
+from sagemaker_inference._frontends.mms.launcher import FORM_OVERHEAD
+from sagemaker_inference._http.messages import error_response, wants_text
+from sagemaker_inference._inference.service import run
+from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_inference._http.messages import Body, Request, Response
+    from sagemaker_inference._inference.service import Service
+    from sagemaker_inference._ipc.messages import Assignment
+    from sagemaker_inference._worker.access_log import AccessLog
+
+_FIRST_READ: Final = 65536
+# Room for the ends of lists behind a value, so that they come with it.
+_SLACK: Final = 64
+# A poll that took less than this, in seconds, did not wait.
+_AT_ONCE: Final = 50e-6
+
+logger = get_logger()
+
+
+class Connection:
+    """One connection of the front end, at its slot's descriptor."""
+
+    __slots__ = ("generation", "leftover", "slot", "sock")
+
+    def __init__(self, slot: int, generation: int, sock: socket.socket) -> None:
+        self.slot = slot
+        self.generation = generation
+        self.sock = sock
+        self.leftover = b""
+
+    def receive(self, limit: int) -> wire.Message | None:
+        """Read one whole message; None where the front end has closed the connection.
+
+        A message that fits the first read costs one system call. A longer one gets a buffer of its
+        full length, and its body is a view into that.
+
+        Raises:
+            OSError: the connection broke, or stood still for longer than its time limit.
+            WireError: what arrived is no message.
+        """
+        data = self.leftover or self.sock.recv(_FIRST_READ)
+        if not data:
+            return None
+        found = wire.read(data, limit)
+        if isinstance(found, int):
+            return self._receive_long(data, found, limit)
+        message, end = found
+        self.leftover = data[end:]
+        return message
+
+    def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
+        filled = len(start)
+        buffer = bytearray(needed + _SLACK)
+        buffer[:filled] = start
+        while True:
+            view = memoryview(buffer)
+            while filled < needed:
+                count = self.sock.recv_into(view[filled:])
+                if not count:
+                    return None
+                filled += count
+            found = wire.read(view[:filled], limit)
+            if not isinstance(found, int):
+                message, end = found
+                self.leftover = bytes(view[end:filled])
+                return message
+            needed = found
+            larger = bytearray(needed + _SLACK)
+            larger[:filled] = view[:filled]
+            buffer = larger
+
+    def send(self, pieces: Sequence[Body]) -> None:
+        """Send all pieces; one system call unless the socket's buffer is full.
+
+        Raises:
+            OSError: the connection broke, or stood still for longer than its time limit.
+        """
+        if len(pieces) == 1:
+            self.sock.sendall(pieces[0])
+            return
+        sent = self.sock.sendmsg(pieces)
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            if sent < view.nbytes:
+                self.sock.sendall(view[sent:])
+                sent = 0
+            else:
+                sent -= view.nbytes
+
+
+class Work(NamedTuple):
+    """A message that waits for its answer."""
+
+    connection: Connection
+    requests: list[Request]
+    waited: float
+
+
+class Loop:
+    """Takes requests, has them answered, sends the answers.
+
+    Args:
+        service: what answers.
+        assignment: the shared descriptors, and the limits.
+        control: where the supervisor sends connections.
+        access: writes the access line of each request.
+    """
+
+    def __init__(
+        self, service: Service, assignment: Assignment, control: socket.socket, access: AccessLog
+    ) -> None:
+        self.service = service
+        self.epoll = select.epoll.fromfd(assignment.epoll_fd)
+        self.timeout = assignment.timeout
+        self.stopping = False
+        self._stop_fd = assignment.stop_fd
+        self._limit = assignment.payload_limit
+        # What the front end lets through beside a body of the limit; above, it answers 413 itself.
+        self._wire_limit = assignment.payload_limit + FORM_OVERHEAD
+        self._index = assignment.index
+        self._control = control
+        self._table = SlotTable(assignment.table_fd)
+        self._access = access
+        self._pid = os.getpid()
+        self._connections: dict[int, Connection] = {}
+        self._looked = monotonic()
+
+    def run(self) -> None:
+        """Serve until the server stops."""
+        plan = self.service.plan
+        if plan.is_async or plan.threads > 1:
+            # A process that serves one batch at a time never pays for asyncio.
+            from sagemaker_inference._worker import concurrency
+
+            concurrency.run(self, plan)
+            return
+        self._serve_one_batch_at_a_time(plan.max_batch_size, plan.max_batch_delay)
+
+    def _serve_one_batch_at_a_time(self, size: int, delay: float) -> None:
+        poll = self.epoll.poll
+        while not self.stopping:
+            asked = monotonic()
+            ready = poll(-1, size)
+            works = self.take(ready, asked)
+            if delay and works and len(works) < size:
+                self._wait_for_more(works, size, delay)
+            while works:
+                requests = [request for work in works for request in work.requests]
+                responses = iter(self.answer_now(requests))
+                followers = [
+                    self.finish(work, list(islice(responses, len(work.requests)))) for work in works
+                ]
+                works = [work for work in followers if work is not None]
+
+    def _wait_for_more(self, works: list[Work], size: int, delay: float) -> None:
+        deadline = monotonic() + delay
+        while len(works) < size and not self.stopping:
+            asked = monotonic()
+            if asked >= deadline:
+                return
+            works += self.take(self.epoll.poll(deadline - asked, size - len(works)), asked)
+
+    def answer_now(self, requests: list[Request]) -> list[Response]:
+        """Have a service that awaits nothing answer."""
+        responses = run(self.service.answer(requests))
+        self._stop_strays()
+        return responses
+
+    def _stop_strays(self) -> None:
+        """End a process that user code forked and let come back: the sockets are not its own."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
+        """Read the messages of the connections that this process was handed.
+
+        A request that was there when the process asked may have come any time since it last
+        looked; one that the process had to wait for has just come.
+        """
+        works: list[Work] = []
+        now = monotonic()
+        waited = now - self._looked if now - asked < _AT_ONCE else 0.0
+        self._looked = now
+        for fd, _ in ready:
+            if fd == self._stop_fd:
+                self.stopping = True
+                continue
+            slot = fd - slots.FIRST_FD
+            state, generation = self._table.state(slot)
+            # Only after a process died between taking a connection and saying so, a connection is
+            # handed out twice; see Connections.rearm_idle.
+            if state != slots.IDLE:
+                continue
+            self._table.write(slot, slots.READING, self._pid, generation)
+            connection = self._connections.get(slot)
+            if connection is None or connection.generation != generation:
+                connection = self._fetch(slot, generation)
+            work = self._receive(connection, waited)
+            if work is not None:
+                works.append(work)
+        return works
+
+    def _receive(self, connection: Connection, waited: float) -> Work | None:
+        while True:
+            try:
+                message = connection.receive(self._wire_limit)
+            except (OSError, wire.WireError) as error:
+                logger.warning("the front end's connection %d broke: %s", connection.slot, error)
+                message = None
+            if message is None:
+                self._drop(connection)
+                return None
+            if not isinstance(message, wire.Load):
+                break
+            self._send(connection, [wire.loaded(message.model_name, self._pid)])
+            if not connection.leftover:
+                self._give_back(connection)
+                return None
+        self._table.write(
+            connection.slot,
+            slots.RUNNING,
+            self._pid,
+            connection.generation,
+            message[0].id,
+            wants_text=wants_text(message[0].accept),
+        )
+        return Work(connection, message, waited)
+
+    def finish(self, work: Work, responses: list[Response]) -> Work | None:
+        """Send the answers; return what the front end sent behind the message, if anything."""
+        connection = work.connection
+        answers = [
+            (request, self._sendable(request, response))
+            for request, response in zip(work.requests, responses, strict=True)
+        ]
+        self._table.mark(connection.slot, slots.ANSWERING)
+        if len(answers) == 1:
+            pieces = wire.write(work.requests[0].id, answers[0][1])
+        else:
+            pieces = wire.write_batch([(request.id, response) for request, response in answers])
+        self._table.count_answer(self._index)
+        follower = None
+        if self._send(connection, pieces):
+            if connection.leftover:
+                follower = self._receive(connection, 0.0)
+            else:
+                self._give_back(connection)
+        for request, response in answers:
+            self._access.write(request, response, work.waited)
+        return follower
+
+    def _sendable(self, request: Request, response: Response) -> Response:
+        """The response, or a failure in place of one over which the front end would stumble."""
+        problem = wire.problem(response, self._limit)
+        if problem is None:
+            return response
+        logger.error("request %s: the answer cannot be sent: %s", request.id, problem)
+        failure = EncodeError(f"The answer cannot be sent: {problem}")
+        return error_response(failure, request.id, request.accept)
+
+    def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
+        try:
+            connection.send(pieces)
+        except OSError as error:
+            logger.warning("an answer could not be delivered: %s", error)
+            self._drop(connection)
+            return False
+        return True
+
+    def _give_back(self, connection: Connection) -> None:
+        self._table.mark(connection.slot, slots.IDLE)
+        try:
+            self.epoll.modify(slots.FIRST_FD + connection.slot, slots.ARMED)
+        except OSError:  # the supervisor has closed this connection meanwhile
+            self._connections.pop(connection.slot, None)
+
+    def _drop(self, connection: Connection) -> None:
+        """Let go of a connection that is of no more use; the supervisor sees it closed."""
+        self._connections.pop(connection.slot, None)
+        self._table.mark(connection.slot, slots.IDLE)
+        with contextlib.suppress(OSError):  # the front end has closed it before
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _fetch(self, slot: int, generation: int) -> Connection:
+        """Receive connections from the supervisor until this one is there.
+
+        It is on its way: the supervisor sends a connection before it hands out its events.
+        """
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._control, 8, 1)
+            numbers = array.array("i", data)
+            got, number = numbers[0], numbers[1]
+            old = self._connections.pop(got, None)
+            if old is not None:
+                old.sock.detach()
+            fd = os.dup2(fds[0], slots.FIRST_FD + got, inheritable=False)
+            os.close(fds[0])
+            connection = Connection(got, number, socket.socket(fileno=fd))
+            self._connections[got] = connection
+            if got == slot and number == generation:
+                return connection

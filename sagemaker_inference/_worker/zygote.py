@@ -1,0 +1,110 @@
+"""Load once, fork often: the template of the model processes where preloading is asked for.
+
+The template loads the model and never serves. For every model process it forks twice, so that the
+copy becomes a child of the supervisor, which watches it like any other. The copies share the
+template's memory until they write to it.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from sagemaker_inference._ipc.messages import Report
+from sagemaker_inference._os.child_process import die_with_parent
+from sagemaker_inference._supervisor.connections import send_fds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_INDEX: Final = struct.Struct("=i")
+
+
+def request_copy(control: socket.socket, index: int, fds: tuple[int, int, int]) -> None:
+    """Ask a template for a model process.
+
+    Args:
+        control: the socket to the template.
+        index: the place of the new process among the workers.
+        fds: its control socket, standard output and standard error.
+
+    Raises:
+        OSError: the template is gone, or hangs.
+    """
+    send_fds(control, _INDEX.pack(index), fds)
+
+
+def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> NoReturn:
+    """Fork a model process for each request; the supervisor ends it by a signal.
+
+    Args:
+        control: the socket to the supervisor.
+        serve: what a copy does with its own control socket and index; returns its exit code.
+    """
+    # What the garbage collector never looks at stays shared.
+    gc.collect()
+    gc.freeze()
+    while True:
+        data, raw, _, _ = socket.recv_fds(control, _INDEX.size, 3)
+        (index,) = _INDEX.unpack(data)
+        fds = array.array("i", raw)
+        pid = _fork_twice(lambda fds=fds, index=index: _become(control, fds, index, serve))  # type: ignore[misc]
+        for fd in fds:
+            os.close(fd)
+        control.send(Report("forked", index=index, pid=pid).dump())
+
+
+def _become(
+    control: socket.socket,
+    fds: array.array[int],
+    index: int,
+    serve: Callable[[socket.socket, int], int],
+) -> int:
+    control.close()
+    os.setsid()
+    os.dup2(fds[1], 1)
+    os.dup2(fds[2], 2)
+    for fd in fds[1:]:
+        os.close(fd)
+    return serve(socket.socket(fileno=fds[0]), index)
+
+
+def _fork_twice(work: Callable[[], int]) -> int:
+    """Run ``work`` in a grandchild, whose parent ends at once; returns its process id."""
+    reader, writer = os.pipe()
+    child = os.fork() or _leave_after(lambda: _in_the_middle(reader, writer, work))
+    os.close(writer)
+    os.waitpid(child, 0)
+    (pid,) = _INDEX.unpack(os.read(reader, _INDEX.size))
+    os.close(reader)
+    return int(pid)
+
+
+def _in_the_middle(reader: int, writer: int, work: Callable[[], int]) -> int:
+    middle = os.getpid()
+    os.close(reader)
+    copy = os.fork() or _leave_after(lambda: _as_copy(middle, writer, work))
+    os.write(writer, _INDEX.pack(copy))
+    return 0
+
+
+def _as_copy(middle: int, writer: int, work: Callable[[], int]) -> int:
+    os.close(writer)
+    # Its death counts from now on: the supervisor's, not the one in the middle's.
+    while os.getppid() == middle:
+        os.sched_yield()
+    die_with_parent()
+    return work()
+
+
+def _leave_after(work: Callable[[], int]) -> NoReturn:
+    """What a forked process does instead of going on where its parent stands."""
+    code = 1
+    try:
+        code = work()
+    finally:
+        os._exit(code)

@@ -1,0 +1,359 @@
+import asyncio
+import logging
+from http import HTTPStatus
+
+import pytest
+from made import answer, answers, error_of, form, pipeline, request
+
+from sagemaker_inference import errors
+from sagemaker_inference._http.messages import Context
+from sagemaker_inference._inference.inference_handler import _finished, _Job
+from sagemaker_inference._inference.service import run
+
+
+@pytest.fixture
+def doubling(registry):
+    """A program that doubles numbers."""
+    registry.model_loader(lambda: 2)
+    registry.predictor(lambda data, model: data * model)
+    return registry
+
+
+def test_a_body_is_decoded_predicted_and_encoded(doubling):
+    response = answer(doubling, request(b"[1, 2]", accept="text/csv"))
+    assert response.status == 200
+    assert response.content_type == "text/csv"
+    assert response.body == b"2\n4\n"
+    assert response.phrase == "OK"
+
+
+def test_the_steps_are_timed(doubling):
+    response = answer(doubling, request())
+    times = (response.decode_seconds, response.predict_seconds, response.encode_seconds)
+    assert all(seconds > 0 for seconds in times)
+
+
+def test_a_request_that_fails_early_has_times_too(doubling):
+    response = answer(doubling, request(accept="image/gif"))
+    assert response.decode_seconds > 0
+    assert response.encode_seconds == 0
+
+
+def test_life_cycle_hooks_run_in_order(registry):
+    calls = []
+    registry.before_load(lambda model_dir: calls.append(("before_load", model_dir)))
+    registry.model_loader(lambda model_dir, context: calls.append(context.model_dir) or "model")
+    registry.warmup(lambda model_dir, model: calls.append(("warmup", model)))
+    registry.on_shutdown(lambda model: calls.append(("on_shutdown", model)))
+    registry.predictor(lambda data: data)
+    pipeline(registry, "/m").shut_down()
+    assert calls == [("before_load", "/m"), "/m", ("warmup", "model"), ("on_shutdown", "model")]
+
+
+def test_a_program_without_hooks_shuts_down(doubling):
+    pipeline(doubling).shut_down()
+
+
+def test_a_load_that_fails_passes_through(registry):
+    def load():
+        raise OSError("no weights")
+
+    registry.model_loader(load)
+    registry.predictor(lambda data: data)
+    with pytest.raises(OSError, match="no weights"):
+        pipeline(registry)
+
+
+def test_a_shut_down_hook_that_fails_is_logged(doubling, caplog):
+    doubling.on_shutdown(lambda: 1 / 0)
+    pipeline(doubling).shut_down()
+    assert "on_shutdown failed: " in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        (request(b"[1]", "image/gif"), 415, "unsupported_media_type"),
+        (request(b"[1", "application/json"), 400, "undecodable_body"),
+        (request(accept="image/gif"), 406, "not_acceptable"),
+    ],
+)
+def test_a_request_that_nobody_can_answer_gets_its_status(doubling, asked, status, code, caplog):
+    response = answer(doubling, asked)
+    error = error_of(response)
+    assert response.status == status
+    assert response.content_type == "application/json"
+    assert error["code"] == code
+    assert error["request_id"] == "id-1"
+    assert error["message"]
+    assert caplog.text == ""
+
+
+def test_what_a_predictor_raises_is_logged_and_kept_from_the_client(registry, caplog):
+    def predict(data):
+        raise KeyError("the password")
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    response = answer(registry, request())
+    assert response.status == 500
+    assert error_of(response)["code"] == "predictor_failed"
+    assert b"password" not in response.body
+    assert b"Traceback" not in response.body
+    assert "request id-1: the predictor failed" in caplog.text
+    assert "KeyError: 'the password'" in caplog.text
+    assert '/pipeline.py", line' not in caplog.text
+
+
+def test_a_failing_decoder_or_encoder_of_the_programs_is_named(doubling):
+    doubling.decoder("text/plain")(lambda body: 1 / 0)
+    doubling.encoder("text/html")(lambda data: 1 / 0)
+    assert error_of(answer(doubling, request(b"", "text/plain")))["code"] == "decoder_failed"
+    assert error_of(answer(doubling, request(accept="text/html")))["code"] == "encoder_failed"
+
+
+def test_user_code_answers_any_status_from_any_function(doubling, caplog):
+    def refuse(body):
+        raise errors.GenericInferenceToolkitError(418, "no coffee here")
+
+    doubling.decoder("text/plain")(refuse)
+    response = answer(doubling, request(b"", "text/plain"))
+    assert (response.status, response.phrase) == (418, "no coffee here")
+    assert error_of(response)["message"] == "no coffee here"
+    assert caplog.text == ""
+
+
+def test_an_error_of_500_or_more_on_purpose_is_logged(doubling, caplog):
+    def refuse(body):
+        raise errors.ServiceUnavailableError("the feature store is down")
+
+    doubling.decoder("text/plain")(refuse)
+    assert answer(doubling, request(b"", "text/plain")).status == 503
+    assert "request id-1 failed" in caplog.text
+
+
+def test_an_error_whose_status_is_nonsense_is_answered_500(doubling):
+    def refuse(body):
+        raise errors.GenericInferenceToolkitError("400")
+
+    doubling.decoder("text/plain")(refuse)
+    assert answer(doubling, request(b"", "text/plain")).status == 500
+
+
+def test_running_out_of_memory_is_answered_507(registry, caplog):
+    def predict(data):
+        raise MemoryError
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    response = answer(registry, request())
+    assert (response.status, error_of(response)["code"]) == (507, "out_of_memory")
+    assert "ran out of memory" in caplog.text
+
+
+def test_a_batch_of_requests_fails_one_by_one(doubling):
+    good, bad, other = answers(doubling, request(), request(b"["), request(b"[3]"))
+    assert [response.status for response in (good, bad, other)] == [200, 400, 200]
+    assert other.body == b"[6]"
+
+
+def batched(registry, predict, **options):
+    registry.model_loader(lambda: None)
+    registry.predictor(max_batch_size=4, **options)(predict)
+    return registry
+
+
+def test_a_batch_predictor_gets_lists(registry):
+    seen = []
+
+    def predict(inputs, model, contexts):
+        seen.append(len(inputs))
+        return [(len(inputs), context.request_id) for context in contexts]
+
+    responses = answers(batched(registry, predict), request(), request())
+    assert seen == [2]
+    assert [response.body for response in responses] == [b'[2,"id-1"]'] * 2
+
+
+def test_only_the_guilty_request_of_a_batch_fails(registry, caplog):
+    def predict(inputs):
+        if any(item == [0] for item in inputs):
+            raise ValueError
+        return inputs
+
+    responses = answers(batched(registry, predict), request(b"[1]"), request(b"[0]"))
+    assert [response.status for response in responses] == [200, 500]
+    assert "a batch of 2 failed and is tried one by one" in caplog.text
+
+
+def test_without_a_retry_the_whole_batch_fails(registry):
+    calls = []
+    program = batched(registry, lambda inputs: calls.append(1) or 1 / 0, retry_one_by_one=False)
+    responses = answers(program, request(), request())
+    assert [response.status for response in responses] == [500, 500]
+    assert len(calls) == 1
+
+
+def test_a_batch_of_undecodable_requests_reaches_no_predictor(registry):
+    calls = []
+    responses = answers(batched(registry, lambda inputs: calls.append(1)), request(b"["))
+    assert responses[0].status == 400
+    assert calls == []
+
+
+def test_the_parts_of_a_form_are_decoded_by_name(registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: {name: len(value) for name, value in data.items()})
+    asked = form(("a", "application/json", b"[1,2]"), ("b", "text/csv", b"1\n"))
+    assert answer(registry, asked).body == b'{"a":2,"b":1}'
+
+
+def test_an_async_decoder_reads_the_parts_of_a_form(registry):
+    async def read(body):
+        await asyncio.sleep(0)
+        return body.decode()
+
+    registry.model_loader(lambda: None)
+    registry.decoder("text/plain")(read)
+    registry.predictor(lambda data: data)
+    assert answer(registry, form(("a", "text/plain", b"x"))).body == b'{"a":"x"}'
+
+
+def test_async_handlers_are_awaited(registry):
+    async def read(body):
+        await asyncio.sleep(0)
+        return int(body)
+
+    async def predict(data, model):
+        await asyncio.sleep(0)
+        return data * model
+
+    async def write(data):
+        await asyncio.sleep(0)
+        return str(data)
+
+    registry.model_loader(lambda: 2)
+    registry.decoder("text/plain")(read)
+    registry.predictor(predict)
+    registry.encoder("text/plain")(write)
+    assert answer(registry, request(b"21", "text/plain", "text/plain")).body == b"42"
+
+
+def test_an_async_transformer_is_awaited(registry):
+    async def transform(model, body):
+        await asyncio.sleep(0)
+        return body
+
+    registry.model_loader(lambda: None)
+    registry.transformer(transform)
+    assert answer(registry, request(b"x")).body == b"x"
+
+
+def test_a_transformer_is_the_whole_path(registry):
+    registry.model_loader(lambda: "model")
+    registry.transformer(lambda *offers: repr(offers))
+    response = answer(registry, request(b"x", "text/plain", "text/csv"))
+    assert response.body == b"('model', b'x', 'text/plain', 'text/csv')"
+    assert response.content_type == "text/csv"
+
+
+def test_a_transformers_object_is_written_by_a_built_in_codec(registry):
+    registry.model_loader(lambda: None)
+    registry.transformer(lambda model, body: [1, 2])
+    assert answer(registry, request()).body == b"[1,2]"
+    failed = answer(registry, request(accept="image/gif"))
+    assert (failed.status, error_of(failed)["code"]) == (500, "unencodable_prediction")
+    assert "the transformer returned list" in error_of(failed)["message"]
+
+
+def test_a_failing_transformer_is_named(registry):
+    registry.model_loader(lambda: None)
+    registry.transformer(lambda model, body: 1 / 0)
+    assert error_of(answer(registry, request()))["code"] == "transformer_failed"
+
+
+@pytest.mark.parametrize(
+    ("result", "body", "content_type"),
+    [
+        (b"b", b"b", "text/x"),
+        (bytearray(b"b"), b"b", "text/x"),
+        (memoryview(b"b"), b"b", "text/x"),
+        ("ü", "ü".encode(), "text/x"),
+        (("s", "text/y"), b"s", "text/y"),
+        (("s", None), b"s", "text/x"),
+        (memoryview(b"a.b.")[::2], b"ab", "text/x"),
+        (("\xe9", "text/x; charset=latin-1"), b"\xe9", "text/x; charset=latin-1"),
+    ],
+)
+def test_an_encoder_returns_a_body_with_or_without_a_type(doubling, result, body, content_type):
+    doubling.encoder("text/x")(lambda data: result)
+    response = answer(doubling, request(accept="text/x"))
+    assert bytes(response.body) == body
+    assert response.content_type == content_type
+
+
+def test_an_encoder_that_returns_no_body_fails(doubling):
+    doubling.encoder("text/x")(lambda data: [1])
+    response = answer(doubling, request(accept="text/x"))
+    assert response.status == 500
+    assert "the encoder for text/x returned list" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("charset", ["ascii", "klingon"])
+def test_text_that_its_charset_has_not_fails(doubling, charset):
+    doubling.encoder("text/x")(lambda data: ("\xe9", f"text/x; charset={charset}"))
+    response = answer(doubling, request(accept="text/x"))
+    assert response.status == 500
+    assert "cannot be written as text/x" in error_of(response)["message"]
+
+
+def test_an_encoder_of_a_wildcard_names_the_type(doubling):
+    doubling.encoder("image/*")(lambda data: (b"img", "image/x"))
+    doubling.encoder("audio/*")(lambda data: b"sound")
+    image, sound = answers(doubling, request(accept="image/*"), request(accept="audio/*"))
+    assert (image.body, image.content_type) == (b"img", "image/x")
+    assert "named no type; return (body, type)" in error_of(sound)["message"]
+
+
+def test_the_context_sets_status_type_phrase_and_headers(registry):
+    def predict(data, context):
+        context.status, context.phrase = 201, "made"
+        context.response_content_type = "application/vnd.iris+json"
+        context.response_headers["X-A"] = "1"
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    response = answer(registry, request())
+    assert (response.status, response.phrase) == (201, "made")
+    assert response.content_type == "application/vnd.iris+json"
+    assert response.headers == {"X-A": "1"}
+
+
+@pytest.mark.parametrize("status", [99, 600, 2**40, "200 OK"])
+def test_a_status_that_no_response_has_is_answered_500(registry, status):
+    def predict(data, context):
+        context.status = status
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    assert answer(registry, request()).status == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def test_a_body_that_cannot_be_encoded_is_answered_500(registry, caplog):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: object())
+    with caplog.at_level(logging.CRITICAL):
+        response = answer(registry, request())
+    assert response.status == 500
+
+
+def test_a_request_left_without_an_answer_is_a_bug_of_ours():
+    with pytest.raises(RuntimeError, match="left without an answer"):
+        _finished(_Job(request(), Context()))
+
+
+def test_an_empty_batch_has_no_answers(doubling):
+    assert run(pipeline(doubling).answer([])) == []

@@ -1,0 +1,166 @@
+import fcntl
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from sagemaker_inference._os.child_process import (
+    UNKNOWN_EXIT,
+    AdoptedProcess,
+    ChildProcess,
+    describe_exit,
+    python_command,
+)
+
+
+@pytest.fixture
+def target():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def spawned(code, target):
+    child = ChildProcess.spawn([sys.executable, "-c", code], env=dict(os.environ), targets=target)
+    child.wait()
+    return child
+
+
+def test_lines_are_passed_on_whole_and_the_last_are_remembered(target):
+    reader, writer = target
+    code = "import sys; [print(i) for i in range(30)]; sys.stdout.write('no end')"
+    child = spawned(code, (writer, None))
+    assert child.relays[0].pump() is False
+    child.relays[0].close()
+    child.relays[1].close()
+    lines = os.read(reader, 10_000).decode().splitlines()
+    assert lines == [*map(str, range(30)), "no end"]
+    assert list(child.tail)[-1] == "no end"
+    assert len(child.tail) == 20
+
+
+def test_a_part_of_a_line_waits_for_its_end(target):
+    reader, writer = target
+    pipe = os.pipe()
+    child = ChildProcess(os.getpid(), (pipe[0], os.dup(pipe[0])), (writer, None))
+    os.write(pipe[1], b"one\ntw")
+    assert child.relays[0].pump()
+    assert os.read(reader, 100) == b"one\n"
+    os.write(pipe[1], b"o\n")
+    assert child.relays[0].pump()
+    assert os.read(reader, 100) == b"two\n"
+    os.close(pipe[1])
+    for relay in child.relays:
+        relay.close()
+
+
+def test_a_line_without_end_is_passed_on_in_pieces(target):
+    reader, writer = target
+    pipe = os.pipe()
+    child = ChildProcess(os.getpid(), (pipe[0], os.dup(pipe[0])), (writer, None))
+    for _ in range(2):
+        os.write(pipe[1], b"x" * 40_000)
+        child.relays[0].pump()
+    assert os.read(reader, 1) == b"x"
+    os.close(pipe[1])
+    for relay in child.relays:
+        relay.close()
+
+
+def test_a_log_that_nobody_reads_stops_nobody():
+    reader, writer = os.pipe()
+    os.close(reader)
+    handler = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    child = spawned("print('gone')", (writer, writer))
+    for relay in child.relays:
+        relay.close()
+    signal.signal(signal.SIGPIPE, handler)
+    os.close(writer)
+    assert list(child.tail) == ["gone"]
+
+
+def test_a_child_that_somebody_else_has_reaped_has_ended():
+    child = ChildProcess.spawn([sys.executable, "-c", ""], env={}, targets=(None, None))
+    os.waitpid(child.pid, 0)
+    assert child.reap() == child.wait() == UNKNOWN_EXIT
+    child.signal(signal.SIGKILL)
+    child.kill_group()
+    for relay in child.relays:
+        relay.close()
+
+
+def test_a_child_is_not_waited_for():
+    child = ChildProcess.spawn(["sleep", "60"], env=dict(os.environ), targets=(None, None))
+    assert child.reap() is None
+    child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while child.reap() is None:
+        assert time.monotonic() < deadline
+    assert child.reap() == -signal.SIGTERM
+    for relay in child.relays:
+        relay.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "ended with exit code 3"),
+        (-11, "was killed by SIGSEGV"),
+        (-99, "was killed by signal 99"),
+    ],
+)
+def test_an_exit_code_is_told_in_words(code, words):
+    assert describe_exit(code) == words
+
+
+def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    command = python_command("sagemaker_inference.__main__", "--help")
+    reader, writer = os.pipe()
+    monkeypatch.chdir(tmp_path)
+    child = ChildProcess.spawn(command, env=dict(os.environ), targets=(writer, writer))
+    child.wait()
+    for relay in child.relays:
+        relay.close()
+    assert b"shadowed" not in os.read(reader, 10_000)
+    os.close(reader)
+    os.close(writer)
+
+
+def adopted(child):
+    """A process of ours as somebody else's."""
+    out, err = os.pipe(), os.pipe()
+    os.close(out[1])
+    os.close(err[1])
+    return AdoptedProcess(child.pid, (out[0], err[0]))
+
+
+def close(*processes):
+    for process in processes:
+        for relay in process.relays:
+            relay.close()
+
+
+def test_an_adopted_process_ends_without_a_code():
+    child = ChildProcess.spawn([sys.executable, "-c", "import time; time.sleep(60)"], env={})
+    other = adopted(child)
+    assert other.reap() is None
+    other.signal(signal.SIGKILL)
+    assert other.wait() == UNKNOWN_EXIT
+    assert other.reap() == UNKNOWN_EXIT
+    assert describe_exit(UNKNOWN_EXIT) == "ended"
+    assert child.wait() == -signal.SIGKILL
+    close(child, other)
+
+
+def test_a_process_that_is_gone_already_can_be_adopted_and_has_ended():
+    child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
+    child.wait()
+    other = adopted(child)
+    assert other.reap() == UNKNOWN_EXIT
+    close(child, other)

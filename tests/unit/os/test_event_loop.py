@@ -1,0 +1,46 @@
+import os
+
+import pytest
+
+from sagemaker_inference._os.event_loop import EventLoop
+
+
+@pytest.fixture
+def loop():
+    made = EventLoop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pipes():
+    made = [os.pipe() for _ in range(2)]
+    yield made
+    for reader, writer in made:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_timers_come_in_their_time(loop):
+    told = []
+    loop.after(0.02, lambda: told.append("once"))
+    loop.every(0.01, lambda: told.append("again"))
+    while told.count("again") < 3:
+        loop.turn()
+    assert told.count("once") == 1
+
+
+def test_what_an_earlier_callback_unwatched_is_not_called(loop, pipes):
+    told = []
+
+    def first():
+        told.append("first")
+        loop.unwatch(pipes[1][0])
+        loop.unwatch(pipes[1][0])
+        loop.unwatch(pipes[0][0])
+
+    for reader, writer in pipes:
+        os.write(writer, b"x")
+        loop.watch(reader, first)
+    loop.turn()
+    assert told == ["first"]

@@ -1,0 +1,67 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from sagemaker_inference._os import resources
+
+
+@pytest.fixture
+def cgroup(tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"), [("max 100000", 8), ("250000 100000", 2), ("1000 100000", 1), ("odd", 8)]
+)
+def test_a_quota_of_cgroup_v2_counts(cgroup, limit, count):
+    (cgroup / "cpu.max").write_text(limit)
+    assert resources.usable_cpus() == count
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "count"), [("400000", "100000", 4), ("-1", "100000", 8), ("x", "1", 8)]
+)
+def test_a_quota_of_cgroup_v1_counts(cgroup, quota, period, count):
+    (cgroup / "cpu").mkdir()
+    (cgroup / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+    (cgroup / "cpu" / "cpu.cfs_period_us").write_text(period)
+    assert resources.usable_cpus() == count
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("0,2", ["0", "2"]), ("", []), ("-1", []), ("1,-1,2", ["1"]), ("GPU-abc", ["GPU-abc"])],
+)
+def test_cudas_own_choice_of_gpus_counts(monkeypatch, visible, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert resources.gpus() == names
+
+
+def test_gpus_are_counted_by_their_devices(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices = [Path("/dev", name) for name in ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm")]
+    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: iter(devices))
+    assert resources.gpus() == ["2", "10"]
+
+
+@pytest.mark.parametrize("name", ["memory.events", "memory/memory.oom_control"])
+def test_kills_for_want_of_memory_are_counted(cgroup, name):
+    (cgroup / "memory").mkdir()
+    (cgroup / name).write_text("low 0\noom_kill 3\n")
+    assert resources.out_of_memory_kills() == 3
+
+
+def test_the_machines_kills_count_without_a_cgroup(cgroup):
+    (cgroup / "memory.events").write_text("low 0\n")
+    assert resources.out_of_memory_kills() >= 0
+
+
+def test_without_any_count_there_were_none(cgroup, monkeypatch):
+    def refuse(_self, *_arguments, **_options):
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert resources.out_of_memory_kills() == 0

@@ -1,0 +1,272 @@
+import functools
+import re
+import types
+
+import pytest
+
+from sagemaker_inference._program import signatures
+from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Batching, Registry
+from sagemaker_inference.errors import RegistrationError
+
+BARE_OR_CALLED = [
+    "model_loader",
+    "predictor",
+    "transformer",
+    "before_load",
+    "warmup",
+    "on_shutdown",
+]
+
+
+def two(first, second):
+    return first, second
+
+
+def only(registry, role):
+    (found,) = registry.find(role)
+    return found
+
+
+def refusal(register, *arguments, **options):
+    with pytest.raises(RegistrationError) as caught:
+        register(*arguments, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", BARE_OR_CALLED)
+def test_a_decorator_gives_the_same_function_back_bare_and_called(registry, name):
+    def function(first, second): ...
+
+    if name in ("model_loader", "before_load", "on_shutdown"):
+
+        def function(first): ...
+
+    assert getattr(registry, name)(function) is function
+    assert getattr(registry, name)()(function) is function
+
+
+@pytest.mark.parametrize("name", ["decoder", "encoder"])
+def test_a_typed_decorator_gives_the_same_function_back(registry, name):
+    assert getattr(registry, name)("text/csv")(two) is two
+
+
+@pytest.mark.parametrize("name", BARE_OR_CALLED)
+def test_what_was_registered_is_found_under_its_role(registry, name):
+    function = (lambda model, body: None) if name == "transformer" else (lambda one: None)
+    getattr(registry, name)(function)
+    role = getattr(signatures, name.upper())
+    assert only(registry, role).handler.function is function
+    assert len(registry._found) == 1
+
+
+def test_methods_partials_and_callables_can_be_registered(registry):
+    class Model:
+        def predict(self, data): ...
+
+        def __call__(self, body): ...
+
+    model = Model()
+    assert registry.predictor(model.predict) == model.predict
+    assert registry.decoder("text/csv")(model) is model
+    partial = functools.partial(two, 1)
+    assert registry.encoder("text/csv")(partial) is partial
+
+
+def test_types_are_kept_in_lower_case_without_parameters(registry):
+    registry.decoder("Text/CSV; header=present", "image/*")(two)
+    assert only(registry, signatures.DECODER).content_types == ("text/csv", "image/*")
+
+
+def test_a_decoder_without_parentheses_is_refused(registry):
+    message = refusal(registry.decoder, two)
+    assert "@decoder needs content types, but was given two (" in message
+    assert 'Write: @decoder("application/json")' in message
+
+
+@pytest.mark.parametrize("types", [(), ("json",), ("text/csv", 5)])
+def test_types_that_are_none_are_refused(registry, types):
+    assert "needs content types" in refusal(registry.encoder, *types)
+
+
+def test_a_second_predictor_is_refused_and_both_are_named(registry):
+    @registry.predictor
+    def first(data): ...
+
+    def second(data): ...
+
+    message = refusal(registry.predictor, second)
+    assert "@predictor on " in message
+    assert "second (" in message
+    assert "first (" in message
+    assert "is already registered" in message
+    assert "Keep one of the two" in message
+    assert only(registry, signatures.PREDICTOR).handler.function is first
+
+
+def test_a_second_decoder_for_the_same_type_is_refused_and_for_another_is_not(registry):
+    @registry.decoder("text/csv", "text/tab-separated-values")
+    def first(body): ...
+
+    @registry.decoder("application/json")
+    def second(body): ...
+
+    def third(body): ...
+
+    assert '@decoder("text/csv") on ' in refusal(registry.decoder("text/csv"), third)
+    assert [found.handler.function for found in registry.find(signatures.DECODER)] == [
+        first,
+        second,
+    ]
+
+
+def reloaded():
+    def predict(data): ...
+
+    return predict
+
+
+def test_the_same_function_of_a_module_replaces_itself(registry):
+    old, new = reloaded(), reloaded()
+    registry.predictor(old)
+    registry.predictor(new)
+    registry.predictor(new)
+    assert only(registry, signatures.PREDICTOR).handler.function is new
+
+
+def test_a_replaced_decoder_does_not_hide_a_clash_with_another(registry):
+    old, new = reloaded(), reloaded()
+    registry.decoder("text/csv")(old)
+    registry.decoder("application/json")(two)
+    assert "two (" in refusal(registry.decoder("text/csv", "application/json"), new)
+    assert [found.handler.function for found in registry.find(signatures.DECODER)] == [old, two]
+
+
+def test_two_lambdas_are_two_functions(registry):
+    registry.predictor(lambda data: 1)
+    assert "is already registered" in refusal(registry.predictor, lambda data: 2)
+
+
+def test_a_transformer_beside_a_predictor_is_refused_either_way_round():
+    def transform(model, body): ...
+
+    def predict(data): ...
+
+    one, other = Registry(), Registry()
+    one.predictor(predict)
+    message = refusal(one.transformer, transform)
+    assert "stands beside the predictor" in message
+    assert "keep it alone" in message
+    other.transformer(transform)
+    assert "stands beside the transformer" in refusal(other.predictor, predict)
+    assert "stands beside the transformer" in refusal(other.decoder("text/csv"), predict)
+    other.model_loader(predict)
+
+
+def test_a_refused_handler_leaves_nothing_behind(registry):
+    def predict(data, model, context, four): ...
+
+    refusal(registry.predictor, predict)
+    assert registry._found == []
+
+
+def test_a_late_decorator_is_refused(registry):
+    registry.close("serve(__name__) at inference.py, line 9")
+
+    def predict(data): ...
+
+    message = refusal(registry.predictor, predict)
+    assert "@predictor on " in message
+    assert "predict (" in message
+    assert "came after serve(__name__) at inference.py, line 9." in message
+    assert "above serve(__name__)" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"max_batch_size": 0}, "max_batch_size=0 is no whole number of 1 or more"),
+        ({"max_batch_size": True}, "max_batch_size=True"),
+        ({"max_batch_size": 2.0}, "max_batch_size=2.0"),
+        ({"threads": 0}, "threads=0"),
+        ({"max_batch_delay": -1}, "max_batch_delay=-1 is no number of seconds"),
+        ({"max_batch_delay": "1"}, "max_batch_delay='1'"),
+        ({"max_batch_delay": float("nan")}, "max_batch_delay=nan"),
+        ({"max_batch_delay": float("inf")}, "max_batch_delay=inf"),
+        ({"collate": "stack"}, "collate='stack' is neither 'list' nor 'concatenate'"),
+        ({"threads": 2, "max_batch_size": 2}, "exclude each other"),
+    ],
+)
+def test_options_of_a_predictor_that_make_no_sense_are_refused(registry, options, problem):
+    message = refusal(registry.predictor, **options)
+    assert message.startswith("@predictor: ")
+    assert problem in message
+
+
+def test_options_of_a_predictor_are_kept(registry):
+    registry.predictor(max_batch_size=8, max_batch_delay=0.5, collate="concatenate")(two)
+    assert only(registry, signatures.PREDICTOR).batching == Batching(8, 0.5, "concatenate")
+
+
+@pytest.mark.parametrize("options", [{"threads": 2}, {"max_batch_size": 2}])
+def test_an_async_predictor_with_threads_or_batches_is_refused(registry, options):
+    async def predict(data): ...
+
+    assert "which is async" in refusal(registry.predictor(**options), predict)
+
+
+def script(**functions):
+    module = types.ModuleType("inference")
+    vars(module).update(functions)
+    return module
+
+
+def test_script_functions_are_registered_under_their_roles(registry):
+    module = script(
+        model_fn=lambda model_dir: None,
+        input_fn=two,
+        predict_fn=lambda data, model: None,
+        output_fn=lambda prediction, accept: None,
+        pre_model_fn=lambda model_dir: None,
+        model_warmup_fn=lambda model_dir, model: None,
+        other_fn=two,
+    )
+    registry.adopt(module)
+    for name, role in SCRIPT_FUNCTIONS.items():
+        if name != "transform_fn":
+            assert only(registry, role).handler.function is getattr(module, name)
+            assert only(registry, role).is_script
+    assert only(registry, signatures.DECODER).content_types == ("*/*",)
+    assert only(registry, signatures.PREDICTOR).content_types == ()
+
+
+def test_a_decorated_script_function_is_registered_once(registry):
+    module = script(predict_fn=two)
+    registry.predictor(two)
+    registry.adopt(module)
+    assert not only(registry, signatures.PREDICTOR).is_script
+
+
+def test_a_script_function_beside_a_decorated_one_is_refused(registry):
+    @registry.predictor
+    def predict(data): ...
+
+    message = refusal(registry.adopt, script(predict_fn=two))
+    assert re.match(r"@predictor on .*predict \(.*: two \(.* is also a script function", message)
+
+
+def test_an_isolated_registry_starts_empty_and_open_and_comes_back(registry):
+    registry.predictor(two)
+    registry.close("serving began")
+    with registry.isolated() as isolated:
+        assert isolated is registry
+        assert registry.find(signatures.PREDICTOR) == []
+        registry.predictor(lambda data: None)
+    assert only(registry, signatures.PREDICTOR).handler.function is two
+    assert "serving began" in refusal(registry.model_loader, lambda: None)
+
+
+def test_an_isolated_registry_comes_back_after_an_error(registry):
+    registry.predictor(two)
+    with pytest.raises(ZeroDivisionError), registry.isolated():
+        raise ZeroDivisionError
+    assert only(registry, signatures.PREDICTOR).handler.function is two

@@ -1,0 +1,81 @@
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from sagemaker_inference import model_server
+from sagemaker_inference._inference.program import Program
+from sagemaker_inference._supervisor.settings import Settings, settings_from_environment
+from sagemaker_inference.errors import StartError
+
+
+@pytest.mark.parametrize("served", ["my_service", Program("inference", "/code", "/code/a.py")])
+def test_settings_survive_the_command_line(served):
+    settings = settings_from_environment(served, "/models", port=8080)
+    assert Settings.read(settings.dump()) == settings
+
+
+def test_a_port_that_is_no_number_is_refused():
+    with pytest.raises(StartError, match="a port is a whole number"):
+        settings_from_environment("service", "/models", port="eighty")
+
+
+def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
+    with pytest.raises(StartError, match="SAGEMAKER_MAX_PAYLOAD_IN_MB=2048 is over 2047"):
+        settings_from_environment("service", "/models")
+
+
+def test_preloading_with_gpus_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(StartError, match="on a machine with GPUs"):
+        settings_from_environment("service", "/models")
+
+
+def test_a_program_whose_text_cannot_be_read_may_go_on_below():
+    frame = SimpleNamespace(f_code=SimpleNamespace(co_filename="/no/such"), f_lineno=1)
+    assert not model_server._is_last_statement(frame)
+
+
+def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
+    caplog.set_level("DEBUG", logger="sagemaker-inference")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        model_server._add_sigterm_handler(SimpleNamespace(pid=2**22 + 1))
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "had ended before SIGTERM" in caplog.text
+
+
+def test_a_timeout_that_nobody_set_is_not_told(monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", " ")
+    assert settings_from_environment("service", "/models").timeout == 60
+    assert caplog.text == ""
+
+
+def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "20")
+    assert settings_from_environment("service", "/models").timeout == 20
+    assert "SAGEMAKER_MODEL_SERVER_TIMEOUT=20 counts seconds" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "30")
+    assert settings_from_environment("service", "/models").timeout == 30
+    assert caplog.text == ""
+
+
+def test_preloading_many_models_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    with pytest.raises(StartError, match="do not go together"):
+        settings_from_environment("service", "/models")
+
+
+def test_a_model_among_many_has_one_process_unless_somebody_asks_for_more(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    settings = settings_from_environment("", "/models")
+    assert (settings.multi_model, settings.workers) == (True, 1)
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "3")
+    assert settings_from_environment("", "/models").workers == 3

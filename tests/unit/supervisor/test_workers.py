@@ -1,0 +1,310 @@
+"""Model processes without a front end: the test holds the other ends of the connections."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+from made import LoopBench, settings
+
+from sagemaker_inference._inference.program import Program
+from sagemaker_inference._ipc.messages import Report
+from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._os import resources
+from sagemaker_inference._os.child_process import ChildProcess
+from sagemaker_inference._supervisor.connections import Connections
+from sagemaker_inference._supervisor.workers import ModelProcess, ModelProcesses
+from tests.unit.worker.test_loop import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SOURCE = """
+    import os, time
+    from sagemaker_inference import model_loader, transformer
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @transformer
+    def transform(model, body: str, content_type, accept):
+        if body == "kill":
+            os.kill(os.getpid(), 9)
+        if body.startswith("sleep"):
+            time.sleep(float(body[5:]))
+        return body.upper(), "a/b"
+"""
+
+
+class Bench(LoopBench):
+    """An owner of model processes, and a front end of one connection."""
+
+    def __init__(self, folder: Path, source: str, **changes: object) -> None:
+        super().__init__()
+        path = folder / "inference.py"
+        path.write_text(textwrap.dedent(source))
+        self.connections = Connections(SlotTable())
+        self.models = ModelProcesses(
+            settings(program=Program.of_file(str(path)), model_dir=str(folder), **changes),
+            self.loop,
+            self.connections,
+            self,
+        )
+        self.front, theirs = socket.socketpair()
+        self.front.setblocking(False)  # noqa: FBT003 - socket's own signature
+        slot = self.connections.add(theirs)
+        assert slot is not None
+        self.connections.arm(slot)
+        self.loop.every(0.05, self.tick)
+
+    def tick(self) -> None:
+        self.models.reap()
+        self.models.check_time_limits()
+
+    def ask(self, body: bytes) -> bytes:
+        """Send a request; what comes back up to its end."""
+        self.front.send(predict("id-1", body))
+        answer = b""
+
+        def has_come() -> bool:
+            nonlocal answer
+            try:
+                answer += self.front.recv(65536)
+            except BlockingIOError:
+                return False
+            return answer.endswith(b"\xff\xff\xff\xff")
+
+        self.wait(has_come)
+        return answer
+
+    def close(self) -> None:
+        self.models.end_all()
+        self.connections.dispose()
+        self.loop.close()
+        self.front.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(source: str = SOURCE, **changes: object) -> Bench:
+        made.append(Bench(tmp_path, source, **changes))
+        made[-1].models.start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_requests_are_answered_until_the_stop(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.heard == ["assembled", "loaded"]
+    assert b"ABC" in one.ask(b"abc")
+    assert one.models.count == 1
+    one.connections.stop()
+    one.wait(lambda: "stopped" in one.heard)
+
+
+def test_a_process_that_the_kernel_ended_for_want_of_memory_is_507(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kills = iter(range(100))
+    monkeypatch.setattr(resources, "out_of_memory_kills", lambda: next(kills))
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    answer = one.ask(b"kill")
+    assert b"out_of_memory" in answer
+    assert (507).to_bytes(4, "big") in answer
+    assert "the kernel ended it because memory ran out" in caplog.text
+    assert "id-1 (507)" in caplog.text
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_a_request_over_its_time_is_504(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(timeout=0.3)
+    one.wait(lambda: "loaded" in one.heard)
+    assert (504).to_bytes(4, "big") in one.ask(b"sleep30")
+    assert "has run for more than 0.3 s" in caplog.text
+    assert "it took longer than its time limit" in caplog.text
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_five_early_deaths_are_a_failure(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    for count in range(2, 7):
+        one.front.send(predict("id-1", b"kill"))
+        one.wait(lambda count=count: one.heard.count("loaded") == count or "failed" in one.heard)
+    assert one.heard[-1] == "failed"
+    assert one.heard.count("loaded") == 5
+
+
+def test_deaths_after_an_answer_do_not_count(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    for _ in range(6):
+        assert b"ABC" in one.ask(b"abc")
+        assert b"process_died" in one.ask(b"kill")
+    assert "failed" not in one.heard
+
+
+def test_a_load_over_its_time_is_a_failure(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = SOURCE.replace("return None", "time.sleep(60)")
+    one = bench(slow, startup_timeout=0.5)
+    one.wait(lambda: "failed" in one.heard)
+    assert "did not load within 0.5 s" in caplog.text
+
+
+def test_a_template_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
+    one = bench(preload=True, workers=2)
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.models.count == 2
+    assert b"ABC" in one.ask(b"abc")
+    assert b"process_died" in one.ask(b"kill")
+    one.wait(lambda: one.models.all_loaded)
+    assert b"ABC" in one.ask(b"abc")
+
+
+def test_a_template_that_dies_while_it_copies_is_made_anew(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGSTOP)
+    one.front.send(predict("id-1", b"kill"))
+    one.wait(lambda: bool(one.models._being_forked))
+    os.kill(template.child.pid, signal.SIGKILL)
+    one.wait(lambda: one.models._template is not template and one.models.all_loaded)
+    assert "was killed by SIGKILL" in caplog.text
+
+
+def test_a_template_that_cannot_load_is_a_failure(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
+    one.wait(lambda: "failed" in one.heard)
+    assert "was killed by SIGSEGV" in caplog.text
+    assert one.causes == ["its process was killed by SIGSEGV"]
+
+
+def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    [model] = one.models._models
+    os.kill(model.child.pid, signal.SIGSTOP)
+    for _ in range(10_000):
+        one.models.pass_on(0)
+    one.wait(lambda: one.models._models != [model])
+    one.wait(lambda: one.models.all_loaded)
+
+
+def test_a_process_that_is_being_ended_is_not_ended_twice(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(timeout=0.1)
+    one.models.pass_on(0)
+    one.wait(lambda: "loaded" in one.heard)
+    one.models._models[0].overdue = True
+    one.front.send(predict("id-1", b"sleep0.5"))
+    one.wait(lambda: one.connections.table.answered(0) == 1)
+    assert "has run for more than" not in caplog.text
+
+
+def test_a_request_whose_client_is_gone_is_not_answered(bench: Callable[..., Bench]) -> None:
+    one = bench(timeout=0.3)
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"sleep30"))
+    one.wait(one.connections.busy)
+    one.front.close()
+    one.wait(lambda: one.heard.count("loaded") == 2)
+    assert list(one.connections) == []
+
+
+def test_a_process_that_dies_over_half_a_message_closes_its_connection(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"abc")[:20])
+    one.wait(one.connections.busy)
+    os.kill(one.models._models[0].child.pid, signal.SIGKILL)
+    one.wait(lambda: one.heard.count("loaded") == 2)
+    # A reset, where the process died before it had read the half.
+    with contextlib.suppress(ConnectionResetError):
+        assert one.front.recv(1) == b""
+
+
+def test_a_copy_that_the_template_cannot_make_comes_from_the_next(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench(preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, template.child.pid, os.WEXITED | os.WNOWAIT)
+    one.models._start_one(0)
+    one.models.reap()
+    one.models._start_one(0)
+    assert one.models._being_forked == {}
+    one.wait(lambda: one.models._template is not None and one.models._template.stage == "loaded")
+
+
+def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench]) -> None:
+    one = bench(workers=2)
+    one.wait(lambda: "loaded" in one.heard)
+    one.front.send(predict("id-1", b"sleep0.5"))
+    one.wait(one.connections.busy)
+    one.connections.stop()
+    one.wait(lambda: one.models.count == 1)
+    assert "stopped" not in one.heard
+    one.wait(lambda: "stopped" in one.heard)
+
+
+def test_a_template_that_dies_again_and_again_is_a_failure(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    source = SOURCE.replace(
+        "return None",
+        "path = model_dir + '/loaded'; os.path.exists(path) and os._exit(3); open(path, 'w')",
+    )
+    one = bench(source, preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    assert (tmp_path / "loaded").exists()
+    template = one.models._template
+    assert template is not None
+    os.kill(template.child.pid, signal.SIGKILL)
+    one.wait(lambda: "failed" in one.heard)
+
+
+def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    assert one.models._next_report(one.models._models[0]) is None
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    last = Report("failed", cause="no memory", out_of_memory=True)
+    theirs.send(last.dump())
+    theirs.close()
+    child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
+    child.wait()
+    model = ModelProcess(1, child, control)
+    one.models._let_go(model)
+    assert model.failure is not None
+    assert (model.failure.cause, model.failure.out_of_memory) == ("no memory", True)

@@ -1,0 +1,54 @@
+import json
+import logging
+import os
+
+import pytest
+
+from sagemaker_inference._http.messages import Headers, Request, Response
+from sagemaker_inference._worker.access_log import AccessLog
+
+
+@pytest.fixture
+def written():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def write(level=logging.INFO, **options):
+        log = AccessLog(writer, level, **options)
+        response = Response(b"", "a/b", status=404)
+        response.decode_seconds, response.predict_seconds = 0.001, 0.25
+        for _ in range(2):
+            log.write(Request("id-1", Headers(), ()), response, 0.0123)
+        try:
+            return os.read(reader, 10_000).decode()
+        except BlockingIOError:
+            return ""
+
+    yield write
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_line_has_status_times_and_id(written):
+    line = written().splitlines()[0]
+    assert line.endswith(
+        "Z INFO POST /invocations 404 queue=12.3 decode=1.00 predict=250.00 encode=0.00 ms id=id-1"
+    )
+
+
+def test_a_line_names_the_model_among_many(written):
+    path = "/models/50%25/invoke"
+    assert f" INFO POST {path} 404 queue=" in written(path=path)
+    assert json.loads(written(path=path, as_json=True).splitlines()[0])["path"] == path
+
+
+def test_a_line_can_be_json(written):
+    lines = [json.loads(line) for line in written(as_json=True).splitlines()]
+    assert len(lines) == 2
+    assert lines[0]["status"] == 404
+    assert lines[0]["queue_ms"] == 12.3
+    assert lines[0]["request_id"] == "id-1"
+
+
+def test_above_info_there_are_no_lines(written):
+    assert written(logging.WARNING) == ""

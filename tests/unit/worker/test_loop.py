@@ -1,0 +1,552 @@
+"""The loop over the front end's connections, with bytes that the tests write themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagemaker_inference._http.messages import Request, Response
+from sagemaker_inference._inference.service import Plan
+from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._ipc.messages import Assignment
+from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._supervisor.connections import Connections
+from sagemaker_inference._worker.access_log import AccessLog
+from sagemaker_inference._worker.loop import Connection, Loop
+from sagemaker_inference.errors import PredictionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def number(value: int) -> bytes:
+    return struct.pack("!i", value)
+
+
+def text(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return number(len(data)) + data
+
+
+END = number(-1)
+LOAD = b"L" + text("model") + text("/models/m") + number(1) + text("service") + END + text("io")
+
+
+def predict(identity: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    fields = b"".join(text(name) + text(value) for name, value in headers)
+    return (
+        b"I" + text(identity) + fields + END + text("body") + text("a/b") + text(body) + END + END
+    )
+
+
+def answer(identity: str, body: bytes, batch: int = 1) -> bytes:
+    """What the front end must get for a request answered with 200."""
+    return (
+        number(200) + text("OK") + text(identity) + text("a/b") + number(200) + text("Fine")
+        + number(1) + text("x-batch") + text(str(batch)) + text(body) + END
+    )  # fmt: skip
+
+
+class Echo:
+    """Answers with the body in upper case, and tells the size of the batch."""
+
+    readable: Sequence[str] = ()
+    writable: Sequence[str] = ()
+
+    def __init__(self, plan: Plan | None = None, pause: float = 0) -> None:
+        self.plan = plan or Plan()
+        self.pause = pause
+
+    def load(self) -> None: ...
+
+    def shut_down(self) -> None: ...
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        time.sleep(self.pause)  # noqa: ASYNC251 - a blocking predictor
+        return [
+            Response(
+                bytes(request.body or b"").upper(),
+                "a/b",
+                headers={"x-batch": str(len(requests))},
+                phrase="Fine",
+            )
+            for request in requests
+        ]
+
+
+class Bench:
+    """A loop in a process of its own, and the front end's ends of its connections."""
+
+    def __init__(self, service: Any, count: int = 1, limit: int = 1 << 20) -> None:
+        self.connections = Connections(SlotTable())
+        self.table = self.connections.table
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.front: list[socket.socket] = []
+        for _ in range(count):
+            self.connect()
+        assignment = Assignment(
+            program=None,
+            handler_service="",
+            model_dir="",
+            index=0,
+            gpu_id=None,
+            control_fd=theirs.fileno(),
+            epoll_fd=self.connections.epoll.fileno(),
+            stop_fd=self.connections.stop_fd,
+            table_fd=self.table.fd,
+            log_fd=2,
+            payload_limit=limit,
+            timeout=0.5,
+        )
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                self.connections.stop()  # as a model process: it has not got this end
+                Loop(service, assignment, theirs, AccessLog(2, 100)).run()
+                code = 0
+            finally:
+                os._exit(code)
+        theirs.close()
+
+    def connect(self) -> int:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(10)
+        slot = self.connections.add(theirs)
+        assert slot is not None
+        self.connections.pass_on(slot, self.control)
+        self.connections.arm(slot)
+        self.front.append(ours)
+        return slot
+
+    def exchange(self, data: bytes, expected: bytes, front: int = 0) -> None:
+        self.front[front].sendall(data)
+        self.expect(expected, front)
+
+    def expect(self, expected: bytes, front: int = 0) -> None:
+        got = b""
+        while len(got) < len(expected):
+            more = self.front[front].recv(len(expected) - len(got))
+            assert more, f"closed after {got!r}"
+            got += more
+        assert got == expected
+
+    def wait_running(self, slot: int = 0) -> None:
+        deadline = time.monotonic() + 5
+        while self.table.state(slot)[0] != slots.RUNNING:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def wait_idle(self) -> None:
+        deadline = time.monotonic() + 5
+        while self.connections.busy():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self.connections.stop()
+        _, status = os.waitpid(self.pid, 0)
+        self.connections.dispose()
+        for sock in (*self.front, self.control):
+            sock.close()
+        assert status == 0
+
+
+@contextlib.contextmanager
+def running(service: Any, count: int = 1) -> Iterator[Bench]:
+    made = Bench(service, count)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with running(Echo()) as made:
+        yield made
+
+
+def loaded(bench: Bench) -> bytes:
+    return number(200) + text(f"loaded model [PID]:{bench.pid}") + END
+
+
+def test_load_and_predict_are_answered(bench: Bench) -> None:
+    bench.exchange(LOAD, loaded(bench))
+    bench.exchange(predict("id-1", b"abc", [("Content-Type", "a/b")]), answer("id-1", b"ABC"))
+    bench.wait_idle()
+    assert bench.table.answered(0) == 1
+
+
+def test_a_message_that_comes_byte_by_byte_is_answered(bench: Bench) -> None:
+    for message, expected in (
+        (LOAD, loaded(bench)),
+        (predict("id-1", b"abc", [("A", "b")]), answer("id-1", b"ABC")),
+    ):
+        for byte in message:
+            bench.front[0].sendall(bytes([byte]))
+            time.sleep(0.001)
+        bench.expect(expected)
+
+
+def test_messages_in_one_read_are_answered_in_turn(bench: Bench) -> None:
+    messages = LOAD + predict("1", b"a") + predict("2", b"b") + LOAD + predict("3", b"c")
+    bench.exchange(
+        messages,
+        loaded(bench) + answer("1", b"A") + answer("2", b"B") + loaded(bench) + answer("3", b"C"),
+    )
+    bench.exchange(predict("4", b"d"), answer("4", b"D"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_000, 65_536, 65_537, 1_000_000])
+def test_bodies_of_every_size_come_through(bench: Bench, size: int) -> None:
+    body = b"x" * size
+    bench.exchange(predict("big", body), answer("big", body.upper()))
+
+
+def test_a_message_of_several_requests_is_answered_in_one(bench: Bench) -> None:
+    one, two = predict("1", b"a")[1:-4], predict("2", b"b")[1:-4]
+    head, tail = 4 + len(text("OK")), 4
+    expected = answer("1", b"A", 2)[:-tail] + answer("2", b"B", 2)[head:]
+    bench.exchange(b"I" + one + two + END, expected)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"X",
+        b"\0\0\0\0",
+        b"I" + number(-2),
+        b"I" + number(2**31 - 1),
+        b"L" + number(2**30),
+        predict("1", b"")[:-12] + number(1 << 21),
+    ],
+)
+def test_garbage_closes_the_connection_and_nothing_else(bench: Bench, garbage: bytes) -> None:
+    other = bench.connect()
+    bench.front[0].sendall(garbage)
+    assert bench.front[0].recv(1) == b""
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+
+
+@pytest.mark.parametrize("length", [1, 10, len(LOAD) - 1])
+def test_a_truncated_message_harms_nobody(bench: Bench, length: int) -> None:
+    other = bench.connect()
+    bench.front[0].sendall(LOAD[:length])
+    bench.front[0].shutdown(socket.SHUT_WR)
+    assert bench.front[0].recv(1) == b""
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+
+
+def test_a_long_message_that_is_cut_off_harms_nobody(bench: Bench) -> None:
+    other = bench.connect()
+    bench.front[0].sendall(predict("1", b"x" * 300_000)[:200_000])
+    bench.front[0].shutdown(socket.SHUT_WR)
+    assert bench.front[0].recv(1) == b""
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+
+
+def test_an_answer_larger_than_the_sockets_buffer_comes_whole(bench: Bench) -> None:
+    body = b"y" * 1_000_000
+    bench.front[0].sendall(predict("1", body) + predict("2", body))
+    time.sleep(0.2)
+    bench.expect(answer("1", body.upper()) + answer("2", body.upper()))
+
+
+def test_a_connection_that_was_let_go_while_in_work_is_forgotten() -> None:
+    with running(Echo(pause=0.3)) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        bench.wait_running()
+        bench.connections.epoll.unregister(slots.FIRST_FD)
+        bench.expect(answer("1", b"A"))
+        bench.connections.close(0)
+        bench.connect()
+        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+
+
+def test_a_front_end_that_closes_a_connection_harms_nobody(bench: Bench) -> None:
+    other = bench.connect()
+    bench.front[0].close()
+    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.wait_idle()
+
+
+def test_what_one_call_cannot_send_is_sent_by_the_next() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(10)
+    pieces = [b"a" * 10, b"b" * 3_000_000, memoryview(b"c" * 10)]
+    sender = threading.Thread(target=Connection(0, 0, theirs).send, args=(pieces,))
+    sender.start()
+    got = bytearray()
+    while len(got) < 3_000_020:
+        got += ours.recv(1 << 20)
+    sender.join()
+    assert got == b"".join(pieces)
+    ours.close()
+    theirs.close()
+
+
+def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
+    with running(Echo(pause=0.2), count=2) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        bench.wait_running()
+        bench.front[0].close()
+        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+
+
+def test_a_slot_is_used_again_with_a_new_generation(bench: Bench) -> None:
+    bench.exchange(predict("1", b"a"), answer("1", b"A"))
+    bench.wait_idle()
+    bench.connections.close(0)
+    assert bench.connect() == 0
+    bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+
+
+def test_a_slot_that_is_closed_while_in_work_is_left_alone() -> None:
+    with running(Echo(pause=0.3)) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        bench.wait_running()
+        bench.connections.close(0)
+        assert bench.connect() == 1
+        while bench.table.state(0)[0] != slots.IDLE:
+            time.sleep(0.001)
+        assert bench.connect() == 0
+        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=2)
+
+
+def test_what_waits_is_one_batch() -> None:
+    with running(Echo(Plan(max_batch_size=8), pause=0.5), count=9) as bench:
+        # The first must be in work before the others come: else they are one batch with it.
+        bench.front[0].sendall(predict("0", b"a"))
+        bench.wait_running()
+        for index in range(1, 9):
+            bench.front[index].sendall(predict(str(index), b"a"))
+        bench.expect(answer("0", b"A", 1), 0)
+        for index in range(1, 9):
+            bench.expect(answer(str(index), b"A", 8), index)
+
+
+def test_a_delay_waits_for_more_but_not_longer() -> None:
+    with running(Echo(Plan(max_batch_size=8, max_batch_delay=1.0)), count=3) as bench:
+        for index in range(3):
+            bench.front[index].sendall(predict(str(index), b"a"))
+            time.sleep(0.02)
+        for index in range(3):
+            bench.expect(answer(str(index), b"A", 3), index)
+        bench.exchange(predict("0", b"a"), answer("0", b"A", 1))
+        bench.front[0].sendall(predict("0", b"a"))
+        time.sleep(0.05)
+    # Stopped in the middle of the delay: what was taken is answered all the same.
+
+
+class Awaits(Echo):
+    """Awaits a while, and tells how many did so at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__(Plan(is_async=True))
+        self.now = self.most = 0
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        if requests[0].id == "cancel":
+            raise asyncio.CancelledError
+        await asyncio.sleep(10 if requests[0].id == "slow" else 0.1)
+        self.now -= 1
+        if requests[0].id == "most":
+            return [Response(str(self.most).encode(), "a/b", phrase="Fine") for _ in requests]
+        return await super().answer(requests)
+
+
+def test_requests_run_concurrently_where_the_service_awaits() -> None:
+    service = Awaits()
+    with running(service, count=40) as bench:
+        for index in range(40):
+            bench.front[index].sendall(predict(str(index), b"a"))
+        for index in range(40):
+            bench.expect(answer(str(index), b"A"), index)
+        bench.front[0].sendall(predict("most", b""))
+        most = str(service.plan.concurrency)
+        assert bench.front[0].recv(1000).endswith(text(most) + END)
+
+
+def test_an_async_request_is_given_up_after_its_time() -> None:
+    with running(Awaits(), count=2) as bench:
+        bench.front[0].sendall(predict("slow", b"a"))
+        bench.front[1].sendall(predict("1", b"a") + predict("2", b"b"))
+        bench.expect(answer("1", b"A") + answer("2", b"B"), 1)
+        head = number(200) + text("OK") + text("slow") + text("application/json") + number(504)
+        bench.expect(head)
+
+
+def test_a_request_that_the_program_cancels_fails_at_once() -> None:
+    with running(Awaits()) as bench:
+        bench.front[0].sendall(predict("cancel", b"a"))
+        head = number(200) + text("OK") + text("cancel") + text("application/json") + number(500)
+        bench.expect(head)
+
+
+class Unsendable(Echo):
+    """Answers with a status that there is not."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        return [Response(b"", "a/b", status=999) for _ in requests]
+
+
+def test_what_the_front_end_cannot_send_is_a_failure() -> None:
+    with running(Unsendable()) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        head = number(200) + text("OK") + text("1") + text("application/json") + number(500)
+        bench.expect(head)
+
+
+class Mute:
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (Response(b"abc", "a/b"), None),
+        (Response(b"", "a/b", headers={"X-A": "1"}), None),
+        (Response(memoryview(b"12345678901").cast("B"), "a/b"), "it has 11 bytes"),
+        (Response(b"", "a/b", status=199), "its status is 199"),
+        (Response(b"", "a/b", headers={"X A": "1"}), "'X A' is no name of a header"),
+        (Response(b"", "a/b", headers={"X-A": 1}), None),
+        (Response(b"", "a/b", headers={b"X-A": "1"}), "b'X-A' is no name of a header"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers={"X-A": b"1"}), "X-A has a value of type bytes"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers={"X-A": Mute()}), "X-A has a value of type Mute"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers=[("X-A", "1")]), "its headers are of type list"),  # type: ignore[arg-type]
+        (Response(memoryview(b"1234")[::2], "a/b"), "bytes that lie apart"),
+    ],
+)
+def test_what_the_front_end_would_stumble_over_is_known(
+    response: Response, words: str | None
+) -> None:
+    problem = wire.problem(response, 10)
+    assert problem is None if words is None else words in str(problem)
+
+
+def test_what_runs_when_the_server_stops_is_answered() -> None:
+    with running(Awaits()) as bench:
+        bench.front[0].sendall(predict("1", b"a"))
+        bench.wait_running()
+        bench.connections.stop()
+        bench.expect(answer("1", b"A"))
+
+
+def test_blocking_services_run_on_threads() -> None:
+    with running(Echo(Plan(threads=3), pause=0.1), count=6) as bench:
+        for index in range(6):
+            bench.front[index].sendall(predict(str(index), b"a"))
+        for index in range(6):
+            bench.expect(answer(str(index), b"A"), index)
+
+
+def test_the_table_lies_in_a_file_where_memory_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    table = SlotTable()
+    table.write(3, slots.RUNNING, 7, 1, "id")
+    assert SlotTable(os.dup(table.fd)).read(3).request_id == "id"
+    table.close()
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    made = Connections(SlotTable())
+    yield made
+    made.dispose()
+
+
+def test_the_supervisor_answers_for_a_process_that_died(connections: Connections) -> None:
+    ours, theirs = socket.socketpair()
+    slot = connections.add(theirs)
+    assert slot is not None
+    connections.arm(slot)
+    connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9")
+    [(found, record)] = connections.held_by(4711)
+    assert (found, record.request_id) == (slot, "id-9")
+    assert connections.busy()
+    assert connections.answer(slot, record, PredictionError("gone"))
+    assert not connections.busy()
+    assert b"gone" in ours.recv(1000)
+    connections.rearm_idle()
+    ours.close()
+
+
+@pytest.mark.parametrize("state", [slots.READING, slots.ANSWERING])
+def test_a_message_of_which_a_part_is_lost_closes_its_connection(
+    connections: Connections, state: int
+) -> None:
+    ours, theirs = socket.socketpair()
+    slot = connections.add(theirs)
+    assert slot is not None
+    connections.arm(slot)
+    connections.table.write(slot, state, 4711, 1)
+    connections.rearm_idle()
+    [(_, record)] = connections.held_by(4711)
+    assert not connections.answer(slot, record, PredictionError("gone"))
+    connections.close(slot)
+    assert ours.recv(1) == b""
+    # Closed already, and its number is not to be touched any more.
+    assert connections.answer(slot, record, PredictionError("gone"))
+    connections.close(slot)
+    ours.close()
+
+
+def test_a_front_end_that_is_gone_cannot_be_answered(connections: Connections) -> None:
+    ours, theirs = socket.socketpair()
+    slot = connections.add(theirs)
+    assert slot is not None
+    connections.arm(slot)
+    ours.close()
+    connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9")
+    [(_, record)] = connections.held_by(4711)
+    assert not connections.answer(slot, record, PredictionError("gone"))
+    connections.close(slot)
+    assert list(connections) == []
+    connections.stop()
+    assert not connections.is_open
+
+
+def test_more_connections_than_slots_are_refused(connections: Connections) -> None:
+    kept = []
+    for _ in range(slots.MAX_SLOTS):
+        ours, theirs = socket.socketpair()
+        kept.append(ours)
+        assert connections.add(theirs) is not None
+    ours, theirs = socket.socketpair()
+    assert connections.add(theirs) is None
+    assert ours.recv(1) == b""
+    for sock in (*kept, ours):
+        sock.close()
+
+
+def test_a_connection_handed_out_twice_is_served_once(bench: Bench) -> None:
+    bench.exchange(predict("1", b"a"), answer("1", b"A"))
+    bench.wait_idle()
+    bench.table.write(0, slots.READING, 4711, 1)
+    bench.front[0].sendall(predict("2", b"b"))
+    bench.front[0].settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        bench.front[0].recv(1)
+    bench.table.write(0, slots.IDLE, 0, 1)
+    bench.connections.rearm_idle()
+    bench.front[0].settimeout(10)
+    bench.expect(answer("2", b"B"))
