@@ -21,14 +21,19 @@ status. Any other exception becomes a 500 whose text names no detail; the log ha
 
 from __future__ import annotations
 
+from enum import Enum
 from http import HTTPStatus
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "BadRequestError",
     "BaseInferenceToolkitError",
     "DecodeError",
     "EncodeError",
+    "ErrorCode",
     "GenericInferenceToolkitError",
     "InferenceError",
     "ModelNotFoundError",
@@ -46,6 +51,70 @@ __all__ = [
     "UnsupportedFormatError",
     "UnsupportedMediaTypeError",
 ]
+
+
+class ErrorCode(str, Enum):
+    """What failed, as one word for programs: ``{"error": {"code": ...}}``.
+
+    One failure has one code, whoever notices it: a decoder, the supervisor, or the front end
+    (``ErrorCode.java`` has those that it answers with).
+
+    Attributes:
+        status: the HTTP status that goes with it.
+    """
+
+    status: HTTPStatus
+
+    def __new__(cls, code: str, status: HTTPStatus) -> Self:
+        """Make a member: a str that knows its status."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = status
+        return member
+
+    BAD_REQUEST = "bad_request", HTTPStatus.BAD_REQUEST
+    UNDECODABLE_BODY = "undecodable_body", HTTPStatus.BAD_REQUEST
+    NOT_FOUND = "not_found", HTTPStatus.NOT_FOUND
+    MODEL_NOT_FOUND = "model_not_found", HTTPStatus.NOT_FOUND
+    METHOD_NOT_ALLOWED = "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED
+    NOT_ACCEPTABLE = "not_acceptable", HTTPStatus.NOT_ACCEPTABLE
+    REQUEST_TIMEOUT = "request_timeout", HTTPStatus.REQUEST_TIMEOUT
+    PAYLOAD_TOO_LARGE = "payload_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    URI_TOO_LONG = "uri_too_long", HTTPStatus.REQUEST_URI_TOO_LONG
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    UNPROCESSABLE_INPUT = "unprocessable_input", HTTPStatus.UNPROCESSABLE_ENTITY
+    TOO_MANY_REQUESTS = "too_many_requests", HTTPStatus.TOO_MANY_REQUESTS
+    HEADER_FIELDS_TOO_LARGE = (
+        "header_fields_too_large",
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    )
+    INTERNAL_ERROR = "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR
+    DECODER_FAILED = "decoder_failed", HTTPStatus.INTERNAL_SERVER_ERROR
+    PREDICTION_FAILED = "prediction_failed", HTTPStatus.INTERNAL_SERVER_ERROR
+    ENCODER_FAILED = "encoder_failed", HTTPStatus.INTERNAL_SERVER_ERROR
+    TRANSFORMER_FAILED = "transformer_failed", HTTPStatus.INTERNAL_SERVER_ERROR
+    UNENCODABLE_PREDICTION = "unencodable_prediction", HTTPStatus.INTERNAL_SERVER_ERROR
+    MODEL_NOT_LOADED = "model_not_loaded", HTTPStatus.INTERNAL_SERVER_ERROR
+    PROCESS_DIED = "process_died", HTTPStatus.INTERNAL_SERVER_ERROR
+    SERVICE_UNAVAILABLE = "service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
+    PREDICTION_TIMEOUT = "prediction_timeout", HTTPStatus.GATEWAY_TIMEOUT
+    OUT_OF_MEMORY = "out_of_memory", HTTPStatus.INSUFFICIENT_STORAGE
+
+    @classmethod
+    def of_status(cls, status: int) -> str:
+        """The code of an error that has only a status; of an unlisted one, its reason phrase."""
+        code = _CODES.get(status)
+        if code is not None:
+            return str(code.value)
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            return "error"
+        return phrase.lower().replace(" ", "_")
+
+
+# Several codes share a status: the first one is the general one.
+_CODES: dict[int, ErrorCode] = {int(code.status): code for code in reversed(ErrorCode)}
 
 
 class RegistrationError(TypeError):
@@ -104,7 +173,7 @@ class InferenceError(BaseInferenceToolkitError):
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
-    code: str = "internal_error"
+    code: str = ErrorCode.INTERNAL_ERROR.value
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(self.status, message, None)
@@ -118,96 +187,96 @@ class InferenceError(BaseInferenceToolkitError):
 class BadRequestError(InferenceError):
     """400: the request makes no sense."""
 
-    status = HTTPStatus.BAD_REQUEST
-    code = "bad_request"
+    status = ErrorCode.BAD_REQUEST.status
+    code = ErrorCode.BAD_REQUEST.value
 
 
 class DecodeError(BadRequestError):
     """400: the body is not what its Content-Type says; the message says where."""
 
-    code = "undecodable_body"
+    code = ErrorCode.UNDECODABLE_BODY.value
 
 
 class ModelNotFoundError(InferenceError):
     """404: no such model is loaded."""
 
-    status = HTTPStatus.NOT_FOUND
-    code = "model_not_found"
+    status = ErrorCode.MODEL_NOT_FOUND.status
+    code = ErrorCode.MODEL_NOT_FOUND.value
 
 
 class NotAcceptableError(InferenceError):
     """406: nothing that the client accepts can be produced."""
 
-    status = HTTPStatus.NOT_ACCEPTABLE
-    code = "not_acceptable"
+    status = ErrorCode.NOT_ACCEPTABLE.status
+    code = ErrorCode.NOT_ACCEPTABLE.value
 
 
 class RequestTimeoutError(InferenceError):
     """408: the request did not arrive in time."""
 
-    status = HTTPStatus.REQUEST_TIMEOUT
-    code = "request_timeout"
+    status = ErrorCode.REQUEST_TIMEOUT.status
+    code = ErrorCode.REQUEST_TIMEOUT.value
 
 
 class PayloadTooLargeError(InferenceError):
     """413: the body, or what it unpacks to, is over the limit."""
 
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    code = "payload_too_large"
+    status = ErrorCode.PAYLOAD_TOO_LARGE.status
+    code = ErrorCode.PAYLOAD_TOO_LARGE.value
 
 
 class UnsupportedMediaTypeError(InferenceError):
     """415: nobody here reads this Content-Type."""
 
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    code = "unsupported_media_type"
+    status = ErrorCode.UNSUPPORTED_MEDIA_TYPE.status
+    code = ErrorCode.UNSUPPORTED_MEDIA_TYPE.value
 
 
 class UnprocessableInputError(InferenceError):
     """422: the body was read, and a field of it does not fit the predictor."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    code = "unprocessable_input"
+    status = ErrorCode.UNPROCESSABLE_INPUT.status
+    code = ErrorCode.UNPROCESSABLE_INPUT.value
 
 
 class TooManyRequestsError(InferenceError):
     """429: come back later."""
 
-    status = HTTPStatus.TOO_MANY_REQUESTS
-    code = "too_many_requests"
+    status = ErrorCode.TOO_MANY_REQUESTS.status
+    code = ErrorCode.TOO_MANY_REQUESTS.value
 
 
 class PredictionError(InferenceError):
     """500: the model failed on this input."""
 
-    code = "prediction_failed"
+    code = ErrorCode.PREDICTION_FAILED.value
 
 
 class EncodeError(InferenceError):
     """500: the prediction cannot be written in the content type that was agreed on."""
 
-    code = "unencodable_prediction"
+    code = ErrorCode.UNENCODABLE_PREDICTION.value
 
 
 class ServiceUnavailableError(InferenceError):
     """503: not now; sending the same again is safe."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    code = "service_unavailable"
+    status = ErrorCode.SERVICE_UNAVAILABLE.status
+    code = ErrorCode.SERVICE_UNAVAILABLE.value
 
 
 class PredictionTimeoutError(InferenceError):
     """504: the prediction took longer than its time limit."""
 
-    status = HTTPStatus.GATEWAY_TIMEOUT
-    code = "prediction_timeout"
+    status = ErrorCode.PREDICTION_TIMEOUT.status
+    code = ErrorCode.PREDICTION_TIMEOUT.value
 
 
 class OutOfMemoryError(InferenceError):
     """507: memory ran out while this request was worked on."""
 
-    status = HTTPStatus.INSUFFICIENT_STORAGE
-    code = "out_of_memory"
+    status = ErrorCode.OUT_OF_MEMORY.status
+    code = ErrorCode.OUT_OF_MEMORY.value
 
 
 class UnsupportedFormatError(UnsupportedMediaTypeError):

@@ -152,7 +152,7 @@ final class BackEnd {
             try {
                 call.send(context);
             } catch (OutOfMemoryError error) {
-                finish().refuse(507, "insufficient_storage", "no memory is left for the request");
+                finish().refuse(507, "out_of_memory", "no memory is left for the request");
                 next();
             }
         }
@@ -233,7 +233,7 @@ final class BackEnd {
                 LOGGER.error("the connection to a model process is given up", error);
             }
             if (call != null && error instanceof OutOfMemoryError) {
-                finish().fail(507, "insufficient_storage", "no memory is left for the answer");
+                finish().fail(507, "out_of_memory", "no memory is left for the answer");
             }
             context.close();
         }

@@ -89,7 +89,7 @@ final class Call {
             response = replies.answer(answer, id);
         } catch (RuntimeException error) {
             answer.body.release();
-            fail(500, "encode_failed", "the model process's answer is no HTTP response");
+            fail(500, "unencodable_prediction", "the model process's answer is no HTTP response");
             return;
         }
         client.reply(response);

@@ -45,7 +45,7 @@ final class Invocations extends ChannelInboundHandlerAdapter {
         try {
             call.readParts();
         } catch (OutOfMemoryError error) {
-            call.refuse(507, "insufficient_storage", "no memory is left for the query");
+            call.refuse(507, "out_of_memory", "no memory is left for the query");
             return;
         } catch (RuntimeException error) {
             call.refuse(400, "bad_request", "the query cannot be read");

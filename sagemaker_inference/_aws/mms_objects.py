@@ -18,6 +18,7 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import environment
 from sagemaker_inference._errors import (
     BaseInferenceToolkitError,
+    ErrorCode,
     OutOfMemoryError,
     PredictionError,
     StartError,
@@ -254,7 +255,7 @@ def answer_failed_load(requests: Sequence[Request], context: Any, error: Excepti
         failure = PredictionError(
             "The model could not be loaded; the endpoint's log has the cause. "
             "The next request tries again.",
-            code="model_not_loaded",
+            code=ErrorCode.MODEL_NOT_LOADED.value,
         )
     responses = [error_response(failure, request.id, request.accept) for request in requests]
     return write_responses(responses, context)

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -196,7 +197,7 @@ def error_response(
             f"{content_types.TEXT}; charset=utf-8",
         )
     else:
-        code = getattr(error, "code", None) or standard_phrase(status).lower().replace(" ", "_")
+        code = getattr(error, "code", None) or ErrorCode.of_status(status)
         code = _text(code)[:_CODE_LIMIT]
         document = {"error": {"code": code, "message": message, "request_id": request_id}}
         body, content_type = json.dumps(document).encode(), content_types.JSON

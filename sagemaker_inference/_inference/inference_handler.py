@@ -13,6 +13,7 @@ from sagemaker_inference._errors import (
     BadRequestError,
     BaseInferenceToolkitError,
     EncodeError,
+    ErrorCode,
     InferenceError,
     NotAcceptableError,
     OutOfMemoryError,
@@ -41,6 +42,13 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.signatures import Handler
 
 _OK: Final = int(HTTPStatus.OK)
+# Unexpected exceptions of handlers, by role.
+_FAILED: Final = {
+    "decoder": ErrorCode.DECODER_FAILED,
+    "predictor": ErrorCode.PREDICTION_FAILED,
+    "encoder": ErrorCode.ENCODER_FAILED,
+    "transformer": ErrorCode.TRANSFORMER_FAILED,
+}
 
 logger = get_logger()
 
@@ -349,7 +357,7 @@ def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
         answer = PredictionError(
             f"The {where} failed on this request. "
             f"The endpoint's log has the cause under the request id.",
-            code=f"{where}_failed",
+            code=_FAILED.get(where, ErrorCode.INTERNAL_ERROR).value,
         )
     job.response = error_response(answer, request.id, request.accept, job.context.response_headers)
 

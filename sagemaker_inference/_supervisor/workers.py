@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sagemaker_inference._errors import (
+    ErrorCode,
     InferenceError,
     OutOfMemoryError,
     PredictionError,
@@ -447,7 +448,8 @@ class ModelProcesses:
                 error = OutOfMemoryError("The model process ran out of memory on this request.")
             else:
                 error = PredictionError(
-                    "The model process died while this request was in work.", code="process_died"
+                    "The model process died while this request was in progress.",
+                    code=ErrorCode.PROCESS_DIED.value,
                 )
             if record.state == RUNNING:
                 lost.append(f"{record.request_id} ({int(error.status)})")

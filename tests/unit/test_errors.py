@@ -80,3 +80,19 @@ def test_every_error_is_exported():
         "ClassVar",
     }
     assert set(errors.__all__) == defined
+
+
+def test_one_failure_has_one_code():
+    codes = {kind.code for kind in vars(errors).values() if hasattr(kind, "code")}
+    assert codes <= {code.value for code in errors.ErrorCode}
+    for kind in vars(errors).values():
+        if hasattr(kind, "code") and kind is not errors.InferenceError:
+            assert errors.ErrorCode(kind.code).status == kind.status
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(507, "out_of_memory"), (404, "not_found"), (402, "payment_required"), (599, "error")],
+)
+def test_a_status_alone_has_the_code_of_the_failure_that_it_stands_for(status, code):
+    assert errors.ErrorCode.of_status(status) == code

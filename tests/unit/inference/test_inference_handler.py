@@ -98,7 +98,7 @@ def test_what_a_predictor_raises_is_logged_and_kept_from_the_client(registry, ca
     registry.predictor(predict)
     response = answer(registry, request())
     assert response.status == 500
-    assert error_of(response)["code"] == "predictor_failed"
+    assert error_of(response)["code"] == "prediction_failed"
     assert b"password" not in response.body
     assert b"Traceback" not in response.body
     assert "request id-1: the predictor failed" in caplog.text
