@@ -89,16 +89,6 @@ def fields(body: Body | str, content_type: str) -> list[Field]:
     return list(_parts(data, b"--" + boundary.encode("utf-8", "replace")))
 
 
-def query(text: str) -> dict[str, Any]:
-    """Read query parameters (``a=1&b=2``), percent-decoded; a repeated name has a list.
-
-    Raises:
-        DecodeError: over 10,000 parameters, or a percent sign that encodes nothing.
-    """
-    pairs = _pairs(text.encode("utf-8", "replace"))
-    return gathered((name, text_or_bytes(value)) for name, value in pairs)
-
-
 def reader(content_type: str) -> Callable[[Body, str], Any]:
     """What reads a part of this type: ``read(data, content type)``.
 

@@ -104,8 +104,6 @@ def test_what_was_escaped_comes_back(value, piece):
     assert found[0].value == value.removeprefix(b"\xef\xbb\xbf")
 
 
-def test_queries_are_percent_decoded():
-    assert form.query("a=1&b=x%20y+z&a=2&c=") == {"a": ["1", "2"], "b": "x y z", "c": ""}
-    assert form.query("") == {}
+def test_the_codec_of_urlencoded_forms_is_found_by_its_type():
     codec = codecs.find("application/x-www-form-urlencoded")
     assert codec.decode(b"a=1", "application/x-www-form-urlencoded") == {"a": "1"}
