@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from sagemaker_inference._http.messages import Body
+    from sagemaker_inference.codecs import Body
 
 logger = get_logger()
 

@@ -17,7 +17,7 @@ from sagemaker_inference._inference import annotations as type_hints
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagemaker_inference._http.messages import Body
+    from sagemaker_inference.codecs import Body
 
 _ITEM: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
 # What the functions of AWS's toolkit write; the first stands for "anything".

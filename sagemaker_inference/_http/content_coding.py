@@ -13,7 +13,7 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, PayloadTooLargeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
-    from sagemaker_inference._http.messages import Body
+    from sagemaker_inference.codecs import Body
 
 # zlib's numbers for "gzip header" and "zlib or gzip header, whichever comes".
 _GZIP: Final = 31

@@ -11,7 +11,8 @@ from sagemaker_inference._http.messages import Part
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
-    from sagemaker_inference._http.messages import Body, Request
+    from sagemaker_inference._http.messages import Request
+    from sagemaker_inference.codecs import Body
 
 
 def take_apart(request: Request, body: Body) -> None:

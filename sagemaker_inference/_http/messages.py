@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sagemaker_inference._errors import BaseInferenceToolkitError
-
-Body = bytes | bytearray | memoryview
+    from sagemaker_inference.codecs import Body
 
 # SageMaker passes the body of an error on as OriginalMessage: keep it readable there.
 MESSAGE_LIMIT: Final = 400

@@ -59,7 +59,7 @@ from sagemaker_inference.codecs import _charset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagemaker_inference._http.messages import Body
+    from sagemaker_inference.codecs import Body
 
 
 class Decode(Protocol):

@@ -41,8 +41,9 @@ from sagemaker_inference.default_inference_handler import DefaultInferenceHandle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sagemaker_inference._http.messages import Body, Context
+    from sagemaker_inference._http.messages import Context
     from sagemaker_inference._program.signatures import Role
+    from sagemaker_inference.codecs import Body
 
 # Headers come from clients: what is remembered about them must not grow with what they send.
 _REMEMBERED: Final = 256

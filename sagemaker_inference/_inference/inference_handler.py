@@ -36,10 +36,11 @@ from sagemaker_inference.codecs import form
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagemaker_inference._http.messages import Body, Request
+    from sagemaker_inference._http.messages import Request
     from sagemaker_inference._inference.assembly import Encoding, InferenceHandler
     from sagemaker_inference._program.registry import Registration
     from sagemaker_inference._program.signatures import Handler
+    from sagemaker_inference.codecs import Body
 
 _OK: Final = int(HTTPStatus.OK)
 # Unexpected exceptions of handlers, by role.

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Union
 from sagemaker_inference._http.messages import Headers, Part, Request
 
 if TYPE_CHECKING:
-    from sagemaker_inference._http.messages import Body, Response
+    from sagemaker_inference._http.messages import Response
+    from sagemaker_inference.codecs import Body
 
 _INT: Final = Struct("!i")
 _END: Final = _INT.pack(-1)

@@ -29,10 +29,11 @@ from sagemaker_inference._log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagemaker_inference._http.messages import Body, Request, Response
+    from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.service import Service
     from sagemaker_inference._ipc.messages import Assignment
     from sagemaker_inference._worker.access_log import AccessLog
+    from sagemaker_inference.codecs import Body
 
 _FIRST_READ: Final = 65536
 # Room for the ends of lists behind a value, so that they come with it.
