@@ -135,20 +135,3 @@ def users_place(error: BaseException) -> str:
         if not _is_ours(frame.filename):
             place = f"{frame.filename}, line {frame.lineno}"
     return place
-
-
-def tell_briefly(kind: type[BaseException]) -> None:
-    """Have an uncaught ``kind`` printed as one message, without frames of this package.
-
-    A hook that somebody else has set (a notebook, a debugger) stays.
-    """
-    if sys.excepthook is not sys.__excepthook__:
-        return
-
-    def hook(found: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not isinstance(error, kind):
-            sys.__excepthook__(found, error, trace)
-            return
-        last_word(f"{users_place(error)}: {error}")
-
-    sys.excepthook = hook

@@ -9,11 +9,10 @@ Set-up comes first, then serving: a registry that serves is closed, and a late d
 
 from __future__ import annotations
 
-import functools
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, overload
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import RegistrationError
@@ -42,25 +41,6 @@ if TYPE_CHECKING:
     Hook3 = TypeVar("Hook3", bound=_Nothing | _One | _Two | _Three | _Context1 | _Context2)
     Middle = TypeVar("Middle", bound=_One | _Two | _Three | _Context1 | _Context2)
     Whole = TypeVar("Whole", bound=_Two | _Three | _Four | _Five | _Context2)
-
-_Call = TypeVar("_Call", bound="Callable[..., Any]")
-
-
-def _told_briefly(call: _Call) -> _Call:
-    """A mistake that ends the program is told in one message, without our frames."""
-
-    @functools.wraps(call)
-    def told(*arguments: Any, **options: Any) -> Any:
-        try:
-            return call(*arguments, **options)
-        except RegistrationError:
-            from sagemaker_inference._log import tell_briefly
-
-            tell_briefly(RegistrationError)
-            raise
-
-    return cast("_Call", told)
-
 
 Collate = Literal["list", "concatenate"]
 
@@ -283,7 +263,6 @@ class Registry:
         finally:
             self._found, self._closed_by = kept
 
-    @_told_briefly
     def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[Middle], Middle]:
         if not types or not all(isinstance(name, str) and "/" in name for name in types):
             given = signatures.describe(types[0]) if types and callable(types[0]) else repr(types)
@@ -293,7 +272,6 @@ class Registry:
             )
             raise RegistrationError(message)
 
-        @_told_briefly
         def register(function: Middle) -> Middle:
             names = tuple(content_types.parse(name).name for name in types)
             self._add(Registration(Handler.of(role, function), names))
@@ -301,7 +279,6 @@ class Registry:
 
         return register
 
-    @_told_briefly
     def _decorate(self, role: Role, function: Any, **options: Any) -> Any:
         unknown = options.keys() - {item.name for item in fields(Batching)}
         if unknown:
@@ -315,7 +292,6 @@ class Registry:
             message = f"@{role.name}: {problem}."
             raise RegistrationError(message)
 
-        @_told_briefly
         def register(function: Any) -> Any:
             handler = Handler.of(role, function)
             if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):

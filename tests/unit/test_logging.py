@@ -1,7 +1,6 @@
 import json
 import logging
 import re
-import sys
 
 import pytest
 
@@ -136,35 +135,6 @@ def test_a_traceback_without_a_users_line_is_kept_whole():
 def test_an_error_that_was_never_raised_has_no_traceback():
     error = ValueError()
     assert toolkit_logging.users_exc_info(error) == (ValueError, error, None)
-
-
-@pytest.fixture
-def excepthook(monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-
-
-def raised(error):
-    try:
-        raise error
-    except type(error) as caught:
-        return caught
-
-
-@pytest.mark.usefixtures("excepthook")
-def test_an_uncaught_mistake_is_one_message(capsys):
-    toolkit_logging.tell_briefly(KeyError)
-    hook = sys.excepthook
-    error = raised(KeyError("mend it"))
-    hook(KeyError, error, error.__traceback__)
-    told = capsys.readouterr().err
-    assert told.startswith(f"sagemaker-inference: error: {__file__}, line ")
-    assert told.endswith(": 'mend it'\n")
-    assert told.count("\n") == 1
-    error = raised(ValueError("other"))
-    hook(ValueError, error, error.__traceback__)
-    assert "Traceback" in capsys.readouterr().err
-    toolkit_logging.tell_briefly(ValueError)
-    assert sys.excepthook is hook
 
 
 def test_an_error_that_was_never_raised_has_no_place():

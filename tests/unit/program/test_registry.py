@@ -1,5 +1,6 @@
 import functools
 import re
+import sys
 import types
 
 import pytest
@@ -270,3 +271,10 @@ def test_an_isolated_registry_comes_back_after_an_error(registry):
     with pytest.raises(ZeroDivisionError), registry.isolated():
         raise ZeroDivisionError
     assert only(registry, signatures.PREDICTOR).handler.function is two
+
+
+def test_a_refused_registration_leaves_the_interpreters_hooks_alone(registry):
+    before = sys.excepthook
+    with pytest.raises(RegistrationError):
+        registry.predictor(5)
+    assert sys.excepthook is before
