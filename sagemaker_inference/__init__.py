@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, overload
 
-    from sagemaker_inference._http.messages import Context
+    from sagemaker_inference._http.context import Context
+    from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._inference.assembly import assemble
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.registry import Middle, Whole
     from sagemaker_inference.model_server import serve
     from sagemaker_inference.transformer import Transformer as _Transformer
@@ -63,7 +66,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "InferenceHandler",
     "Registry",
+    "Request",
+    "Response",
+    "assemble",
     "before_load",
     "decoder",
     "default_registry",
@@ -100,7 +107,11 @@ for _module in (_decoder_module, _encoder_module, _transformer_module):
 # Starting the server takes modules that a program under test never needs.
 _LAZY: Final = {
     "serve": "sagemaker_inference.model_server",
-    "Context": "sagemaker_inference._http.messages",
+    "Context": "sagemaker_inference._http.context",
+    "InferenceHandler": "sagemaker_inference._inference.inference_handler",
+    "Request": "sagemaker_inference._http.messages",
+    "Response": "sagemaker_inference._http.messages",
+    "assemble": "sagemaker_inference._inference.assembly",
 }
 
 

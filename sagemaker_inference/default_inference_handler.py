@@ -17,7 +17,6 @@ from sagemaker_inference import (
     decoder,
     encoder,
 )
-from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Registry
 
 
 class DefaultInferenceHandler:
@@ -79,22 +78,3 @@ def _missing(function: str, what: str) -> str:
         f"nothing {what}: the program defines no {function}, and neither does the default handler. "
         f"Add it to inference.py: def {function}: ..."
     )
-
-
-def fallback(handler: object) -> Registry:
-    """What a framework's handler brings along, registered: it stands behind the user's program.
-
-    What it has only inherited from `DefaultInferenceHandler` does not count.
-
-    Raises:
-        RegistrationError: one of its functions cannot be called with what it would be given.
-    """
-    found = Registry()
-    names = {}
-    for name, role in SCRIPT_FUNCTIONS.items():
-        given = getattr(handler, f"default_{name}", None)
-        own = getattr(DefaultInferenceHandler, f"default_{name}", None)
-        if given is not None and getattr(given, "__func__", given) is not own:
-            names[f"default_{name}"] = role
-    found.adopt(handler, names)
-    return found

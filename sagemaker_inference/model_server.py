@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import environment, parameters, utils
-from sagemaker_inference._aws import mms_command
+from sagemaker_inference._aws import mms_command, script_functions
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._inference import assembly, program
-from sagemaker_inference._inference.program import Program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
 from sagemaker_inference._os.child_process import python_command
-from sagemaker_inference._program import registry
+from sagemaker_inference._program import location, registry
+from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import requirements
 from sagemaker_inference._supervisor.settings import settings_from_environment
 from sagemaker_inference._supervisor.supervisor import Supervisor
@@ -80,8 +80,8 @@ def serve(
     if ENABLE_MULTI_MODEL:
         _exit(StartError(_ONE_MODEL))
     try:
-        main = Program.of_main()
-        registry.adopt(sys.modules["__main__"])
+        main = Program.from_main()
+        script_functions.adopt(registry, sys.modules["__main__"])
         handler = assembly.assemble(registry, main.label)
         settings = settings_from_environment(
             main,
@@ -90,7 +90,7 @@ def serve(
             port=port,
             # What stands below may still register something, and be refused by the model process:
             # the front end then waits until that has imported the whole file.
-            slots=handler.plan.slots if _is_last_statement(caller) else 0,
+            slots=handler.concurrency.connections if _is_last_statement(caller) else 0,
         )
     except (StartError, TypeError) as error:
         _exit(error)
@@ -123,7 +123,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
             # Of many models, each brings its own.
-            served = "" if ENABLE_MULTI_MODEL else program.find(model_dir)
+            served = "" if ENABLE_MULTI_MODEL else location.find(model_dir)
         settings = settings_from_environment(served, model_dir)
         code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
     except StartError as error:

@@ -1,8 +1,8 @@
-"""AWS's spelling of a request's path: a `Transformer` for a handler service on MMS.
+"""AWS's ``Transformer``: a program behind a handler service of Multi Model Server (MMS).
 
-The path itself is `pipeline.Pipeline`; here stand the names that AWS's containers override, read
-and set. The package's front door imports this module, since ``@transformer`` has its name; so what
-serving takes is imported when something is served.
+The path of a request is `InferenceHandler`; here are the names that AWS's containers override, read
+and set. ``import sagemaker_inference`` imports this module, since ``@transformer`` has its name; so
+what serving needs is imported when something is served.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from sagemaker_inference import environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagemaker_inference._inference.assembly import InferenceHandler
-    from sagemaker_inference._inference.inference_handler import Pipeline
-    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.signatures import Handler
 
 # One for all: subclasses skip __init__, and a process seldom loads two models at the same time.
@@ -51,10 +49,10 @@ class Transformer:
     _predict_fn: Callable[..., Any] | None = None
     _output_fn: Callable[..., Any] | None = None
     _assembled: InferenceHandler | None = None
-    # The functions that were found, and the pipeline that was made of those that stand there now.
-    _found: tuple[Any, ...] = ()
-    _made_of: tuple[Any, ...] = ()
-    _pipeline: Pipeline | None = None
+    # The program's own functions, and the handler that was made of those that are set now.
+    _program_functions: tuple[Any, ...] = ()
+    _current_functions: tuple[Any, ...] = ()
+    _inference_handler: InferenceHandler | None = None
 
     def __init__(self, default_inference_handler: Any = None) -> None:
         from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
@@ -80,9 +78,9 @@ class Transformer:
             self._environment = environment.Environment()
             if self._assembled is None:
                 self._validate_user_module_and_set_functions()
-            pipeline = self._current()
-            pipeline.load()
-            self._model = pipeline.model
+            handler = self._current()
+            handler.load(model_dir, handler.gpu_id)
+            self._model = handler.model
             self._initialized = True
 
     def transform(self, data: Sequence[Any], context: Any) -> list[Any]:
@@ -95,9 +93,9 @@ class Transformer:
             self.validate_and_initialize(model_dir=model_dir, context=context)
         except Exception as error:  # noqa: BLE001 - MMS would end the batch without a word
             return mms_objects.answer_failed_load(requests, context, error)
-        pipeline = self._current()
-        pipeline.model = self._model
-        return mms_objects.write_responses(_run(pipeline, requests), context)
+        handler = self._current()
+        handler.model = self._model
+        return mms_objects.write_responses(_run(handler, requests), context)
 
     @staticmethod
     def handle_error(context: Any, inference_exception: Any, trace: str) -> list[Any]:
@@ -113,52 +111,55 @@ class Transformer:
         return mms_objects.answer_error(context, inference_exception, trace)
 
     def _validate_user_module_and_set_functions(self) -> None:
-        """Find the program and what stands in for whatever it leaves out.
+        """Find the program and what stands in for functions that it leaves out.
 
         Raises:
             StartError: the program cannot be imported or is incomplete.
         """
-        from sagemaker_inference import default_inference_handler
+        from sagemaker_inference._aws import fallback as aws_fallback
         from sagemaker_inference._errors import StartError
-        from sagemaker_inference._inference import assembly, program
+        from sagemaker_inference._inference import program
+        from sagemaker_inference._inference.assembly import assemble
         from sagemaker_inference._log import get_logger
+        from sagemaker_inference._program import location
         from sagemaker_inference._program.registry import Registry
+        from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 
         model_dir = self._model_dir or environment.model_dir
         code_dir = f"{model_dir}/code"
         if code_dir not in sys.path:
             sys.path.insert(0, code_dir)
-        fallback = default_inference_handler.fallback(self._default_inference_handler)
-        found = program.search(model_dir)
+        default = self._default_inference_handler
+        fallback = aws_fallback.registry_of(default, DefaultInferenceHandler)
+        found = location.search(model_dir)
         if found is not None:
             handler = program.assembled(found, fallback)
         elif fallback.is_empty:
-            raise StartError(program.not_found(model_dir))
+            raise StartError(location.not_found(model_dir))
         else:
-            label = type(self._default_inference_handler).__name__
-            if program.is_named():
-                get_logger().warning("%s %s serves alone.", program.not_found(model_dir), label)
-            handler = assembly.assemble(Registry(), label, fallback)
+            label = type(default).__name__
+            if location.is_named():
+                get_logger().warning("%s %s serves alone.", location.not_found(model_dir), label)
+            handler = assemble(Registry(), label, fallback)
         self._assembled = handler
         self._pre_model_fn = _function(handler.before_load)
         self._model_fn = handler.model_loader.function
         self._model_warmup_fn = _function(handler.warmup)
-        whole = handler.transformer
-        self._transform_fn = whole.handler.function if whole else self._default_transform_fn
-        self._input_fn = _only(handler.decoders or handler.fallback_decoders) or handler.input_fn
+        self._transform_fn = _function(handler.transformer) or self._default_transform_fn
+        self._input_fn = _input_fn(handler, default)
         self._predict_fn = _function(handler.predictor)
-        self._output_fn = _only(handler.encoders or handler.fallback_encoders) or handler.output_fn
-        self._found = self._functions()
+        self._output_fn = _output_fn(handler, default)
+        self._program_functions = self._functions()
 
     def _default_transform_fn(
         self, model: Any, input_data: Any, content_type: str, accept: str, context: Any = None
     ) -> Any:
         """Decode, predict and encode with the functions that stand here now."""
-        from sagemaker_inference._program import signatures
+        from sagemaker_inference._program import roles
 
-        data = _call(signatures.DECODER, self._input_fn, input_data, content_type, context)
-        prediction = _call(signatures.PREDICTOR, self._predict_fn, data, model, context)
-        return _call(signatures.ENCODER, self._output_fn, prediction, accept, context)
+        data = _call(roles.DECODER, self._input_fn, input_data, content_type, context)
+        prediction = _call(roles.PREDICTOR, self._predict_fn, data, model, context)
+        return _call(roles.ENCODER, self._output_fn, prediction, accept, context)
 
     def _functions(self) -> tuple[Any, ...]:
         return (
@@ -171,64 +172,120 @@ class Transformer:
             self._output_fn,
         )
 
-    def _current(self) -> Pipeline:
-        """The pipeline of the functions that stand here now.
+    def _current(self) -> InferenceHandler:
+        """The handler of the functions that are set now.
 
-        Where nobody has touched them, it is the program's own, with all it can do; else the whole
-        path is ``_transform_fn``.
+        Where nobody has replaced them, it is the program's own, with all that it can do; otherwise
+        the whole path is ``_transform_fn``.
         """
-        from sagemaker_inference._inference import assembly
-        from sagemaker_inference._inference.inference_handler import Pipeline
-
         functions = self._functions()
-        if self._pipeline is None or any(
-            now is not then for now, then in zip(functions, self._made_of, strict=True)
-        ):
-            handler = self._assembled
-            transform = getattr(self._transform_fn, "__func__", None)
-            untouched = functions == self._found and handler is not None
-            if handler is None or not (
-                untouched
-                and (handler.transformer or transform is Transformer._default_transform_fn)
-            ):
-                pre_model, load, warm_up, transform = functions[:4]
-                default = getattr(self._environment, "default_accept", None)
-                handler = assembly.of_functions(
-                    load, transform or self._default_transform_fn, pre_model, warm_up, default
-                )
-            gpu_id = None
+        is_same = len(functions) == len(self._current_functions) and all(
+            now is then for now, then in zip(functions, self._current_functions, strict=True)
+        )
+        if self._inference_handler is None or not is_same:
+            handler = self._of_program(functions) or self._of_functions()
+            handler.model_dir = self._model_dir
             if self._context is not None:
-                gpu_id = self._context.system_properties.get("gpu_id")
-            self._pipeline = Pipeline(handler, self._model_dir, gpu_id)
-            self._made_of = functions
-        return self._pipeline
+                handler.gpu_id = self._context.system_properties.get("gpu_id")
+            self._inference_handler, self._current_functions = handler, functions
+        return self._inference_handler
+
+    def _of_program(self, functions: tuple[Any, ...]) -> InferenceHandler | None:
+        """The program's own handler; None where a function was replaced."""
+        handler = self._assembled
+        transform = getattr(self._transform_fn, "__func__", None)
+        is_default = transform is Transformer._default_transform_fn
+        if handler is None or functions != self._program_functions:
+            return None
+        return handler if handler.transformer or is_default else None
+
+    def _of_functions(self) -> InferenceHandler:
+        """A handler whose whole path is the function that stands in ``_transform_fn``."""
+        from types import SimpleNamespace
+
+        from sagemaker_inference._aws import script_functions
+        from sagemaker_inference._inference.assembly import assemble
+        from sagemaker_inference._program.registry import Registry
+
+        default = getattr(self._environment, "default_accept", None)
+        functions = SimpleNamespace(
+            pre_model_fn=self._pre_model_fn,
+            model_fn=self._model_fn or _no_model,
+            model_warmup_fn=self._model_warmup_fn,
+            transform_fn=self._transform_fn or self._default_transform_fn,
+        )
+        registry = Registry()
+        script_functions.adopt(registry, functions, default_accept=default)
+        return assemble(registry, type(self).__name__, default_accept=default)
+
+
+def _no_model() -> None:
+    """The loader of a transformer that was initialized by others: there is nothing to load."""
 
 
 def _function(handler: Handler | None) -> Callable[..., Any] | None:
     return handler.function if handler else None
 
 
-def _only(registrations: Sequence[Registration]) -> Callable[..., Any] | None:
-    """The function that alone does this for all types: a script's, or a framework's.
+def _input_fn(handler: InferenceHandler, default_handler: object) -> Callable[..., Any]:
+    """What reads bodies, in AWS's spelling; a script's function as it was written.
 
-    As it was written: AWS's MXNet container looks at its parameters.
+    AWS's MXNet container looks at its parameters.
     """
-    if len(registrations) != 1 or not registrations[0].is_script:
-        return None
-    return registrations[0].handler.function
+    own, default = handler.decoders.own, getattr(default_handler, "default_input_fn", None)
+    if len(own) == 1 and own[0].is_script:
+        return own[0].handler.function
+    if not own and handler.decoders.fallback and default is not None:
+        return default  # type: ignore[no-any-return]
+
+    def input_fn(body: Any, content_type: str | None, context: Any = None) -> Any:
+        from sagemaker_inference.codecs import form
+
+        header = content_type or ""
+        data = body.encode() if isinstance(body, str) else body
+        decoding = handler.decoders.for_content_type(header)
+        if decoding.is_form:
+            return handler.decoders.convert_fields(form.decode(data, header))
+        return decoding.read(data, header, *([context] if decoding.handler else []))
+
+    return input_fn
+
+
+def _output_fn(handler: InferenceHandler, default_handler: object) -> Callable[..., Any]:
+    """What writes predictions, in AWS's spelling; a script's function as it was written."""
+    own, default = handler.encoders.own, getattr(default_handler, "default_output_fn", None)
+    if len(own) == 1 and own[0].is_script:
+        return own[0].handler.function
+    if not own and handler.encoders.fallback and default is not None:
+        return default  # type: ignore[no-any-return]
+
+    def output_fn(prediction: Any, accept: str, context: Any = None) -> Any:
+        """A body and its content type."""
+        from sagemaker_inference._http.context import Context
+        from sagemaker_inference._http.messages import Request
+
+        encoding = handler.encoders.for_accept(accept)
+        kind = encoding.content_type
+        if encoding.handler is None:
+            return encoding.write(prediction, kind), kind
+        context = context or Context(request=Request.from_body(b"", accept=accept))
+        result = encoding.write(prediction, kind, context)
+        return result if isinstance(result, tuple) else (result, kind)
+
+    return output_fn
 
 
 def _call(role: Any, function: Any, *offers: Any) -> Any:
     from sagemaker_inference._program.signatures import Handler
 
-    return Handler.of(role, function).call(*offers)
+    return Handler.from_function(role, function).call(*offers)
 
 
-def _run(pipeline: Pipeline, requests: Sequence[Any]) -> list[Any]:
-    from sagemaker_inference._inference.service import run
+def _run(handler: InferenceHandler, requests: Sequence[Any]) -> list[Any]:
+    from sagemaker_inference._inference.servable import run_without_loop
 
-    if pipeline.plan.is_async:
+    if handler.concurrency.is_async:
         import asyncio
 
-        return asyncio.run(pipeline.answer(requests))
-    return run(pipeline.answer(requests))
+        return asyncio.run(handler.answer(requests))
+    return run_without_loop(handler.answer(requests))

@@ -14,8 +14,8 @@ from hypothesis import settings
 from made import request
 
 from sagemaker_inference import Registry, default_registry
-from sagemaker_inference._http.messages import Context
-from sagemaker_inference._inference.program import Program
+from sagemaker_inference._http.context import Context
+from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
-        return Program.of_file(str(path))
+        return Program.from_file(str(path))
 
     modules = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))

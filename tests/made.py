@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference._http.messages import Headers, Part, Request
 from sagemaker_inference._inference.assembly import assemble
-from sagemaker_inference._inference.inference_handler import Pipeline
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor.settings import Settings
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._program.registry import Registry
 
@@ -75,28 +75,27 @@ def request(
     headers: dict[str, str] | None = None,
 ) -> Request:
     """A request as it comes off the wire."""
-    items = {"Content-Type": content_type, "Accept": accept, **(headers or {})}
-    items = {name: value for name, value in items.items() if value}
-    return Request("id-1", Headers(items.items()), [Part("body", content_type, body)])
+    return Request.from_body(body, content_type, accept, headers, id="id-1")
 
 
 def form(*parts: tuple[str, str, bytes], accept: str = "") -> Request:
-    """A request of named parts."""
-    return Request("id-1", Headers([("Accept", accept)]), [Part(*part) for part in parts])
+    """A request of named parts, as Multi Model Server's own back end takes it apart."""
+    fields = [Part(*part) for part in parts]
+    return Request("id-1", Headers([("Accept", accept)]), fields=fields)
 
 
-def pipeline(registry: Registry, model_dir: str = "/models/iris") -> Pipeline:
+def loaded(registry: Registry, model_dir: str = "/models/iris") -> InferenceHandler:
     """A loaded program."""
-    ready = Pipeline(assemble(registry, "inference.py"), model_dir)
-    ready.load()
-    return ready
+    handler = assemble(registry, "inference.py")
+    handler.load(model_dir)
+    return handler
 
 
 def answers(registry: Registry, *requests: Request) -> list[Response]:
     """What a program answers to a batch."""
-    ready = pipeline(registry)
-    coroutine = ready.answer(requests)
-    return asyncio.run(coroutine) if ready.plan.is_async else run(coroutine)
+    handler = loaded(registry)
+    coroutine = handler.answer(requests)
+    return asyncio.run(coroutine) if handler.concurrency.is_async else run_without_loop(coroutine)
 
 
 def answer(registry: Registry, asked: Request) -> Response:

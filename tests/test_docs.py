@@ -18,10 +18,11 @@ from sagemaker_inference import (
     environment,
     errors,
 )
-from sagemaker_inference._http.messages import Context
+from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS
+from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference import assembly
-from sagemaker_inference._program import signatures
-from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Batching
+from sagemaker_inference._program import roles
+from sagemaker_inference._program.concurrency import Batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,12 +202,12 @@ def test_defaults_of_variables_are_the_codes() -> None:
 
 
 def test_table_of_decorators_is_what_handlers_are_offered() -> None:
-    roles = [role for role in vars(signatures).values() if isinstance(role, signatures.Role)]
+    known = [role for role in vars(roles).values() if isinstance(role, roles.Role)]
     documented = {
         code(row[0])[0].split("(")[0].lstrip("@"): tuple(code(row[1]))
         for row in rows(README, "Decorators")
     }
-    assert documented == {role.name: role.offers for role in roles}
+    assert documented == {role.name: role.offers for role in known}
     for name in documented:
         assert callable(getattr(sagemaker_inference, name))
 

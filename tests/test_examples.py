@@ -16,15 +16,17 @@ import pytest
 from documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
 
 from sagemaker_inference import default_registry
-from sagemaker_inference._http.messages import Headers, Part, Request
-from sagemaker_inference._inference import service
-from sagemaker_inference._inference.inference_handler import Pipeline
-from sagemaker_inference._inference.program import Program, assembled
+from sagemaker_inference._http.messages import Headers, Request
+from sagemaker_inference._inference.program import assembled
+from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from documents import Exchange
+
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
 
 EXAMPLES = ROOT / "examples"
 IRIS = EXAMPLES / "iris"
@@ -57,7 +59,7 @@ def base_dir(name: str, request: pytest.FixtureRequest) -> Path | None:
 
 
 @pytest.fixture
-def loaded(name: str, base_dir: Path | None) -> Iterator[Pipeline]:
+def loaded(name: str, base_dir: Path | None) -> Iterator[InferenceHandler]:
     """The example, imported and with its model loaded, in this process."""
     folder = EXAMPLES / name
     beside = folder / "model"
@@ -65,12 +67,10 @@ def loaded(name: str, base_dir: Path | None) -> Iterator[Pipeline]:
     path, modules = list(sys.path), set(sys.modules)
     try:
         with default_registry.isolated():
-            pipeline = Pipeline(
-                assembled(Program.of_file(str(folder / "inference.py"))), str(model_dir)
-            )
-            pipeline.load()
-            yield pipeline
-            pipeline.shut_down()
+            handler = assembled(Program.from_file(str(folder / "inference.py")))
+            handler.load(str(model_dir))
+            yield handler
+            handler.close()
     finally:
         sys.path[:] = path
         for module in set(sys.modules) - modules:
@@ -78,18 +78,17 @@ def loaded(name: str, base_dir: Path | None) -> Iterator[Pipeline]:
                 del sys.modules[module]
 
 
-def ask(pipeline: Pipeline, exchange: Exchange) -> Reply:
+def ask(handler: InferenceHandler, exchange: Exchange) -> Reply:
     curl = exchange.curl
-    headers = Headers(curl.headers.items())
-    parts = [Part("body", headers.get("Content-Type", ""), curl.body)]
-    (response,) = service.run(pipeline.answer([Request("some-id", headers, parts)]))
+    request = Request("some-id", Headers(curl.headers.items()), curl.body)
+    (response,) = run_without_loop(handler.answer([request]))
     sent = {"content-type": response.content_type, **response.headers}
     lower = {name.lower(): value for name, value in sent.items()}
     return Reply(int(response.status), lower, bytes(response.body).decode())
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_functions_answer_as_the_readme_says(name: str, loaded: Pipeline) -> None:
+def test_functions_answer_as_the_readme_says(name: str, loaded: InferenceHandler) -> None:
     for exchange in exchanges(EXAMPLES / name / "README.md"):
         exchange.check(ask(loaded, exchange))
 

@@ -1,7 +1,7 @@
-"""MMS's Python objects: the only module that knows them.
+"""The Python objects of Multi Model Server (MMS): only this module knows them.
 
-One way round, a handler service written for MMS (``handle(data, context)``) runs on our back end;
-the other way round, our `Transformer` is driven by MMS's stock back end.
+In one direction, a handler service written for MMS (``handle(data, context)``) runs in our workers;
+in the other, MMS's own back end drives our `Transformer`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,10 @@ from sagemaker_inference._errors import (
     StartError,
 )
 from sagemaker_inference._http import forms
-from sagemaker_inference._http.messages import (
-    Headers,
-    Part,
-    Request,
-    Response,
-    ascii_line,
-    error_response,
-)
-from sagemaker_inference._inference.service import Plan
+from sagemaker_inference._http.error_response import ascii_line, error_response
+from sagemaker_inference._http.messages import BODY, Headers, Part, Request, Response, whole_body
 from sagemaker_inference._log import get_logger, users_exc_info
+from sagemaker_inference._program.concurrency import Concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,31 +38,34 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 
-class MmsService:
-    """A handler service for MMS, on our back end, with MMS's own Context.
+class HandlerServiceAdapter:
+    """A handler service written for MMS, in one of our workers, with MMS's own Context.
 
     Args:
         handler_service: as MMS takes it: a module or a file, with ":function" or without. The
             module has that function (``handle`` when left out) or exactly one class.
-        model_dir: where the model is.
-        gpu_id: the GPU of this process, or None.
     """
 
     readable: Sequence[str] = ()
     writable: Sequence[str] = ()
 
-    def __init__(self, handler_service: str, model_dir: str, gpu_id: int | None) -> None:
+    def __init__(self, handler_service: str) -> None:
         self._name = handler_service
-        self._model_dir = model_dir
-        self._gpu_id = gpu_id
         size = environment.number(environment.MAX_BATCH_SIZE_ENV, 1, "requests", least=1)
         delay = environment.number(environment.MAX_BATCH_DELAY_ENV, 0, "seconds", whole=False)
-        self.plan = Plan(max_batch_size=int(size or 1), max_batch_delay=float(delay or 0))
+        self.concurrency = Concurrency(
+            max_batch_size=int(size or 1), max_batch_delay=float(delay or 0)
+        )
         self._handle: Callable[[list[Any] | None, Any], Any] | None = None
         self._context: Any = None
 
-    def load(self) -> None:
+    def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "model") -> None:
         """Import the module and initialize its service, as MMS does.
+
+        Args:
+            model_dir: where the model is.
+            gpu_id: the GPU of this process, or None.
+            model_name: the name in MMS's context.
 
         Raises:
             StartError: the module has neither the function nor exactly one class.
@@ -77,12 +74,13 @@ class MmsService:
         # directory and its code on the path.
         handler, _, function = self._name.partition(":")
         folder = str(Path(handler).parent.resolve()) if handler.endswith(".py") else ""
-        for path in (self._model_dir, str(Path(self._model_dir, "code")), folder):
+        for path in (model_dir, str(Path(model_dir, "code")), folder):
             if path and path not in sys.path:
                 sys.path.insert(0, path)
-        os.chdir(self._model_dir)
+        os.chdir(model_dir)
         module = _import(Path(handler.removesuffix(".py")).name, self._name)
-        self._context = _new_context(self._model_dir, self._gpu_id, self.plan.max_batch_size)
+        batch_size = self.concurrency.max_batch_size
+        self._context = _new_context(model_name, model_dir, gpu_id, batch_size)
         entry = getattr(module, function or "handle", None)
         if entry is not None:
             entry(None, self._context)
@@ -119,8 +117,8 @@ class MmsService:
             for index, (result, request) in enumerate(zip(results, requests, strict=True))
         ]
 
-    def shut_down(self) -> None:
-        """MMS's services know no shut-down hook."""
+    def close(self) -> None:
+        """Do nothing: handler services have no hook for the end."""
 
     def _call(self, data: list[Any]) -> list[Any]:
         if self._handle is None:
@@ -168,13 +166,13 @@ def _import(name: str, handler_service: str) -> ModuleType:
         raise StartError(message) from None
 
 
-def _new_context(model_dir: str, gpu_id: int | None, batch_size: int) -> Any:
+def _new_context(model_name: str, model_dir: str, gpu_id: int | None, batch_size: int) -> Any:
     import mms
     from mms.context import Context
 
     path = Path(model_dir, "MAR-INF", "MANIFEST.json")
     manifest = json.loads(path.read_text()) if path.is_file() else None
-    return Context("model", model_dir, manifest, batch_size, gpu_id, mms.__version__)
+    return Context(model_name, model_dir, manifest, batch_size, gpu_id, mms.__version__)
 
 
 def _only_class(module: ModuleType, name: str) -> Callable[[], Any]:
@@ -215,7 +213,7 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
     if isinstance(error, BaseInferenceToolkitError):
         return error
     if isinstance(error, MemoryError):
-        return OutOfMemoryError("Memory ran out while this request was worked on.")
+        return OutOfMemoryError("Memory ran out during this request.")
     return of_prediction_exception(error) or PredictionError(
         "The handler service failed on this request. The endpoint's log has the cause."
     )
@@ -243,8 +241,20 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
         for name, value in fields.items():
             content_type = _part_type(properties, name, headers)
             parts.append(Part(name, content_type, _encoded(value, content_type)))
-        requests.append(Request(str((context.request_ids or {}).get(index, "")), headers, parts))
+        request_id = str((context.request_ids or {}).get(index, ""))
+        requests.append(_of_parts(request_id, headers, parts))
     return requests
+
+
+def _of_parts(request_id: str, headers: Headers, parts: list[Part]) -> Request:
+    """A request of what Multi Model Server hands over: it takes forms apart itself."""
+    is_form = content_types.is_form(headers.find("content-type"))
+    for part in parts:
+        # A form may have a field of that name.
+        if part.name == BODY and not (is_form and not content_types.is_form(part.content_type)):
+            others = [other for other in parts if other is not part]
+            return Request(request_id, headers, part.value, others)
+    return Request(request_id, headers, fields=parts)
 
 
 def answer_failed_load(requests: Sequence[Request], context: Any, error: Exception) -> list[Any]:
@@ -276,7 +286,8 @@ def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
         for name, value in response.headers.items():
             context.set_response_header(index, name, str(value))
         context.set_response_status(int(response.status), response.phrase, index)
-    return [bytes(response.body) for response in responses]
+    # Multi Model Server cannot stream.
+    return [whole_body(response) for response in responses]
 
 
 def _part_type(properties: Any, name: str, headers: Headers) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def take_apart(request: Request, body: Body) -> None:
-    """Make a request's parts those of the form in its body, behind the parameters of its query.
+    """Set a request's fields to those of the form in its body.
 
     Args:
         request: one whose Content-Type is that of a form.
@@ -26,12 +26,11 @@ def take_apart(request: Request, body: Body) -> None:
         DecodeError: the form cannot be read.
         UnsupportedMediaTypeError: its charset is unknown.
     """
-    fields = form.fields(body, request.content_type)
-    request.parts = [*request.other_parts, *(Part(*field) for field in fields)]
+    request.fields = [Part(*field) for field in form.fields(body, request.content_type)]
 
 
-def show_fields(request: Request, body: Body | None) -> None:
-    """Take a form apart if there is one and it can be read, for who makes do with either."""
-    if body is not None and content_types.is_form(request.content_type):
+def show_fields(request: Request, body: Body) -> None:
+    """Take a form apart if there is one and it can be read, for handlers that take either."""
+    if request.fields is None and content_types.is_form(request.content_type):
         with contextlib.suppress(InferenceError):
             take_apart(request, body)

@@ -1,48 +1,12 @@
-"""A predictor's call for several requests, and whose part of the result is whose."""
+"""Inputs of several requests stacked into one, and a prediction split into theirs."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference._errors import PredictionError, UnprocessableInputError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from sagemaker_inference._http.messages import Context
-    from sagemaker_inference._program.registry import Collate
-    from sagemaker_inference._program.signatures import Handler
-
-
-def call(
-    predictor: Handler,
-    inputs: list[Any],
-    model: Any,
-    contexts: list[Context],
-    *,
-    collate: Collate,
-) -> Sequence[Any]:
-    """Predict for all inputs at once; one prediction per input, in order.
-
-    Raises:
-        PredictionError: the predictor returned another number of predictions or rows than it got.
-        UnprocessableInputError: one of the inputs has no rows to stack.
-    """
-    if collate == "list":
-        predictions = predictor.call(inputs, model, contexts)
-        count = _length(predictions)
-        if count != len(inputs):
-            raise PredictionError(_mismatch(predictor, "predictions", count, len(inputs)))
-        return [predictions[index] for index in range(len(inputs))]
-    rows = [_rows(item) for item in inputs]
-    if min(rows) < 0:
-        message = "Rows are wanted, and the body is a single value."
-        raise UnprocessableInputError(message)
-    prediction = predictor.call(concatenate(inputs), model, contexts)
-    if _rows(prediction) != sum(rows):
-        raise PredictionError(_mismatch(predictor, "rows", _rows(prediction), sum(rows)))
-    return split(prediction, rows)
 
 
 def concatenate(inputs: Sequence[Any]) -> Any:
@@ -74,12 +38,14 @@ def split(prediction: Any, rows: Sequence[int]) -> list[Any]:
     return parts
 
 
-def _rows(value: Any) -> int:
+def row_count(value: Any) -> int:
+    """How many rows a value has along axis 0; -1 for a single value."""
     shape = getattr(value, "shape", None)
-    return int(shape[0]) if shape else _length(value)
+    return int(shape[0]) if shape else length(value)
 
 
-def _length(value: Any) -> int:
+def length(value: Any) -> int:
+    """How many items a value has; -1 where it has no length."""
     try:
         return len(value)
     except TypeError:
@@ -94,8 +60,3 @@ def _is(value: Any, module: str, name: str) -> bool:
 def _is_sparse(value: Any) -> bool:
     sparse = sys.modules.get("scipy.sparse")
     return sparse is not None and bool(sparse.issparse(value))
-
-
-def _mismatch(predictor: Handler, what: str, got: int, wanted: int) -> str:
-    count = "none" if got < 0 else str(got)
-    return f"{predictor.role.name} returned {count} {what} for {wanted}"

@@ -1,63 +1,48 @@
-"""The path of a request: decoder, predictor, encoder; and what becomes of its failures."""
+"""The assembled program: requests in, responses out. Usable without a server."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference import codecs
-from sagemaker_inference._aws import mms_objects, script_functions
 from sagemaker_inference._errors import (
     BadRequestError,
-    BaseInferenceToolkitError,
-    EncodeError,
-    ErrorCode,
     InferenceError,
     NotAcceptableError,
-    OutOfMemoryError,
-    PredictionError,
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
-from sagemaker_inference._http.messages import (
-    Context,
-    Response,
-    ascii_line,
-    error_response,
-    error_status,
-    standard_phrase,
-)
-from sagemaker_inference._inference import assembly, collation
-from sagemaker_inference._log import get_logger, users_exc_info
+from sagemaker_inference._http.context import Context
+from sagemaker_inference._inference.batching import Failed
+from sagemaker_inference._inference.failures import failure_response
+from sagemaker_inference._inference.replies import built_in_body, reply
+from sagemaker_inference._log import get_logger
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from sagemaker_inference._http.messages import Request
-    from sagemaker_inference._inference.assembly import Encoding, InferenceHandler
-    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._inference.batching import Batcher
+    from sagemaker_inference._inference.decoding import Decoders, Decoding
+    from sagemaker_inference._inference.encoding import Encoders, Encoding
+    from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
-
-_OK: Final = int(HTTPStatus.OK)
-# Unexpected exceptions of handlers, by role.
-_FAILED: Final = {
-    "decoder": ErrorCode.DECODER_FAILED,
-    "predictor": ErrorCode.PREDICTION_FAILED,
-    "encoder": ErrorCode.ENCODER_FAILED,
-    "transformer": ErrorCode.TRANSFORMER_FAILED,
-}
 
 logger = get_logger()
 
 
 class _Job:
-    """One request on its way through."""
+    """One request on its way through.
 
-    __slots__ = ("context", "data", "encoding", "own", "request", "response", "times")
+    Attributes:
+        handler: the program's function that is at work, for the name in an error.
+        times: when each step ended.
+    """
+
+    __slots__ = ("context", "data", "encoding", "handler", "request", "response", "times")
 
     encoding: Encoding  # there from the first step on; without one the request has failed
 
@@ -65,64 +50,119 @@ class _Job:
         self.request = request
         self.context = context
         self.data: Any = None
-        self.own: Handler | None = None  # the decoder of the program's that reads, while it does
+        self.handler: Handler | None = None
         self.response: Response | None = None
         self.times = [perf_counter()]
 
+    def fail(self, error: Exception) -> None:
+        """Answer with an error."""
+        headers = self.context.response_headers
+        self.response = failure_response(self.request, error, self.handler, headers)
 
-class Pipeline:
-    """A loaded program: requests in, responses out.
 
-    Args:
-        handler: the assembled program.
-        model_dir: where its model is.
-        gpu_id: the GPU of this process, or None.
+class InferenceHandler:
+    """A complete program; `assemble` makes one of a registry.
+
+    >>> import asyncio
+    >>> from sagemaker_inference import Registry, Request, assemble
+    >>> registry = Registry()
+    >>> load = registry.model_loader(lambda model_dir: 2)
+    >>> predict = registry.predictor(lambda data, model: data * model)
+    >>> handler = assemble(registry)
+    >>> handler.load("/opt/ml/model")
+    >>> request = Request.from_body(b"[1, 2]", "application/json")
+    >>> [response] = asyncio.run(handler.answer([request]))
+    >>> response.status, bytes(response.body)
+    (200, b'[2,4]')
+    >>> handler.close()
+
+    Attributes:
+        model_loader, predictor, transformer, before_load, warmup, on_shutdown: the program's
+            functions; exactly one of predictor and transformer is there.
+        decoders, encoders: what reads bodies and writes answers.
+        concurrency: how requests are to reach it.
+        model: what the model loader returned.
+        model_dir, gpu_id, model_name: as passed to `load`.
     """
 
-    def __init__(
-        self, handler: InferenceHandler, model_dir: str, gpu_id: int | None = None
+    def __init__(  # noqa: PLR0913 - the parts of a program
+        self,
+        *,
+        model_loader: Handler,
+        predictor: Handler | None,
+        transformer: Handler | None,
+        transformer_body: Callable[[Body, str], Any],
+        before_load: Handler | None,
+        warmup: Handler | None,
+        on_shutdown: Handler | None,
+        decoders: Decoders,
+        encoders: Encoders,
+        batcher: Batcher | None,
+        concurrency: Concurrency,
     ) -> None:
-        self.handler = handler
-        self.model_dir = model_dir
-        self.gpu_id = gpu_id
+        self.model_loader = model_loader
+        self.predictor = predictor
+        self.transformer = transformer
+        self.before_load = before_load
+        self.warmup = warmup
+        self.on_shutdown = on_shutdown
+        self.decoders = decoders
+        self.encoders = encoders
+        self.concurrency = concurrency
         self.model: Any = None
-        self.plan = handler.plan
-        # What a transformer reads and writes is its own affair, and known to nobody else.
-        self.readable = () if handler.transformer else handler.readable
-        self.writable = () if handler.transformer else handler.writable
+        self.model_dir = ""
+        self.gpu_id: int | None = None
+        self.model_name = "model"
+        self._transformer_body = transformer_body
+        self._batcher = batcher
 
-    def load(self) -> None:
-        """Run before_load, the model loader and the warm-up. What they raise passes through."""
-        handler, context = self.handler, Context(self.model_dir, self.gpu_id)
-        if handler.before_load:
-            handler.before_load.call(self.model_dir, context)
-        self.model = handler.model_loader.call(self.model_dir, context)
-        if handler.transformer is None:
+    @property
+    def readable(self) -> Sequence[str]:
+        """Content types that can be read; empty where only a transformer knows."""
+        return () if self.transformer else self.decoders.readable
+
+    @property
+    def writable(self) -> Sequence[str]:
+        """Content types that can be answered with; empty where only a transformer knows."""
+        return () if self.transformer else self.encoders.writable
+
+    def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "model") -> None:
+        """Run before_load, the model loader and the warm-up. What they raise passes through.
+
+        Args:
+            model_dir: where the model is.
+            gpu_id: the GPU of this process, or None.
+            model_name: the name in the context.
+        """
+        self.model_dir, self.gpu_id, self.model_name = model_dir, gpu_id, model_name
+        context = self._context()
+        if self.before_load:
+            self.before_load.call(model_dir, context)
+        self.model = self.model_loader.call(model_dir, context)
+        if self.transformer is None:
             _import_common_codecs()
-        if handler.warmup:
-            handler.warmup.call(self.model_dir, self.model, context)
+        if self.warmup:
+            self.warmup.call(model_dir, self.model, context)
 
-    def shut_down(self) -> None:
-        """Run the shut-down hook; what it raises is logged, since nobody is left to tell."""
-        if self.handler.on_shutdown is None:
+    def close(self) -> None:
+        """Run the shut-down hook; what it raises is logged."""
+        if self.on_shutdown is None:
             return
         try:
-            self.handler.on_shutdown.call(self.model, Context(self.model_dir, self.gpu_id))
+            self.on_shutdown.call(self.model, self._context())
         except Exception:
-            logger.exception("on_shutdown failed: %s", self.handler.on_shutdown)
+            logger.exception("on_shutdown failed: %s", self.on_shutdown)
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Answer each request, in order. A request's failure is its own.
 
-        Nothing here waits unless a handler of the program's is async, so that
-        `service.run` can drive it without a loop.
+        Nothing here waits unless a handler of the program is async, so that `run_without_loop` can
+        drive it.
         """
-        jobs = [
-            _Job(request, Context(self.model_dir, self.gpu_id, request)) for request in requests
-        ]
-        if self.handler.transformer is not None:
+        jobs = [_Job(request, self._context(request)) for request in requests]
+        if self.transformer is not None:
             for job in jobs:
-                await self._transform(job, self.handler.transformer)
+                await self._transform(job, self.transformer)
         else:
             for job in jobs:
                 await self._decode(job)
@@ -132,240 +172,138 @@ class Pipeline:
                     await self._encode(job)
         return [_finished(job) for job in jobs]
 
-    async def _transform(self, job: _Job, registration: Registration) -> None:
-        request, handler = job.request, registration.handler
-        content_type: str | None = request.content_type
-        told = accept = self.handler.accepted(request.accept)
-        if registration.is_script:
-            told = script_functions.accept(request.accept, self.handler.default_accept)
-            accept = script_functions.response_type(told)
-            content_type = script_functions.content_type(request.content_type)
+    def _context(self, request: Request | None = None) -> Context:
+        return Context(self.model_dir, self.gpu_id, request, self.model_name)
+
+    async def _transform(self, job: _Job, transformer: Handler) -> None:
+        request = job.request
+        job.handler = transformer
+        accept = self.encoders.preferred(request.accept)
         try:
-            whole = _unpacked(request)
+            whole = content_coding.unpacked(request)
             forms.show_fields(request, whole)
-            body = assembly.body_converter(registration)(whole or b"", request.content_type)
+            body = self._transformer_body(whole, request.content_type)
             job.times.append(perf_counter())
-            result = handler.call(self.model, body, content_type, told, job.context)
-            if handler.is_async:
+            result = transformer.call(self.model, body, request.content_type, accept, job.context)
+            if transformer.is_async:
                 result = await result
             job.times.append(perf_counter())
-            if not isinstance(result, (bytes, bytearray, memoryview, str, tuple)):
-                result = _built_in(result, accept)
-            _respond(job, result, accept, is_script=registration.is_script)
+            job.response = reply(request, job.context, built_in_body(result, accept), accept)
         except UnsupportedFormatError as error:
             # AWS's one class for both ends of the path; it knows which type was meant.
-            _fail(job, _not_acceptable(error) if error.content_type == told else error, handler)
+            is_answer = error.content_type == accept
+            job.fail(NotAcceptableError(error.message) if is_answer else error)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
-            _fail(job, error, handler)
+            job.fail(error)
 
     async def _decode(self, job: _Job) -> None:
         request = job.request
         try:
             # Before the work, not after: a client that can't be answered costs no prediction.
-            job.encoding = self.handler.encoding(request.accept)
-            body = _unpacked(request)
-            if body is None or self._is_in_parts(request, body):
-                job.data = self.handler.converted_fields(await self._fields(job))
+            job.encoding = self.encoders.for_accept(request.accept)
+            body = content_coding.unpacked(request)
+            if request.fields is not None or (request.parameters and not len(body)):
+                await self._decode_parts(job, body)
             else:
-                decoding = self.handler.decoding(request.content_type)
-                job.own = decoding.own
-                data = decoding.read(body, request.content_type, job.context)
-                job.data = await data if decoding.is_async else data
+                decoding = self.decoders.for_content_type(request.content_type)
+                if decoding.is_form:
+                    forms.take_apart(request, body)
+                    await self._decode_fields(job, request.parts)
+                else:
+                    job.data = await self._read(job, decoding, body, request.content_type)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
-            _fail(job, error, job.own)
+            job.fail(error)
+        job.handler = None
         job.times.append(perf_counter())
 
-    def _is_in_parts(self, request: Request, body: Body) -> bool:
-        """Whether it is named parts that were sent; then the request's parts are just these."""
-        is_form = content_types.is_form(request.content_type)
-        parameters = [] if len(body) else request.other_parts
-        if not (is_form or parameters) or self.handler.reads_whole(request.content_type):
-            return False
-        if is_form:
-            forms.take_apart(request, body)
-        else:
-            request.parts = parameters
-        return True
+    async def _decode_parts(self, job: _Job, body: Body) -> None:
+        """Decode named parts: a form that came taken apart, or query parameters alone."""
+        request = job.request
+        if request.fields is None:
+            if self.decoders.reads_whole(request.content_type):
+                decoding = self.decoders.for_content_type(request.content_type)
+                job.data = await self._read(job, decoding, body, request.content_type)
+                return
+            if content_types.is_form(request.content_type):
+                forms.take_apart(request, body)
+            else:
+                request.fields = ()
+        await self._decode_fields(job, request.parts)
 
-    async def _fields(self, job: _Job) -> dict[str, Any]:
-        if not job.request.parts:
+    async def _decode_fields(self, job: _Job, parts: Sequence[Any]) -> None:
+        if not parts:
             message = "The form has no fields, or is cut off."
             raise BadRequestError(message)
         fields = []
-        for part in job.request.parts:
-            decoding = self.handler.part_decoding(part.content_type)
-            job.own = decoding.own
+        for part in parts:
+            decoding = self.decoders.for_part(part.content_type)
             try:
-                data = decoding.read(part.value, part.content_type, job.context)
-                fields.append((part.name, await data if decoding.is_async else data))
+                data = await self._read(job, decoding, part.value, part.content_type)
+                fields.append((part.name, data))
             except InferenceError as error:
                 raise form.named(error, part.name) from None
-        job.own = None
-        return form.gathered(fields)
+        job.handler = None
+        job.data = self.decoders.convert_fields(form.gathered(fields))
+
+    @staticmethod
+    async def _read(job: _Job, decoding: Decoding, body: Body, content_type: str) -> Any:
+        if decoding.handler is None:
+            return decoding.read(body, content_type)
+        job.handler = decoding.handler
+        data = decoding.read(body, content_type, job.context)
+        return await data if decoding.is_async else data
 
     async def _predict(self, jobs: list[_Job]) -> None:
-        predictor = self.handler.predictor
+        predictor = self.predictor
         if predictor is None or not jobs:
             return
-        options = self.handler.batching
-        if options.max_batch_size == 1:
+        if self._batcher is None:
             for job in jobs:
+                job.handler = predictor
                 try:
-                    job.data = predictor.call(job.data, self.model, job.context)
-                    if predictor.is_async:
-                        job.data = await job.data
+                    data = predictor.call(job.data, self.model, job.context)
+                    job.data = await data if predictor.is_async else data
                 except Exception as error:  # noqa: BLE001 - as above
-                    _fail(job, error, predictor)
+                    job.fail(error)
         else:
-            self._predict_batch(jobs, predictor)
+            contexts = [job.context for job in jobs]
+            results = self._batcher.predict([job.data for job in jobs], self.model, contexts)
+            for job, result in zip(jobs, results, strict=True):
+                job.handler, job.data = predictor, result
+                if isinstance(result, Failed):
+                    job.fail(result.error)
         now = perf_counter()
         for job in jobs:
             job.times.append(now)
 
-    def _predict_batch(self, jobs: list[_Job], predictor: Handler) -> None:
-        """Call the predictor once for all; where that fails, once for each."""
-        options = self.handler.batching
-        try:
-            predictions = collation.call(
-                predictor,
-                [job.data for job in jobs],
-                self.model,
-                [job.context for job in jobs],
-                collate=options.collate,
-            )
-        except Exception as error:  # noqa: BLE001 - as above
-            if len(jobs) == 1 or not options.retry_one_by_one:
-                for job in jobs:
-                    _fail(job, error, predictor)
-                return
-            logger.warning("a batch of %d failed and is tried one by one: %r", len(jobs), error)
-            for job in jobs:
-                self._predict_batch([job], predictor)
-        else:
-            for job, prediction in zip(jobs, predictions, strict=True):
-                job.data = prediction
-
     async def _encode(self, job: _Job) -> None:
         encoding = job.encoding
+        job.handler = encoding.handler
         try:
-            result = encoding.write(job.data, encoding.content_type, job.context)
-            if encoding.is_async:
-                result = await result
-            _respond(job, result, encoding.content_type, is_script=encoding.is_script)
+            if encoding.handler is None:
+                result = encoding.write(job.data, encoding.content_type)
+            else:
+                result = encoding.write(job.data, encoding.content_type, job.context)
+                if encoding.is_async:
+                    result = await result
+            job.response = reply(job.request, job.context, result, encoding.content_type)
         except UnsupportedFormatError as error:
-            _fail(job, _not_acceptable(error), encoding.own)
+            job.fail(NotAcceptableError(error.message))
         except Exception as error:  # noqa: BLE001 - as above
-            _fail(job, error, encoding.own)
-
-
-def _unpacked(request: Request) -> Body | None:
-    body, codings = request.body, request.headers.find("content-encoding")
-    return content_coding.unpack(body, codings) if codings and body is not None else body
+            job.fail(error)
 
 
 def _import_common_codecs() -> None:
-    """Codecs are imported when they are used; the first request shall not wait for that."""
+    """Codecs are imported when they are used; the first request must not wait for that."""
     from sagemaker_inference.codecs import csv, json
 
     json.encode(json.decode(b"[[1.5]]"))
     csv.encode(csv.decode(b"1.5,2.5\n"))
 
 
-def _not_acceptable(error: UnsupportedFormatError) -> NotAcceptableError:
-    return NotAcceptableError(error.message)
-
-
-def _respond(job: _Job, result: Any, content_type: str, *, is_script: bool = False) -> None:
-    if isinstance(result, tuple):
-        result, other = result
-        content_type = other or content_type
-    if is_script and not isinstance(result, (str, bytes, bytearray, memoryview)):
-        # MMS writes such values as JSON, whatever their type was said to be.
-        codec = codecs.find(content_type)
-        content_type = content_type if codec and codec.encode else content_types.JSON
-        result = _built_in(result, content_type)
-    body: Body
-    if isinstance(result, str):
-        body = _encoded(result, job.context.response_content_type or content_type)
-    elif isinstance(result, memoryview):
-        body = result if result.c_contiguous else result.tobytes()
-    elif isinstance(result, (bytes, bytearray)):
-        body = result
-    else:
-        message = (
-            f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
-        )
-        raise EncodeError(message)
-    context = job.context
-    status = int(context.status or _OK)
-    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
-        message = f"the program set status {status}; a response has one from 200 to 599"
-        raise EncodeError(message)
-    content_type = context.response_content_type or content_type
-    if "*" in content_type:
-        message = f"the encoder for {content_type} named no type; return (body, type)"
-        raise EncodeError(message)
-    headers = context.response_headers
-    accepted = job.request.headers.find("accept-encoding")
-    if content_coding.is_worth_packing(len(body), content_type, accepted) and not any(
-        name.lower() == "content-encoding" for name in headers
-    ):
-        body = content_coding.pack(body)
-        headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    job.response = Response(
-        body,
-        content_type,
-        status=status,
-        headers=headers,
-        phrase=ascii_line(context.phrase) if context.phrase else standard_phrase(status),
-    )
-
-
-def _encoded(text: str, content_type: str) -> bytes:
-    charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
-    try:
-        return text.encode(charset)
-    except (UnicodeEncodeError, LookupError) as error:
-        message = f"the answer cannot be written as {content_type}"
-        raise EncodeError(message) from error
-
-
-def _built_in(prediction: Any, content_type: str) -> Body:
-    codec = codecs.find(content_type)
-    if codec is None or codec.encode is None:
-        message = f"the transformer returned {type(prediction).__name__}, not bytes or str"
-        raise EncodeError(message)
-    return codec.encode(prediction, content_type)
-
-
-def _fail(job: _Job, error: Exception, handler: Handler | None) -> None:
-    """Answer with the error's status; the log gets what the client must not."""
-    request = job.request
-    if isinstance(error, BaseInferenceToolkitError):
-        answer = error
-        # What user code raised on purpose is the client's affair; what we cannot write is ours.
-        if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
-    elif (prediction := mms_objects.of_prediction_exception(error)) is not None:
-        answer = prediction
-        logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
-    elif isinstance(error, MemoryError):
-        logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
-        answer = OutOfMemoryError("Memory ran out while this request was worked on.")
-    else:
-        where = handler.role.name if handler else "server"
-        logger.error("request %s: the %s failed", request.id, where, exc_info=users_exc_info(error))
-        answer = PredictionError(
-            f"The {where} failed on this request. "
-            f"The endpoint's log has the cause under the request id.",
-            code=_FAILED.get(where, ErrorCode.INTERNAL_ERROR).value,
-        )
-    job.response = error_response(answer, request.id, request.accept, job.context.response_headers)
-
-
 def _finished(job: _Job) -> Response:
     response = job.response
-    if response is None:  # every path above ends in _respond or _fail
+    if response is None:  # every path above ends in a response
         message = "a request was left without an answer"
         raise RuntimeError(message)
     start, *ends = *job.times, perf_counter()

@@ -1,19 +1,15 @@
-"""Find and import the user's program.
-
-The supervisor never imports it; a model process does, once, through here.
-"""
+"""Import the user's program and make it complete. Only a worker does that, once."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sagemaker_inference import environment, parameters
+from sagemaker_inference._aws import script_functions
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._log import users_place
@@ -22,118 +18,8 @@ from sagemaker_inference._program.registry import Registry, default_registry
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from sagemaker_inference._inference.assembly import InferenceHandler
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """Where the user's program is.
-
-    Attributes:
-        module: the dotted name it is imported under.
-        root: the folder that goes first on ``sys.path`` for it.
-        path: its file; "" where it is imported by name (``python -m package.inference``).
-        code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" where there is none.
-    """
-
-    module: str
-    root: str
-    path: str = ""
-    code_dir: str = ""
-
-    @property
-    def label(self) -> str:
-        """How messages name it."""
-        return os.path.relpath(self.path) if self.path else self.module
-
-    @classmethod
-    def of_file(cls, path: str) -> Program:
-        """A program that is a file."""
-        resolved = Path(path).resolve()
-        return cls(resolved.stem, str(resolved.parent), str(resolved))
-
-    @classmethod
-    def of_main(cls) -> Program:
-        """The program that runs as ``__main__`` in this process.
-
-        Raises:
-            StartError: it has no file to start model processes from (a prompt, a notebook).
-        """
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        if spec is not None:
-            return cls(spec.name.removesuffix(".__main__"), str(Path.cwd()))
-        path = getattr(main, "__file__", None)
-        if path is None or not Path(path).is_file():
-            message = (
-                "serve(__name__) starts processes that import this program from its file, and it "
-                "has none. Save it as inference.py and run: python inference.py"
-            )
-            raise StartError(message)
-        return cls.of_file(path)
-
-    @classmethod
-    def named(cls, name: str, code_dir: str) -> Program | None:
-        """What SAGEMAKER_PROGRAM names in the code folder, or None where there is no such thing.
-
-        ``inference.py``, ``folder/inference.py``, ``inference``, ``package.module`` and
-        ``package`` all work.
-        """
-        for path in (Path(code_dir, name), Path(code_dir, name + ".py")):
-            if path.is_file():
-                return cls.of_file(str(path))
-        dotted = Path(code_dir, name.replace(".", "/"))
-        if dotted.with_name(dotted.name + ".py").is_file() or (dotted / "__init__.py").is_file():
-            return cls(name, code_dir)
-        return None
-
-
-def search(model_dir: str) -> Program | None:
-    """The program that SAGEMAKER_PROGRAM names; None where there is none.
-
-    It is looked for in the model's folder ``code``, then where AWS's toolkit would have imported it
-    from: beside the model, and on ``sys.path``.
-
-    Raises:
-        StartError: one of these folders cannot be read.
-    """
-    code_dir = str(Path(model_dir, "code"))
-    name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
-    for folder in (code_dir, model_dir, *sys.path):
-        try:
-            found = Program.named(name, folder) if folder else None
-        except PermissionError as error:
-            message = f"{folder} cannot be read: {error}. Give the server's user access to it."
-            raise StartError(message) from None
-        if found is not None:
-            return replace(found, code_dir=code_dir)
-    return None
-
-
-def is_named() -> bool:
-    """Whether somebody has asked for a program; SageMaker's SDK sends "" where nobody has."""
-    return bool(os.environ.get(parameters.USER_PROGRAM_ENV))
-
-
-def find(model_dir: str) -> Program:
-    """The program that SAGEMAKER_PROGRAM names.
-
-    Raises:
-        StartError: there is none.
-    """
-    found = search(model_dir)
-    if found is None:
-        raise StartError(not_found(model_dir))
-    return found
-
-
-def not_found(model_dir: str) -> str:
-    """Say that there is no program, and what to do about it."""
-    name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
-    return (
-        f"{parameters.USER_PROGRAM_ENV}={name!r} was not found in {Path(model_dir, 'code')}. "
-        "Put the program there, or set the variable to its name."
-    )
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
+    from sagemaker_inference._program.location import Program
 
 
 class _Loading:
@@ -156,7 +42,7 @@ def served(name: str, registry: Registry, place: str) -> None:
     """
     if _Loading.module == name:
         _Loading.registry = registry
-        registry.adopt(sys.modules[name])
+        script_functions.adopt(registry, sys.modules[name])
         registry.close(f"serve(__name__) at {place}")
 
 
@@ -225,7 +111,7 @@ def assembled(program: Program, fallback: Registry | None = None) -> InferenceHa
         with default_registry.attempt():
             module, registry = load(program)
             try:
-                registry.adopt(module)
+                script_functions.adopt(registry, module)
             except RegistrationError as error:
                 raise StartError(str(error)) from None
             return assemble(registry, program.label, fallback)
@@ -253,7 +139,7 @@ def _import(program: Program) -> ModuleType:
         return importlib.import_module(program.module)
     spec = importlib.util.spec_from_file_location(program.module, program.path)
     if spec is None or spec.loader is None:
-        message = f"{program.path} is no Python file. Name one that ends in .py."
+        message = f"{program.path} is not a Python file. Name one that ends in .py."
         raise StartError(message)
     module = importlib.util.module_from_spec(spec)
     # Registered first, as import does: dataclasses and pickles look their module up by name.

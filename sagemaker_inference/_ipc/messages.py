@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
-from sagemaker_inference._inference.program import Program
+from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

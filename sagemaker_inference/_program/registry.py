@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import RegistrationError
-from sagemaker_inference._program import signatures
-from sagemaker_inference._program.signatures import Handler, Role
+from sagemaker_inference._program import roles, signatures
+from sagemaker_inference._program.concurrency import Batching
+from sagemaker_inference._program.signatures import Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+
+    from sagemaker_inference._program.concurrency import Collate
+    from sagemaker_inference._program.roles import Role
 
     class _Context1(Protocol):
         def __call__(self, first: Any, /, *, context: Any) -> Any: ...
@@ -35,64 +38,12 @@ if TYPE_CHECKING:
     _Four = Callable[[Any, Any, Any, Any], Any]
     _Five = Callable[[Any, Any, Any, Any, Any], Any]
 
-    # The bounds are the shapes of handlers.Role: type checkers refuse a handler that the registry
+    # The bounds are the shapes of roles.Role: type checkers refuse a handler that the registry
     # would refuse, at the decorator, and keep the function's own type.
     Hook = TypeVar("Hook", bound=_Nothing | _One | _Two | _Context1)
     Hook3 = TypeVar("Hook3", bound=_Nothing | _One | _Two | _Three | _Context1 | _Context2)
     Middle = TypeVar("Middle", bound=_One | _Two | _Three | _Context1 | _Context2)
     Whole = TypeVar("Whole", bound=_Two | _Three | _Four | _Five | _Context2)
-
-Collate = Literal["list", "concatenate"]
-
-# AWS's toolkit finds these names in inference.py.
-SCRIPT_FUNCTIONS: Final[dict[str, Role]] = {
-    "model_fn": signatures.MODEL_LOADER,
-    "input_fn": signatures.DECODER,
-    "predict_fn": signatures.PREDICTOR,
-    "output_fn": signatures.ENCODER,
-    "transform_fn": signatures.TRANSFORMER,
-    "pre_model_fn": signatures.BEFORE_LOAD,
-    "model_warmup_fn": signatures.WARMUP,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """How a predictor is fed.
-
-    Attributes:
-        max_batch_size: most requests per call; above 1 the predictor gets lists.
-        max_batch_delay: seconds to wait for more requests; 0 takes what has arrived.
-        collate: ``"list"`` gives the predictor a list of decoded inputs, ``"concatenate"`` one
-            input with the rows of all requests, stacked along axis 0.
-        retry_one_by_one: whether a batch on which the predictor raised is tried again request by
-            request, so that only the guilty one fails.
-        threads: how many threads run a blocking predictor at the same time.
-    """
-
-    max_batch_size: int = 1
-    max_batch_delay: float = 0.0
-    collate: Collate = "list"
-    retry_one_by_one: bool = True
-    threads: int = 1
-
-    def problem(self) -> str | None:
-        """What is wrong with these numbers, or None."""
-        if not _is_count(self.max_batch_size):
-            return f"max_batch_size={self.max_batch_size!r} is no whole number of 1 or more"
-        if not _is_count(self.threads):
-            return f"threads={self.threads!r} is no whole number of 1 or more"
-        if not (isinstance(self.max_batch_delay, (int, float)) and 0 <= self.max_batch_delay < inf):
-            return f"max_batch_delay={self.max_batch_delay!r} is no number of seconds of 0 or more"
-        if self.collate not in ("list", "concatenate"):
-            return f"collate={self.collate!r} is neither 'list' nor 'concatenate'"
-        if self.threads > 1 and self.max_batch_size > 1:
-            return "threads and max_batch_size exclude each other: a batch is one call"
-        return None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +54,8 @@ class Registration:
         handler: the function, and how it is called.
         content_types: what a decoder reads or an encoder writes; empty for other roles.
         batching: how a predictor is fed; the default for other roles.
-        is_script: whether it is one of AWS's script functions rather than decorated.
+        is_script: whether it is a script function of AWS's toolkit. It is adapted to the calling
+            shape of its decorated sibling, and so the path of a request does not ask.
     """
 
     handler: Handler
@@ -128,7 +80,7 @@ class Registry:
 
         ``model_dir`` is a str. Called once per model process, before the port opens.
         """
-        return self._decorate(signatures.MODEL_LOADER, function)
+        return self._decorate(roles.MODEL_LOADER, function)
 
     def decoder(self, *types: str) -> Callable[[Middle], Middle]:
         """Register what reads bodies of these types: ``read(body, content_type, context) -> data``.
@@ -137,7 +89,7 @@ class Registry:
         a memoryview without a copy where it is annotated ``memoryview``. Types may be wildcards:
         ``@decoder("image/*")``. A program's own decoder goes before a built-in one.
         """
-        return self._typed(signatures.DECODER, types)
+        return self._typed(roles.DECODER, types)
 
     @overload
     def predictor(self, function: Middle, /) -> Middle: ...
@@ -158,7 +110,7 @@ class Registry:
         With ``max_batch_size`` above 1 it gets lists (of data, and of contexts) and returns as many
         predictions; see `Batching` for this and the other options.
         """
-        return self._decorate(signatures.PREDICTOR, function, **options)
+        return self._decorate(roles.PREDICTOR, function, **options)
 
     def encoder(self, *types: str) -> Callable[[Middle], Middle]:
         """Register what writes these types: ``write(prediction, accept, context) -> body``.
@@ -166,7 +118,7 @@ class Registry:
         ``accept`` is the content type agreed on. The body is bytes or str, or a tuple of the body
         and another content type.
         """
-        return self._typed(signatures.ENCODER, types)
+        return self._typed(roles.ENCODER, types)
 
     @overload
     def transformer(self, function: Whole, /) -> Whole: ...
@@ -178,7 +130,7 @@ class Registry:
         Takes the place of decoder, predictor and encoder. It returns a body, or a tuple of the
         body and its content type.
         """
-        return self._decorate(signatures.TRANSFORMER, function)
+        return self._decorate(roles.TRANSFORMER, function)
 
     @overload
     def before_load(self, function: Hook, /) -> Hook: ...
@@ -186,7 +138,7 @@ class Registry:
     def before_load(self, /) -> Callable[[Hook], Hook]: ...
     def before_load(self, function: Any = None, /) -> Any:
         """Register what runs before the model is loaded: ``prepare(model_dir, context)``."""
-        return self._decorate(signatures.BEFORE_LOAD, function)
+        return self._decorate(roles.BEFORE_LOAD, function)
 
     @overload
     def warmup(self, function: Hook3, /) -> Hook3: ...
@@ -194,7 +146,7 @@ class Registry:
     def warmup(self, /) -> Callable[[Hook3], Hook3]: ...
     def warmup(self, function: Any = None, /) -> Any:
         """Register what runs once after loading: ``warm(model_dir, model, context)``."""
-        return self._decorate(signatures.WARMUP, function)
+        return self._decorate(roles.WARMUP, function)
 
     @overload
     def on_shutdown(self, function: Hook, /) -> Hook: ...
@@ -202,24 +154,29 @@ class Registry:
     def on_shutdown(self, /) -> Callable[[Hook], Hook]: ...
     def on_shutdown(self, function: Any = None, /) -> Any:
         """Register what runs when the server stops: ``clean_up(model, context)``."""
-        return self._decorate(signatures.ON_SHUTDOWN, function)
+        return self._decorate(roles.ON_SHUTDOWN, function)
 
-    def adopt(self, owner: object, names: Mapping[str, Role] = SCRIPT_FUNCTIONS) -> None:
-        """Register AWS's script functions (``model_fn`` ...) that a module defines.
-
-        Args:
-            owner: the module, or a framework's handler.
-            names: what to look for, and the role it has.
+    def add(self, new: Registration) -> None:
+        """Register a handler that was made without a decorator of this registry.
 
         Raises:
-            RegistrationError: one of them clashes with a decorated function.
+            RegistrationError: it clashes with another one, or comes too late.
         """
-        for name, role in names.items():
-            function = getattr(owner, name, None)
-            if function is None or any(found.handler.function is function for found in self._found):
-                continue
-            types = (content_types.ANY,) if role in (signatures.DECODER, signatures.ENCODER) else ()
-            self._add(Registration(Handler.of(role, function), types, is_script=True))
+        role = new.handler.role
+        if self._closed_by is not None:
+            message = (
+                f"@{role.name} on {new.handler} came after {self._closed_by}. "
+                "Register handlers at the top level of the program, above serve(__name__)."
+            )
+            raise RegistrationError(message)
+        replaced = [found for found in self._found if _overlap(found, new)]
+        for found in replaced:
+            if not _same_place(found.handler, new.handler):
+                raise RegistrationError(_clash(found, new))
+        if problem := self._exclusion(role):
+            message = f"@{role.name} on {new.handler} {problem}"
+            raise RegistrationError(message)
+        self._found = [found for found in self._found if found not in replaced] + [new]
 
     def find(self, role: Role) -> list[Registration]:
         """Everything registered for ``role``, in the order of registration."""
@@ -274,7 +231,7 @@ class Registry:
 
         def register(function: Middle) -> Middle:
             names = tuple(content_types.parse(name).name for name in types)
-            self._add(Registration(Handler.of(role, function), names))
+            self.add(Registration(Handler.from_function(role, function), names))
             return function
 
         return register
@@ -293,39 +250,22 @@ class Registry:
             raise RegistrationError(message)
 
         def register(function: Any) -> Any:
-            handler = Handler.of(role, function)
+            handler = Handler.from_function(role, function)
             if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):
                 message = (
                     f"@{role.name} is on {handler}, which is async: it runs concurrently as it is. "
                     "Leave out threads and max_batch_size, or make it a plain def."
                 )
                 raise RegistrationError(message)
-            self._add(Registration(handler, (), batching))
+            self.add(Registration(handler, (), batching))
             return function
 
         return register if function is None else register(function)
 
-    def _add(self, new: Registration) -> None:
-        role = new.handler.role
-        if self._closed_by is not None:
-            message = (
-                f"@{role.name} on {new.handler} came after {self._closed_by}. "
-                "Register handlers at the top level of the program, above serve(__name__)."
-            )
-            raise RegistrationError(message)
-        replaced = [found for found in self._found if _overlap(found, new)]
-        for found in replaced:
-            if not _same_place(found.handler, new.handler):
-                raise RegistrationError(_clash(found, new))
-        if problem := self._exclusion(role):
-            message = f"@{role.name} on {new.handler} {problem}"
-            raise RegistrationError(message)
-        self._found = [found for found in self._found if found not in replaced] + [new]
-
     def _exclusion(self, role: Role) -> str | None:
-        parts = (signatures.DECODER, signatures.PREDICTOR, signatures.ENCODER)
-        others = parts if role is signatures.TRANSFORMER else (signatures.TRANSFORMER,)
-        if role not in (*parts, signatures.TRANSFORMER):
+        parts = (roles.DECODER, roles.PREDICTOR, roles.ENCODER)
+        others = parts if role is roles.TRANSFORMER else (roles.TRANSFORMER,)
+        if role not in (*parts, roles.TRANSFORMER):
             return None
         for other in others:
             for found in self.find(other):

@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._http.messages import error_response
+from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._ipc import slots, wire
 
 if TYPE_CHECKING:

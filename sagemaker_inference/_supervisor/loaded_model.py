@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._http.messages import one_line
+from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._ipc import wire
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._log import get_logger

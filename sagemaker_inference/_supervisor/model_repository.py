@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._inference import program
 from sagemaker_inference._ipc import wire
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._program import location
 from sagemaker_inference._supervisor.deployment import ServedModel
 from sagemaker_inference._supervisor.loaded_model import LoadedModel
 
@@ -155,7 +155,7 @@ class MultiModel:
         return replace(
             settings,
             model_dir=path,
-            program=program.find(path) if is_own else None,
+            program=location.find(path) if is_own else None,
             handler_service="" if is_own else handler,
             gpus=settings.gpus[shift:] + settings.gpus[:shift],
             path=f"{launcher.model_url(name)}/invoke",

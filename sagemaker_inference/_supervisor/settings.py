@@ -11,9 +11,9 @@ from sagemaker_inference import environment, parameters
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
-from sagemaker_inference._inference.program import Program
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
+from sagemaker_inference._program.location import Program
 from sagemaker_inference.environment import Environment
 
 logger = get_logger()

@@ -8,31 +8,35 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
-from sagemaker_inference._http.messages import error_response
+from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sagemaker_inference._http.messages import Response
-    from sagemaker_inference._inference.service import Plan
+    from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._worker.loop import Loop, Work
 
 logger = get_logger()
 
 
-def run(loop: Loop, plan: Plan) -> None:
-    """Serve until the server stops, ``plan.concurrency`` messages at a time."""
-    if plan.is_async:
-        asyncio.run(_serve(loop, plan.concurrency, lambda work: _await_answer(loop, work)))
+def serve(loop: Loop, concurrency: Concurrency) -> None:
+    """Serve until the server stops, ``concurrency.limit`` messages at a time."""
+    if concurrency.is_async:
+
+        async def in_loop(work: Work) -> list[Response]:
+            return await _await_answer(loop, work)
+
+        asyncio.run(_serve(loop, concurrency.limit, in_loop))
         return
-    with ThreadPoolExecutor(plan.threads, "predictor") as pool:
+    with ThreadPoolExecutor(concurrency.threads, "predictor") as pool:
 
         async def in_thread(work: Work) -> list[Response]:
             running = asyncio.get_running_loop()
             return await running.run_in_executor(pool, loop.answer_now, work.requests)
 
-        asyncio.run(_serve(loop, plan.concurrency, in_thread))
+        asyncio.run(_serve(loop, concurrency.limit, in_thread))
 
 
 async def _serve(
@@ -43,7 +47,7 @@ async def _serve(
 
 async def _await_answer(loop: Loop, work: Work) -> list[Response]:
     try:
-        return await asyncio.wait_for(loop.service.answer(work.requests), loop.timeout)
+        return await asyncio.wait_for(loop.servable.answer(work.requests), loop.timeout)
     except asyncio.CancelledError:
         # Nobody here cancels: user code did, or something that it awaits.
         logger.error("request %s was cancelled by the program", work.requests[0].id)  # noqa: TRY400

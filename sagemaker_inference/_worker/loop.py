@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._frontends.mms.launcher import FORM_OVERHEAD
-from sagemaker_inference._http.messages import error_response, wants_text
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._http.error_response import error_response, wants_text
+from sagemaker_inference._http.messages import whole_body
+from sagemaker_inference._inference.batching import BatchWindow
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._log import get_logger
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagemaker_inference._http.messages import Request, Response
-    from sagemaker_inference._inference.service import Service
+    from sagemaker_inference._inference.servable import Servable
     from sagemaker_inference._ipc.messages import Assignment
     from sagemaker_inference._worker.access_log import AccessLog
     from sagemaker_inference.codecs import Body
@@ -127,16 +129,16 @@ class Loop:
     """Takes requests, has them answered, sends the answers.
 
     Args:
-        service: what answers.
+        servable: what answers.
         assignment: the shared descriptors, and the limits.
         control: where the supervisor sends connections.
         access: writes the access line of each request.
     """
 
     def __init__(
-        self, service: Service, assignment: Assignment, control: socket.socket, access: AccessLog
+        self, servable: Servable, assignment: Assignment, control: socket.socket, access: AccessLog
     ) -> None:
-        self.service = service
+        self.servable = servable
         self.epoll = select.epoll.fromfd(assignment.epoll_fd)
         self.timeout = assignment.timeout
         self.stopping = False
@@ -152,25 +154,14 @@ class Loop:
         self._connections: dict[int, Connection] = {}
         self._looked = monotonic()
 
-    def run(self) -> None:
-        """Serve until the server stops."""
-        plan = self.service.plan
-        if plan.is_async or plan.threads > 1:
-            # A process that serves one batch at a time never pays for asyncio.
-            from sagemaker_inference._worker import concurrency
-
-            concurrency.run(self, plan)
-            return
-        self._serve_one_batch_at_a_time(plan.max_batch_size, plan.max_batch_delay)
-
-    def _serve_one_batch_at_a_time(self, size: int, delay: float) -> None:
-        poll = self.epoll.poll
+    def serve(self) -> None:
+        """Serve until the server stops, one batch at a time."""
+        window = BatchWindow(self.servable.concurrency)
         while not self.stopping:
             asked = monotonic()
-            ready = poll(-1, size)
-            works = self.take(ready, asked)
-            if delay and works and len(works) < size:
-                self._wait_for_more(works, size, delay)
+            works = self.take(self.epoll.poll(-1, window.room(0)), asked)
+            if works:
+                self._wait_for_more(works, window)
             while works:
                 requests = [request for work in works for request in work.requests]
                 responses = iter(self.answer_now(requests))
@@ -179,17 +170,18 @@ class Loop:
                 ]
                 works = [work for work in followers if work is not None]
 
-    def _wait_for_more(self, works: list[Work], size: int, delay: float) -> None:
-        deadline = monotonic() + delay
-        while len(works) < size and not self.stopping:
-            asked = monotonic()
-            if asked >= deadline:
+    def _wait_for_more(self, works: list[Work], window: BatchWindow) -> None:
+        opened = asked = monotonic()
+        while not self.stopping:
+            patience = window.patience(len(works), asked - opened)
+            if not patience:
                 return
-            works += self.take(self.epoll.poll(deadline - asked, size - len(works)), asked)
+            works += self.take(self.epoll.poll(patience, window.room(len(works))), asked)
+            asked = monotonic()
 
     def answer_now(self, requests: list[Request]) -> list[Response]:
-        """Have a service that awaits nothing answer."""
-        responses = run(self.service.answer(requests))
+        """Answer with a program that awaits nothing."""
+        responses = run_without_loop(self.servable.answer(requests))
         self._stop_strays()
         return responses
 
@@ -277,7 +269,13 @@ class Loop:
         return follower
 
     def _sendable(self, request: Request, response: Response) -> Response:
-        """The response, or a failure in place of one over which the front end would stumble."""
+        """The response, or a failure in place of one that the front end could not pass on."""
+        try:
+            response.body = whole_body(response)
+        except Exception as error:
+            logger.exception("request %s: the body of the answer failed", request.id)
+            failure = EncodeError(f"The answer cannot be sent: {type(error).__name__}")
+            return error_response(failure, request.id, request.accept)
         problem = wire.problem(response, self._limit)
         if problem is None:
             return response

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _log as toolkit_logging
-from sagemaker_inference._aws.mms_objects import MmsService
+from sagemaker_inference._aws.mms_objects import HandlerServiceAdapter
 from sagemaker_inference._errors import OutOfMemoryError, StartError
-from sagemaker_inference._http.messages import one_line
+from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._inference import program
-from sagemaker_inference._inference.inference_handler import Pipeline
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._worker import zygote
@@ -25,7 +24,7 @@ from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.loop import Loop
 
 if TYPE_CHECKING:
-    from sagemaker_inference._inference.service import Service
+    from sagemaker_inference._inference.servable import Servable
 
 # An async request is given up by the loop; only a loop that is stuck needs the supervisor.
 _PATIENCE: Final = 5.0
@@ -63,7 +62,7 @@ def run(assignment: Assignment) -> int:
     return _serve(service, assignment, control)
 
 
-def _serve(service: Service, assignment: Assignment, control: socket.socket) -> int:
+def _serve(service: Servable, assignment: Assignment, control: socket.socket) -> int:
     control.send(_report("loaded", service))
     access = AccessLog(
         assignment.log_fd,
@@ -71,21 +70,32 @@ def _serve(service: Service, assignment: Assignment, control: socket.socket) -> 
         path=assignment.path,
         as_json=toolkit_logging.is_json(),
     )
-    Loop(service, assignment, control, access).run()
-    service.shut_down()
+    run_loop(Loop(service, assignment, control, access))
+    service.close()
     return 0
 
 
-def _prepare(assignment: Assignment) -> Service:
+def run_loop(loop: Loop) -> None:
+    """Serve until the server stops, in the way that the program is to get its requests."""
+    concurrency = loop.servable.concurrency
+    if concurrency.is_async or concurrency.threads > 1:
+        # A worker that serves one batch at a time never pays for asyncio.
+        from sagemaker_inference._worker import concurrency as concurrent_serving
+
+        concurrent_serving.serve(loop, concurrency)
+    else:
+        loop.serve()
+
+
+def _prepare(assignment: Assignment) -> Servable:
     if assignment.program is None:
-        return MmsService(assignment.handler_service, assignment.model_dir, assignment.gpu_id)
-    handler = program.assembled(assignment.program)
-    return Pipeline(handler, assignment.model_dir, assignment.gpu_id)
+        return HandlerServiceAdapter(assignment.handler_service)
+    return program.assembled(assignment.program)
 
 
-def _load(service: Service, assignment: Assignment) -> None:
+def _load(service: Servable, assignment: Assignment) -> None:
     try:
-        service.load()
+        service.load(assignment.model_dir, assignment.gpu_id)
     except StartError:
         raise
     except BaseException as error:
@@ -100,8 +110,8 @@ def _failure(error: StartError) -> bytes:
     return Report("failed", cause=one_line(cause), out_of_memory=is_memory).dump()
 
 
-def _report(stage: str, service: Service) -> bytes:
-    plan = service.plan
-    return Report(
-        stage, plan.slots, _PATIENCE if plan.is_async else 0.0, service.readable, service.writable
-    ).dump()
+def _report(stage: str, service: Servable) -> bytes:
+    concurrency = service.concurrency
+    patience = _PATIENCE if concurrency.is_async else 0.0
+    report = Report(stage, concurrency.connections, patience, service.readable, service.writable)
+    return report.dump()

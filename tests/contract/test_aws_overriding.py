@@ -11,9 +11,9 @@ from mms.context import Context, RequestProcessor
 from mms.service import PredictionException
 
 from sagemaker_inference import default_registry, errors, utils
-from sagemaker_inference._aws import script_functions
+from sagemaker_inference._aws import fallback, script_functions
 from sagemaker_inference.default_handler_service import DefaultHandlerService
-from sagemaker_inference.default_inference_handler import DefaultInferenceHandler, fallback
+from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.errors import StartError
 from sagemaker_inference.transformer import Transformer
 
@@ -234,13 +234,13 @@ def test_a_framework_without_a_model_is_refused(tmp_path):
 
 
 def test_what_is_inherited_does_not_count():
-    assert fallback(DefaultInferenceHandler()).is_empty
+    assert fallback.registry_of(DefaultInferenceHandler(), DefaultInferenceHandler).is_empty
 
     class Own(DefaultInferenceHandler):
         def default_model_fn(self, model_dir):
             return None
 
-    assert len(fallback(Own())._found) == 1
+    assert len(fallback.registry_of(Own(), DefaultInferenceHandler)._found) == 1
 
 
 @pytest.mark.parametrize("accept", ["text/csv;q=0.1, application/json", "*/*", "image/png,text/*"])

@@ -10,7 +10,11 @@ from sagemaker_inference import Context, Registry
 
 SURFACE = [
     "Context",
+    "InferenceHandler",
     "Registry",
+    "Request",
+    "Response",
+    "assemble",
     "before_load",
     "decoder",
     "default_registry",
@@ -50,7 +54,7 @@ def test_a_registry_has_these_methods_and_no_others():
         "warmup",
     }
     assert public(Registry) == decorators | {
-        "adopt",
+        "add",
         "attempt",
         "close",
         "find",

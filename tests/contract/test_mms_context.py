@@ -5,7 +5,7 @@ import inspect
 import mms.context
 import pytest
 
-from sagemaker_inference._http.messages import Context
+from sagemaker_inference._http.context import Context
 
 METHODS = [
     name

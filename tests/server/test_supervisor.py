@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from made import settings
 
-from sagemaker_inference._inference.program import Program
 from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import supervisor
 from sagemaker_inference._supervisor.supervisor import Supervisor
 from tests.server.conftest import ECHO, free_port, send
@@ -33,7 +33,9 @@ def supervise(tmp_path: Path) -> Callable[..., Supervisor]:
         path = tmp_path / "inference.py"
         path.write_text(textwrap.dedent(source))
         return Supervisor(
-            settings(program=Program.of_file(str(path)), model_dir=str(tmp_path), port=free_port())
+            settings(
+                program=Program.from_file(str(path)), model_dir=str(tmp_path), port=free_port()
+            )
         )
 
     return make

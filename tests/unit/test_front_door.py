@@ -12,7 +12,7 @@ from sagemaker_inference import (
     predictor,
     transformer,
 )
-from sagemaker_inference._program import signatures
+from sagemaker_inference._program import roles
 
 
 def two(first, second): ...
@@ -35,7 +35,7 @@ def test_decoder_and_encoder_are_decorators_and_modules():
     assert sys.modules["sagemaker_inference.decoder"] is decoder
     assert decoder.decode(b"[1]", "application/json").tolist() == [1]
     assert encoder.encode([1], "application/json") == "[1]"
-    (found,) = default_registry.find(signatures.DECODER)
+    (found,) = default_registry.find(roles.DECODER)
     assert found.content_types == ("text/csv",)
 
 
@@ -54,11 +54,11 @@ def test_a_reloaded_module_is_still_a_decorator():
 def test_a_whole_program_registers():
     model_loader(lambda: None)
     predictor(lambda data: data)
-    assert default_registry.find(signatures.PREDICTOR)
+    assert default_registry.find(roles.PREDICTOR)
 
 
 def test_serve_and_context_come_when_asked_for(monkeypatch):
-    from sagemaker_inference._http.messages import Context
+    from sagemaker_inference._http.context import Context
     from sagemaker_inference.model_server import serve
 
     for name, value in {"serve": serve, "Context": Context}.items():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sagemaker_inference import _log as toolkit_logging
-from sagemaker_inference._http.messages import Context
+from sagemaker_inference._http.context import Context
 
 
 @pytest.fixture

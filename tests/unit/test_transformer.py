@@ -35,7 +35,7 @@ def test_a_program_is_loaded_once_and_answers(mms_context):
     data = [{"body": bytearray(b"5")}]
     assert transformer.transform(data, mms_context) == [b"[5,1]"]
     assert mms_context.get_response_content_type(0) == "application/json"
-    assert transformer._pipeline.gpu_id == 3
+    assert transformer._inference_handler.gpu_id == 3
 
 
 def test_the_first_request_loads_what_was_not_loaded(mms_context):
@@ -47,7 +47,7 @@ def test_the_first_request_loads_what_was_not_loaded(mms_context):
 def test_without_a_context_there_is_no_gpu(mms_context):
     transformer = Transformer()
     transformer.validate_and_initialize(mms_context.system_properties["model_dir"])
-    assert transformer._pipeline.gpu_id is None
+    assert transformer._inference_handler.gpu_id is None
 
 
 def test_a_program_that_is_not_there_is_refused_again_at_the_next_request(tmp_path):

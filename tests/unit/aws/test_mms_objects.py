@@ -4,9 +4,13 @@ import pytest
 from made import error_of, form, request
 from mms.context import Context, RequestProcessor
 
-from sagemaker_inference._aws.mms_objects import MmsService, read_requests, write_responses
+from sagemaker_inference._aws.mms_objects import (
+    HandlerServiceAdapter,
+    read_requests,
+    write_responses,
+)
 from sagemaker_inference._http.messages import Response
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference.errors import StartError
 
 
@@ -17,15 +21,15 @@ def service(program, tmp_path, monkeypatch):
 
     def load(source, name="written_service", suffix=""):
         program(source, f"{name}.py")
-        found = MmsService(f"{name}{suffix}", str(tmp_path), None)
-        found.load()
+        found = HandlerServiceAdapter(f"{name}{suffix}")
+        found.load(str(tmp_path))
         return found
 
     return load
 
 
 def answers(service, *requests):
-    return run(service.answer(requests))
+    return run_without_loop(service.answer(requests))
 
 
 ECHO = "def handle(data, context):\n    return data and [row['body'] for row in data]\n"
@@ -45,11 +49,11 @@ def test_a_function_may_be_named(service, suffix):
 def test_a_file_in_another_folder_is_found(program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written = program(ECHO, "elsewhere/far_service.py")
-    found = MmsService(written.path, str(tmp_path), None)
-    found.load()
+    found = HandlerServiceAdapter(written.path)
+    found.load(str(tmp_path))
     assert bytes(answers(found, request(b"x"))[0].body) == b"x"
     assert sys.path[0] == written.root
-    found.load()
+    found.load(str(tmp_path))
     assert sys.path.count(written.root) == 1
 
 
@@ -67,12 +71,12 @@ def test_a_module_with_one_class_is_a_service(service, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_SIZE", "4")
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_DELAY", "0.5")
     found = service(ONE_CLASS)
-    assert (found.plan.max_batch_size, found.plan.max_batch_delay) == (4, 0.5)
+    assert (found.concurrency.max_batch_size, found.concurrency.max_batch_delay) == (4, 0.5)
     assert [response.body for response in answers(found, request(), request())] == [
         b"[null, 4, 2]",
         b"[null, 4, 2]",
     ]
-    found.shut_down()
+    found.close()
 
 
 def test_a_class_needs_no_initialize(service):
@@ -180,7 +184,7 @@ def test_a_result_that_cannot_be_sent_fails_alone(service):
 
 
 def test_a_service_that_was_not_loaded_is_answered_for(tmp_path):
-    service = MmsService("x", str(tmp_path), None)
+    service = HandlerServiceAdapter("x")
     service._context = Context("model", str(tmp_path), None, 1, None, "1")
     assert answers(service, form())[0].status == 500
 
@@ -218,7 +222,7 @@ def test_requests_without_headers_or_ids_are_read():
     context = mms_context(None)
     context.request_ids = None
     (found,) = read_requests([{}], context)
-    assert (found.id, len(found.headers), found.body) == ("", 0, None)
+    assert (found.id, len(found.headers), found.body) == ("", 0, b"")
 
 
 def test_responses_are_put_where_mms_looks_for_them():
@@ -237,9 +241,9 @@ def test_what_a_service_itself_cannot_import_is_told_as_it_is(tmp_path, monkeypa
     (tmp_path / "needy_service.py").write_text("import no_such_library")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    service = MmsService("needy_service", str(tmp_path), None)
+    service = HandlerServiceAdapter("needy_service")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
-        service.load()
-    service = MmsService("absent_service", str(tmp_path), None)
+        service.load(str(tmp_path))
+    service = HandlerServiceAdapter("absent_service")
     with pytest.raises(StartError, match="'absent_service' was not found"):
-        service.load()
+        service.load(str(tmp_path))

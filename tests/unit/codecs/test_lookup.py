@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sagemaker_inference import codecs
-from sagemaker_inference._inference.assembly import of_functions
+from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference.codecs import _extras
 from sagemaker_inference.errors import NotAcceptableError, UnsupportedMediaTypeError
 
@@ -85,18 +85,20 @@ def test_what_is_installed_or_unknown_needs_no_mend():
         assert codecs.mend(name) is None
 
 
-def test_parquet_without_its_library_is_not_acceptable(nothing_extra, caplog):
-    handler = of_functions(None, lambda *_: None)
+def test_parquet_without_its_library_is_not_acceptable(nothing_extra, caplog, registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    handler = assemble(registry)
     assert "application/x-parquet" not in (*handler.readable, *handler.writable)
     with pytest.raises(NotAcceptableError, match="accept one of: application/json") as caught:
-        handler.encoding("application/vnd.apache.parquet")
+        handler.encoders.for_accept("application/vnd.apache.parquet")
     assert "pip" not in str(caught.value)
     assert "pip install 'sagemaker-inference[arrow]'" in caplog.text
-    found = handler.encoding("application/x-parquet, text/csv;q=0.1")
+    found = handler.encoders.for_accept("application/x-parquet, text/csv;q=0.1")
     assert found.content_type == "text/csv"
     caplog.clear()
     with pytest.raises(UnsupportedMediaTypeError, match="send one of: application/json") as refused:
-        handler.decoding("application/x-parquet").read(b"", "application/x-parquet", None)
+        handler.decoders.for_content_type("application/x-parquet").read(b"", "")
     assert "pip" not in str(refused.value)
     assert "pip install 'sagemaker-inference[arrow]'" in caplog.text
 

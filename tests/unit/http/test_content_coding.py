@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference._http import content_coding
-from sagemaker_inference._http.messages import Headers, Part, Request
+from sagemaker_inference._http.messages import Headers, Request
 from sagemaker_inference._inference import assembly
-from sagemaker_inference._inference.inference_handler import Pipeline
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import (
     DecodeError,
@@ -105,13 +104,13 @@ def echo():
             context.set_response_header(0, "content-encoding", "own")
         return body, "text/plain"
 
-    return Pipeline(assembly.assemble(registry, "inference.py"), ".")
+    return assembly.assemble(registry, "inference.py")
 
 
-def asked(pipeline, body, **headers):
+def asked(handler, body, **headers):
     given_headers = [(name.replace("_", "-"), value) for name, value in headers.items()]
-    request = Request("id", Headers(given_headers), [Part("body", "", body)])
-    return run(pipeline.answer([request]))[0]
+    request = Request("id", Headers(given_headers), body)
+    return run_without_loop(handler.answer([request]))[0]
 
 
 def test_a_large_answer_goes_out_as_the_client_accepts_it(echo):

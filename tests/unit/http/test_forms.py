@@ -7,15 +7,9 @@ import gzip
 import pytest
 from made import error_of
 
-from sagemaker_inference._http.messages import (
-    Headers,
-    Part,
-    Request,
-    Response,
-)
+from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import assembly
-from sagemaker_inference._inference.inference_handler import Pipeline
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import BadRequestError
 
@@ -50,9 +44,8 @@ def asked(
 ) -> Response:
     """The answer to a body as our front end hands it on."""
     sent = Headers([("Content-Type", content_type), ("Accept", "text/plain"), *headers.items()])
-    mime = content_type.partition(";")[0]
-    request = Request("id", sent, [*query, Part("body", mime, body)])
-    return run(Pipeline(assembly.assemble(registry, "inference.py"), ".").answer([request]))[0]
+    request = Request("id", sent, body, query)
+    return run_without_loop(assembly.assemble(registry, "inference.py").answer([request]))[0]
 
 
 def test_a_form_is_a_dict_of_its_parts():
@@ -149,9 +142,11 @@ def test_a_transformer_gets_the_form_as_it_came():
 @pytest.mark.parametrize("name", ["body", "other"])
 def test_fields_that_the_front_end_took_apart_are_fields(name):
     headers = Headers([("Content-Type", MULTIPART)])
-    request = Request("id", headers, [Part(name, "text/csv", b"1,2")])
-    pipeline = Pipeline(assembly.assemble(program(), "inference.py"), ".")
-    response = run(pipeline.answer([request]))[0]
+    request = Request("id", headers, fields=[Part(name, "text/csv", b"1,2")])
+    handler = assembly.assemble(program(), "inference.py")
+    response = run_without_loop(handler.answer([request]))[0]
     assert f"{{'{name}': array([[1, 2]])}}".encode() in bytes(response.body)
-    request = Request("id", headers, [])
-    assert error_of(run(pipeline.answer([request]))[0])["message"].startswith("The form has no")
+    request = Request("id", headers, fields=[])
+    assert error_of(run_without_loop(handler.answer([request]))[0])["message"].startswith(
+        "The form has no"
+    )

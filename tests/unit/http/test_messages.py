@@ -6,16 +6,15 @@ from hypothesis import strategies as st
 from made import form, request
 
 from sagemaker_inference import errors
-from sagemaker_inference._http.messages import (
+from sagemaker_inference._http.context import Context
+from sagemaker_inference._http.error_response import (
     MESSAGE_LIMIT,
-    Context,
-    Headers,
-    Response,
     ascii_line,
     error_response,
     error_status,
     standard_phrase,
 )
+from sagemaker_inference._http.messages import Headers, Response
 
 
 def test_headers_are_found_without_case_and_come_back_as_written():
@@ -54,7 +53,8 @@ def test_a_request_has_its_body_and_headers():
 
 def test_a_form_has_parts_and_no_body():
     asked = form(("petal", "text/plain", b"1"))
-    assert asked.body is None
+    assert asked.body == b""
+    assert asked.parts == [("petal", "text/plain", b"1")]
     assert asked.content_type == ""
 
 
@@ -154,7 +154,7 @@ def test_a_context_shows_the_request():
     assert (context.model_dir, context.model_name, context.gpu_id) == ("/models/iris", "iris", 0)
     assert (context.content_type, context.accept) == ("text/csv", "application/json")
     assert context.headers is asked.headers
-    assert context.parts is asked.parts
+    assert context.parts == asked.parts == [("body", "text/csv", b"1")]
     assert context.request_id == "id-1"
     assert context.inference_id == "inference-1"
     assert context.custom_attributes == "trace=1"

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypedDict
 
 import msgspec
 import numpy as np
@@ -20,15 +20,10 @@ import pytest
 import scipy.sparse
 
 from sagemaker_inference import codecs
-from sagemaker_inference._http.messages import (
-    Headers,
-    Part,
-    Request,
-    Response,
-)
+from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import annotations, assembly
-from sagemaker_inference._inference.inference_handler import Pipeline
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.annotations import arrays
+from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.codecs import npy
 from sagemaker_inference.errors import (
@@ -40,6 +35,9 @@ from sagemaker_inference.errors import (
     UnprocessableInputError,
     UnsupportedMediaTypeError,
 )
+
+if TYPE_CHECKING:
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -65,7 +63,7 @@ class Model(pydantic.BaseModel):
 
 
 def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
-    convert = annotations.find(hint)
+    convert = annotations.converter_for(hint)
     assert convert is not None
     codec = codecs.find(content_type)
     assert codec is not None
@@ -75,7 +73,7 @@ def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
 
 @pytest.mark.parametrize("hint", [None, Any, object, Annotated[Any, "of any kind"]])
 def test_without_a_hint_any_data_will_do(hint):
-    assert annotations.find(hint) is None
+    assert annotations.converter_for(hint) is None
 
 
 @pytest.mark.parametrize(
@@ -107,9 +105,9 @@ def test_a_hint_that_cannot_be_evaluated_leaves_the_others_be():
 
     predict.__annotations__ = {"data": "list[float]", "model": "torch.nn.Module"}
     registry.predictor(predict)
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    assert asked(pipeline, b'["x"]').status == 422
-    assert asked(pipeline, b"[1]").status == 200
+    handler = assembly.assemble(registry, "inference.py")
+    assert asked(handler, b'["x"]').status == 422
+    assert asked(handler, b"[1]").status == 200
 
 
 @pydantic.dataclasses.dataclass
@@ -191,7 +189,7 @@ class Mixed:
 
 def test_what_pydantic_cannot_read_is_refused_at_the_start():
     with pytest.raises(RegistrationError, match=r"asks for .*Model, which nothing here makes"):
-        annotations.find(Mixed)
+        annotations.converter_for(Mixed)
 
 
 @dataclasses.dataclass
@@ -249,10 +247,10 @@ def test_the_programs_own_decoder_may_make_what_nothing_here_can():
 
     predict.__annotations__ = {"data": pd.Series}
     registry.predictor(predict)
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    assert asked(pipeline, b"\1\2", "image/x").body == b"3"
-    assert asked(pipeline, b"[1]").status == UnsupportedMediaTypeError.status
-    form = sent_to(pipeline, FIELDS)
+    handler = assembly.assemble(registry, "inference.py")
+    assert asked(handler, b"\1\2", "image/x").body == b"3"
+    assert asked(handler, b"[1]").status == UnsupportedMediaTypeError.status
+    form = sent_to(handler, FIELDS)
     assert form.status == UnsupportedMediaTypeError.status
 
 
@@ -368,17 +366,17 @@ def test_a_decoder_of_anything_gets_bytes():
     def read(body: Any):
         return repr(body)
 
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    assert asked(pipeline, bytearray(b"1"), CSV).body == b"b'1'"
+    handler = assembly.assemble(registry, "inference.py")
+    assert asked(handler, bytearray(b"1"), CSV).body == b"b'1'"
 
 
 def test_fields_of_forms_are_text_where_they_name_no_type():
-    pipeline = served(None)
+    handler = served(None)
     parts = [Part("a", "", b"1"), Part("b", JSON, b"[1]")]
     headers = Headers([("Content-Type", "multipart/form-data"), ("Accept", "text/plain")])
-    body = run(pipeline.answer([Request("id", headers, parts)]))[0].body
+    body = run_without_loop(handler.answer([Request("id", headers, fields=parts)]))[0].body
     assert bytes(body) == b"dict {'a': '1', 'b': array([1])}"
-    assert run(pipeline.answer([Request("id", headers, [])]))[0].status == 400
+    assert run_without_loop(handler.answer([Request("id", headers, fields=[])]))[0].status == 400
 
 
 FIELDS = [Part("a", "", b"1"), Part("b", "", b"2")]
@@ -389,10 +387,10 @@ def sent(hint: Any, parts: list[Part], kind: str = "application/x-www-form-urlen
 
 
 def sent_to(
-    pipeline: Pipeline, parts: list[Part], kind: str = "application/x-www-form-urlencoded"
+    handler: InferenceHandler, parts: list[Part], kind: str = "application/x-www-form-urlencoded"
 ) -> Response:
     headers = Headers([("Content-Type", kind), ("Accept", "text/plain")])
-    return run(pipeline.answer([Request("id", headers, parts)]))[0]
+    return run_without_loop(handler.answer([Request("id", headers, fields=parts)]))[0]
 
 
 @pytest.mark.parametrize(
@@ -514,7 +512,7 @@ def test_the_cell_that_is_no_number_is_named_not_its_column():
 
 
 def test_sparse_data_become_dense_where_that_is_wanted():
-    assert annotations.as_numbers(scipy.sparse.csr_matrix([[0, 1]])).tolist() == [[0, 1]]
+    assert arrays.as_numbers(scipy.sparse.csr_matrix([[0, 1]])).tolist() == [[0, 1]]
 
 
 def test_dicts_and_lists_are_checked():
@@ -591,7 +589,7 @@ def test_what_is_no_json_is_400(hint, body):
 def test_a_missing_msgspec_is_told_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(RegistrationError, match=r"sagemaker-inference\[types\]"):
-        annotations.find(list[float])
+        annotations.converter_for(list[float])
     with pytest.raises(StartError, match=r"sagemaker-inference\[types\]"):
         served(list[float])
 
@@ -621,7 +619,7 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
         converted(Tensor, npy.encode(np.ones(1, np.longdouble)), "application/x-npy")
 
 
-def served(hint: Any, **options: Any) -> Pipeline:
+def served(hint: Any, **options: Any) -> InferenceHandler:
     """A program whose predictor says what it was given."""
     registry = Registry()
     registry.model_loader(lambda: None)
@@ -635,15 +633,15 @@ def served(hint: Any, **options: Any) -> Pipeline:
     function = predict_all if options else predict
     function.__annotations__ = {"data": hint}
     registry.predictor(**options)(function)
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    pipeline.load()
-    return pipeline
+    handler = assembly.assemble(registry, "inference.py")
+    handler.load(".")
+    return handler
 
 
-def asked(pipeline: Pipeline, body: bytes, content_type: str = JSON) -> Response:
+def asked(handler: InferenceHandler, body: bytes, content_type: str = JSON) -> Response:
     headers = Headers([("Content-Type", content_type), ("Accept", "text/plain")])
-    request = Request("id", headers, [Part("body", content_type, body)])
-    return run(pipeline.answer([request]))[0]
+    request = Request("id", headers, body)
+    return run_without_loop(handler.answer([request]))[0]
 
 
 def test_a_predictor_gets_what_it_is_annotated_with():
@@ -660,16 +658,16 @@ def test_a_predictor_of_raw_bodies_takes_any_content_type():
 
 
 def test_each_input_of_a_batch_is_what_the_list_is_annotated_with():
-    pipeline = served(list[Flower], max_batch_size=4)
+    handler = served(list[Flower], max_batch_size=4)
     body = json.dumps({"name": "iris", "petals": []}).encode()
-    assert b"Flower" in asked(pipeline, body).body
-    assert asked(pipeline, b"[]").status == 422
+    assert b"Flower" in asked(handler, body).body
+    assert asked(handler, b"[]").status == 422
     assert asked(served(list, max_batch_size=4), b"[1]").body == b"ndarray [1]"
 
 
 def test_stacked_inputs_are_each_what_the_whole_is_annotated_with():
-    pipeline = served(np.ndarray, max_batch_size=4, collate="concatenate")
-    assert asked(pipeline, b'["x"]').status == 422
+    handler = served(np.ndarray, max_batch_size=4, collate="concatenate")
+    assert asked(handler, b'["x"]').status == 422
 
 
 def test_a_decoder_gets_what_it_is_annotated_with():
@@ -681,10 +679,10 @@ def test_a_decoder_gets_what_it_is_annotated_with():
     def read(body: np.ndarray):
         return f"{type(body).__name__} {body.tolist()}"
 
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    assert asked(pipeline, b"1,2\n", CSV).body == b"ndarray [[1, 2]]"
-    assert asked(pipeline, b"x,2\n", CSV).status == 422
-    assert asked(pipeline, b"1,2\n", "").body == b"ndarray [[1, 2]]"
+    handler = assembly.assemble(registry, "inference.py")
+    assert asked(handler, b"1,2\n", CSV).body == b"ndarray [[1, 2]]"
+    assert asked(handler, b"x,2\n", CSV).status == 422
+    assert asked(handler, b"1,2\n", "").body == b"ndarray [[1, 2]]"
 
 
 def test_a_decoder_of_several_types_refuses_what_no_format_reads():
@@ -696,10 +694,10 @@ def test_a_decoder_of_several_types_refuses_what_no_format_reads():
     def read(body: dict):
         return f"{body}"
 
-    pipeline = Pipeline(assembly.assemble(registry, "inference.py"), ".")
-    assert asked(pipeline, b'{"a": 1}').body == b"{'a': 1}"
-    assert asked(pipeline, b'{"a": 1}', "").body == b"{'a': 1}"
-    assert asked(pipeline, b"{}", "application/x-own").status == UnsupportedMediaTypeError.status
+    handler = assembly.assemble(registry, "inference.py")
+    assert asked(handler, b'{"a": 1}').body == b"{'a': 1}"
+    assert asked(handler, b'{"a": 1}', "").body == b"{'a': 1}"
+    assert asked(handler, b"{}", "application/x-own").status == UnsupportedMediaTypeError.status
 
 
 def test_a_decoder_cannot_have_made_what_no_format_of_its_types_gives():

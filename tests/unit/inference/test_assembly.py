@@ -3,7 +3,8 @@ from types import ModuleType
 import pytest
 from made import answer, form
 
-from sagemaker_inference._inference import assembly
+from sagemaker_inference._aws.script_functions import adopt
+from sagemaker_inference._inference import decoding
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import (
@@ -50,23 +51,23 @@ def test_the_programs_own_types_go_before_the_built_in_ones(whole):
     assert handler.readable[0] == "image/png"
     assert handler.readable.count("application/json") == 1
     assert handler.writable[:2] == ("text/*", "text/plain")
-    assert handler.default_accept == "text/plain"
+    assert handler.encoders.default_accept == "text/plain"
 
 
 def test_json_is_the_default_answer_and_the_variable_goes_before_it(whole, monkeypatch):
-    assert assemble(whole, "inference.py").default_accept == "application/json"
+    assert assemble(whole, "inference.py").encoders.default_accept == "application/json"
     monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv")
     handler = assemble(whole, "inference.py")
-    assert handler.default_accept == "text/csv"
-    assert handler.encoding("").content_type == "text/csv"
-    assert handler.encoding("*/*").content_type == "text/csv"
+    assert handler.encoders.default_accept == "text/csv"
+    assert handler.encoders.for_accept("").content_type == "text/csv"
+    assert handler.encoders.for_accept("*/*").content_type == "text/csv"
 
 
 def test_the_default_goes_before_others_where_the_client_leaves_the_choice(whole, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png, text/csv")
     handler = assemble(whole, "inference.py")
-    assert handler.encoding("text/html, */*;q=0.8").content_type == "text/csv"
-    assert handler.encoding("application/json, */*").content_type == "application/json"
+    assert handler.encoders.for_accept("text/html, */*;q=0.8").content_type == "text/csv"
+    assert handler.encoders.for_accept("application/json, */*").content_type == "application/json"
 
 
 def test_a_default_that_nothing_writes_is_refused(whole, monkeypatch):
@@ -78,16 +79,19 @@ def test_a_default_that_nothing_writes_is_refused(whole, monkeypatch):
     whole.predictor(predict)
     whole.encoder("*/*")(lambda data, accept: (b"", accept))
     handler = assemble(whole, "inference.py")
-    assert handler.encoding("").content_type == "application/x-foo"
-    assert handler.encoding("foo/*").content_type == "foo/*"
-    assert handler.encoding("foo/*, application/json;q=0.5").content_type == "application/json"
-    assert handler.encoding("text/*").content_type == "text/csv"
+    assert handler.encoders.for_accept("").content_type == "application/x-foo"
+    assert handler.encoders.for_accept("foo/*").content_type == "foo/*"
+    assert (
+        handler.encoders.for_accept("foo/*, application/json;q=0.5").content_type
+        == "application/json"
+    )
+    assert handler.encoders.for_accept("text/*").content_type == "text/csv"
 
 
 def test_an_unknown_content_type_is_answered_415_with_what_is_known(whole):
     handler = assemble(whole, "inference.py")
     with pytest.raises(UnsupportedMediaTypeError) as caught:
-        handler.decoding("image/gif; q=1")
+        handler.decoders.for_content_type("image/gif; q=1")
     assert caught.value.message.startswith("Content-Type 'image/gif' is not supported; send one of")
     assert "application/json" in caught.value.message
 
@@ -95,7 +99,7 @@ def test_an_unknown_content_type_is_answered_415_with_what_is_known(whole):
 def test_an_accept_that_nothing_satisfies_is_answered_406_with_what_is_known(whole):
     handler = assemble(whole, "inference.py")
     with pytest.raises(NotAcceptableError) as caught:
-        handler.encoding("image/gif")
+        handler.encoders.for_accept("image/gif")
     assert caught.value.message.startswith("Nothing in Accept 'image/gif' can be produced; accept")
     assert "application/json" in caught.value.message
 
@@ -112,7 +116,7 @@ def test_an_accept_that_nothing_satisfies_is_answered_406_with_what_is_known(who
     ],
 )
 def test_the_answers_type_is_negotiated(whole, accept, chosen):
-    assert assemble(whole, "inference.py").encoding(accept).content_type == chosen
+    assert assemble(whole, "inference.py").encoders.for_accept(accept).content_type == chosen
 
 
 def test_the_most_specific_of_the_programs_decoders_reads(whole):
@@ -124,38 +128,39 @@ def test_the_most_specific_of_the_programs_decoders_reads(whole):
         "image/gif": "image/*",
         "application/json": "*/*",
     }.items():
-        decoding = handler.decoding(content_type)
-        assert decoding.own.function.__defaults__ == (pattern,)
+        found = handler.decoders.for_content_type(content_type)
+        assert found.handler.function.__defaults__ == (pattern,)
 
 
 def test_an_encoder_of_a_wildcard_writes_what_the_client_names(whole):
     whole.encoder("image/*")(lambda data: b"")
-    encoding = assemble(whole, "inference.py").encoding("image/png")
+    encoding = assemble(whole, "inference.py").encoders.for_accept("image/png")
     assert encoding.content_type == "image/png"
-    assert encoding.own is not None
+    assert encoding.handler is not None
 
 
 def test_a_body_without_a_content_type_is_json_or_csv_by_its_look(whole, context):
-    decoding = assemble(whole, "inference.py").decoding("")
-    assert decoding.read(b' {"a": 1}', "", context) == {"a": 1}
-    assert decoding.read(b"1,2\n", "", context).tolist() == [[1, 2]]
+    found = assemble(whole, "inference.py").decoders.for_content_type("")
+    assert found.read(b' {"a": 1}', "") == {"a": 1}
+    assert found.read(b"1,2\n", "").tolist() == [[1, 2]]
 
 
 def test_a_body_without_a_content_type_goes_to_the_programs_first_decoder(whole, context):
     whole.decoder("image/png")(lambda body: ("read", body))
-    decoding = assemble(whole, "inference.py").decoding("")
-    assert decoding.read(b"x", "", context) == ("read", b"x")
+    found = assemble(whole, "inference.py").decoders.for_content_type("")
+    assert found.read(b"x", "", context) == ("read", b"x")
 
 
 def test_what_clients_send_is_remembered_within_bounds(whole):
     handler = assemble(whole, "inference.py")
-    assert handler.decoding("text/csv") is handler.decoding("text/csv")
-    assert handler.encoding("text/csv") is handler.encoding("text/csv")
-    for index in range(2 * assembly._REMEMBERED):
-        handler.decoding(f"text/csv; v={index}")
-    handler.encoding("text/csv, " + "a" * assembly._REMEMBERED)
-    assert len(handler._decodings) == assembly._REMEMBERED
-    assert len(handler._encodings) == 1
+    for lookup in (handler.decoders.for_content_type, handler.encoders.for_accept):
+        assert lookup("text/csv") is lookup("text/csv")
+        for index in range(600):
+            lookup(f"text/csv; v={index}")
+        info = lookup.cache_info()
+        assert info.currsize == info.maxsize == 256
+        # Odd headers do not switch the cache off.
+        assert lookup("text/csv") is lookup("text/csv")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_what_clients_send_is_remembered_within_bounds(whole):
     ],
 )
 def test_a_transformer_is_told_the_clients_first_concrete_type(whole, accept, wanted):
-    assert assemble(whole, "inference.py").accepted(accept) == wanted
+    assert assemble(whole, "inference.py").encoders.preferred(accept) == wanted
 
 
 def bodies(kind):
@@ -184,8 +189,8 @@ def bodies(kind):
     if kind is not None:
         read.__annotations__["body"] = kind
     registry.decoder("*/*")(read)
-    (found,) = assemble(registry, "inference.py").decoders
-    return assembly.body_converter(found)
+    (found,) = assemble(registry, "inference.py").decoders.own
+    return decoding.body_converter(found)
 
 
 def test_a_decoder_gets_the_body_as_its_annotation_says():
@@ -211,10 +216,10 @@ def test_script_functions_get_json_and_csv_as_text_and_others_as_bytes(registry)
     registry.predictor(lambda data: data)
     module = ModuleType("inference")
     module.input_fn = lambda body, content_type: seen.append((body, content_type)) or [1]
-    registry.adopt(module)
+    adopt(registry, module)
     handler = assemble(registry, "inference.py")
     for content_type in ("application/json", "text/csv; charset=utf-8", "image/png"):
-        handler.decoding(content_type).read(b"7", content_type, None)
+        handler.decoders.for_content_type(content_type).read(b"7", content_type, None)
     assert seen == [
         ("7", "application/json"),
         ("7", "text/csv"),
@@ -238,7 +243,7 @@ def test_a_program_is_async_when_any_of_its_handlers_awaits():
         for name in ("decoder", "encoder"):
             if name in extra:
                 getattr(registry, name)("text/csv")(extra[name])
-        return assemble(registry, "inference.py").plan.is_async
+        return assemble(registry, "inference.py").concurrency.is_async
 
     assert not program()
     assert program(predictor=awaits)
@@ -250,11 +255,11 @@ def test_a_program_is_async_when_any_of_its_handlers_awaits():
 def test_the_plan_follows_the_decorator_and_variables_go_before_it(registry, monkeypatch):
     registry.model_loader(load)
     registry.predictor(max_batch_size=4, max_batch_delay=0.1)(predict)
-    plan = assemble(registry, "inference.py").plan
+    plan = assemble(registry, "inference.py").concurrency
     assert (plan.max_batch_size, plan.max_batch_delay) == (4, 0.1)
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_SIZE", "8")
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_DELAY", "0.5")
-    plan = assemble(registry, "inference.py").plan
+    plan = assemble(registry, "inference.py").concurrency
     assert (plan.max_batch_size, plan.max_batch_delay) == (8, 0.5)
 
 

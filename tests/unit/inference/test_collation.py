@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference._inference import collation
-from sagemaker_inference._program.signatures import PREDICTOR, Handler
+from sagemaker_inference._inference.batching import Batcher
+from sagemaker_inference._program.concurrency import Batching
+from sagemaker_inference._program.roles import PREDICTOR
+from sagemaker_inference._program.signatures import Handler
 from sagemaker_inference.errors import PredictionError, UnprocessableInputError
 
 
 def call(predict, inputs, collate="list"):
-    handler = Handler.of(PREDICTOR, predict)
-    return collation.call(handler, inputs, "model", [None] * len(inputs), collate=collate)
+    handler = Handler.from_function(PREDICTOR, predict)
+    batcher = Batcher(handler, Batching(max_batch_size=8, collate=collate))
+    return batcher._call(inputs, "model", [None] * len(inputs))
 
 
 def test_a_list_predictor_gets_the_inputs_as_they_are():

@@ -3,12 +3,12 @@ import logging
 from http import HTTPStatus
 
 import pytest
-from made import answer, answers, error_of, form, pipeline, request
+from made import answer, answers, error_of, form, loaded, request
 
 from sagemaker_inference import errors
-from sagemaker_inference._http.messages import Context
+from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference.inference_handler import _finished, _Job
-from sagemaker_inference._inference.service import run
+from sagemaker_inference._inference.servable import run_without_loop
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def test_life_cycle_hooks_run_in_order(registry):
     registry.warmup(lambda model_dir, model: calls.append(("warmup", model)))
     registry.on_shutdown(lambda model: calls.append(("on_shutdown", model)))
     registry.predictor(lambda data: data)
-    pipeline(registry, "/m").shut_down()
+    loaded(registry, "/m").close()
     assert calls == [("before_load", "/m"), "/m", ("warmup", "model"), ("on_shutdown", "model")]
 
 
 def test_a_program_without_hooks_shuts_down(doubling):
-    pipeline(doubling).shut_down()
+    loaded(doubling).close()
 
 
 def test_a_load_that_fails_passes_through(registry):
@@ -61,12 +61,12 @@ def test_a_load_that_fails_passes_through(registry):
     registry.model_loader(load)
     registry.predictor(lambda data: data)
     with pytest.raises(OSError, match="no weights"):
-        pipeline(registry)
+        loaded(registry)
 
 
 def test_a_shut_down_hook_that_fails_is_logged(doubling, caplog):
     doubling.on_shutdown(lambda: 1 / 0)
-    pipeline(doubling).shut_down()
+    loaded(doubling).close()
     assert "on_shutdown failed: " in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
@@ -103,7 +103,7 @@ def test_what_a_predictor_raises_is_logged_and_kept_from_the_client(registry, ca
     assert b"Traceback" not in response.body
     assert "request id-1: the predictor failed" in caplog.text
     assert "KeyError: 'the password'" in caplog.text
-    assert '/pipeline.py", line' not in caplog.text
+    assert '/inference_handler.py", line' not in caplog.text
 
 
 def test_a_failing_decoder_or_encoder_of_the_programs_is_named(doubling):
@@ -356,4 +356,4 @@ def test_a_request_left_without_an_answer_is_a_bug_of_ours():
 
 
 def test_an_empty_batch_has_no_answers(doubling):
-    assert run(pipeline(doubling).answer([])) == []
+    assert run_without_loop(loaded(doubling).answer([])) == []

@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 
 from sagemaker_inference import default_registry, serve
-from sagemaker_inference._inference.program import (
-    Program,
-    _Loading,
-    assembled,
-    find,
-    load,
-    served,
-)
-from sagemaker_inference._program import signatures
+from sagemaker_inference._inference.program import _Loading, assembled, load, served
+from sagemaker_inference._program import roles
+from sagemaker_inference._program.location import Program, find
 from sagemaker_inference.errors import StartError
 
 WHOLE = """
@@ -123,13 +117,15 @@ def test_an_error_while_importing_is_named_and_keeps_its_traceback(program):
 
 def test_an_error_with_no_line_of_the_users_names_the_program(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    missing = Program.of_file("gone.py")
+    missing = Program.from_file("gone.py")
     with pytest.raises(StartError, match=r"^gone\.py: FileNotFoundError"):
         load(missing)
 
 
 def test_a_program_that_is_no_python_file_is_refused(program):
-    assert "is no Python file. Name one that ends in .py." in refusal(program("", "inference.txt"))
+    assert "is not a Python file. Name one that ends in .py." in refusal(
+        program("", "inference.txt")
+    )
 
 
 PREDICTOR = "from sagemaker_inference import *\n"
@@ -211,7 +207,7 @@ def test_a_registry_of_ones_own_is_served(program):
     )
     handler = assembled(program(source))
     assert handler.predictor.function.__name__ == "predict"
-    assert default_registry.find(signatures.PREDICTOR) == []
+    assert default_registry.find(roles.PREDICTOR) == []
 
 
 def test_serve_in_an_imported_module_does_nothing():
@@ -232,7 +228,7 @@ def test_a_program_imported_by_name_is_loaded(program):
 
 def test_a_label_is_the_file_relative_to_the_working_directory_or_the_module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Program.of_file("code/inference.py").label == "code/inference.py"
+    assert Program.from_file("code/inference.py").label == "code/inference.py"
     assert Program("package.inference", "/app").label == "package.inference"
 
 
@@ -250,18 +246,20 @@ def test_a_program_is_found_by_file_name(tmp_path, file, name, module):
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    found = Program.named(name, str(tmp_path))
+    found = Program.from_name(name, str(tmp_path))
     assert found == Program(module, str(path.parent), str(path))
 
 
 def test_a_program_is_found_by_dotted_name(tmp_path):
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "serve.py").touch()
-    assert Program.named("package.serve", str(tmp_path)) == Program("package.serve", str(tmp_path))
+    assert Program.from_name("package.serve", str(tmp_path)) == Program(
+        "package.serve", str(tmp_path)
+    )
 
 
 def test_a_program_that_is_not_there_is_none(tmp_path):
-    assert Program.named("inference.py", str(tmp_path)) is None
+    assert Program.from_name("inference.py", str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("variable", [None, "", "other.py"])
@@ -298,22 +296,22 @@ def main_is(monkeypatch, **attributes):
 
 def test_the_program_that_runs_is_a_file(monkeypatch):
     main_is(monkeypatch, __file__=__file__)
-    assert Program.of_main() == Program.of_file(__file__)
+    assert Program.from_main() == Program.from_file(__file__)
 
 
 def test_the_program_that_runs_is_a_module(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main_is(monkeypatch, __spec__=importlib.machinery.ModuleSpec("package.inference", None))
-    assert Program.of_main() == Program("package.inference", str(tmp_path))
+    assert Program.from_main() == Program("package.inference", str(tmp_path))
     main_is(monkeypatch, __spec__=importlib.machinery.ModuleSpec("package.__main__", None))
-    assert Program.of_main().module == "package"
+    assert Program.from_main().module == "package"
 
 
 @pytest.mark.parametrize("attributes", [{}, {"__file__": "<stdin>"}])
 def test_a_prompt_cannot_be_served(monkeypatch, attributes):
     main_is(monkeypatch, **attributes)
     with pytest.raises(StartError, match=r"Save it as inference\.py"):
-        Program.of_main()
+        Program.from_main()
 
 
 def test_no_import_is_under_way_afterwards(program):

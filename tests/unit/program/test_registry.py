@@ -5,8 +5,10 @@ import types
 
 import pytest
 
-from sagemaker_inference._program import signatures
-from sagemaker_inference._program.registry import SCRIPT_FUNCTIONS, Batching, Registry
+from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS, adopt
+from sagemaker_inference._program import roles
+from sagemaker_inference._program.concurrency import Batching
+from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import RegistrationError
 
 BARE_OR_CALLED = [
@@ -55,7 +57,7 @@ def test_a_typed_decorator_gives_the_same_function_back(registry, name):
 def test_what_was_registered_is_found_under_its_role(registry, name):
     function = (lambda model, body: None) if name == "transformer" else (lambda one: None)
     getattr(registry, name)(function)
-    role = getattr(signatures, name.upper())
+    role = getattr(roles, name.upper())
     assert only(registry, role).handler.function is function
     assert len(registry._found) == 1
 
@@ -75,7 +77,7 @@ def test_methods_partials_and_callables_can_be_registered(registry):
 
 def test_types_are_kept_in_lower_case_without_parameters(registry):
     registry.decoder("Text/CSV; header=present", "image/*")(two)
-    assert only(registry, signatures.DECODER).content_types == ("text/csv", "image/*")
+    assert only(registry, roles.DECODER).content_types == ("text/csv", "image/*")
 
 
 def test_a_decoder_without_parentheses_is_refused(registry):
@@ -101,7 +103,7 @@ def test_a_second_predictor_is_refused_and_both_are_named(registry):
     assert "first (" in message
     assert "is already registered" in message
     assert "Keep one of the two" in message
-    assert only(registry, signatures.PREDICTOR).handler.function is first
+    assert only(registry, roles.PREDICTOR).handler.function is first
 
 
 def test_a_second_decoder_for_the_same_type_is_refused_and_for_another_is_not(registry):
@@ -114,7 +116,7 @@ def test_a_second_decoder_for_the_same_type_is_refused_and_for_another_is_not(re
     def third(body): ...
 
     assert '@decoder("text/csv") on ' in refusal(registry.decoder("text/csv"), third)
-    assert [found.handler.function for found in registry.find(signatures.DECODER)] == [
+    assert [found.handler.function for found in registry.find(roles.DECODER)] == [
         first,
         second,
     ]
@@ -131,7 +133,7 @@ def test_the_same_function_of_a_module_replaces_itself(registry):
     registry.predictor(old)
     registry.predictor(new)
     registry.predictor(new)
-    assert only(registry, signatures.PREDICTOR).handler.function is new
+    assert only(registry, roles.PREDICTOR).handler.function is new
 
 
 def test_a_replaced_decoder_does_not_hide_a_clash_with_another(registry):
@@ -139,7 +141,7 @@ def test_a_replaced_decoder_does_not_hide_a_clash_with_another(registry):
     registry.decoder("text/csv")(old)
     registry.decoder("application/json")(two)
     assert "two (" in refusal(registry.decoder("text/csv", "application/json"), new)
-    assert [found.handler.function for found in registry.find(signatures.DECODER)] == [old, two]
+    assert [found.handler.function for found in registry.find(roles.DECODER)] == [old, two]
 
 
 def test_two_lambdas_are_two_functions(registry):
@@ -185,15 +187,15 @@ def test_a_late_decorator_is_refused(registry):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"max_batch_size": 0}, "max_batch_size=0 is no whole number of 1 or more"),
-        ({"max_batch_size": True}, "max_batch_size=True"),
-        ({"max_batch_size": 2.0}, "max_batch_size=2.0"),
-        ({"threads": 0}, "threads=0"),
-        ({"max_batch_delay": -1}, "max_batch_delay=-1 is no number of seconds"),
-        ({"max_batch_delay": "1"}, "max_batch_delay='1'"),
-        ({"max_batch_delay": float("nan")}, "max_batch_delay=nan"),
-        ({"max_batch_delay": float("inf")}, "max_batch_delay=inf"),
-        ({"collate": "stack"}, "collate='stack' is neither 'list' nor 'concatenate'"),
+        ({"max_batch_size": 0}, "max_batch_size must be an integer >= 1, got 0"),
+        ({"max_batch_size": True}, "max_batch_size must be an integer >= 1, got True"),
+        ({"max_batch_size": 2.0}, "max_batch_size must be an integer >= 1, got 2.0"),
+        ({"threads": 0}, "threads must be an integer >= 1, got 0"),
+        ({"max_batch_delay": -1}, "max_batch_delay must be a number of seconds >= 0, got -1"),
+        ({"max_batch_delay": "1"}, "seconds >= 0, got '1'"),
+        ({"max_batch_delay": float("nan")}, "seconds >= 0, got nan"),
+        ({"max_batch_delay": float("inf")}, "seconds >= 0, got inf"),
+        ({"collate": "stack"}, "collate must be 'list' or 'concatenate', got 'stack'"),
         ({"threads": 2, "max_batch_size": 2}, "exclude each other"),
     ],
 )
@@ -205,7 +207,7 @@ def test_options_of_a_predictor_that_make_no_sense_are_refused(registry, options
 
 def test_options_of_a_predictor_are_kept(registry):
     registry.predictor(max_batch_size=8, max_batch_delay=0.5, collate="concatenate")(two)
-    assert only(registry, signatures.PREDICTOR).batching == Batching(8, 0.5, "concatenate")
+    assert only(registry, roles.PREDICTOR).batching == Batching(8, 0.5, "concatenate")
 
 
 @pytest.mark.parametrize("options", [{"threads": 2}, {"max_batch_size": 2}])
@@ -231,27 +233,27 @@ def test_script_functions_are_registered_under_their_roles(registry):
         model_warmup_fn=lambda model_dir, model: None,
         other_fn=two,
     )
-    registry.adopt(module)
+    adopt(registry, module)
     for name, role in SCRIPT_FUNCTIONS.items():
         if name != "transform_fn":
             assert only(registry, role).handler.function is getattr(module, name)
             assert only(registry, role).is_script
-    assert only(registry, signatures.DECODER).content_types == ("*/*",)
-    assert only(registry, signatures.PREDICTOR).content_types == ()
+    assert only(registry, roles.DECODER).content_types == ("*/*",)
+    assert only(registry, roles.PREDICTOR).content_types == ()
 
 
 def test_a_decorated_script_function_is_registered_once(registry):
     module = script(predict_fn=two)
     registry.predictor(two)
-    registry.adopt(module)
-    assert not only(registry, signatures.PREDICTOR).is_script
+    adopt(registry, module)
+    assert not only(registry, roles.PREDICTOR).is_script
 
 
 def test_a_script_function_beside_a_decorated_one_is_refused(registry):
     @registry.predictor
     def predict(data): ...
 
-    message = refusal(registry.adopt, script(predict_fn=two))
+    message = refusal(lambda owner: adopt(registry, owner), script(predict_fn=two))
     assert re.match(r"@predictor on .*predict \(.*: two \(.* is also a script function", message)
 
 
@@ -260,9 +262,9 @@ def test_an_isolated_registry_starts_empty_and_open_and_comes_back(registry):
     registry.close("serving began")
     with registry.isolated() as isolated:
         assert isolated is registry
-        assert registry.find(signatures.PREDICTOR) == []
+        assert registry.find(roles.PREDICTOR) == []
         registry.predictor(lambda data: None)
-    assert only(registry, signatures.PREDICTOR).handler.function is two
+    assert only(registry, roles.PREDICTOR).handler.function is two
     assert "serving began" in refusal(registry.model_loader, lambda: None)
 
 
@@ -270,7 +272,7 @@ def test_an_isolated_registry_comes_back_after_an_error(registry):
     registry.predictor(two)
     with pytest.raises(ZeroDivisionError), registry.isolated():
         raise ZeroDivisionError
-    assert only(registry, signatures.PREDICTOR).handler.function is two
+    assert only(registry, roles.PREDICTOR).handler.function is two
 
 
 def test_a_refused_registration_leaves_the_interpreters_hooks_alone(registry):

@@ -6,31 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference._program import signatures
-from sagemaker_inference._program.signatures import (
-    DECODER,
-    MODEL_LOADER,
-    PREDICTOR,
-    TRANSFORMER,
-    Handler,
-)
+from sagemaker_inference._program.roles import DECODER, MODEL_LOADER, PREDICTOR, TRANSFORMER
+from sagemaker_inference._program.signatures import Handler
 from sagemaker_inference.errors import RegistrationError
 
 
 def called(function, role=PREDICTOR):
     """What a handler returns when it is offered the names of its role's offers."""
-    return Handler.of(role, function).call(*role.offers, "context")
+    return Handler.from_function(role, function).call(*role.offers, "context")
 
 
 def refusal(function, role=PREDICTOR):
     with pytest.raises(RegistrationError) as caught:
-        Handler.of(role, function)
+        Handler.from_function(role, function)
     return str(caught.value)
 
 
 def test_a_function_that_takes_everything_as_offered_is_called_itself():
     def predict(data, model, context): ...
 
-    assert Handler.of(PREDICTOR, predict).call is predict
+    assert Handler.from_function(PREDICTOR, predict).call is predict
 
 
 def test_positional_parameters_are_filled_from_the_left():
@@ -116,7 +111,7 @@ def test_a_decorated_function_is_called_by_its_own_signature():
 def test_a_builtin_without_a_signature_gets_what_the_role_cannot_do_without():
     with pytest.raises(ValueError, match="no signature"):
         inspect.signature(max)
-    handler = Handler.of(PREDICTOR, max)
+    handler = Handler.from_function(PREDICTOR, max)
     assert handler.call("data", "model", "context") == "t"
     assert handler.hints == {}
 
@@ -203,8 +198,8 @@ def test_async_functions_methods_callables_and_partials_are_known():
         async def __call__(self, data): ...
 
     for function in (predict, Model().predict, Model(), functools.partial(predict)):
-        assert Handler.of(PREDICTOR, function).is_async
-    assert not Handler.of(PREDICTOR, lambda data: data).is_async
+        assert Handler.from_function(PREDICTOR, function).is_async
+    assert not Handler.from_function(PREDICTOR, lambda data: data).is_async
 
 
 def test_a_plain_function_around_an_async_one_is_not_async():
@@ -214,26 +209,29 @@ def test_a_plain_function_around_an_async_one_is_not_async():
     def blocking(data):
         return data
 
-    assert not Handler.of(PREDICTOR, blocking).is_async
+    assert not Handler.from_function(PREDICTOR, blocking).is_async
 
 
 def test_hints_are_evaluated_by_offer():
     def decode(body: str, kind: "bytes", context: int): ...
 
-    assert Handler.of(DECODER, decode).hints == {"body": str, "content_type": bytes}
-    assert Handler.of(DECODER, lambda body: body).hints == {}
+    assert Handler.from_function(DECODER, decode).hints == {"body": str, "content_type": bytes}
+    assert Handler.from_function(DECODER, lambda body: body).hints == {}
 
 
 def test_hints_of_keyword_only_parameters_go_by_name():
     def transform(model, *, accept: str, body: memoryview): ...
 
-    assert Handler.of(TRANSFORMER, transform).hints == {"accept": str, "body": memoryview}
+    assert Handler.from_function(TRANSFORMER, transform).hints == {
+        "accept": str,
+        "body": memoryview,
+    }
 
 
 def test_hints_that_cannot_be_evaluated_keep_their_text():
     def decode(body: "str", kind: "somewhere.else_.Only"): ...  # noqa: F821
 
-    assert Handler.of(DECODER, decode).hints == {
+    assert Handler.from_function(DECODER, decode).hints == {
         "body": str,
         "content_type": "somewhere.else_.Only",
     }
@@ -246,7 +244,7 @@ def test_a_handler_is_described_by_name_file_and_line():
         def __call__(self, data): ...
 
     line = predict.__code__.co_firstlineno
-    text = str(Handler.of(PREDICTOR, predict))
+    text = str(Handler.from_function(PREDICTOR, predict))
     assert "predict (" in text
     assert text.endswith(f"test_signatures.py, line {line})")
     assert signatures.describe(functools.partial(predict)) == text

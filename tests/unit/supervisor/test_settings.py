@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from sagemaker_inference import model_server
-from sagemaker_inference._inference.program import Program
+from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor.settings import Settings, settings_from_environment
 from sagemaker_inference.errors import StartError
 

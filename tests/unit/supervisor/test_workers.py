@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 from made import LoopBench, settings
 
-from sagemaker_inference._inference.program import Program
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
+from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.workers import ModelProcess, ModelProcesses
 from tests.unit.worker.test_loop import predict
@@ -53,7 +53,7 @@ class Bench(LoopBench):
         path.write_text(textwrap.dedent(source))
         self.connections = Connections(SlotTable())
         self.models = ModelProcesses(
-            settings(program=Program.of_file(str(path)), model_dir=str(folder), **changes),
+            settings(program=Program.from_file(str(path)), model_dir=str(folder), **changes),
             self.loop,
             self.connections,
             self,

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagemaker_inference._http.messages import Request, Response
-from sagemaker_inference._inference.service import Plan
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.messages import Assignment
 from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._program.concurrency import Concurrency
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.loop import Connection, Loop
+from sagemaker_inference._worker.main import run_loop
 from sagemaker_inference.errors import PredictionError
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ class Echo:
     readable: Sequence[str] = ()
     writable: Sequence[str] = ()
 
-    def __init__(self, plan: Plan | None = None, pause: float = 0) -> None:
-        self.plan = plan or Plan()
+    def __init__(self, concurrency: Concurrency | None = None, pause: float = 0) -> None:
+        self.concurrency = concurrency or Concurrency()
         self.pause = pause
 
-    def load(self) -> None: ...
+    def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "") -> None: ...
 
-    def shut_down(self) -> None: ...
+    def close(self) -> None: ...
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         time.sleep(self.pause)  # noqa: ASYNC251 - a blocking predictor
@@ -111,7 +112,7 @@ class Bench:
             code = 1
             try:
                 self.connections.stop()  # as a model process: it has not got this end
-                Loop(service, assignment, theirs, AccessLog(2, 100)).run()
+                run_loop(Loop(service, assignment, theirs, AccessLog(2, 100)))
                 code = 0
             finally:
                 os._exit(code)
@@ -323,7 +324,7 @@ def test_a_slot_that_is_closed_while_in_work_is_left_alone() -> None:
 
 
 def test_what_waits_is_one_batch() -> None:
-    with running(Echo(Plan(max_batch_size=8), pause=0.5), count=9) as bench:
+    with running(Echo(Concurrency(max_batch_size=8), pause=0.5), count=9) as bench:
         # The first must be in work before the others come: else they are one batch with it.
         bench.front[0].sendall(predict("0", b"a"))
         bench.wait_running()
@@ -335,7 +336,7 @@ def test_what_waits_is_one_batch() -> None:
 
 
 def test_a_delay_waits_for_more_but_not_longer() -> None:
-    with running(Echo(Plan(max_batch_size=8, max_batch_delay=1.0)), count=3) as bench:
+    with running(Echo(Concurrency(max_batch_size=8, max_batch_delay=1.0)), count=3) as bench:
         for index in range(3):
             bench.front[index].sendall(predict(str(index), b"a"))
             time.sleep(0.02)
@@ -351,7 +352,7 @@ class Awaits(Echo):
     """Awaits a while, and tells how many did so at the same time."""
 
     def __init__(self) -> None:
-        super().__init__(Plan(is_async=True))
+        super().__init__(Concurrency(is_async=True))
         self.now = self.most = 0
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
@@ -374,7 +375,7 @@ def test_requests_run_concurrently_where_the_service_awaits() -> None:
         for index in range(40):
             bench.expect(answer(str(index), b"A"), index)
         bench.front[0].sendall(predict("most", b""))
-        most = str(service.plan.concurrency)
+        most = str(service.concurrency.limit)
         assert bench.front[0].recv(1000).endswith(text(most) + END)
 
 
@@ -422,9 +423,9 @@ class Mute:
         (Response(b"", "a/b", headers={"X-A": "1"}), None),
         (Response(memoryview(b"12345678901").cast("B"), "a/b"), "it has 11 bytes"),
         (Response(b"", "a/b", status=199), "its status is 199"),
-        (Response(b"", "a/b", headers={"X A": "1"}), "'X A' is no name of a header"),
+        (Response(b"", "a/b", headers={"X A": "1"}), "'X A' is not the name of a header"),
         (Response(b"", "a/b", headers={"X-A": 1}), None),
-        (Response(b"", "a/b", headers={b"X-A": "1"}), "b'X-A' is no name of a header"),  # type: ignore[dict-item]
+        (Response(b"", "a/b", headers={b"X-A": "1"}), "b'X-A' is not the name of a header"),  # type: ignore[dict-item]
         (Response(b"", "a/b", headers={"X-A": b"1"}), "X-A has a value of type bytes"),  # type: ignore[dict-item]
         (Response(b"", "a/b", headers={"X-A": Mute()}), "X-A has a value of type Mute"),  # type: ignore[dict-item]
         (Response(b"", "a/b", headers=[("X-A", "1")]), "its headers are of type list"),  # type: ignore[arg-type]
@@ -447,7 +448,7 @@ def test_what_runs_when_the_server_stops_is_answered() -> None:
 
 
 def test_blocking_services_run_on_threads() -> None:
-    with running(Echo(Plan(threads=3), pause=0.1), count=6) as bench:
+    with running(Echo(Concurrency(threads=3), pause=0.1), count=6) as bench:
         for index in range(6):
             bench.front[index].sendall(predict(str(index), b"a"))
         for index in range(6):

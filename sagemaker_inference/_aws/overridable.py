@@ -1,0 +1,30 @@
+"""AWS's ``decoder.decode`` and ``encoder.encode``, looked up at each call.
+
+Containers replace these functions on their modules and expect script functions to notice. Both
+modules stand above this one: these two imports are the only ones that point up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def decode(body: Any, content_type: str) -> Any:
+    """Read a body with whatever ``sagemaker_inference.decoder.decode`` is now."""
+    from sagemaker_inference import decoder
+
+    return decoder.decode(body, content_type)
+
+
+def encode(prediction: Any, content_type: str) -> Any:
+    """Write a prediction with whatever ``sagemaker_inference.encoder.encode`` is now."""
+    from sagemaker_inference import encoder
+
+    return encoder.encode(prediction, content_type)
+
+
+def encodable() -> list[str]:
+    """The content types that ``sagemaker_inference.encoder`` writes."""
+    from sagemaker_inference import encoder
+
+    return sorted(encoder.SUPPORTED_CONTENT_TYPES)

@@ -1,0 +1,171 @@
+"""The context that handlers may take: about the request, and for the response."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference._http.messages import Headers, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_inference._http.messages import Part
+
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
+_CUSTOM_ATTRIBUTES_LIMIT: Final = 1024
+_INFERENCE_ID: Final = "X-Amzn-SageMaker-Inference-Id"
+
+
+class Context:
+    """What a handler may know about the request, and set on the response.
+
+    While the model loads there is no request yet: headers are empty and ids are "".
+
+    Attributes:
+        model_dir: where the model is.
+        model_name: the model's name: "model", or the one it was loaded under over HTTP.
+        gpu_id: which GPU this process has, or None. Each process sees its own as number 0.
+        response_headers: sent with the answer.
+        status: HTTP status of the answer, 200 unless set.
+        manifest: always None; MMS's name for a model archive's manifest.
+    """
+
+    manifest = None
+
+    def __init__(
+        self,
+        model_dir: str = "",
+        gpu_id: int | None = None,
+        request: Request | None = None,
+        model_name: str = "model",
+    ) -> None:
+        self.model_dir = model_dir
+        self.model_name = model_name
+        self.gpu_id = gpu_id
+        self._request = request or Request("", Headers())
+        self.response_headers: dict[str, str] = {}
+        self.response_content_type: str | None = None
+        self.status: int | None = None
+        self.phrase = ""
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers; look-ups ignore case."""
+        return self._request.headers
+
+    @property
+    def content_type(self) -> str:
+        """The request's Content-Type as sent, "" if absent."""
+        return self._request.content_type
+
+    @property
+    def accept(self) -> str:
+        """The request's Accept as sent, "" if absent."""
+        return self._request.accept
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The body, form fields and query parameters, by name."""
+        return self._request.parts
+
+    @property
+    def request_id(self) -> str:
+        """The id that the log and the response header ``x-request-id`` carry."""
+        return self._request.id
+
+    @property
+    def inference_id(self) -> str | None:
+        """The caller's ``InferenceId``, or None."""
+        return self.headers.get(_INFERENCE_ID)
+
+    @property
+    def custom_attributes(self) -> str | None:
+        """The caller's ``CustomAttributes``, or None. Set it to answer with your own.
+
+        Raises:
+            ValueError: more than 1,024 characters, or other than visible ASCII; SageMaker's limits.
+        """
+        return self.headers.get(CUSTOM_ATTRIBUTES)
+
+    @custom_attributes.setter
+    def custom_attributes(self, value: str) -> None:
+        if len(value) > _CUSTOM_ATTRIBUTES_LIMIT or not (value.isascii() and value.isprintable()):
+            message = (
+                f"custom attributes may have {_CUSTOM_ATTRIBUTES_LIMIT} visible ASCII characters, "
+                f"not {value[:40]!r} ({len(value)} characters)"
+            )
+            raise ValueError(message)
+        self.response_headers[CUSTOM_ATTRIBUTES] = value
+
+    # From here on: the methods of mms.context.Context, so that functions written for it go on
+    # working. ``idx`` is the place in MMS's batch; a context here is one request's, so it is 0.
+
+    @property
+    def system_properties(self) -> dict[str, Any]:
+        """MMS's name for what is known about the model."""
+        return {
+            "model_dir": self.model_dir,
+            "gpu_id": self.gpu_id,
+            "batch_size": 1,
+            "server_name": "MMS",
+        }
+
+    @property
+    def request_processor(self) -> list[Context]:
+        """MMS's list of one object per request of the batch."""
+        return [self]
+
+    @property
+    def request_ids(self) -> dict[int, str]:
+        """MMS's request ids by place in the batch."""
+        return {0: self.request_id}
+
+    def get_request_id(self, idx: int = 0) -> str:  # noqa: ARG002
+        """The request id."""
+        return self.request_id
+
+    def get_request_header(self, idx: int, key: str) -> str | None:  # noqa: ARG002
+        """A request header, or None."""
+        return self.headers.get(key)
+
+    def get_all_request_header(self, idx: int = 0) -> Headers:  # noqa: ARG002
+        """All request headers."""
+        return self.headers
+
+    def get_request_property(self, key: str) -> str | None:
+        """A request header, or None."""
+        return self.headers.get(key)
+
+    def get_request_properties(self) -> Headers:
+        """All request headers."""
+        return self.headers
+
+    def set_response_content_type(self, idx: int, value: str) -> None:  # noqa: ARG002
+        """Set the Content-Type of the answer."""
+        self.response_content_type = value
+
+    def get_response_content_type(self, idx: int = 0) -> str | None:  # noqa: ARG002
+        """The Content-Type that was set, or None."""
+        return self.response_content_type
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:  # noqa: ARG002
+        """Set a header of the answer."""
+        self.response_headers[key] = value
+
+    def get_response_headers(self, idx: int = 0) -> dict[str, str]:  # noqa: ARG002
+        """The headers of the answer."""
+        return self.response_headers
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002
+        """Set status and reason phrase of the answer."""
+        self.status, self.phrase = code, phrase
+
+    def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
+        """Set status and reason phrase of the answer."""
+        self.status, self.phrase = code, phrase
+
+    def get_response_status(self, idx: int = 0) -> tuple[int, str]:  # noqa: ARG002
+        """Status and reason phrase of the answer."""
+        return self.status or HTTPStatus.OK, self.phrase

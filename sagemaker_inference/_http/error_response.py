@@ -1,0 +1,100 @@
+"""From a request's failure to its response."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import ErrorCode
+from sagemaker_inference._http.messages import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sagemaker_inference._errors import BaseInferenceToolkitError
+
+# SageMaker passes the body of an error on as OriginalMessage: keep it readable there.
+MESSAGE_LIMIT: Final = 400
+_PHRASE_LIMIT: Final = 80
+_CODE_LIMIT: Final = 80
+
+
+def error_response(
+    error: BaseInferenceToolkitError,
+    request_id: str,
+    accept: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer with a failure: ``{"error": {"code", "message", "request_id"}}``.
+
+    A client that accepts text/plain and no JSON gets the message as text.
+
+    Args:
+        error: what failed.
+        request_id: the id that the log carries, too.
+        accept: the request's Accept header.
+        headers: further response headers.
+    """
+    status = error_status(error)
+    message = _shortened(_text(error.message))
+    phrase = error.phrase or standard_phrase(status)
+    if wants_text(accept):
+        body, content_type = (
+            message.encode(errors="replace"),
+            f"{content_types.TEXT}; charset=utf-8",
+        )
+    else:
+        code = getattr(error, "code", None) or ErrorCode.of_status(status)
+        code = _text(code)[:_CODE_LIMIT]
+        document = {"error": {"code": code, "message": message, "request_id": request_id}}
+        body, content_type = json.dumps(document).encode(), content_types.JSON
+    return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def wants_text(accept: str) -> bool:
+    """Whether a client with this Accept header gets errors as text rather than JSON."""
+    offers = (content_types.JSON, content_types.TEXT)
+    return (
+        "text/" in accept.lower() and content_types.negotiate(accept, offers) == content_types.TEXT
+    )
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an object of the program's, in an error that it has raised
+        return f"({type(value).__name__} without text)"
+
+
+def error_status(error: BaseInferenceToolkitError) -> int:
+    """The status that an error asks for; 500 where RFC 9110 has no such status for errors."""
+    status = error.status_code
+    is_error = isinstance(status, int) and 400 <= status <= 599  # noqa: PLR2004
+    return int(status if is_error else HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def one_line(text: str) -> str:
+    """A line that can be sent, of as much of a text as SageMaker's OriginalMessage is to show."""
+    return _shortened(" ".join(text.split()).encode(errors="replace").decode())
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
+
+
+@lru_cache
+def standard_phrase(status: int) -> str:
+    """The reason phrase that belongs to a status; "Error" for one that nobody has defined."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def ascii_line(text: str) -> str:
+    """One short line of printable ASCII: a front end that gets more closes the connection."""
+    line = " ".join(str(text).split())
+    return line.encode("ascii", "replace").decode()[:_PHRASE_LIMIT]

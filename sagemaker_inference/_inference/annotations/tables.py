@@ -1,0 +1,78 @@
+"""Annotations that ask for tables, dicts and lists."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import UnprocessableInputError
+from sagemaker_inference._inference.annotations.arrays import as_numbers
+from sagemaker_inference.codecs import _charset
+
+if TYPE_CHECKING:
+    from sagemaker_inference._inference.annotations.protocols import Convert, Decode
+    from sagemaker_inference.codecs import Body
+
+
+def is_json(content_type: str) -> bool:
+    return content_types.parse(content_type).name == content_types.JSON
+
+
+def checked(kind: type) -> Convert:
+    def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
+        data = decode(body, content_type)
+        if kind is dict and not isinstance(data, dict) and is_json(content_type):
+            from sagemaker_inference.codecs import json
+
+            # {"instances": ...} came without its key, for who asks for no dict.
+            data = json.loads(_charset.utf8(body, content_type))
+        if kind is list:
+            data = plain(data)
+        if not isinstance(data, kind):
+            message = f"A {kind.__name__} is wanted, and the body is of type {type(data).__name__}."
+            raise UnprocessableInputError(message)
+        return data
+
+    return convert
+
+
+def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
+    pandas = sys.modules["pandas"]
+    if content_types.parse(content_type).name == content_types.CSV:
+        return _csv_frame(body, content_type)
+    data = decode(body, content_type)
+    if hasattr(data, "to_pandas"):  # an Arrow table
+        return data.to_pandas()
+    if hasattr(data, "toarray"):  # scipy's sparse classes
+        data = as_numbers(data, len(body))
+    try:
+        if data is not None:
+            return pandas.DataFrame(data)
+    except (ValueError, TypeError):
+        pass
+    message = "The body makes no table; send rows, records, or an object of columns."
+    raise UnprocessableInputError(message)
+
+
+def _csv_frame(body: Body, content_type: str) -> Any:
+    """CSV as a table; where a header row was left out of the data, it names the columns."""
+    from sagemaker_inference.codecs import csv
+
+    names, columns = csv.with_names(body, content_type)
+    frame = sys.modules["pandas"].DataFrame(dict(enumerate(columns))).infer_objects()
+    if names is not None:
+        frame.columns = names
+    return frame
+
+
+def plain(data: Any) -> Any:
+    if type(data) is dict:  # a form's, whose parts may be arrays
+        return {name: _listed(value) for name, value in data.items()}
+    return _listed(data)
+
+
+def _listed(data: Any) -> Any:
+    if hasattr(data, "to_pylist"):  # an Arrow table: records
+        return data.to_pylist()
+    return data.tolist() if hasattr(data, "tolist") else data

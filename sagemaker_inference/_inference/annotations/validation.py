@@ -1,0 +1,153 @@
+"""Annotations that pydantic or msgspec validate: classes, and lists and dicts of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import DecodeError, RegistrationError, UnprocessableInputError
+from sagemaker_inference._inference.annotations.arrays import as_numbers
+from sagemaker_inference._inference.annotations.hints import (
+    is_array_class,
+    names_of_lists,
+    with_lists,
+)
+from sagemaker_inference._inference.annotations.tables import is_json, plain
+from sagemaker_inference.codecs import _charset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference._inference.annotations.protocols import Convert, Decode
+    from sagemaker_inference.codecs import Body
+
+# What JSON gives, for abstract classes such as Iterable and Number.
+_PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
+
+
+def pydantic_converter(hint: Any) -> Convert | None:
+    """None where pydantic has no schema for it: of arrays among the fields, for example."""
+    pydantic: Any = sys.modules["pydantic"]
+    try:
+        adapter = pydantic.TypeAdapter(hint)
+    except Exception:  # noqa: BLE001 - pydantic calls what the classes bring along
+        return None
+    read = _or_instances(adapter.validate_json, pydantic.ValidationError)
+    lists = names_of_lists(hint)
+
+    def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
+        try:
+            if is_json(content_type):
+                return read(bytes(_charset.utf8(body, content_type)))
+            data = with_lists(decode(body, content_type), lists, content_type)
+            return adapter.validate_python(plain(data))
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            if first["type"] == "json_invalid":
+                message = f"Invalid JSON: {first['msg'].removeprefix('Invalid JSON: ')[:200]}"
+                raise DecodeError(message) from None
+            field = ".".join(str(part) for part in first["loc"]) or "the body"
+            message = f"{field[:100]}: {first['msg'][:200]}"
+            raise UnprocessableInputError(message) from None
+
+    return convert
+
+
+def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
+    """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps, too."""
+
+    def read_either(text: bytes) -> Any:
+        try:
+            return read(text)
+        except invalid:
+            try:
+                found = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                found = None
+            if not isinstance(found, dict) or list(found) != ["instances"]:
+                raise
+        return read(orjson.dumps(found["instances"]))
+
+    return read_either
+
+
+def msgspec_converter(hint: Any) -> Convert:
+    try:
+        import msgspec
+    except ImportError:
+        message = (
+            f"the annotation {hint!r} needs msgspec to check what clients send. "
+            "Install it with: pip install 'sagemaker-inference[types]'"
+        )
+        raise RegistrationError(message) from None
+    try:
+        decoder: Any = msgspec.json.Decoder(hint, dec_hook=_as_field)
+        unknown = _unknown(msgspec.inspect.type_info(hint), set())
+    except Exception as error:  # noqa: BLE001 - evaluating what fields are annotated with
+        message = f"the annotation {hint!r} is none that bodies can be read as: {error}"
+        raise RegistrationError(message) from None
+    if unknown is not None:
+        message = (
+            f"the annotation {hint!r} asks for {unknown.__module__}.{unknown.__qualname__}, which "
+            "nothing here makes of a body. Annotate it with a type that docs/handlers.md lists, or "
+            "register a decoder."
+        )
+        raise RegistrationError(message)
+    read = _or_instances(decoder.decode, msgspec.ValidationError)
+    lists = names_of_lists(hint)
+
+    def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
+        try:
+            if is_json(content_type):
+                return read(bytes(_charset.utf8(body, content_type)))
+            data = with_lists(decode(body, content_type), lists, content_type)
+            # What forms have is text, whatever it stands for.
+            strict = not content_types.is_form(content_type)
+            if type(data) is dict:  # a form's: its arrays may be wanted as they are
+                with contextlib.suppress(msgspec.ValidationError):
+                    return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
+            return msgspec.convert(plain(data), hint, strict=strict, dec_hook=_as_field)
+        except msgspec.ValidationError as error:
+            message = str(error).replace("`", "")[:300]
+            raise UnprocessableInputError(message) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            message = f"Invalid JSON: {str(error)[:200]}"
+            raise DecodeError(message) from None
+
+    return convert
+
+
+def _as_field(kind: Any, value: Any) -> Any:
+    """A field that msgspec knows no type of: an array of numbers, or what it is already."""
+    if not is_array_class(kind):
+        return value
+    try:
+        return as_numbers(value)
+    except UnprocessableInputError as error:
+        # msgspec adds the field's place to this one.
+        raise ValueError(error.message) from None
+
+
+def _unknown(info: Any, seen: set[int]) -> Any:
+    """The first class that a value must have in it, and that neither msgspec nor we make.
+
+    Args:
+        info: what msgspec says of a type; it has all parts of it, and each once.
+        seen: the parts that were looked at.
+    """
+    if isinstance(info, (list, tuple)):
+        return next(filter(None, (_unknown(part, seen) for part in info)), None)
+    is_optional = not getattr(info, "required", True) or type(info).__name__ == "UnionType"
+    if id(info) in seen or is_optional or not hasattr(info, "__struct_fields__"):
+        return None
+    seen.add(id(info))
+    if type(info).__name__ == "CustomType":
+        known = is_array_class(info.cls) or any(
+            isinstance(value, info.cls) for value in _PLAIN_VALUES
+        )
+        return None if known else info.cls
+    return _unknown([getattr(info, name) for name in info.__struct_fields__], seen)

@@ -1,0 +1,111 @@
+"""Batches: how long one waits for more requests, and one call of the predictor for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sagemaker_inference._errors import PredictionError, UnprocessableInputError
+from sagemaker_inference._inference import collation
+from sagemaker_inference._log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_inference._http.context import Context
+    from sagemaker_inference._program.concurrency import Batching, Concurrency
+    from sagemaker_inference._program.signatures import Handler
+
+logger = get_logger()
+
+
+class BatchWindow:
+    """How long a batch stays open for requests that have not arrived yet.
+
+    Args:
+        concurrency: how requests reach the program.
+    """
+
+    def __init__(self, concurrency: Concurrency) -> None:
+        self._size = concurrency.max_batch_size
+        self._delay = concurrency.max_batch_delay
+
+    def room(self, count: int) -> int:
+        """How many more requests fit a batch that has ``count``."""
+        return self._size - count
+
+    def patience(self, count: int, open_for: float) -> float:
+        """How long to wait for more requests, in seconds; 0 to predict now.
+
+        Args:
+            count: how many requests the batch has.
+            open_for: seconds since its first request was taken.
+        """
+        if not self._delay or count >= self._size:
+            return 0.0
+        return max(0.0, self._delay - open_for)
+
+
+class Failed(NamedTuple):
+    """In place of a prediction: what the predictor raised on this request."""
+
+    error: Exception
+
+
+class Batcher:
+    """Calls a predictor once for several requests, and keeps their failures apart.
+
+    Args:
+        predictor: what predicts.
+        options: how it is fed.
+    """
+
+    def __init__(self, predictor: Handler, options: Batching) -> None:
+        self._predictor = predictor
+        self._options = options
+
+    def predict(
+        self, inputs: Sequence[Any], model: Any, contexts: Sequence[Context]
+    ) -> list[Any | Failed]:
+        """One prediction, or `Failed`, for each input, in order.
+
+        Where the predictor raises on a batch, each request is tried alone, so that only those that
+        cause it fail.
+        """
+        try:
+            return list(self._call(list(inputs), model, list(contexts)))
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is these requests'
+            if len(inputs) == 1 or not self._options.retry_one_by_one:
+                return [Failed(error)] * len(inputs)
+            logger.warning("a batch of %d failed and is tried one by one: %r", len(inputs), error)
+        return [
+            result
+            for data, context in zip(inputs, contexts, strict=True)
+            for result in self.predict([data], model, [context])
+        ]
+
+    def _call(self, inputs: list[Any], model: Any, contexts: list[Context]) -> Sequence[Any]:
+        """Predict for all inputs at once.
+
+        Raises:
+            PredictionError: the predictor returned another number of predictions or rows.
+            UnprocessableInputError: one of the inputs has no rows to stack.
+        """
+        if self._options.collate == "list":
+            predictions = self._predictor.call(inputs, model, contexts)
+            count = collation.length(predictions)
+            if count != len(inputs):
+                raise PredictionError(self._mismatch("predictions", count, len(inputs)))
+            return [predictions[index] for index in range(len(inputs))]
+        rows = [collation.row_count(item) for item in inputs]
+        if min(rows) < 0:
+            message = "Rows are wanted, and the body is a single value."
+            raise UnprocessableInputError(message)
+        prediction = self._predictor.call(collation.concatenate(inputs), model, contexts)
+        count = collation.row_count(prediction)
+        if count != sum(rows):
+            raise PredictionError(self._mismatch("rows", count, sum(rows)))
+        return collation.split(prediction, rows)
+
+    def _mismatch(self, what: str, got: int, wanted: int) -> str:
+        count = "none" if got < 0 else str(got)
+        return f"{self._predictor.role.name} returned {count} {what} for {wanted}"

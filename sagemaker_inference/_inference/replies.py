@@ -1,0 +1,89 @@
+"""From what an encoder or a transformer returned to a response."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import codecs
+from sagemaker_inference._errors import EncodeError
+from sagemaker_inference._http import content_coding
+from sagemaker_inference._http.error_response import ascii_line, standard_phrase
+from sagemaker_inference._http.messages import Response
+
+if TYPE_CHECKING:
+    from sagemaker_inference._http.context import Context
+    from sagemaker_inference._http.messages import Request
+    from sagemaker_inference.codecs import Body
+
+_OK: Final = int(HTTPStatus.OK)
+_ITERATORS: Final = (Iterator, AsyncIterator)
+
+
+def reply(request: Request, context: Context, result: Any, content_type: str) -> Response:
+    """The response of a body, or of a tuple of a body and its content type.
+
+    Raises:
+        EncodeError: it is no body, its charset does not have its characters, or the status or the
+            type that the program has set cannot be sent.
+    """
+    if isinstance(result, tuple):
+        result, other = result
+        content_type = other or content_type
+    content_type = context.response_content_type or content_type
+    if "*" in content_type:
+        message = f"the encoder for {content_type} named no type; return (body, type)"
+        raise EncodeError(message)
+    status = int(context.status or _OK)
+    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
+        message = f"the program set status {status}; a response has one from 200 to 599"
+        raise EncodeError(message)
+    phrase = ascii_line(context.phrase) if context.phrase else standard_phrase(status)
+    headers = context.response_headers
+    if isinstance(result, _ITERATORS):
+        return Response(result, content_type, status=status, headers=headers, phrase=phrase)
+    body = _body(result, content_type)
+    accepted = request.headers.find("accept-encoding")
+    if content_coding.is_worth_packing(len(body), content_type, accepted) and not any(
+        name.lower() == "content-encoding" for name in headers
+    ):
+        body = content_coding.pack(body)
+        headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(body, content_type, status=status, headers=headers, phrase=phrase)
+
+
+def built_in_body(result: Any, content_type: str) -> Any:
+    """What a transformer returned; a value other than a body is written by a built-in format.
+
+    Raises:
+        EncodeError: no format here writes it.
+    """
+    if isinstance(result, (bytes, bytearray, memoryview, str, tuple, *_ITERATORS)):
+        return result
+    codec = codecs.find(content_type)
+    if codec is None or codec.encode is None:
+        message = f"the transformer returned {type(result).__name__}, not bytes or str"
+        raise EncodeError(message)
+    return codec.encode(result, content_type)
+
+
+def _body(result: Any, content_type: str) -> Body:
+    if isinstance(result, str):
+        return _encoded(result, content_type)
+    if isinstance(result, memoryview):
+        return result if result.c_contiguous else result.tobytes()
+    if isinstance(result, (bytes, bytearray)):
+        return result
+    message = f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
+    raise EncodeError(message)
+
+
+def _encoded(text: str, content_type: str) -> bytes:
+    charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
+    try:
+        return text.encode(charset)
+    except (UnicodeEncodeError, LookupError) as error:
+        message = f"the answer cannot be written as {content_type}"
+        raise EncodeError(message) from error

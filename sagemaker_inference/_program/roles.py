@@ -1,0 +1,40 @@
+"""Roles: the kinds of handlers, and what each kind is offered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+CONTEXT: Final = "context"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A kind of handler.
+
+    Attributes:
+        name: the decorator's name.
+        offers: what a handler is offered, in order; the context comes after them.
+        least: how many of the offers a handler must take to make sense.
+        may_be_async: whether it runs in the loop of requests, so that it may await.
+    """
+
+    name: str
+    offers: tuple[str, ...]
+    least: int
+    may_be_async: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join((*self.offers, CONTEXT))})"
+
+
+MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)
+DECODER: Final = Role("decoder", ("body", "content_type"), 1, may_be_async=True)
+PREDICTOR: Final = Role("predictor", ("data", "model"), 1, may_be_async=True)
+ENCODER: Final = Role("encoder", ("prediction", "accept"), 1, may_be_async=True)
+TRANSFORMER: Final = Role(
+    "transformer", ("model", "body", "content_type", "accept"), 2, may_be_async=True
+)
+BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
+WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
+ON_SHUTDOWN: Final = Role("on_shutdown", ("model",), 0)
