@@ -152,8 +152,8 @@ def test_the_stock_command_serves_and_tries_a_failed_load_again(start: Serve) ->
         port = free_port()
         server = start(
             # Not /etc: a test leaves nothing behind.
-            "from sagemaker_inference import stock_server\n"
-            f"stock_server.config_file = lambda: {folder + '/mms.properties'!r}\n" + STOCK,
+            "from sagemaker_inference._aws import mms_command\n"
+            f"mms_command.config_file = lambda: {folder + '/mms.properties'!r}\n" + STOCK,
             name="entry.py",
             arguments=("entry.py",),
             port=port,
