@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import environment, parameters
+from sagemaker_inference import _config
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,35 +26,25 @@ def get_logger() -> logging.Logger:
 
 
 def level() -> int:
-    """SAGEMAKER_CONTAINER_LOG_LEVEL: a number or a name of the logging module; INFO by default.
-
-    A value that is neither counts as INFO: a log level is no reason to keep an endpoint down.
-    """
-    found = _level(os.environ.get(parameters.LOG_LEVEL_ENV, "").strip())
-    return logging.INFO if found is None else found
+    """SAGEMAKER_CONTAINER_LOG_LEVEL: a number or a name of the logging module; INFO by default."""
+    return _config.LOG_LEVEL.read()
 
 
 def warn_of_unknown_level() -> None:
-    """Say so where SAGEMAKER_CONTAINER_LOG_LEVEL is no level."""
-    text = os.environ.get(parameters.LOG_LEVEL_ENV, "").strip()
-    if text and _level(text) is None:
+    """Log that SAGEMAKER_CONTAINER_LOG_LEVEL is not a level."""
+    variable = _config.LOG_LEVEL
+    if variable.text and _config.level_of(variable.text) is None:
         get_logger().warning(
             "%s=%r is neither a number nor a name of a level: INFO counts",
-            parameters.LOG_LEVEL_ENV,
-            text,
+            variable.name,
+            variable.text,
         )
-
-
-def _level(text: str) -> int | None:
-    if text.isdigit():
-        return int(text)
-    found = getattr(logging, text.upper(), None) if text.isalpha() else None
-    return found if isinstance(found, int) else None
 
 
 def is_json() -> bool:
     """Whether SAGEMAKER_LOG_FORMAT asks for JSON lines."""
-    return os.environ.get(environment.LOG_FORMAT_ENV, "").strip().lower() == "json"
+    # Not read: a malformed value is refused elsewhere, in a message that this formats.
+    return _config.LOG_FORMAT.text.lower() == "json"
 
 
 def configure_logger() -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import environment, parameters, utils
+from sagemaker_inference import _config, environment, utils
 from sagemaker_inference._aws import mms_command, script_functions
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
@@ -36,7 +36,7 @@ DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
 REQUIREMENTS_PATH = str(Path(environment.code_dir, "requirements.txt"))
 
 # What containers import that start Multi Model Server's own command, as Hugging Face's does.
-ENABLE_MULTI_MODEL: Final = environment.is_set(parameters.MULTI_MODEL_ENV)
+ENABLE_MULTI_MODEL: Final = _config.is_on(_config.MULTI_MODEL)
 DEFAULT_MMS_MODEL_NAME: Final = "model"
 DEFAULT_MMS_LOG_FILE: Final = mms_command.LOG
 DEFAULT_MMS_CONFIG_FILE: Final = mms_command.SINGLE_MODEL
@@ -45,7 +45,7 @@ MMS_NAMESPACE: Final = mms_command.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
 _ONE_MODEL: Final = (
-    f"{parameters.MULTI_MODEL_ENV} is set, and serve(__name__) serves one model. Leave the "
+    f"{_config.MULTI_MODEL.name} is set, and serve(__name__) serves one model. Leave the "
     "variable out, or start the server for many models with: sagemaker-inference serve"
 )
 

@@ -20,8 +20,10 @@ from sagemaker_inference._program.location import Program
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# For `--hypothesis-profile`.
-settings.register_profile("few", max_examples=15)
+# For `--hypothesis-profile`. No deadlines: machines that run tests have other work, too.
+settings.register_profile("many", deadline=None)
+settings.register_profile("few", max_examples=15, deadline=None)
+settings.load_profile("many")
 
 
 @pytest.fixture(autouse=True, scope="session")

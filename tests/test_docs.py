@@ -13,9 +13,9 @@ from documents import ROOT, blocks, exchanges
 
 import sagemaker_inference
 from sagemaker_inference import (
+    _config,
     codecs,
     default_registry,
-    environment,
     errors,
 )
 from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS
@@ -48,11 +48,6 @@ COMMANDS: Final = [
     ),
     "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox\n",
 ]
-# What may be read from the environment, without what our processes tell each other by it.
-VARIABLE: Final = re.compile(
-    r"(?!SAGEMAKER_INFERENCE_)SAGEMAKER_[A-Z_]+"
-    r"|JAVA_HOME|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|CA_REPOSITORY_ARN"
-)
 
 
 def located(language: str) -> list[object]:
@@ -140,43 +135,20 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in [name.replace(" ", "-") for name in names], link
 
 
-class _Variables(ast.NodeVisitor):
-    """Names of environment variables that a module reads: spelled out, or through a constant."""
-
-    def __init__(self) -> None:
-        self.constants: dict[str, str] = {}
-        self.read: set[str] = set()
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        value = node.value
-        if isinstance(node.target, ast.Name) and isinstance(value, ast.Constant):
-            self.constants[node.target.id] = str(value.value)
-        else:
-            self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self.read.add(node.id)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        self.read.add(node.attr)
-        self.generic_visit(node)
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        self.read.add(str(node.value))
+def test_table_of_variables_is_the_codes() -> None:
+    # Made by: python -c "from sagemaker_inference import _config; print(_config.table())"
+    assert _config.table() in README.read_text(), "README.md: make the table anew"
 
 
-def variables_read() -> set[str]:
-    visitor = _Variables()
+# Between our own processes, and in the stock command's configuration.
+INTERNAL: Final = ("SAGEMAKER_INFERENCE_", "SAGEMAKER_HANDLER")
+
+
+def test_every_variable_that_the_code_names_is_in_the_table() -> None:
+    named = {variable.name for variable in _config.VARIABLES}
     for path in PACKAGE.rglob("*.py"):
-        if "mms_home" not in path.parts:  # shell scripts, whatever their names say
-            visitor.visit(ast.parse(path.read_text()))
-    names = {visitor.constants.get(name, name) for name in visitor.read}
-    return {name for name in names if VARIABLE.fullmatch(name)}
-
-
-def test_table_of_variables_is_what_the_code_reads() -> None:
-    documented = [name for row in rows(README, "Environment variables") for name in code(row[0])]
-    assert sorted(documented) == sorted(variables_read()), "README.md: correct the table"
+        for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
+            assert name in named or name.startswith(INTERNAL), (path, name)
 
 
 def test_every_variable_in_the_documents_is_in_the_table() -> None:
@@ -184,21 +156,6 @@ def test_every_variable_in_the_documents_is_in_the_table() -> None:
     for path in DOCUMENTS:
         for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
             assert name in documented, path
-
-
-def test_defaults_of_variables_are_the_codes() -> None:
-    table = {code(row[0])[0]: row for row in rows(README, "Environment variables")}
-    for name, default in {
-        "SAGEMAKER_PROGRAM": environment.DEFAULT_MODULE_NAME,
-        "SAGEMAKER_BASE_DIR": environment.SAGEMAKER_BASE_PATH,
-        "SAGEMAKER_BIND_TO_PORT": environment.DEFAULT_PORT,
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": environment.DEFAULT_TIMEOUT_SECONDS,
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT": environment.DEFAULT_TIMEOUT_SECONDS,
-        "SAGEMAKER_STARTUP_TIMEOUT": environment.DEFAULT_STARTUP_TIMEOUT_SECONDS,
-        "SAGEMAKER_MAX_PAYLOAD_IN_MB": environment.DEFAULT_MAX_PAYLOAD_IN_MB,
-    }.items():
-        assert table[name][2].strip("`") == str(default)
-    assert table["SAGEMAKER_BIND_TO_PORT"][3] == f"1 to {environment.HIGHEST_PORT}"
 
 
 def test_table_of_decorators_is_what_handlers_are_offered() -> None:

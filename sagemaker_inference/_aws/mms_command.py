@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import environment, utils
+from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._log import get_logger
 
@@ -33,7 +33,6 @@ SINGLE_MODEL: Final = str(_ETC / "default-mms.properties")
 MULTI_MODEL: Final = str(_ETC / "mme-mms.properties")
 LOG: Final = str(_ETC / "stock-log4j2.xml")
 
-_MEGABYTE: Final = 1024 * 1024
 _POLL_SECONDS: Final = 0.05
 # From the moment that no child of ours runs any more: the command may not have been started yet.
 _GRACE_SECONDS: Final = 2.0
@@ -61,7 +60,7 @@ def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> s
             SAGEMAKER_HANDLER in multi-model mode.
         multi_model: whether models are loaded and unloaded over HTTP.
     """
-    size = env.max_request_size or environment.DEFAULT_MAX_PAYLOAD_IN_MB * _MEGABYTE
+    size = env.max_request_size or _config.DEFAULT_MAX_PAYLOAD_IN_MB * _config.MEGABYTE
     address = f"http://0.0.0.0:{env.inference_http_port}"
     management = f"http://0.0.0.0:{env.management_http_port}"
     if not multi_model:
@@ -80,7 +79,7 @@ def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> s
         "default_service_handler": handler_service,
     }
     lines = [f"{name}={value}" for name, value in values.items() if value]
-    fixed: str = utils.read_file(MULTI_MODEL if multi_model else SINGLE_MODEL)
+    fixed = Path(MULTI_MODEL if multi_model else SINGLE_MODEL).read_text()
     return fixed.rstrip("\n") + "\n" + "\n".join(lines) + "\n"
 
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference import environment
 from sagemaker_inference._errors import (
     BaseInferenceToolkitError,
     ErrorCode,
@@ -51,10 +51,9 @@ class HandlerServiceAdapter:
 
     def __init__(self, handler_service: str) -> None:
         self._name = handler_service
-        size = environment.number(environment.MAX_BATCH_SIZE_ENV, 1, "requests", least=1)
-        delay = environment.number(environment.MAX_BATCH_DELAY_ENV, 0, "seconds", whole=False)
         self.concurrency = Concurrency(
-            max_batch_size=int(size or 1), max_batch_delay=float(delay or 0)
+            max_batch_size=_config.MAX_BATCH_SIZE.read() or 1,
+            max_batch_delay=_config.MAX_BATCH_DELAY.read() or 0.0,
         )
         self._handle: Callable[[list[Any] | None, Any], Any] | None = None
         self._context: Any = None

@@ -11,14 +11,13 @@ else stays in.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from sagemaker_inference import _config, codecs
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference import codecs, parameters
 from sagemaker_inference._errors import NotAcceptableError, UnsupportedFormatError
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.registry import Registration
@@ -68,11 +67,7 @@ def adopt(
     Raises:
         RegistrationError: one of them clashes with a decorated function.
     """
-    default = (
-        default_accept
-        or os.environ.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
-        or content_types.JSON
-    )
+    default = default_accept or _config.DEFAULT_ACCEPT.text or content_types.JSON
     for name, role in names.items():
         function = getattr(owner, name, None)
         if function is None or any(

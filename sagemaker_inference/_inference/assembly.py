@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference import environment, parameters
 from sagemaker_inference._aws import fallback as aws_fallback
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.annotations import as_bytes
@@ -65,11 +65,11 @@ def assemble(
             convert_body = body_converter(transformer) if transformer else as_bytes
     except RegistrationError as error:
         raise StartError(str(error)) from None
-    default = default_accept or os.environ.get(parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
+    default = default_accept or _config.DEFAULT_ACCEPT.text or None
     encoders = parts.encoders(predictor, default)
     if default and transformer is None and not encoders.has_default:
         message = (
-            f"{parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV}={default!r}: nothing here writes it. "
+            f"{_config.DEFAULT_ACCEPT.name}={default!r}: nothing here writes it. "
             f"Name one of {', '.join(encoders.writable)}, or register an encoder for it."
         )
         raise StartError(message)
@@ -142,34 +142,28 @@ def _handler(registration: Registration | None) -> Handler | None:
 
 
 def _warn_of_pickles() -> None:
-    if environment.is_set(environment.ALLOW_PICKLE_ENV):
+    if _config.is_on(_config.ALLOW_PICKLE):
         get_logger().warning(
             "%s is on: whoever can send an NPY or NPZ body can run code here",
-            environment.ALLOW_PICKLE_ENV,
+            _config.ALLOW_PICKLE.name,
         )
 
 
 def _batching(predictor: Registration | None) -> Batching:
     """The predictor's options; environment variables override what the decorator says."""
     options = predictor.batching if predictor else Batching()
-    size = environment.number(
-        environment.MAX_BATCH_SIZE_ENV, options.max_batch_size, "requests", least=1
-    )
-    delay = environment.number(
-        environment.MAX_BATCH_DELAY_ENV, options.max_batch_delay, "seconds", whole=False
-    )
+    size = _config.MAX_BATCH_SIZE.read() or options.max_batch_size
+    delay = _config.MAX_BATCH_DELAY.read()
     if options.max_batch_size == 1 and size != 1:
         message = (
-            f"{environment.MAX_BATCH_SIZE_ENV}={size} asks for batches, but the predictor takes "
+            f"{_config.MAX_BATCH_SIZE.name}={size} asks for batches, but the predictor takes "
             "one request at a time. Write @predictor(max_batch_size=...), and it gets lists."
         )
         raise StartError(message)
-    return Batching(
-        max_batch_size=int(size or 1),
-        max_batch_delay=float(delay or 0),
-        collate=options.collate,
-        retry_one_by_one=options.retry_one_by_one,
-        threads=options.threads,
+    return replace(
+        options,
+        max_batch_size=size,
+        max_batch_delay=options.max_batch_delay if delay is None else delay,
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from sagemaker_inference import environment, parameters
+from sagemaker_inference import _config
 from sagemaker_inference._aws import script_functions
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.assembly import assemble
@@ -154,7 +154,7 @@ def _import(program: Program) -> ModuleType:
 
 def _install() -> str:
     # Many models share the packages of one interpreter, and bring none.
-    if environment.is_set(parameters.MULTI_MODEL_ENV):
+    if _config.is_on(_config.MULTI_MODEL):
         return "Install what is missing."
     return "Install what is missing, or list it in requirements.txt beside the program."
 

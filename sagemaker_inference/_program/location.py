@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sagemaker_inference import environment, parameters
+from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 
 
@@ -84,7 +84,7 @@ def search(model_dir: str) -> Program | None:
         StartError: one of these folders cannot be read.
     """
     code_dir = str(Path(model_dir, "code"))
-    name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
+    name = _config.PROGRAM.read()
     for folder in (code_dir, model_dir, *sys.path):
         try:
             found = Program.from_name(name, folder) if folder else None
@@ -98,7 +98,7 @@ def search(model_dir: str) -> Program | None:
 
 def is_named() -> bool:
     """Whether somebody has asked for a program; SageMaker's SDK sends "" where nobody has."""
-    return bool(os.environ.get(parameters.USER_PROGRAM_ENV))
+    return bool(_config.PROGRAM.text)
 
 
 def find(model_dir: str) -> Program:
@@ -115,8 +115,8 @@ def find(model_dir: str) -> Program:
 
 def not_found(model_dir: str) -> str:
     """Say that there is no program, and what to do about it."""
-    name = os.environ.get(parameters.USER_PROGRAM_ENV) or environment.DEFAULT_MODULE_NAME
+    name = _config.PROGRAM.read()
     return (
-        f"{parameters.USER_PROGRAM_ENV}={name!r} was not found in {Path(model_dir, 'code')}. "
+        f"{_config.PROGRAM.name}={name!r} was not found in {Path(model_dir, 'code')}. "
         "Put the program there, or set the variable to its name."
     )

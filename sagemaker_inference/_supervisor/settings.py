@@ -7,20 +7,17 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from sagemaker_inference import environment, parameters
+from sagemaker_inference import _config
+from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
-from sagemaker_inference.environment import Environment
 
 logger = get_logger()
 
-_MEGABYTE: Final = 1024 * 1024
-# The front end counts bytes in a signed int of 32 bits.
-_MOST_PAYLOAD_IN_MB: Final = 2047
 # Of each of many models, whose programs are not known when the front end starts. One connection
 # would leave a process idle while the front end fetches its next request.
 _CONNECTIONS_OF_A_MODEL: Final = 4
@@ -98,64 +95,51 @@ def settings_from_environment(
     Raises:
         StartError: a variable has a value that cannot be used, or two do not go together.
     """
-    env = Environment()
-    environment.check()
+    config = Config.from_environment()
     warn_of_unknown_level()
     gpus = resources.gpus()
-    multi_model = environment.is_set(parameters.MULTI_MODEL_ENV)
-    workers = environment.number(
-        parameters.MODEL_SERVER_WORKERS_ENV,
-        # Where memory is for many models, one more process of each is for whoever asks for it.
-        1 if multi_model else len(gpus) or resources.usable_cpus(),
-        "model processes",
-        least=1,
-    )
-    variable = parameters.MODEL_SERVER_TIMEOUT_ENV
-    if env.model_server_timeout_seconds is None and os.environ.get(variable, "").strip():
-        seconds = env.model_server_timeout
-        logger.warning("%s=%d counts seconds (minutes in Multi Model Server)", variable, seconds)
-    if env.max_request_size and env.max_request_size > _MOST_PAYLOAD_IN_MB * _MEGABYTE:
-        message = (
-            f"{parameters.MAX_REQUEST_SIZE}={env.max_request_size // _MEGABYTE} is over "
-            f"{_MOST_PAYLOAD_IN_MB}, the most that the front end takes. Set it to that or less."
+    # Where memory is for many models, one more worker of each is for whoever asks for it.
+    workers = config.workers or (1 if config.multi_model else len(gpus) or resources.usable_cpus())
+    if not _config.TIMEOUT_SECONDS.text and _config.TIMEOUT.text:
+        logger.warning(
+            "%s=%d counts seconds (minutes in Multi Model Server)",
+            _config.TIMEOUT.name,
+            config.timeout,
         )
-        raise StartError(message)
     if port is not None and not isinstance(port, int):
         message = f"serve(__name__, port={port!r}): a port is a whole number, e.g. port=8080."
         raise StartError(message)
-    if port is None:
-        port = int(environment.number(parameters.BIND_TO_PORT_ENV, 8080, "a port", least=1) or 0)
     return Settings(
         program=served if isinstance(served, Program) else None,
         handler_service=served if isinstance(served, str) else "",
         # A handler service runs in that folder, where a relative path would lead elsewhere.
         model_dir=os.path.abspath(model_dir) if isinstance(served, str) else model_dir,  # noqa: PTH100
         host=host,
-        port=port,
-        workers=int(workers or 1),
+        port=config.port if port is None else port,
+        workers=workers,
         gpus=gpus,
-        payload_limit=env.max_request_size or environment.DEFAULT_MAX_PAYLOAD_IN_MB * _MEGABYTE,
-        timeout=env.model_server_timeout_seconds or env.model_server_timeout,
-        startup_timeout=env.startup_timeout,
-        vmargs=env.vmargs,
-        preload=_preload(gpus, multi_model=multi_model),
-        slots=_CONNECTIONS_OF_A_MODEL if multi_model else slots,
-        multi_model=multi_model,
+        payload_limit=config.payload_limit,
+        timeout=config.timeout,
+        startup_timeout=config.startup_timeout,
+        vmargs=config.vmargs,
+        preload=_preload(config, gpus),
+        slots=_CONNECTIONS_OF_A_MODEL if config.multi_model else slots,
+        multi_model=config.multi_model,
     )
 
 
-def _preload(gpus: list[str], *, multi_model: bool) -> bool:
-    if not environment.is_set(environment.PRELOAD_ENV):
+def _preload(config: Config, gpus: list[str]) -> bool:
+    if not config.preload:
         return False
     if gpus:
         message = (
-            f"{environment.PRELOAD_ENV} is set on a machine with GPUs, whose memory a fork does "
-            "not share. Leave it out: every GPU gets a process that loads the model itself."
+            f"{_config.PRELOAD.name} is set on a machine with GPUs, whose memory a fork does "
+            "not share. Leave it out: every GPU gets a worker that loads the model itself."
         )
         raise StartError(message)
-    if multi_model:
+    if config.multi_model:
         message = (
-            f"{environment.PRELOAD_ENV} and {parameters.MULTI_MODEL_ENV} do not go together: the "
+            f"{_config.PRELOAD.name} and {_config.MULTI_MODEL.name} do not go together: the "
             "front end starts the processes of many models. Leave the first out."
         )
         raise StartError(message)

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import environment, parameters
+from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._ipc.slots import MAX_SLOTS, reserve
@@ -81,7 +81,7 @@ class Supervisor:
         if not (settings.multi_model or Path(settings.model_dir).is_dir()):
             message = (
                 f"the model directory {settings.model_dir} does not exist. Create it, or set "
-                f"{parameters.BASE_PATH_ENV} or serve(__name__, model_dir=...)."
+                f"{_config.BASE_DIR.name} or serve(__name__, model_dir=...)."
             )
             raise StartError(message)
         _check_port(settings.host, settings.port)
@@ -211,7 +211,7 @@ class Supervisor:
         self._end_java()
         words = "".join(f"\n    {line}" for line in java.tail)
         given = self._settings.vmargs
-        hint = f" {parameters.MODEL_SERVER_VMARGS} is {given!r}." if given else ""
+        hint = f" {_config.VMARGS.name} is {given!r}." if given else ""
         logger.error(
             "the front end %s.%s Its last lines:%s", describe_exit(code), hint, words or " none"
         )
@@ -362,9 +362,9 @@ def _is_open(host: str, port: int) -> bool:
 
 
 def _check_port(host: str, port: int) -> None:
-    if not 0 < port <= environment.HIGHEST_PORT:
+    if not 0 < port <= _config.HIGHEST_PORT:
         message = (
-            f"port {port} cannot be served: the front end takes 1 to {environment.HIGHEST_PORT}. "
+            f"port {port} cannot be served: the front end takes 1 to {_config.HIGHEST_PORT}. "
             "Set SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
         )
         raise StartError(message)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from sagemaker_inference import environment
+from sagemaker_inference import _config
 from sagemaker_inference._errors import DecodeError, EncodeError, UnsupportedMediaTypeError
 from sagemaker_inference.codecs import _arrays
 
@@ -255,7 +255,7 @@ def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> byte
 
 def pickles_allowed() -> bool:
     """Whether the environment lets senders run code: the switch SAGEMAKER_ALLOW_PICKLE."""
-    return environment.is_set(environment.ALLOW_PICKLE_ENV)
+    return _config.is_on(_config.ALLOW_PICKLE)
 
 
 def _unpickled(body: Body) -> NDArray[Any]:

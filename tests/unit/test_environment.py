@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from sagemaker_inference import environment
-from sagemaker_inference.environment import Environment, EnvironmentVariableError, is_set, number
+from sagemaker_inference.environment import Environment, EnvironmentVariableError
 from sagemaker_inference.errors import StartError
 
 
@@ -113,64 +113,5 @@ def test_a_malformed_number_names_variable_and_value(monkeypatch, value):
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-0.1", "x"])
-def test_a_malformed_fraction_is_refused(monkeypatch, value):
-    monkeypatch.setenv("SAGEMAKER_X", value)
-    with pytest.raises(EnvironmentVariableError, match="is not a number of seconds, 0 or more"):
-        number("SAGEMAKER_X", None, "seconds", whole=False)
-
-
-def test_a_number_without_a_default_may_be_left_out(monkeypatch):
-    monkeypatch.setenv("SAGEMAKER_X", "x")
-    with pytest.raises(EnvironmentVariableError, match=r"Set it, e\.g\. to 1, or leave it out"):
-        number("SAGEMAKER_X", None, "seconds")
-    monkeypatch.setenv("SAGEMAKER_X", "0.5")
-    assert number("SAGEMAKER_X", None, "seconds", whole=False) == 0.5
-    monkeypatch.setenv("SAGEMAKER_X", " ")
-    assert number("SAGEMAKER_X", None, "seconds") is None
-
-
-def test_a_switch_is_on_by_true_or_one(monkeypatch):
-    for value, state in {"true": True, "TRUE": True, "1": True, "0": False, "": False}.items():
-        monkeypatch.setenv("SAGEMAKER_X", value)
-        assert is_set("SAGEMAKER_X") is state
-    assert not is_set("SAGEMAKER_Y")
-
-
 def test_folders_are_attributes_of_the_module():
     assert environment.model_dir.startswith(environment.base_dir)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SAGEMAKER_MULTI_MODEL", "maybe"),
-        ("SAGEMAKER_PRELOAD", "2"),
-        ("SAGEMAKER_ALLOW_PICKLE", "y"),
-        ("SAGEMAKER_SAFE_PORT_RANGE", "a-b"),
-        ("SAGEMAKER_SAFE_PORT_RANGE", "25999-25000"),
-        ("SAGEMAKER_LOG_FORMAT", "xml"),
-        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
-    ],
-)
-def test_a_malformed_value_is_refused_when_a_server_starts(monkeypatch, name, value):
-    monkeypatch.setenv(name, value)
-    with pytest.raises(EnvironmentVariableError, match=f"{name}='{value}'"):
-        environment.check()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SAGEMAKER_MULTI_MODEL", "False"),
-        ("SAGEMAKER_PRELOAD", ""),
-        ("SAGEMAKER_ALLOW_PICKLE", "ON"),
-        ("SAGEMAKER_SAFE_PORT_RANGE", "25000-25999"),
-        ("SAGEMAKER_SAFE_PORT_RANGE", ""),
-        ("SAGEMAKER_LOG_FORMAT", "Text"),
-        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv;header=present"),
-    ],
-)
-def test_other_values_are_not(monkeypatch, name, value):
-    monkeypatch.setenv(name, value)
-    environment.check()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sagemaker_inference import parameters
+from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import class_data
 from sagemaker_inference._os import resources
@@ -397,7 +397,7 @@ def _arguments(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        message = f"{parameters.MODEL_SERVER_VMARGS}={text!r} cannot be split into words: {error}."
+        message = f"{_config.VMARGS.name}={text!r} cannot be split into words: {error}."
         raise StartError(message) from None
 
 

