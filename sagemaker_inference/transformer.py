@@ -282,7 +282,7 @@ def _call(role: Any, function: Any, *offers: Any) -> Any:
 
 
 def _run(handler: InferenceHandler, requests: Sequence[Any]) -> list[Any]:
-    from sagemaker_inference._inference.servable import run_without_loop
+    from sagemaker_inference._inference.inference_handler import run_without_loop
 
     if handler.concurrency.is_async:
         import asyncio

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference._http.messages import Headers, Part, Request
 from sagemaker_inference._inference.assembly import assemble
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor.settings import Settings
 

@@ -17,8 +17,8 @@ from documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
 
 from sagemaker_inference import default_registry
 from sagemaker_inference._http.messages import Headers, Request
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.program import assembled
-from sagemaker_inference._inference.servable import run_without_loop
 from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, PayloadTooLargeError, UnsupportedMediaTypeError
 
 if TYPE_CHECKING:
-    from sagemaker_inference._http.messages import Request
     from sagemaker_inference.codecs import Body
 
 # zlib's numbers for "gzip header" and "zlib or gzip header, whichever comes".
@@ -28,12 +27,6 @@ LEAST_SIZE: Final = 32 << 10
 # Fastest: an answer waits for it.
 _LEVEL: Final = 1
 _COMPRESSED: Final = ("image/", "audio/", "video/", "application/x-npz", "application/x-parquet")
-
-
-def unpacked(request: Request) -> Body:
-    """The body of a request without its content codings; raises what `unpack` raises."""
-    codings = request.headers.find("content-encoding")
-    return unpack(request.body, codings) if codings else request.body
 
 
 def unpack(body: Body, codings: str) -> Body:

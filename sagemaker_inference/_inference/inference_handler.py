@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import (
@@ -21,7 +21,7 @@ from sagemaker_inference._log import get_logger
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.batching import Batcher
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
+
+_T = TypeVar("_T")
 
 logger = get_logger()
 
@@ -180,7 +182,7 @@ class InferenceHandler:
         job.handler = transformer
         accept = self.encoders.preferred(request.accept)
         try:
-            whole = content_coding.unpacked(request)
+            whole = _unpacked(request)
             forms.show_fields(request, whole)
             body = self._transformer_body(whole, request.content_type)
             job.times.append(perf_counter())
@@ -201,30 +203,30 @@ class InferenceHandler:
         try:
             # Before the work, not after: a client that can't be answered costs no prediction.
             job.encoding = self.encoders.for_accept(request.accept)
-            body = content_coding.unpacked(request)
+            body, content_type = _unpacked(request), request.content_type
             if request.fields is not None or (request.parameters and not len(body)):
-                await self._decode_parts(job, body)
+                await self._decode_parts(job, body, content_type)
             else:
-                decoding = self.decoders.for_content_type(request.content_type)
+                decoding = self.decoders.for_content_type(content_type)
                 if decoding.is_form:
                     forms.take_apart(request, body)
                     await self._decode_fields(job, request.parts)
                 else:
-                    job.data = await self._read(job, decoding, body, request.content_type)
+                    job.data = await self._read(job, decoding, body, content_type)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
             job.fail(error)
         job.handler = None
         job.times.append(perf_counter())
 
-    async def _decode_parts(self, job: _Job, body: Body) -> None:
+    async def _decode_parts(self, job: _Job, body: Body, content_type: str) -> None:
         """Decode named parts: a form that came taken apart, or query parameters alone."""
         request = job.request
         if request.fields is None:
-            if self.decoders.reads_whole(request.content_type):
-                decoding = self.decoders.for_content_type(request.content_type)
-                job.data = await self._read(job, decoding, body, request.content_type)
+            if self.decoders.reads_whole(content_type):
+                decoding = self.decoders.for_content_type(content_type)
+                job.data = await self._read(job, decoding, body, content_type)
                 return
-            if content_types.is_form(request.content_type):
+            if content_types.is_form(content_type):
                 forms.take_apart(request, body)
             else:
                 request.fields = ()
@@ -293,6 +295,11 @@ class InferenceHandler:
             job.fail(error)
 
 
+def _unpacked(request: Request) -> Body:
+    codings = request.headers.find("content-encoding")
+    return content_coding.unpack(request.body, codings) if codings else request.body
+
+
 def _import_common_codecs() -> None:
     """Codecs are imported when they are used; the first request must not wait for that."""
     from sagemaker_inference.codecs import csv, json
@@ -313,3 +320,19 @@ def _finished(job: _Job) -> Response:
     response.predict_seconds = predicted - decoded
     response.encode_seconds = encoded - predicted
     return response
+
+
+def run_without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Drive a coroutine that never waits: a program without async handlers pays for no loop.
+
+    Raises:
+        RuntimeError: it waited.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+    coroutine.close()
+    message = "a handler that is not async waited for something"
+    raise RuntimeError(message)

@@ -1,16 +1,14 @@
-"""What a worker asks of whatever answers requests, and how it drives a coroutine without a loop."""
+"""What a worker asks of whatever answers requests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._program.concurrency import Concurrency
-
-_T = TypeVar("_T")
 
 
 class Servable(Protocol):
@@ -42,19 +40,3 @@ class Servable(Protocol):
     def close(self) -> None:
         """Clean up; never raises."""
         ...
-
-
-def run_without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Drive a coroutine that never waits: a program without async handlers pays for no loop.
-
-    Raises:
-        RuntimeError: it waited.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: _T = stop.value
-        return result
-    coroutine.close()
-    message = "a handler that is not async waited for something"
-    raise RuntimeError(message)

@@ -10,7 +10,7 @@ from sagemaker_inference._aws.mms_objects import (
     write_responses,
 )
 from sagemaker_inference._http.messages import Response
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference.errors import StartError
 
 

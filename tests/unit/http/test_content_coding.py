@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sagemaker_inference._http import content_coding
 from sagemaker_inference._http.messages import Headers, Request
 from sagemaker_inference._inference import assembly
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import (
     DecodeError,

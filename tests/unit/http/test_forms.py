@@ -9,7 +9,7 @@ from made import error_of
 
 from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import assembly
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import BadRequestError
 

@@ -23,7 +23,7 @@ from sagemaker_inference import codecs
 from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import annotations, assembly
 from sagemaker_inference._inference.annotations import arrays
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.codecs import npy
 from sagemaker_inference.errors import (

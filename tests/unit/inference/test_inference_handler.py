@@ -7,8 +7,7 @@ from made import answer, answers, error_of, form, loaded, request
 
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context
-from sagemaker_inference._inference.inference_handler import _finished, _Job
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import _finished, _Job, run_without_loop
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from sagemaker_inference._inference.servable import run_without_loop
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program.concurrency import Concurrency
 
 
