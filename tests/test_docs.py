@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import mms_bytes
 import pytest
 from documents import ROOT, blocks, exchanges
 
@@ -21,14 +24,18 @@ from sagemaker_inference import (
 from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS
 from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference import assembly
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.concurrency import Batching
+from sagemaker_inference._worker.loop import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from types import FrameType
 
     from documents import Block
+
+    from sagemaker_inference import Registry
 
 PACKAGE: Final = ROOT / "sagemaker_inference"
 README: Final = ROOT / "README.md"
@@ -215,13 +222,13 @@ def test_statuses_in_the_readme_are_those_of_errors() -> None:
         assert {int(status) for status in row[0].split(", ")} <= statuses
 
 
-def test_drawing_of_layers_has_every_module() -> None:
-    drawing = blocks(DESIGN)[-1].text
-    drawn = {name for name in re.findall(r"[a-z_]+", drawing) if (PACKAGE / name).is_dir()}
-    drawn |= {name for name in re.findall(r"\w+", drawing) if (PACKAGE / f"{name}.py").is_file()}
-    modules = {path.stem for path in PACKAGE.glob("*.py")}
-    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert drawn == modules | packages, "docs/design.md: correct the drawing of the layers"
+def test_drawing_of_rooms_is_the_contract() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    contract = text.split("layers = [\n", 1)[1].split("]", 1)[0]
+    rows = [line.strip().strip('",') for line in contract.splitlines()]
+    assert "\n".join(rows).strip() in DESIGN.read_text(), "docs/design.md: copy the rows"
+    for name in re.findall(r"[a-z_]+", contract):
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file(), name
 
 
 @pytest.mark.parametrize("path", [README, DESIGN, HANDLERS], ids=lambda path: path.name)
@@ -229,3 +236,44 @@ def test_files_in_prose_exist(path: Path) -> None:
     for name in code(path.read_text()):
         if re.fullmatch(r"(\w+/)*\w+\.py", name) and name not in ("inference.py", "train.py"):
             assert (PACKAGE / name).is_file(), name
+
+
+def test_the_road_of_a_body_is_the_codes(registry: Registry) -> None:
+    """The files between a worker's socket and the predictor, as a profiler sees them."""
+    entered: list[str] = []
+
+    def enter(frame: FrameType, event: str, _argument: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and PACKAGE.name in file.parts:
+            entered.append(str(file).rpartition(f"{PACKAGE.name}/")[2])
+
+    def predict(data: object, model: object) -> object:
+        del model
+        sys.setprofile(None)
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    handler = assembly.assemble(registry)
+    handler.load(".")
+    headers = [("Content-Type", "application/json")]
+    message = mms_bytes.predict(
+        mms_bytes.request("id", headers, [("body", "application/json", b"[[1, 2]]")])
+    )
+    for _ in range(2):  # the first request looks things up
+        entered.clear()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(message)
+            before = sys.getprofile()
+            sys.setprofile(enter)
+            try:
+                requests = Connection(0, 0, ours).receive(1 << 20)
+                assert isinstance(requests, list)
+                run_without_loop(handler.answer(requests))
+            finally:
+                sys.setprofile(before)
+    files = list(dict.fromkeys(entered))
+    documented = [code(row[0])[0] for row in rows(DESIGN, "One request")]
+    assert files == documented
+    assert len(files) <= 8
