@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from benchmarks import environments, load, measure, plots, tables
+from benchmarks import environments, load, measure, plots, tables, versus
 from benchmarks.contender import CONTENDERS, Contender
 from benchmarks.summary import ENGINE_GOALS, GOALS, summarise
 from benchmarks.works import NAMES
@@ -34,6 +34,8 @@ def main() -> int:
     options = _options()
     if options.what == "readme":
         return _write_readme(options.results / f"{options.name or 'full'}.json")
+    if options.what == "versus":
+        return _compare(options)
     is_engine = options.what == "engine"
     works = options.work or (_ENGINE_WORKS if is_engine else NAMES)
     names = options.contenders or (_ENGINE_CONTENDERS if is_engine else tuple(CONTENDERS))
@@ -98,6 +100,17 @@ def _write_readme(results: Path) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    """Measure this checkout beside a commit; returns the exit code."""
+    works = options.work or ("json-small", "json-large", "npy-4mb")
+    comparison = versus.Comparison(
+        options.commit, works, options.rounds, options.seconds, options.warmup
+    )
+    comparison.run(options.cache, print)
+    print(versus.table(comparison.measures))
+    return 0
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure this project beside others."
@@ -105,11 +118,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "engine", "readme"),
+        choices=("all", "engine", "readme", "versus"),
         default="all",
         help="engine: what our own engine promises, beside MMS and the AWS toolkit only; "
-        "readme: measures nothing, writes results that are there into README.md",
+        "readme: measures nothing, writes results that are there into README.md; "
+        "versus: this checkout beside a commit, in alternating turns",
     )
+    parser.add_argument("commit", nargs="?", default="HEAD", help="for versus; default HEAD")
     parser.add_argument("--contenders", type=_names(CONTENDERS), help=f"of {','.join(CONTENDERS)}")
     works = (*NAMES, measure.LARGE)
     parser.add_argument("--work", type=_names(works), help=f"of {','.join(works)}")

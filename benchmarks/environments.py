@@ -46,15 +46,33 @@ def prepare(contender: Contender, cache: Path) -> Path:
         _pip(python, "install", "--requirement", str(requirements))
         stamp.write_text(digest)
     if contender.name == OURS:
-        _install_checkout(python)
+        _install_checkout(python, CHECKOUT)
     return python
 
 
-def _install_checkout(python: Path) -> None:
-    """Build a wheel of the checkout and install that: what is measured is what users get."""
+def prepare_checkout(folder: Path, checkout: Path = CHECKOUT) -> Path:
+    """Make an environment for a checkout of this project, with its own dependencies.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        InstallError: pip failed, or what follows it.
+    """
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True, symlinks=True)
+    _install_checkout(python, checkout, with_dependencies=True)
+    return python
+
+
+def _install_checkout(python: Path, checkout: Path, *, with_dependencies: bool = False) -> None:
+    """Build a wheel of a checkout and install that: what is measured is what users get."""
     with tempfile.TemporaryDirectory() as folder:
-        _pip(python, "wheel", "--no-deps", "--wheel-dir", folder, str(CHECKOUT))
+        _pip(python, "wheel", "--no-deps", "--wheel-dir", folder, str(checkout))
         (wheel,) = Path(folder).glob("*.whl")
+        if with_dependencies:
+            _pip(python, "install", str(wheel))
         _pip(python, "install", "--no-deps", "--force-reinstall", str(wheel))
     # As the Dockerfiles in examples/container do. Not -m: that would find the checkout's package.
     _run(python.with_name("sagemaker-inference"), "prepare")
