@@ -3,7 +3,7 @@
 Lengths are big-endian int32, -1 ends a list. The layout is what MMS 1.1.11 sends and reads
 (``ModelRequestEncoder`` and ``ModelResponseDecoder`` in its jar; ``mms/protocol`` in its package);
 tests/contract pins it against the released package. Our part of the front end keeps to it
-(``java/sagemaker_inference/Wire.java``).
+(``WorkerProtocol.java``).
 """
 
 from __future__ import annotations

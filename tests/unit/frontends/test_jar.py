@@ -39,4 +39,4 @@ def test_it_was_made_from_these_sources():
 def test_it_holds_what_these_sources_compile_to(tmp_path):
     made = jar_contents()
     del made[build.DIGEST]
-    assert build.compiled(tmp_path) == made
+    assert build.compile_classes(tmp_path) == made

@@ -1,41 +1,34 @@
-package sagemaker_inference;
+package sagemaker.inference.frontend;
 
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.DecoderResult;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Looks at what a request is for before anyone else does (RFC 9112, 3.2): a whole URL, which
- * proxies send, becomes its path; what cannot be read, which Multi Model Server fails at, is
- * refused.
+ * Normalizes the target of requests (RFC 9112, 3.2).
+ *
+ * <p>A complete URL, which proxies send, becomes its path and query. A target that cannot be read
+ * is marked with {@link UnreadableTargetException}.
  */
 @ChannelHandler.Sharable
-final class Target extends ChannelInboundHandlerAdapter {
+final class RequestTargetHandler extends ChannelInboundHandlerAdapter {
     private static final Pattern URL = Pattern.compile("(?i)https?://[^/?]*([^#]*).*");
-
-    private final Replies replies;
-
-    Target(Replies replies) {
-        this.replies = replies;
-    }
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         FullHttpRequest request = (FullHttpRequest) message;
-        if (request.decoderResult().isSuccess() && !canBeRead(request)) {
-            request.release();
-            String problem = "the URL cannot be read";
-            context.writeAndFlush(replies.refusal(400, "bad_request", problem, Replies.newId()));
-            return;
+        if (request.decoderResult().isSuccess() && !normalize(request)) {
+            request.setDecoderResult(DecoderResult.failure(new UnreadableTargetException()));
         }
         context.fireChannelRead(request);
     }
 
-    private static boolean canBeRead(FullHttpRequest request) {
+    private static boolean normalize(FullHttpRequest request) {
         String uri = request.uri();
         if (!uri.startsWith("/")) {
             Matcher url = URL.matcher(uri);
@@ -56,5 +49,14 @@ final class Target extends ChannelInboundHandlerAdapter {
             }
         }
         return true;
+    }
+
+    /** Why a request is passed on as one that failed: its target cannot be read. */
+    static final class UnreadableTargetException extends Exception {
+        private static final long serialVersionUID = 1;
+
+        UnreadableTargetException() {
+            super("the URL cannot be read", null, false, false);
+        }
     }
 }

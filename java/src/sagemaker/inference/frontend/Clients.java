@@ -1,0 +1,152 @@
+package sagemaker.inference.frontend;
+
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandler;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelPipeline;
+import io.netty.channel.EventLoop;
+import io.netty.channel.group.ChannelGroup;
+import io.netty.channel.group.DefaultChannelGroup;
+import io.netty.handler.codec.http.HttpRequestDecoder;
+import io.netty.handler.codec.http.HttpResponseEncoder;
+import io.netty.handler.ssl.SslContext;
+import io.netty.util.concurrent.GlobalEventExecutor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Sets up the connections of clients, and keeps what their handlers share.
+ *
+ * <p>Its methods may be called on any thread.
+ */
+@ChannelHandler.Sharable
+final class Clients extends ChannelInitializer<Channel> {
+    /** Event for the handlers of a connection: the server is stopping, close it if it is idle. */
+    static final Object DRAIN = new Object();
+
+    /** The name of the first handler that knows HTTP. */
+    static final String DECODER = "decoder";
+
+    // Requests that were sent just before the server stops are still answered.
+    private static final long GRACE_MILLIS = 50;
+
+    private final SslContext ssl;
+    private final Settings settings;
+    private final Responses responses;
+    private final RequestTargetHandler targets = new RequestTargetHandler();
+    private final Deployments deployments;
+    private final SupervisorRequests requests;
+    private final ChannelGroup connected = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
+    private final List<Runnable> whenDrained = new ArrayList<>();
+    private volatile Health health = Health.UNKNOWN;
+    private volatile boolean isDraining;
+
+    /**
+     * Creates the handlers' shared state.
+     *
+     * @param ssl null for plain HTTP
+     */
+    Clients(
+            SslContext ssl,
+            Settings settings,
+            Deployments deployments,
+            SupervisorRequests requests) {
+        this.ssl = ssl;
+        this.settings = settings;
+        this.deployments = deployments;
+        this.requests = requests;
+        responses = new Responses(settings);
+    }
+
+    @Override
+    protected void initChannel(Channel channel) {
+        ChannelPipeline pipeline = channel.pipeline();
+        if (ssl != null) {
+            pipeline.addLast("ssl", ssl.newHandler(channel.alloc()));
+        }
+        pipeline.addLast(
+                DECODER,
+                new HttpRequestDecoder(
+                        Settings.MAX_REQUEST_LINE, Settings.MAX_HEADERS, Settings.MAX_READ));
+        pipeline.addLast("encoder", new HttpResponseEncoder());
+        pipeline.addLast("aggregator", new RequestAggregator(settings));
+        pipeline.addLast("pipelining", new HttpPipeliningHandler(this));
+        pipeline.addLast("target", targets);
+        pipeline.addLast("router", new Router(this, channel.eventLoop()));
+        connected.add(channel);
+        channel.closeFuture().addListener(closed -> onClosed());
+        if (isDraining) {
+            drain(channel);
+        }
+    }
+
+    Settings settings() {
+        return settings;
+    }
+
+    Responses responses() {
+        return responses;
+    }
+
+    Deployments deployments() {
+        return deployments;
+    }
+
+    SupervisorRequests supervisorRequests() {
+        return requests;
+    }
+
+    Health health() {
+        return health;
+    }
+
+    void setHealth(Health health) {
+        this.health = health;
+    }
+
+    /** Returns whether the server is stopping: each answer closes its connection then. */
+    boolean isDraining() {
+        return isDraining;
+    }
+
+    /**
+     * Closes connections that are idle, and the others behind their answers.
+     *
+     * @param done called, on any thread, when none is left
+     */
+    void drain(Runnable done) {
+        isDraining = true;
+        connected.forEach(this::drain);
+        // Not before: a connection that was just accepted may not be among them yet.
+        GlobalEventExecutor.INSTANCE.schedule(
+                () -> {
+                    synchronized (whenDrained) {
+                        whenDrained.add(done);
+                    }
+                    onClosed();
+                },
+                GRACE_MILLIS,
+                TimeUnit.MILLISECONDS);
+    }
+
+    private void drain(Channel channel) {
+        EventLoop loop = channel.eventLoop();
+        loop.schedule(
+                () -> channel.pipeline().fireUserEventTriggered(DRAIN),
+                GRACE_MILLIS,
+                TimeUnit.MILLISECONDS);
+    }
+
+    private void onClosed() {
+        if (!isDraining || !connected.isEmpty()) {
+            return;
+        }
+        List<Runnable> drained;
+        synchronized (whenDrained) {
+            drained = new ArrayList<>(whenDrained);
+            whenDrained.clear();
+        }
+        drained.forEach(Runnable::run);
+    }
+}

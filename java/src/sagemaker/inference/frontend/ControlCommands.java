@@ -1,0 +1,102 @@
+package sagemaker.inference.frontend;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+
+/**
+ * Carries out what the supervisor orders.
+ *
+ * <p>Called on the event loop of the control connection. Unknown types and fields are ignored, so
+ * that a newer supervisor can add some.
+ */
+final class ControlCommands implements Consumer<JsonObject> {
+    private static final String ID = "id";
+
+    /** Sends answers to the supervisor. */
+    private final Consumer<JsonObject> answers;
+
+    private final ServerSocket server;
+    private final Clients clients;
+    private final Deployments deployments;
+    private final SupervisorRequests requests;
+
+    ControlCommands(
+            Consumer<JsonObject> answers,
+            ServerSocket server,
+            Clients clients,
+            Deployments deployments,
+            SupervisorRequests requests) {
+        this.answers = answers;
+        this.server = server;
+        this.clients = clients;
+        this.deployments = deployments;
+        this.requests = requests;
+    }
+
+    @Override
+    public void accept(JsonObject message) {
+        switch (message.get("type").getAsString()) {
+            case "open":
+                server.open(error -> answer("opened", "open_failed", null, error));
+                break;
+            case "health":
+                clients.setHealth(
+                        new Health(
+                                message.get("status").getAsInt(),
+                                message.get("content_type").getAsString(),
+                                message.get("body").getAsString()));
+                break;
+            case "ask":
+                requests.setPaths(new AskedPaths(strings(message.getAsJsonArray("paths"))));
+                break;
+            case "deploy":
+                deploy(message);
+                break;
+            case "retire":
+                int id = message.get(ID).getAsInt();
+                deployments.retire(id, () -> answer("retired", null, id, null));
+                break;
+            case "reply":
+                requests.onReply(message);
+                break;
+            case "drain":
+                server.close(() -> clients.drain(() -> answer("drained", null, null, null)));
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void deploy(JsonObject message) {
+        int id = message.get(ID).getAsInt();
+        deployments.deploy(
+                id,
+                message.get("socket").getAsString(),
+                message.get("connections").getAsInt(),
+                strings(message.getAsJsonArray("routes")),
+                error -> answer("deployed", "deploy_failed", id, error));
+    }
+
+    private static List<String> strings(JsonArray array) {
+        List<String> strings = new ArrayList<>();
+        for (JsonElement element : array) {
+            strings.add(element.getAsString());
+        }
+        return strings;
+    }
+
+    private void answer(String success, String failure, Integer id, String error) {
+        JsonObject answer = ControlChannel.message(error == null ? success : failure);
+        if (id != null) {
+            answer.addProperty(ID, id);
+        }
+        if (error != null) {
+            answer.addProperty("error", error);
+        }
+        answers.accept(answer);
+    }
+}

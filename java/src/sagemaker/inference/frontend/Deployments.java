@@ -1,0 +1,115 @@
+package sagemaker.inference.frontend;
+
+import io.netty.channel.EventLoop;
+import io.netty.util.concurrent.EventExecutor;
+import io.netty.util.concurrent.Future;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/**
+ * The deployments by their ids.
+ *
+ * <p>They change on one thread, {@code control}. Requests see an immutable {@link Routes} and take
+ * no lock.
+ */
+final class Deployments {
+    private final EventExecutor control;
+    private final List<EventLoop> loops = new ArrayList<>();
+    private final Settings settings;
+    private final Function<String, WorkerConnections.Connector> connectors;
+    // In the order of their deploy messages; those that are connecting or retiring, too.
+    private final Map<Integer, Deployment> all = new LinkedHashMap<>();
+    private volatile Routes routes = new Routes(List.of());
+
+    /**
+     * Creates the table, empty.
+     *
+     * @param loops the clients' event loops
+     * @param connectors returns a connector to the socket of a path
+     */
+    Deployments(
+            EventExecutor control,
+            Iterable<EventExecutor> loops,
+            Settings settings,
+            Function<String, WorkerConnections.Connector> connectors) {
+        this.control = control;
+        this.settings = settings;
+        this.connectors = connectors;
+        loops.forEach(loop -> this.loops.add((EventLoop) loop));
+    }
+
+    Routes routes() {
+        return routes;
+    }
+
+    /**
+     * Connects to workers and then routes requests to them.
+     *
+     * @param done gets null when the routes are live, or what failed; then nothing is left open
+     */
+    void deploy(int id, String socket, int connections, List<String> paths, Consumer<String> done) {
+        if (all.containsKey(id)) {
+            done.accept("deployment " + id + " exists already");
+            return;
+        }
+        Deployment deployment =
+                new Deployment(control, loops, connectors.apply(socket), settings, paths);
+        all.put(id, deployment);
+        deployment
+                .open(connections)
+                .addListener(
+                        opened -> onOpened(id, deployment, message(socket, opened.cause()), done));
+    }
+
+    private static String message(String socket, Throwable failure) {
+        if (failure == null) {
+            return null;
+        }
+        // Netty's exception for a path that does not exist has no message.
+        String message = failure.getMessage() == null ? "no such socket" : failure.getMessage();
+        return "cannot connect to " + socket + ": " + message;
+    }
+
+    private void onOpened(int id, Deployment deployment, String failure, Consumer<String> done) {
+        if (deployment.isRetiring()) {
+            done.accept("deployment " + id + " is retired already");
+        } else if (failure == null) {
+            deployment.goLive();
+            publish();
+            done.accept(null);
+        } else {
+            retire(id, () -> done.accept(failure));
+        }
+    }
+
+    /**
+     * Takes the routes of a deployment away, then closes its connections.
+     *
+     * @param done called when none of them is open
+     */
+    void retire(int id, Runnable done) {
+        Deployment deployment = all.get(id);
+        if (deployment == null) {
+            done.run();
+            return;
+        }
+        boolean isFirst = !deployment.isRetiring();
+        Future<Void> retired = deployment.retire();
+        if (isFirst) {
+            publish();
+            retired.addListener(ended -> all.remove(id));
+        }
+        retired.addListener(ended -> done.run());
+    }
+
+    /** Lets requests see the change: each of them sees the routes before it or those after it. */
+    private void publish() {
+        List<Deployment> live = new ArrayList<>(all.values());
+        live.removeIf(deployment -> !deployment.isLive());
+        routes = new Routes(live);
+    }
+}

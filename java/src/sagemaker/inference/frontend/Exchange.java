@@ -1,0 +1,68 @@
+package sagemaker.inference.frontend;
+
+import io.netty.handler.codec.http.EmptyHttpHeaders;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaders;
+import java.util.UUID;
+import java.util.concurrent.ThreadLocalRandom;
+
+/**
+ * A request and its answer to come.
+ *
+ * <p>It stays on the event loop of its client.
+ */
+class Exchange {
+    final String id = newId();
+    final FullHttpRequest request;
+    final Responses responses;
+    private final Router client;
+
+    Exchange(Router client, FullHttpRequest request, Responses responses) {
+        this.client = client;
+        this.request = request;
+        this.responses = responses;
+    }
+
+    /** Makes the id of a request. */
+    static String newId() {
+        // It has to differ from others; it need not be hard to guess.
+        ThreadLocalRandom random = ThreadLocalRandom.current();
+        return new UUID(random.nextLong(), random.nextLong()).toString();
+    }
+
+    /** Sends the response; after that, the exchange is over. */
+    final void respond(FullHttpResponse response) {
+        client.respond(response);
+    }
+
+    /** Responds with an error, without giving the memory of the request back. */
+    final void fail(ErrorCode code, String message) {
+        respond(error(code, message));
+    }
+
+    /** Responds with an error to a request that goes nowhere else. */
+    final void refuse(ErrorCode code, String message) {
+        refuse(code, message, EmptyHttpHeaders.INSTANCE);
+    }
+
+    /** As {@link #refuse(ErrorCode, String)}, with more headers. */
+    final void refuse(ErrorCode code, String message, HttpHeaders more) {
+        release();
+        FullHttpResponse response = error(code, message);
+        response.headers().setAll(more);
+        respond(response);
+    }
+
+    private FullHttpResponse error(ErrorCode code, String message) {
+        return responses.error(code, message, id, Responses.wantsText(request.headers()));
+    }
+
+    /** Gives the memory of the request back. */
+    final void release() {
+        request.release();
+    }
+
+    /** Called when the client disconnects before the response. */
+    void cancel() {}
+}

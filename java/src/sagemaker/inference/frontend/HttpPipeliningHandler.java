@@ -1,0 +1,158 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelDuplexHandler;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelPromise;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.util.ReferenceCountUtil;
+import java.util.ArrayDeque;
+
+/**
+ * Passes one request of a client on at a time.
+ *
+ * <p>A client that sends several requests without waiting gets the responses in the same order (RFC
+ * 9112, 9.3.2). No request is passed on after a response that closes the connection, or while the
+ * client does not read responses.
+ *
+ * <p>It also decides when a connection is closed, and omits the bodies of responses to HEAD.
+ */
+final class HttpPipeliningHandler extends ChannelDuplexHandler {
+    // One read may hold thousands of requests, each of which takes a hundred times its bytes.
+    private static final int MAX_QUEUED = 100;
+
+    private final Clients clients;
+    private final ArrayDeque<FullHttpRequest> queued = new ArrayDeque<>();
+    // About the request that was passed on, until its response.
+    private boolean isBusy;
+    private boolean isHead;
+    private boolean isComplete;
+    private boolean isLast;
+    // No further requests are taken: the connection is closed behind those that are queued, ...
+    private boolean isFull;
+    // ... or behind a response that was written.
+    private boolean isOver;
+
+    HttpPipeliningHandler(Clients clients) {
+        this.clients = clients;
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        if (isOver || isFull || queued.size() == MAX_QUEUED) {
+            // The client sees the connection closed, and has to send the request again.
+            isFull = true;
+            ReferenceCountUtil.release(message);
+            return;
+        }
+        FullHttpRequest request = (FullHttpRequest) message;
+        if (isBusy || !queued.isEmpty() || !context.channel().isWritable()) {
+            queued.add(request);
+            context.channel().config().setAutoRead(false);
+        } else {
+            pass(context, request);
+        }
+    }
+
+    private void pass(ChannelHandlerContext context, FullHttpRequest request) {
+        isBusy = true;
+        isHead = request.method().equals(HttpMethod.HEAD);
+        isComplete = request.decoderResult().isSuccess();
+        isLast = !HttpUtil.isKeepAlive(request);
+        context.fireChannelRead(request);
+    }
+
+    @Override
+    public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
+        if (!(message instanceof FullHttpResponse)) {
+            context.write(message, promise);
+            return;
+        }
+        if (isOver) {
+            ReferenceCountUtil.release(message);
+            promise.trySuccess();
+            return;
+        }
+        FullHttpResponse response = (FullHttpResponse) message;
+        // A response without a request is about something that could not be read.
+        boolean isReceived = isBusy && isComplete;
+        isBusy = false;
+        boolean isClosing = isFull || clients.isDraining();
+        if (isLast || isClosing && queued.isEmpty()) {
+            response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+        }
+        if (isHead) {
+            isHead = false;
+            response = withoutBody(response);
+        }
+        isOver = !HttpUtil.isKeepAlive(response);
+        if (isOver) {
+            drop();
+            ChannelPromise written = promise.unvoid();
+            if (isReceived) {
+                written.addListener(ChannelFutureListener.CLOSE);
+            } else {
+                LingeringClose.start(context, written);
+            }
+            context.write(response, written);
+            return;
+        }
+        context.write(response, promise);
+        if (!queued.isEmpty()) {
+            // Not from here, since the caller is not done with the request.
+            context.executor().execute(() -> next(context));
+        }
+    }
+
+    private static FullHttpResponse withoutBody(FullHttpResponse response) {
+        FullHttpResponse head = response.replace(Unpooled.EMPTY_BUFFER);
+        response.release();
+        return head;
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        next(context);
+        context.fireChannelWritabilityChanged();
+    }
+
+    private void next(ChannelHandlerContext context) {
+        while (!isBusy && !queued.isEmpty() && context.channel().isWritable()) {
+            pass(context, queued.poll());
+        }
+        context.channel().config().setAutoRead(queued.isEmpty());
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) {
+        if (event != Clients.DRAIN) {
+            context.fireUserEventTriggered(event);
+        } else if (!isBusy && queued.isEmpty() && !isOver) {
+            context.close();
+        }
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
+        // After a failed read, it is unknown where the next request begins.
+        isFull = true;
+        context.fireExceptionCaught(error);
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        drop();
+        context.fireChannelInactive();
+    }
+
+    private void drop() {
+        queued.forEach(FullHttpRequest::release);
+        queued.clear();
+    }
+}

@@ -1,0 +1,97 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpUtil;
+import java.util.List;
+import java.util.Map;
+
+/** A request that a worker answers. */
+final class Invocation extends Exchange {
+    // Copying this many bytes costs less than another buffer in the system call that sends them.
+    private static final int MAX_COPIED = 16384;
+    private static final int HEAD_SIZE = 1024;
+
+    private CharSequence contentType = "";
+    // The query's parameters as they are sent; most requests have none.
+    private ByteBuf parts = Unpooled.EMPTY_BUFFER;
+    private WorkerConnections workers;
+
+    Invocation(Router client, FullHttpRequest request, Responses responses) {
+        super(client, request, responses);
+    }
+
+    /** Sends the request to a worker, or lets it wait for one. */
+    void submit(WorkerConnections workers, Map<String, List<String>> query) {
+        this.workers = workers;
+        try {
+            CharSequence mimeType = HttpUtil.getMimeType(request);
+            contentType = mimeType == null ? "" : mimeType;
+            if (!query.isEmpty()) {
+                parts = Unpooled.buffer();
+                query.forEach(this::addParts);
+            }
+        } catch (OutOfMemoryError error) {
+            refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the query");
+            return;
+        }
+        workers.submit(this);
+    }
+
+    private void addParts(String name, List<String> values) {
+        values.forEach(value -> WorkerProtocol.writePart(parts, name, value));
+    }
+
+    /**
+     * Writes the request to a worker's connection.
+     *
+     * @throws OutOfMemoryError before anything is written
+     */
+    void writeTo(ChannelHandlerContext worker) {
+        ByteBuf body = request.content();
+        int size = body.readableBytes();
+        boolean isCopied = size <= MAX_COPIED;
+        int room = HEAD_SIZE + parts.readableBytes() + (isCopied ? size : 0);
+        ByteBuf message = worker.alloc().directBuffer(room);
+        try {
+            WorkerProtocol.writeHead(message, id, request.headers());
+            message.writeBytes(parts);
+            WorkerProtocol.writeBodyHead(message, contentType, size);
+            if (isCopied) {
+                message.writeBytes(body).writeBytes(WorkerProtocol.end());
+            }
+        } catch (Throwable error) {
+            message.release();
+            throw error;
+        }
+        if (isCopied) {
+            release();
+            worker.writeAndFlush(message, worker.voidPromise());
+        } else {
+            worker.write(message, worker.voidPromise());
+            worker.write(body, worker.voidPromise()); // which releases it
+            worker.writeAndFlush(WorkerProtocol.end(), worker.voidPromise());
+        }
+    }
+
+    /** Passes a worker's answer on to the client. */
+    void complete(WorkerProtocol.Answer answer) {
+        FullHttpResponse response;
+        try {
+            response = responses.answer(answer, id);
+        } catch (RuntimeException error) {
+            answer.body.release();
+            fail(ErrorCode.UNENCODABLE_PREDICTION, "the worker's answer is not an HTTP response");
+            return;
+        }
+        respond(response);
+    }
+
+    @Override
+    void cancel() {
+        workers.forget(this);
+    }
+}

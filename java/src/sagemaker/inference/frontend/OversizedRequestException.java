@@ -1,0 +1,22 @@
+package sagemaker.inference.frontend;
+
+/** Why a request is passed on without its body: the body is over the limit. */
+final class OversizedRequestException extends Exception {
+    private static final long serialVersionUID = 1;
+
+    /**
+     * Creates the exception with a message for the client.
+     *
+     * @param size of the body, or negative if the client has not announced it
+     */
+    OversizedRequestException(long size, int limit) {
+        super(
+                (size > limit ? "the body has " + size + " bytes" : "the body is too large")
+                        + "; at most "
+                        + limit
+                        + " are allowed",
+                null,
+                false,
+                false);
+    }
+}

@@ -1,0 +1,94 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelPipeline;
+import io.netty.handler.codec.DecoderResult;
+import io.netty.handler.codec.http.DefaultFullHttpRequest;
+import io.netty.handler.codec.http.EmptyHttpHeaders;
+import io.netty.handler.codec.http.FullHttpMessage;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpMessage;
+import io.netty.handler.codec.http.HttpObjectAggregator;
+import io.netty.handler.codec.http.HttpRequest;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpStatusClass;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.util.ReferenceCountUtil;
+
+/**
+ * Collects requests with their bodies.
+ *
+ * <p>Netty's aggregator refuses a body over the limit by itself: with an empty response, which may
+ * overtake the answers to earlier requests. This one passes such a request on without its body, as
+ * one that failed with {@link OversizedRequestException}, so that it is refused in its turn like
+ * any other. The body is discarded as it arrives.
+ */
+final class RequestAggregator extends HttpObjectAggregator {
+    private final int payloadLimit;
+    private boolean isReceiving;
+
+    RequestAggregator(Settings settings) {
+        super(settings.maxRequestSize);
+        payloadLimit = settings.payloadLimit;
+    }
+
+    @Override
+    protected FullHttpMessage beginAggregation(HttpMessage start, ByteBuf content)
+            throws Exception {
+        isReceiving = true;
+        return super.beginAggregation(start, content);
+    }
+
+    @Override
+    protected void finishAggregation(FullHttpMessage aggregated) throws Exception {
+        isReceiving = false;
+        super.finishAggregation(aggregated);
+    }
+
+    @Override
+    protected Object newContinueResponse(HttpMessage start, int limit, ChannelPipeline pipeline) {
+        if (!HttpUtil.is100ContinueExpected(start)) {
+            // Netty would refuse other expectations. There are none, and a server may ignore them
+            // (RFC 9110, 10.1.1).
+            start.headers().remove(HttpHeaderNames.EXPECT);
+            return null;
+        }
+        Object response = super.newContinueResponse(start, limit, pipeline);
+        if (response instanceof HttpResponse
+                && ((HttpResponse) response).status().codeClass() == HttpStatusClass.CLIENT_ERROR) {
+            // The body is too large. Without a response here, the request is refused like others.
+            ReferenceCountUtil.release(response);
+            return null;
+        }
+        return response;
+    }
+
+    @Override
+    protected void handleOversizedMessage(ChannelHandlerContext context, HttpMessage oversized) {
+        isReceiving = false;
+        HttpRequest start = (HttpRequest) oversized;
+        FullHttpRequest request =
+                new DefaultFullHttpRequest(
+                        start.protocolVersion(),
+                        start.method(),
+                        start.uri(),
+                        Unpooled.EMPTY_BUFFER,
+                        start.headers(),
+                        EmptyHttpHeaders.INSTANCE);
+        Throwable failure =
+                new OversizedRequestException(HttpUtil.getContentLength(start, -1L), payloadLimit);
+        request.setDecoderResult(DecoderResult.failure(failure));
+        context.fireChannelRead(request);
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) throws Exception {
+        // A connection is not idle while a request arrives.
+        if (event != Clients.DRAIN || !isReceiving) {
+            super.userEventTriggered(context, event);
+        }
+    }
+}

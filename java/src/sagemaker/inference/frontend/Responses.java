@@ -1,0 +1,112 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.EmptyHttpHeaders;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpVersion;
+import io.netty.util.AsciiString;
+import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
+
+/** Makes responses. */
+final class Responses {
+    private static final AsciiString REQUEST_ID = AsciiString.cached("x-request-id");
+    private static final AsciiString PLAIN_TEXT = AsciiString.cached("text/plain; charset=utf-8");
+    private static final Pattern TEXT = Pattern.compile("(?i)text/(plain|\\*)");
+    private static final Pattern JSON = Pattern.compile("(?i)application/(json|\\*)|\\*/\\*");
+
+    private final HttpHeaders common;
+
+    Responses(Settings settings) {
+        common = settings.commonHeaders;
+    }
+
+    /**
+     * Makes the response that a worker has answered with.
+     *
+     * @throws RuntimeException of any kind, if the answer is not an HTTP response
+     */
+    FullHttpResponse answer(WorkerProtocol.Answer answer, String id) {
+        // The worker has checked the names and values.
+        HttpHeaders headers = new DefaultHttpHeaders(false);
+        headers.set(common);
+        if (!answer.contentType.isEmpty()) {
+            headers.set(HttpHeaderNames.CONTENT_TYPE, answer.contentType);
+        }
+        for (int i = 0; i < answer.headers.length; i += 2) {
+            headers.set(answer.headers[i], answer.headers[i + 1]);
+        }
+        HttpResponseStatus status =
+                answer.phrase.isEmpty()
+                        ? HttpResponseStatus.valueOf(answer.status)
+                        : HttpResponseStatus.valueOf(answer.status, answer.phrase);
+        return response(status, headers, answer.body, id);
+    }
+
+    /** Makes a response with the common headers and these; their syntax is checked. */
+    FullHttpResponse response(int status, HttpHeaders headers, ByteBuf body, String id) {
+        HttpHeaders all = new DefaultHttpHeaders();
+        all.set(common);
+        // setAll would keep only the last value of a name.
+        headers.names().forEach(all::remove);
+        all.add(headers);
+        return response(HttpResponseStatus.valueOf(status), all, body, id);
+    }
+
+    /** Makes a response about an error. */
+    FullHttpResponse error(ErrorCode code, String message, String id, boolean asText) {
+        HttpHeaders headers = new DefaultHttpHeaders();
+        headers.set(common);
+        headers.set(
+                HttpHeaderNames.CONTENT_TYPE,
+                asText ? PLAIN_TEXT : HttpHeaderValues.APPLICATION_JSON);
+        String text = asText ? message : json(code, message, id);
+        ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
+        return response(HttpResponseStatus.valueOf(code.status), headers, body, id);
+    }
+
+    private static String json(ErrorCode code, String message, String id) {
+        return String.format(
+                "{\"error\": {\"code\": \"%s\", \"message\": \"%s\", \"request_id\": \"%s\"}}",
+                code.code, escape(message), id);
+    }
+
+    /** Returns the inside of a JSON string; messages may quote what a client has sent. */
+    private static String escape(String text) {
+        StringBuilder escaped = new StringBuilder(text.length());
+        for (int i = 0; i < text.length(); i++) {
+            char character = text.charAt(i);
+            if (character == '"' || character == '\\') {
+                escaped.append('\\').append(character);
+            } else if (character < ' ') {
+                escaped.append(String.format("\\u%04x", (int) character));
+            } else {
+                escaped.append(character);
+            }
+        }
+        return escaped.toString();
+    }
+
+    /** Returns whether a client takes plain text, and not JSON. */
+    static boolean wantsText(HttpHeaders request) {
+        String accept = String.join(",", request.getAll(HttpHeaderNames.ACCEPT));
+        return TEXT.matcher(accept).find() && !JSON.matcher(accept).find();
+    }
+
+    private static FullHttpResponse response(
+            HttpResponseStatus status, HttpHeaders headers, ByteBuf body, String id) {
+        headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
+        headers.set(REQUEST_ID, id);
+        headers.set(HttpHeaderNames.CONTENT_LENGTH, body.readableBytes());
+        headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
+        return new DefaultFullHttpResponse(
+                HttpVersion.HTTP_1_1, status, body, headers, EmptyHttpHeaders.INSTANCE);
+    }
+}

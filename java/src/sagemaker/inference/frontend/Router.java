@@ -1,0 +1,305 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.Unpooled;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.EventLoop;
+import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.EmptyHttpHeaders;
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.QueryStringDecoder;
+import io.netty.handler.codec.http.TooLongHttpHeaderException;
+import io.netty.handler.codec.http.TooLongHttpLineException;
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Finds who answers a client's request: the front end itself, a worker, or the supervisor.
+ *
+ * <p>There is one for each connection, and it has one request at a time.
+ */
+final class Router extends ChannelInboundHandlerAdapter {
+    private static final Logger LOGGER = LoggerFactory.getLogger(Router.class);
+
+    private static final String PING = "/ping";
+    private static final String PING_METHODS = "GET, HEAD, POST";
+    private static final Set<HttpMethod> PINGS =
+            Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.POST);
+    // Names one of many models, for requests to /invocations.
+    private static final String MODEL_PARAMETER = "model_name";
+    private static final String MODEL_HEADER = "X-Amzn-SageMaker-Target-Model";
+    private static final String RETRY_SECONDS = "5";
+
+    private final Clients clients;
+    private final EventLoop loop;
+    private ChannelHandlerContext context;
+    private Exchange current;
+    // Whether the last request has its response.
+    private boolean isAnswered;
+
+    Router(Clients clients, EventLoop loop) {
+        this.clients = clients;
+        this.loop = loop;
+    }
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext context) {
+        this.context = context;
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        FullHttpRequest request = (FullHttpRequest) message;
+        isAnswered = false;
+        try {
+            route(request);
+        } catch (OutOfMemoryError | RuntimeException error) {
+            onFailure(request, error);
+        }
+    }
+
+    private void route(FullHttpRequest request) {
+        String uri = request.uri();
+        if (!request.decoderResult().isSuccess()) {
+            refuseUnreadable(exchange(request), request.decoderResult().cause());
+        } else if (isPath(uri, Routes.INVOCATIONS)) {
+            routeInvocations(request);
+        } else if (isPath(uri, PING)) {
+            ping(exchange(request));
+        } else {
+            routeOther(request, new QueryStringDecoder(uri));
+        }
+    }
+
+    private static boolean isPath(String uri, String path) {
+        int length = path.length();
+        return uri.startsWith(path) && (uri.length() == length || uri.charAt(length) == '?');
+    }
+
+    private Exchange exchange(FullHttpRequest request) {
+        current = new Exchange(this, request, clients.responses());
+        return current;
+    }
+
+    private void ping(Exchange exchange) {
+        if (PINGS.contains(exchange.request.method())) {
+            clients.health().answer(exchange);
+        } else {
+            refuseMethod(exchange, PING_METHODS);
+        }
+    }
+
+    private void routeInvocations(FullHttpRequest request) {
+        if (!isPost(request)) {
+            refuseMethod(exchange(request), HttpMethod.POST.name());
+            return;
+        }
+        Map<String, List<String>> query = query(request);
+        String model = targetModel(request.headers(), query);
+        Routes routes = clients.deployments().routes();
+        if (model != null) {
+            Deployment deployment = routes.findModel(model);
+            if (deployment == null) {
+                refuseModel(exchange(request), model);
+            } else {
+                invoke(request, deployment, query);
+            }
+        } else if (routes.invocations != null) {
+            invoke(request, routes.invocations, query);
+        } else if (routes.isEmpty()) {
+            HttpHeaders retry =
+                    new DefaultHttpHeaders().set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
+            String message = "no model is loaded yet";
+            exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retry);
+        } else {
+            String message =
+                    "name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
+            exchange(request).refuse(ErrorCode.BAD_REQUEST, message);
+        }
+    }
+
+    private static boolean isPost(FullHttpRequest request) {
+        return request.method().equals(HttpMethod.POST);
+    }
+
+    private static Map<String, List<String>> query(FullHttpRequest request) {
+        String uri = request.uri();
+        return uri.indexOf('?') < 0 ? Map.of() : new QueryStringDecoder(uri).parameters();
+    }
+
+    private static String targetModel(HttpHeaders headers, Map<String, List<String>> query) {
+        if (!query.isEmpty() && query.containsKey(MODEL_PARAMETER)) {
+            return query.get(MODEL_PARAMETER).get(0);
+        }
+        return headers.get(MODEL_HEADER);
+    }
+
+    private void invoke(
+            FullHttpRequest request, Deployment deployment, Map<String, List<String>> query) {
+        Invocation invocation = new Invocation(this, request, clients.responses());
+        current = invocation;
+        invocation.submit(deployment.on(loop), query);
+    }
+
+    private void routeOther(FullHttpRequest request, QueryStringDecoder target) {
+        String path = target.path();
+        Deployment deployment = clients.deployments().routes().find(path);
+        String model = Routes.modelOf(path);
+        SupervisorRequests supervisor = clients.supervisorRequests();
+        if (deployment != null) {
+            if (isPost(request)) {
+                invoke(request, deployment, query(request));
+            } else {
+                refuseMethod(exchange(request), HttpMethod.POST.name());
+            }
+        } else if (model != null) {
+            refuseModel(exchange(request), model);
+        } else if (supervisor.paths().contain(target.rawPath())) {
+            SupervisorRequests.Asked asked =
+                    supervisor.exchange(this, request, clients.responses(), loop);
+            current = asked;
+            asked.submit();
+        } else {
+            exchange(request).refuse(ErrorCode.NOT_FOUND, "there is nothing at " + path);
+        }
+    }
+
+    private void refuseMethod(Exchange exchange, String allowed) {
+        if (isPreflight(exchange.request)) {
+            allowOrigin(exchange);
+            return;
+        }
+        HttpHeaders allow = new DefaultHttpHeaders().set(HttpHeaderNames.ALLOW, allowed);
+        String message =
+                "the method is " + exchange.request.method() + "; this path takes " + allowed;
+        exchange.refuse(ErrorCode.METHOD_NOT_ALLOWED, message, allow);
+    }
+
+    private static void refuseModel(Exchange exchange, String model) {
+        exchange.refuse(ErrorCode.MODEL_NOT_FOUND, "model " + model + " is not loaded");
+    }
+
+    private static void refuseUnreadable(Exchange exchange, Throwable cause) {
+        if (cause instanceof OversizedRequestException) {
+            exchange.refuse(ErrorCode.PAYLOAD_TOO_LARGE, cause.getMessage());
+            return;
+        }
+        if (cause instanceof RequestTargetHandler.UnreadableTargetException) {
+            exchange.refuse(ErrorCode.BAD_REQUEST, cause.getMessage());
+            return;
+        }
+        // The decoder does not know where the next request begins.
+        HttpHeaders close =
+                new DefaultHttpHeaders().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+        if (cause instanceof TooLongHttpHeaderException) {
+            String message = "the header fields have more than " + Settings.MAX_HEADERS + " bytes";
+            exchange.refuse(ErrorCode.HEADER_FIELDS_TOO_LARGE, message, close);
+        } else if (cause instanceof TooLongHttpLineException
+                && !HttpUtil.isTransferEncodingChunked(exchange.request)) {
+            String message =
+                    "the request line has more than " + Settings.MAX_REQUEST_LINE + " bytes";
+            exchange.refuse(ErrorCode.URI_TOO_LONG, message, close);
+        } else {
+            exchange.refuse(ErrorCode.BAD_REQUEST, "the request is not valid HTTP", close);
+        }
+    }
+
+    /** Returns whether a browser asks if a page may send a request. */
+    private boolean isPreflight(FullHttpRequest request) {
+        return request.method().equals(HttpMethod.OPTIONS)
+                && clients.settings().isCorsAllowed
+                && request.headers().contains(HttpHeaderNames.ACCESS_CONTROL_REQUEST_METHOD);
+    }
+
+    private static void allowOrigin(Exchange exchange) {
+        exchange.release();
+        exchange.respond(
+                exchange.responses.response(
+                        HttpResponseStatus.OK.code(),
+                        EmptyHttpHeaders.INSTANCE,
+                        Unpooled.EMPTY_BUFFER,
+                        exchange.id));
+    }
+
+    /** Answers a request whose routing failed. */
+    private void onFailure(FullHttpRequest request, Throwable error) {
+        boolean isOutOfMemory = error instanceof OutOfMemoryError;
+        if (isOutOfMemory) {
+            logOutOfMemory(error);
+        } else {
+            LOGGER.error("a request failed", error);
+        }
+        if (isAnswered) {
+            context.close();
+            return;
+        }
+        Exchange failed = current == null ? exchange(request) : current;
+        if (isOutOfMemory) {
+            failed.refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the request");
+        } else {
+            // Its memory may belong to a worker's connection by now: it is not released here.
+            failed.fail(ErrorCode.INTERNAL_ERROR, "the server failed");
+        }
+    }
+
+    private static void logOutOfMemory(Throwable error) {
+        LOGGER.error("no memory is left for a request: {}", error.getMessage());
+    }
+
+    /** Sends the response to the current request. */
+    void respond(FullHttpResponse response) {
+        current = null;
+        isAnswered = true;
+        // A client must not wait for a response that could not be written.
+        context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE_ON_FAILURE);
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        if (current != null) {
+            Exchange abandoned = current;
+            current = null;
+            abandoned.cancel();
+        }
+    }
+
+    /** Handles errors from reading. */
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
+        if (error instanceof IOException || !context.channel().isActive()) {
+            context.close(); // the client has disconnected
+            return;
+        }
+        ErrorCode code;
+        String message;
+        if (error instanceof OutOfMemoryError) {
+            logOutOfMemory(error);
+            code = ErrorCode.OUT_OF_MEMORY;
+            message = "no memory is left for the request";
+        } else {
+            LOGGER.error("a client's connection is closed", error);
+            code = ErrorCode.INTERNAL_ERROR;
+            message = "the server failed to read the request";
+        }
+        // After the response to a current request, the connection is closed anyway.
+        if (current == null) {
+            FullHttpResponse response =
+                    clients.responses().error(code, message, Exchange.newId(), false);
+            response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+            // Without lingering, since the part of the request that was read takes memory.
+            context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+package sagemaker.inference.frontend;
+
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.Map;
+
+/** Which deployment answers which path, at one moment. */
+final class Routes {
+    static final String INVOCATIONS = "/invocations";
+    private static final String MODELS = "/models/";
+    private static final String INVOKE = "/invoke";
+    private static final String PREDICTIONS = "/predictions/";
+
+    /** The deployment of {@link #INVOCATIONS}, or null. */
+    final Deployment invocations;
+
+    // INVOCATIONS is not among them: encoded spellings of it are not aliases.
+    private final Map<String, Deployment> others = new HashMap<>();
+
+    /** Collects the routes of deployments; a later deployment overrides an earlier one. */
+    Routes(Collection<Deployment> deployments) {
+        for (Deployment deployment : deployments) {
+            for (String route : deployment.routes) {
+                others.put(route, deployment);
+            }
+        }
+        invocations = others.remove(INVOCATIONS);
+    }
+
+    boolean isEmpty() {
+        return invocations == null && others.isEmpty();
+    }
+
+    /** Returns the deployment of a decoded path other than {@link #INVOCATIONS}, or null. */
+    Deployment find(String path) {
+        return others.get(path);
+    }
+
+    /** Returns the deployment of a model, or null. */
+    Deployment findModel(String name) {
+        return others.get(MODELS + name + INVOKE);
+    }
+
+    /** Returns the name of the model that a path invokes, or null if it invokes none. */
+    static String modelOf(String path) {
+        String name = "";
+        if (path.startsWith(MODELS) && path.endsWith(INVOKE)) {
+            int end = path.length() - INVOKE.length();
+            name = path.substring(MODELS.length(), Math.max(MODELS.length(), end));
+        } else if (path.startsWith(PREDICTIONS)) {
+            name = path.substring(PREDICTIONS.length());
+        }
+        return name.isEmpty() ? null : name;
+    }
+}

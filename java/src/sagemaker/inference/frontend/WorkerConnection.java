@@ -1,0 +1,135 @@
+package sagemaker.inference.frontend;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.CompositeByteBuf;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import java.io.IOException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A connection to the workers of a deployment: one request, then its answer, then the next. */
+final class WorkerConnection extends ChannelInboundHandlerAdapter {
+    private static final Logger LOGGER = LoggerFactory.getLogger(WorkerConnection.class);
+
+    // An answer in more buffers would be copied into one.
+    private static final int MAX_BUFFERS = 1 << 16;
+
+    private final WorkerConnections connections;
+    private ChannelHandlerContext context;
+    private Invocation current;
+    private long sentAt;
+    // What has arrived of the answer, and how many bytes are needed to read further.
+    private ByteBuf received;
+    private int needed;
+
+    WorkerConnection(WorkerConnections connections) {
+        this.connections = connections;
+    }
+
+    @Override
+    public void channelActive(ChannelHandlerContext context) {
+        this.context = context;
+        connections.onOpen(this);
+    }
+
+    boolean isOpen() {
+        return context.channel().isActive();
+    }
+
+    void close() {
+        context.close();
+    }
+
+    void send(Invocation invocation) {
+        current = invocation;
+        sentAt = System.nanoTime();
+        try {
+            invocation.writeTo(context);
+        } catch (OutOfMemoryError error) {
+            take().refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the request");
+            connections.onIdle(this);
+        }
+    }
+
+    /**
+     * Fails a request that was not answered in time.
+     *
+     * <p>The supervisor replaces a worker that hangs; this is for a supervisor that hangs too.
+     */
+    void checkTimeout(long now, Settings settings) {
+        if (current != null && now - sentAt > settings.timeoutNanos) {
+            String message = "no answer within " + settings.timeoutSeconds() + " s";
+            take().fail(ErrorCode.PREDICTION_TIMEOUT, message);
+            context.close();
+        }
+    }
+
+    private Invocation take() {
+        Invocation taken = current;
+        current = null;
+        return taken;
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        collect(context, (ByteBuf) message);
+        if (current == null) {
+            throw new IllegalStateException("an answer without a request");
+        }
+        if (received.readableBytes() < needed) {
+            return;
+        }
+        WorkerProtocol.Answer answer;
+        try {
+            answer = WorkerProtocol.Answer.read(received);
+        } catch (WorkerProtocol.Incomplete incomplete) {
+            needed = incomplete.needed;
+            return;
+        }
+        drop();
+        Invocation answered = take();
+        // Before the answer, since the client may have sent another request, which would find no
+        // idle connection.
+        connections.onIdle(this);
+        answered.complete(answer);
+    }
+
+    private void collect(ChannelHandlerContext context, ByteBuf data) {
+        if (received == null) {
+            received = data;
+            return;
+        }
+        if (!(received instanceof CompositeByteBuf)) {
+            CompositeByteBuf buffers = context.alloc().compositeBuffer(MAX_BUFFERS);
+            received = buffers.addComponent(true, received);
+        }
+        ((CompositeByteBuf) received).addComponent(true, data);
+    }
+
+    private void drop() {
+        if (received != null) {
+            received.release();
+            received = null;
+        }
+        needed = 0;
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        drop();
+        connections.onClosed(this, take());
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
+        // A closed connection reports an IOException for each message that it has not sent.
+        if (!(error instanceof IOException)) {
+            LOGGER.error("a connection to a worker is closed", error);
+        }
+        if (current != null && error instanceof OutOfMemoryError) {
+            take().fail(ErrorCode.OUT_OF_MEMORY, "no memory is left for the answer");
+        }
+        context.close();
+    }
+}
