@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms import jar, java
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +52,9 @@ def compile_classes(
         sources: what to compile.
         more_classes: where classes are that the sources use, besides Multi Model Server's.
     """
-    jars = launcher.find_jar()
+    jars = jar.find_jar()
     command = [
-        *("javac", "--release", str(launcher.OLDEST_JAVA), "-d", str(folder)),
+        *("javac", "--release", str(java.OLDEST_JAVA), "-d", str(folder)),
         # Without warnings about annotations and classes that Multi Model Server was compiled with
         # and that its jar does not have.
         *("-Xlint:all,-processing,-classfile", "-Werror"),

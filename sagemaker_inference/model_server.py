@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from sagemaker_inference import _config, environment, utils
 from sagemaker_inference._aws import mms_command, script_functions
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._inference import assembly, program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
 from sagemaker_inference._os.child_process import python_command
 from sagemaker_inference._program import location, registry
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import requirements
-from sagemaker_inference._supervisor.settings import settings_from_environment
+from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, settings_from_environment
 from sagemaker_inference._supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def serve(
     name: str,
     *,
     model_dir: str | os.PathLike[str] | None = None,
-    host: str = launcher.ALL_ADDRESSES,
+    host: str = ALL_ADDRESSES,
     port: int | None = None,
     registry: Registry = registry.default_registry,
 ) -> None:

@@ -6,13 +6,16 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
 from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
+# Where clients send requests to the one model.
+INVOCATIONS: Final = "/invocations"
+# Stands for the program in the model's folder, where a handler service could be named.
+DEFAULT_HANDLER: Final = "sagemaker_inference"
 
 
 @dataclass(frozen=True, slots=True)

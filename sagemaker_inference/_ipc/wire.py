@@ -28,6 +28,9 @@ _PREDICT: Final = ord("I")
 # A value is followed by at least the ends of its parameters and of the batch.
 _TAIL: Final = 8
 _HEADER_LIMIT: Final = 1 << 20
+# What the front end lets through beside a body of the limit: the boundaries and headers of a
+# multipart body.
+FORM_OVERHEAD: Final = 65536
 # Up to this, copying a body costs less than a system call over several pieces.
 _JOINED: Final = 16384
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._ipc.fds import send_fds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sagemaker_inference._errors import InferenceError
     from sagemaker_inference._ipc.slots import Slot, SlotTable
@@ -167,14 +168,3 @@ class Connections:
         if self._stop_write >= 0:
             os.close(self._stop_write)
             self._stop_write = -1
-
-
-def send_fds(control: socket.socket, data: bytes, fds: Sequence[int]) -> None:
-    """Send descriptors without ever waiting; ``socket.send_fds`` ignores its flags.
-
-    Raises:
-        OSError: the other side is gone, or has not read for so long that the socket is full.
-    """
-    rights = array.array("i", fds)
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-    control.sendmsg([data], ancillary, socket.MSG_DONTWAIT)

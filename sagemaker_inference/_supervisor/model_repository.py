@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._frontends.mms import launcher
 from sagemaker_inference._ipc import wire
-from sagemaker_inference._ipc.messages import Report
+from sagemaker_inference._ipc.messages import DEFAULT_HANDLER, Report
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._program import location
@@ -151,7 +151,7 @@ class MultiModel:
         # Each model's first process would have the first GPU, and the others none.
         shift = self._count % len(settings.gpus) if settings.gpus else 0
         self._count += 1
-        is_own = handler == launcher.DEFAULT_HANDLER
+        is_own = handler == DEFAULT_HANDLER
         return replace(
             settings,
             model_dir=path,

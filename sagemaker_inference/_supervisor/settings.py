@@ -10,14 +10,14 @@ from typing import Final
 from sagemaker_inference import _config
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
+from sagemaker_inference._ipc.messages import INVOCATIONS
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
 
 logger = get_logger()
 
+ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 # Of each of many models, whose programs are not known when the front end starts. One connection
 # would leave a process idle while the front end fetches its next request.
 _CONNECTIONS_OF_A_MODEL: Final = 4
@@ -79,7 +79,7 @@ def settings_from_environment(
     served: Program | str,
     model_dir: str,
     *,
-    host: str = launcher.ALL_ADDRESSES,
+    host: str = ALL_ADDRESSES,
     port: int | None = None,
     slots: int = 0,
 ) -> Settings:

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms.jar import class_path
+from sagemaker_inference._frontends.mms.java import find_java
+from sagemaker_inference._ipc.messages import DEFAULT_HANDLER
 from sagemaker_inference._ipc.slots import MAX_SLOTS, reserve
 from sagemaker_inference._log import configure_logger, get_logger, last_word
 from sagemaker_inference._os import resources
@@ -85,8 +88,8 @@ class Supervisor:
             )
             raise StartError(message)
         _check_port(settings.host, settings.port)
-        self._java_found = launcher.find_java()
-        launcher.class_path()
+        self._java_found = find_java()
+        class_path()
         self._folder = PrivateFolder()
         self._loop = EventLoop()
         reserve()
@@ -181,7 +184,7 @@ class Supervisor:
             answer_timeout=int(answer_timeout + 30),
             vmargs=settings.vmargs,
             multi_model=settings.multi_model,
-            handler=settings.handler_service or launcher.DEFAULT_HANDLER,
+            handler=settings.handler_service or DEFAULT_HANDLER,
             processes=settings.workers,
         )
         self._front_end.write()

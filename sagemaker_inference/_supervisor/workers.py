@@ -20,6 +20,7 @@ from sagemaker_inference._errors import (
     PredictionError,
     PredictionTimeoutError,
 )
+from sagemaker_inference._ipc.fds import send_fds
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._ipc.slots import RUNNING
 from sagemaker_inference._log import get_logger
@@ -33,7 +34,6 @@ from sagemaker_inference._os.child_process import (
     python_command,
     starters_python_path,
 )
-from sagemaker_inference._supervisor.connections import send_fds
 from sagemaker_inference._worker.zygote import request_copy
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._frontends.mms.launcher import INVOCATIONS
+from sagemaker_inference._ipc.messages import INVOCATIONS
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response

@@ -19,13 +19,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference._errors import EncodeError
-from sagemaker_inference._frontends.mms.launcher import FORM_OVERHEAD
 from sagemaker_inference._http.error_response import error_response, wants_text
 from sagemaker_inference._http.messages import whole_body
 from sagemaker_inference._inference.batching import BatchWindow
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:

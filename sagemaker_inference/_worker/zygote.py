@@ -14,9 +14,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from sagemaker_inference._ipc.fds import send_fds
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._os.child_process import die_with_parent
-from sagemaker_inference._supervisor.connections import send_fds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from documents import PYTHON, ROOT, exchanges, served
 
-from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms.java import find_java
 from tests.server.conftest import Server, free_port
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_the_stock_command_serves_and_tries_a_failed_load_again(start: Serve) ->
         code = Path(folder, "ml", "model", "code")
         code.mkdir(parents=True)
         (code / "inference.py").write_text(FAILS_ONCE)
-        java = Path(launcher.find_java().path).parent
+        java = Path(find_java().path).parent
         port = free_port()
         server = start(
             # Not /etc: a test leaves nothing behind.

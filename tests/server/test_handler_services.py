@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms import jar
+from sagemaker_inference._frontends.mms.java import find_java
 from tests.server.conftest import ECHO, Reply, Server, free_port, starting
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_the_default_handler_service_serves_the_users_program(
 
 def stock_front_end(folder: Path, port: int) -> list[str]:
     """MMS as it comes: its own back end loads our default handler service."""
-    home = Path(launcher.find_jar()).parents[2]
+    home = Path(jar.find_jar()).parents[2]
     (folder / "config.properties").write_text(
         f"inference_address=http://127.0.0.1:{port}\n"
         f"management_address=unix:{folder}/management.sock\n"
@@ -149,10 +150,10 @@ def stock_front_end(folder: Path, port: int) -> list[str]:
         "default_workers_per_model=1\ndecode_input_request=false\n"
     )
     return [
-        launcher.find_java().path,
+        find_java().path,
         f"-Djava.io.tmpdir={folder}",
         f"-Dmodel_server_home={home}",
-        "-cp", launcher.find_jar(), "com.amazonaws.ml.mms.ModelServer",
+        "-cp", jar.find_jar(), "com.amazonaws.ml.mms.ModelServer",
         "--python", sys.executable, "-f", str(folder / "config.properties"),
         "-s", str(folder), "-m", "model=model",
     ]  # fmt: skip

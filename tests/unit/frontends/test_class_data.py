@@ -2,6 +2,8 @@ import pytest
 
 from sagemaker_inference.__main__ import main
 from sagemaker_inference._frontends.mms import class_data, launcher
+from sagemaker_inference._frontends.mms import jar as jars
+from sagemaker_inference._frontends.mms.java import find_java
 from sagemaker_inference._frontends.mms.launcher import FrontEnd
 from sagemaker_inference.errors import StartError
 
@@ -42,12 +44,12 @@ def jar(tmp_path, monkeypatch):
     """The front end's jar."""
     path = tmp_path / "model-server.jar"
     path.write_text("jar")
-    monkeypatch.setattr(launcher, "find_jar", lambda: str(path))
+    monkeypatch.setattr(jars, "find_jar", lambda: str(path))
     return path
 
 
 def command(tmp_path):
-    return FrontEnd(launcher.find_java(), str(tmp_path), "h", 80, 4, 1 << 20, 9, "").command()
+    return FrontEnd(find_java(), str(tmp_path), "h", 80, 4, 1 << 20, 9, "").command()
 
 
 def archives(words):
@@ -69,7 +71,7 @@ def test_it_is_made_with_the_flags_that_it_is_used_with(folder, java, jar, tmp_p
     launcher.prepare()
     (made,) = folder.iterdir()
     words = made.read_text().split()
-    flags = launcher.find_java().flags
+    flags = find_java().flags
     assert "--enable-native-access=ALL-UNNAMED" in flags
     assert set(flags) <= set(words)
     assert set(flags) <= set(command(tmp_path))

