@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import sys
@@ -18,13 +17,12 @@ from sagemaker_inference._log import configure_logger, get_logger, last_word
 from sagemaker_inference._os.child_process import python_command
 from sagemaker_inference._program import location, registry
 from sagemaker_inference._program.location import Program
+from sagemaker_inference._supervisor import main as supervisor
 from sagemaker_inference._supervisor import requirements
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, settings_from_environment
-from sagemaker_inference._supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
     from typing import NoReturn
 
     from sagemaker_inference._program.registry import Registry
@@ -81,15 +79,12 @@ def serve(
     try:
         main = Program.from_main()
         script_functions.adopt(registry, sys.modules["__main__"])
-        handler = assembly.assemble(registry, main.label)
+        assembly.assemble(registry, main.label)
         settings = settings_from_environment(
             main,
             str(model_dir) if model_dir is not None else _default_model_dir(main),
             host=host,
             port=port,
-            # What stands below may still register something, and be refused by the model process:
-            # the front end then waits until that has imported the whole file.
-            slots=handler.concurrency.connections if _is_last_statement(caller) else 0,
         )
     except (StartError, TypeError) as error:
         _exit(error)
@@ -98,7 +93,7 @@ def serve(
     sys.stderr.flush()
     os.execv(  # noqa: S606 - our own interpreter
         sys.executable,
-        python_command("sagemaker_inference._supervisor.supervisor", settings.dump()),
+        python_command("sagemaker_inference._supervisor.main", settings.dump()),
     )
 
 
@@ -124,7 +119,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
             # Of many models, each brings its own.
             served = "" if ENABLE_MULTI_MODEL else location.find(model_dir)
         settings = settings_from_environment(served, model_dir)
-        code = Supervisor(settings, reap_strangers=os.getpid() == 1).run()
+        code = supervisor.run(settings, reap_strangers=os.getpid() == 1)
     except StartError as error:
         _exit(error)
     if code:
@@ -206,15 +201,6 @@ def _stopping_at_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_last_statement(caller: FrameType) -> bool:
-    """Whether nothing but comments follows the line that a module's frame is at."""
-    try:
-        body = ast.parse(Path(caller.f_code.co_filename).read_bytes()).body
-    except (OSError, SyntaxError):
-        return False
-    return bool(body) and body[-1].lineno <= caller.f_lineno
 
 
 def _default_model_dir(main: Program) -> str:

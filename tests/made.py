@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._program.registry import Registry
+    from sagemaker_inference._supervisor.workers import Outcome
 
 
 def settings(**changes: Any) -> Settings:
@@ -41,22 +42,19 @@ def settings(**changes: Any) -> Settings:
 
 
 class LoopBench:
-    """An owner of model processes that notes what it hears, and the loop that tells it."""
+    """An owner of workers that notes what it hears, and the loop that tells it."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        self.causes: list[str] = []
+        self.outcomes: list[Outcome] = []
         self.loop = EventLoop()
-
-    def on_assembled(self, report: Report) -> None:
-        self.heard.append("assembled")
 
     def on_all_loaded(self, report: Report) -> None:
         self.heard.append("loaded")
 
-    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:
+    def on_failed(self, outcome: Outcome) -> None:
         self.heard.append("failed")
-        self.causes.append(cause)
+        self.outcomes.append(outcome)
 
     def on_all_stopped(self) -> None:
         self.heard.append("stopped")

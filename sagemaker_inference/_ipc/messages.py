@@ -1,9 +1,9 @@
-"""What the supervisor and a model process tell each other."""
+"""What the supervisor and a worker tell each other."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._program.location import Program
@@ -14,31 +14,33 @@ if TYPE_CHECKING:
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 # Where clients send requests to the one model.
 INVOCATIONS: Final = "/invocations"
-# Stands for the program in the model's folder, where a handler service could be named.
-DEFAULT_HANDLER: Final = "sagemaker_inference"
+# The name of the model where there is one.
+MODEL_NAME: Final = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the supervisor tells a model process.
+    """What the supervisor tells a worker.
 
     Attributes:
         program: the user's program, or None where ``handler_service`` brings its own.
         handler_service: a handler service written for MMS, or "".
         model_dir: where the model is.
+        model_name: the model's name.
         index: its place among the workers.
         gpu_id: which GPU it has, or None; the process sees it as number 0.
         control_fd: a socket to the supervisor: connections come in, reports go out.
-        epoll_fd, stop_fd, table_fd: shared by all model processes; see `backend.loop`.
+        epoll_fd, stop_fd, table_fd: shared by all workers of a deployment; see `_worker.loop`.
         log_fd: where access lines go.
         payload_limit: most bytes of a body.
         timeout: seconds a prediction may take.
-        is_template: whether it loads the model only to be forked; see `backend.template`.
+        is_zygote: whether it loads the model only to be forked; see `_worker.zygote`.
         path: where the model is invoked, for the access log.
     """
 
     program: Program | None
     handler_service: str
+    model_name: str
     model_dir: str
     index: int
     gpu_id: int | None
@@ -49,19 +51,13 @@ class Assignment:
     log_fd: int
     payload_limit: int
     timeout: float
-    is_template: bool = False
+    is_zygote: bool = False
     path: str = INVOCATIONS
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that the process inherits."""
         return self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
-
-    def with_fds(self, fds: Sequence[int]) -> Assignment:
-        """The same with these descriptors, in the order of `fds`."""
-        # Events of the shared epoll instance bear the number that stop_fd has in the supervisor.
-        control, epoll, _, table, log = fds
-        return replace(self, control_fd=control, epoll_fd=epoll, table_fd=table, log_fd=log)
 
     def dump(self) -> str:
         """As text for the environment."""
@@ -78,11 +74,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a model process tells the supervisor.
+    """What a worker tells the supervisor.
 
     Attributes:
         stage: "assembled" when the program is imported and complete, "loaded" when it can answer,
-            "forked" when a template has made a copy of itself, "failed" when the program or the
+            "forked" when a zygote has made a copy of itself, "failed" when the program or the
             model cannot be loaded, and its log has said why.
         slots: connections of the front end that keep this process busy.
         patience: seconds beyond the time limit in which the process ends a request by itself.

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +20,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # Not among the codes that a process can end with.
 UNKNOWN_EXIT: Final = 256
-_POLL_SECONDS: Final = 0.01
 _REMEMBERED_LINES: Final = 20
 # A line without an end is passed on in pieces of this size rather than kept for ever.
 _LONGEST_LINE: Final = 65536
@@ -140,21 +138,31 @@ class ChildProcess:
         pass_fds: Sequence[int] = (),
         targets: tuple[int | None, int | None] = (1, 2),
     ) -> ChildProcess:
-        """Start a program with this whole environment and these inherited descriptors."""
+        """Start a program with this whole environment and these inherited descriptors.
+
+        Raises:
+            OSError: it cannot be started.
+        """
         out, err = os.pipe(), os.pipe()
         # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which decides.
-        popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
-            command,
-            env=env,
-            pass_fds=pass_fds,
-            stdin=subprocess.DEVNULL,
-            stdout=out[1],
-            stderr=err[1],
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
-        )
-        os.close(out[1])
-        os.close(err[1])
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
+                command,
+                env=env,
+                pass_fds=pass_fds,
+                stdin=subprocess.DEVNULL,
+                stdout=out[1],
+                stderr=err[1],
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+            )
+        except OSError:
+            os.close(out[0])
+            os.close(err[0])
+            raise
+        finally:
+            os.close(out[1])
+            os.close(err[1])
         child = cls(popen.pid, (out[0], err[0]), targets)
         # Whoever waits here is `reap`: Popen must not believe that it still has a child.
         popen.returncode = 0
@@ -182,7 +190,7 @@ class ChildProcess:
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self._exit_code is None:
-            # One that another process has started may be gone before that is noticed here.
+            # A forked one is somebody else's child until its parent has ended.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
@@ -190,42 +198,6 @@ class ChildProcess:
         """Kill it and whatever it has started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-
-
-class AdoptedProcess(ChildProcess):
-    """A process that another one has started, which alone gets its exit code.
-
-    Args:
-        pid: the process; it leads a group of its own.
-        sources: as for `ChildProcess`.
-    """
-
-    def __init__(self, pid: int, sources: tuple[int, int]) -> None:
-        super().__init__(pid, sources)
-        self._began = _began(pid)
-
-    def _wait(self, options: int) -> int | None:
-        while self._exit_code is None:
-            began = _began(self.pid)
-            if began is None or began != self._began:
-                self._exit_code = UNKNOWN_EXIT
-            elif options & os.WNOHANG:
-                break
-            else:
-                time.sleep(_POLL_SECONDS)
-        return self._exit_code
-
-
-def _began(pid: int) -> str | None:
-    """When a process began, which tells it from others of the same number; None once it ended.
-
-    Fields 3 and 22 of /proc/PID/stat, by proc(5), counted behind the name.
-    """
-    try:
-        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def describe_exit(code: int) -> str:

@@ -27,6 +27,10 @@ class EventLoop:
         self._watched[fd] = callback
         self._epoll.register(fd, events)
 
+    def modify(self, fd: int, events: int) -> None:
+        """Call back at these events from now on; ``fd`` is watched."""
+        self._epoll.modify(fd, events)
+
     def unwatch(self, fd: int) -> None:
         """Stop watching; call it before the descriptor is closed. Unknown ones are ignored."""
         if self._watched.pop(fd, None) is not None:
@@ -58,9 +62,11 @@ class EventLoop:
         """Wait for whatever comes first, and call back."""
         now = monotonic()
         wait = min((when - now for when, _ in self._timers), default=_LONGEST_WAIT_SECONDS)
-        for fd, _ in self._epoll.poll(max(wait, 0)):
-            callback = self._watched.get(fd)
-            if callback is not None:  # an earlier callback of this turn may have unwatched it
+        ready = [(fd, self._watched.get(fd)) for fd, _ in self._epoll.poll(max(wait, 0))]
+        for fd, callback in ready:
+            # An earlier callback of this turn may have unwatched it, and the descriptor may be
+            # another one's by now.
+            if callback is not None and self._watched.get(fd) is callback:
                 callback()
         now = monotonic()
         due = [timer for timer in self._timers if timer[0] <= now]

@@ -1,4 +1,4 @@
-"""The front end's connections, as the supervisor holds them for all model processes."""
+"""The front end's connections to a deployment, as the supervisor holds them for all workers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._errors import InferenceError
     from sagemaker_inference._ipc.slots import Slot, SlotTable
+    from sagemaker_inference._supervisor.slot_pool import SlotPool
 
 # A front end that stands still in the middle of a message is given up after so many seconds.
 _STALLED_SECONDS: Final = 30
@@ -29,37 +30,39 @@ _SEND_BUFFER: Final = 1 << 20
 class Connections:
     """Owns the shared epoll instance and a duplicate of every connection.
 
-    A duplicate here means that a connection outlives the model process that worked on it: the
+    A duplicate here means that a connection outlives the worker that worked on it: the
     supervisor answers the lost request and hands the connection on.
 
     Args:
         table: the shared records.
-        taken: the slots in use, shared by all who number connections in this process.
+        pool: the slots, shared by all who number connections in this process.
     """
 
-    def __init__(self, table: SlotTable, taken: set[int] | None = None) -> None:
+    def __init__(self, table: SlotTable, pool: SlotPool) -> None:
         self.table = table
-        self._taken = set() if taken is None else taken
+        self._pool = pool
+        # Slots of this deployment without a connection.
+        self._spare: list[int] = []
         self.epoll = select.epoll()
         stop_read, self._stop_write = os.pipe()
         self.stop_fd = stop_read
         # Not one-shot: once the other end is closed, every process that waits sees it.
         self.epoll.register(stop_read, select.EPOLLIN)
         self._open: dict[int, socket.socket] = {}
+        self._is_armed = True
 
     def __iter__(self) -> Iterator[int]:
         return iter(list(self._open))
 
+    def reserve(self, count: int) -> bool:
+        """Keep slots for connections that are about to come; False where too few are free."""
+        taken = self._pool.take(count)
+        self._spare += taken
+        return len(taken) == count
+
     def add(self, sock: socket.socket) -> int | None:
         """Give a new connection a slot; None where all are taken. Call `arm` next."""
-        slot = next(
-            (
-                slot
-                for slot in range(slots.MAX_SLOTS)
-                if slot not in self._taken and self.table.state(slot)[0] == slots.IDLE
-            ),
-            None,
-        )
+        slot = self._next_slot()
         if slot is None:
             sock.close()
             return None
@@ -71,13 +74,22 @@ class Connections:
         fd = os.dup2(sock.fileno(), slots.FIRST_FD + slot, inheritable=False)
         sock.close()
         self._open[slot] = socket.socket(fileno=fd)
-        self._taken.add(slot)
         self.table.write(slot, slots.IDLE, 0, self.table.state(slot)[1] + 1)
         return slot
 
+    def _next_slot(self) -> int | None:
+        self._spare += [] if self._spare else self._pool.take(1)
+        for slot in self._spare:
+            # A worker may still be at work for a connection that is gone.
+            if self.table.state(slot)[0] == slots.IDLE:
+                self._spare.remove(slot)
+                return slot
+        more = self._pool.take(1)
+        return more[0] if more else None
+
     @property
     def is_open(self) -> bool:
-        """Whether model processes are to go on."""
+        """Whether workers are to go on."""
         return self._stop_write >= 0
 
     @staticmethod
@@ -87,16 +99,24 @@ class Connections:
 
     def arm(self, slot: int) -> None:
         """Hand the connection's next request out."""
-        self.epoll.register(slots.FIRST_FD + slot, slots.ARMED)
+        self.epoll.register(slots.FIRST_FD + slot, slots.ARMED if self._is_armed else 0)
+
+    def disarm(self) -> None:
+        """Hand out no more requests: those that no worker has taken stay where they are."""
+        for slot in self._open:
+            if self.table.state(slot)[0] == slots.IDLE:
+                with contextlib.suppress(FileNotFoundError):  # it was never armed
+                    self.epoll.modify(slots.FIRST_FD + slot, 0)
+        self._is_armed = False
 
     def rearm_idle(self) -> None:
         """Hand out again what a process may have taken when it died; harmless for the others."""
-        for slot in self._open:
+        for slot in self._open if self._is_armed else ():
             if self.table.state(slot)[0] == slots.IDLE:
                 self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
 
     def pass_on(self, slot: int, control: socket.socket) -> None:
-        """Send a connection to a model process.
+        """Send a connection to a worker.
 
         Raises:
             OSError: the process is gone, or has not read for long.
@@ -109,7 +129,6 @@ class Connections:
         sock = self._open.pop(slot, None)
         if sock is None:
             return
-        self._taken.discard(slot)
         with contextlib.suppress(FileNotFoundError):  # it was never armed
             self.epoll.unregister(sock.fileno())
         with contextlib.suppress(OSError):  # the front end has closed it before
@@ -118,6 +137,7 @@ class Connections:
         # Closed and reserved in one: nothing else may get the number in between.
         sock.detach()
         slots.reserve(slot, 1)
+        self._spare.append(slot)
 
     def held_by(self, pid: int) -> list[tuple[int, Slot]]:
         """The slots on which a process is at work."""
@@ -127,10 +147,6 @@ class Connections:
             for slot, record in records
             if record.pid == pid and record.state != slots.IDLE
         ]
-
-    def busy(self) -> bool:
-        """Whether any request is in work."""
-        return any(self.table.state(slot)[0] != slots.IDLE for slot in self._open)
 
     def answer(self, slot: int, record: Slot, error: InferenceError) -> bool:
         """Answer a request for a process that no longer can.
@@ -158,13 +174,15 @@ class Connections:
         """Close everything that is held here."""
         for slot in self:
             self.close(slot)
+        self._pool.give_back(self._spare)
+        self._spare = []
         self.stop()
         self.epoll.close()
         os.close(self.stop_fd)
         self.table.close()
 
     def stop(self) -> None:
-        """Tell all model processes to finish."""
+        """Tell all workers to finish."""
         if self._stop_write >= 0:
             os.close(self._stop_write)
             self._stop_write = -1

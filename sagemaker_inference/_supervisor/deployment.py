@@ -1,112 +1,253 @@
-"""A model that is served: the front end's connections to it, and the processes that answer."""
+"""A deployment: one model's socket for the front end, its connections and its workers."""
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import select
-from typing import TYPE_CHECKING
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS, SlotTable
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.connections import Connections
-from sagemaker_inference._supervisor.workers import ModelProcesses
+from sagemaker_inference._supervisor.workers import Outcome, Workers
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._supervisor.front_end import FrontEndProcess
     from sagemaker_inference._supervisor.settings import Settings
-    from sagemaker_inference._supervisor.workers import Owner
+    from sagemaker_inference._supervisor.slot_pool import SlotPool
 
 logger = get_logger()
 
+# The front end has a moment to take note that the connections are closed.
+_RETIRED_SECONDS: Final = 2.0
+_NO_SLOT: Final = "no connection is left for it; unload others first"
 
-class ServedModel:
-    """One model.
 
-    Args:
-        settings: what its processes serve.
-        loop: calls back when something happens.
-        owner: hears what becomes of the processes.
-        taken: the slots in use, shared by all models of this supervisor.
-        hung_up: called when the front end has closed a connection.
+class Stage(enum.Enum):
+    """How far a deployment is."""
+
+    LOADING = "loading"  # its workers load the model, or the front end connects
+    SERVING = "serving"
+    RETIRING = "retiring"  # it takes no more requests, and ends
+    GONE = "gone"
+
+
+class Surroundings(NamedTuple):
+    """What all deployments of a supervisor share.
 
     Attributes:
-        processes: those that answer.
+        loop: calls back when something happens.
+        front_end: what sends requests.
+        folder: a private directory for sockets.
+        pool: the slots of all deployments.
+    """
+
+    loop: EventLoop
+    front_end: FrontEndProcess
+    folder: str
+    pool: SlotPool
+
+
+class DeploymentOwner(Protocol):
+    """Who wants to know what becomes of a deployment."""
+
+    def on_deployed(self, deployment: Deployment, report: Report) -> None:
+        """Requests reach its workers."""
+        ...
+
+    def on_failed(self, deployment: Deployment, outcome: Outcome) -> None:
+        """It could not be loaded, or not be kept. It ends now, and `on_gone` follows."""
+        ...
+
+    def on_gone(self, deployment: Deployment) -> None:
+        """Nothing of it is left."""
+        ...
+
+
+class Deployment:
+    """One model that is being loaded, served or unloaded.
+
+    Args:
+        number: what the front end knows it by; no other one of this supervisor ever has it.
+        settings: what its workers serve.
+        routes: the paths, percent-decoded, whose requests it answers.
+        surroundings: what it shares with others.
+        owner: hears what becomes of it.
+
+    Attributes:
+        stage: how far it is.
+        workers: those that answer.
     """
 
     def __init__(
         self,
+        number: int,
         settings: Settings,
-        loop: EventLoop,
-        owner: Owner,
-        taken: set[int] | None = None,
-        hung_up: Callable[[], None] = lambda: None,
+        routes: Sequence[str],
+        surroundings: Surroundings,
+        owner: DeploymentOwner,
     ) -> None:
-        self._loop = loop
-        self._hung_up = hung_up
-        self._connections = Connections(SlotTable(), taken)
-        self.processes = ModelProcesses(settings, loop, self._connections, owner)
+        self.number = number
+        self.stage = Stage.LOADING
+        self._routes = routes
+        self._loop, self._front_end, folder, self._pool = surroundings
+        self._owner = owner
+        self._path = str(Path(folder, f"{number}.sock"))
+        self._is_known = False  # to the front end
+        self._are_workers_gone = False
+        self._is_short_of_slots = False
+        self._connections = Connections(SlotTable(), self._pool)
+        self.workers = Workers(settings, self._loop, self._connections, self)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def start(self) -> None:
-        """Start the processes."""
-        self.processes.start()
+        """Start the workers; when all have loaded, the front end is told."""
+        self._listener.setblocking(False)  # noqa: FBT003 - socket's own signature
+        self._listener.bind(self._path)
+        self._listener.listen(MAX_SLOTS)
+        self._loop.watch(self._listener.fileno(), self._accept)
+        self.workers.start()
 
-    def accept(self, sock: socket.socket) -> None:
-        """Serve a connection of the front end; it is closed where there are too many."""
+    # The front end's connections.
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                self._take(sock)
+
+    def _take(self, sock: socket.socket) -> None:
         slot = self._connections.add(sock)
         if slot is None:
-            logger.error("the front end opened more than %d connections", MAX_SLOTS)
+            if not self._is_short_of_slots:
+                logger.error("the front end opened more than %d connections", MAX_SLOTS)
+            self._is_short_of_slots = True
             return
-        self.processes.pass_on(slot)
+        self.workers.pass_on(slot)
         fd = self._connections.fd(slot)
-
-        def hung_up() -> None:
-            self._loop.unwatch(fd)
-            self._connections.close(slot)
-            self._hung_up()
-
-        self._loop.watch(fd, hung_up, select.EPOLLRDHUP)
+        self._loop.watch(fd, lambda: self.close_connection(slot), select.EPOLLRDHUP)
         self._connections.arm(slot)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the front end is there."""
-        return bool(list(self._connections))
+    def close_connection(self, slot: int) -> None:
+        """Close a connection, which the front end may have closed before."""
+        self._loop.unwatch(self._connections.fd(slot))
+        self._connections.close(slot)
 
-    @property
-    def all_loaded(self) -> bool:
-        """Whether every process can answer."""
-        return self.processes.all_loaded
+    # What its workers do (workers.WorkersOwner).
 
-    @property
-    def count(self) -> int:
-        """How many processes there are now."""
-        return self.processes.count
+    def on_all_loaded(self, report: Report) -> None:
+        """Have the front end connect, unless it has."""
+        if self._is_known or self.stage is not Stage.LOADING:
+            return
+        count = self._front_end.connections_for(report.slots, self.workers.target)
+        # The last few slots are for who has none at all.
+        count = max(self._front_end.connections_for(1, 1), min(count, self._pool.free // 2))
+        if not self._connections.reserve(count):
+            logger.error("model %s: %s", self._routes[0], _NO_SLOT)
+            self._fail(Outcome(_NO_SLOT, out_of_memory=True))
+            return
+        self._is_known = True
 
-    def reap(self) -> None:
-        """Notice processes that have ended."""
-        self.processes.reap()
+        def on_deployed(error: str) -> None:
+            self._on_deployed(report, error)
 
-    def check_time_limits(self) -> None:
-        """End processes that load or predict for too long."""
-        self.processes.check_time_limits()
+        self._front_end.deploy(self.number, self._path, count, self._routes, on_deployed)
 
-    def is_busy(self) -> bool:
-        """Whether any request is in work."""
-        return self._connections.busy()
+    def _on_deployed(self, report: Report, error: str) -> None:
+        if self.stage is not Stage.LOADING:
+            return
+        if error or self._is_short_of_slots:
+            self._is_known = not error
+            cause = _NO_SLOT if self._is_short_of_slots else f"the front end has failed: {error}"
+            self._fail(Outcome(cause, out_of_memory=self._is_short_of_slots))
+            return
+        self.stage = Stage.SERVING
+        self._owner.on_deployed(self, report)
 
-    def stop(self) -> None:
-        """Tell the processes to finish; the owner hears when they have."""
-        self._connections.stop()
+    def on_failed(self, outcome: Outcome) -> None:
+        """End, since a worker cannot load, or since they die again and again."""
+        if self.stage in (Stage.LOADING, Stage.SERVING):
+            self._fail(outcome)
 
-    def kill(self) -> None:
-        """Kill the processes; what they were working on is answered from here."""
-        self.processes.kill_all()
+    def _fail(self, outcome: Outcome) -> None:
+        # First, so that nobody takes it for one that can be used.
+        self.stage = Stage.RETIRING
+        self._owner.on_failed(self, outcome)
+        self._end(0.0)
+
+    # Its end.
+
+    def retire(self, seconds: float | None) -> None:
+        """Take no more requests, let the workers finish and end them; `on_gone` follows.
+
+        What a worker is at work on is answered. What waits, in the front end or for a worker to
+        become free, gets 503.
+
+        Args:
+            seconds: when workers that are still at work are killed; None leaves that to the caller.
+        """
+        if self.stage in (Stage.LOADING, Stage.SERVING):
+            self.stage = Stage.RETIRING
+            self._end(seconds)
+
+    def _end(self, seconds: float | None) -> None:
+        self._close_listener()
+        if self._is_known:
+            self._front_end.retire(self.number, lambda _error: self._on_retired())
+        if seconds == 0:
+            self._kill()
+        elif seconds is not None:
+            self._loop.after(seconds, self._kill)
+        self.workers.stop()
+
+    def _kill(self) -> None:
+        if self.stage is Stage.RETIRING:
+            self.workers.kill()
+
+    def on_all_stopped(self) -> None:
+        """Close the connections: the front end refuses what still waits on them."""
+        if self._are_workers_gone or self.stage is Stage.GONE:
+            return
+        self._are_workers_gone = True
+        self._close_connections()
+        if self._is_known:
+            self._loop.after(_RETIRED_SECONDS, self._be_gone)
+        else:
+            self._be_gone()
+
+    def _on_retired(self) -> None:
+        self._is_known = False
+        if self._are_workers_gone:
+            self._be_gone()
+
+    def _be_gone(self) -> None:
+        if self.stage is Stage.RETIRING:
+            self.stage = Stage.GONE
+            self._connections.dispose()
+            self._owner.on_gone(self)
+
+    def _close_connections(self) -> None:
+        for slot in self._connections:
+            self.close_connection(slot)
+
+    def _close_listener(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.unwatch(self._listener.fileno())
+            self._listener.close()
+            Path(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Kill and forget the processes, and close the connections."""
-        self.processes.end_all()
-        for slot in self._connections:
-            self._loop.unwatch(self._connections.fd(slot))
-        self._connections.dispose()
+        """Kill and forget the workers and close everything, at once."""
+        if self.stage is not Stage.GONE:
+            self.stage = Stage.GONE
+            self._close_listener()
+            self.workers.end_all()
+            self._close_connections()
+            self._connections.dispose()

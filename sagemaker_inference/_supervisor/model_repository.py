@@ -1,296 +1,269 @@
-"""Many models behind one front end, loaded and unloaded over HTTP.
-
-For each model that is loaded, the front end starts a process, opens connections, and sends on each
-the message `Load`, whose status becomes that of ``POST /models``. When the model is unloaded it
-closes the connections and kills the process. That very process is the model's first
-(`multi_model_process`). Everything else is as with one model: connections, processes and
-replacements are the supervisor's.
-
-Two things the front end learns from files (``java/sagemaker_inference/ModelAnswers.java``): why a
-model has failed, which it tells the client, and which models have processes, for whose end DELETE
-waits.
-"""
+"""The models of a server by their names: one that is there from the start, or many over time."""
 
 from __future__ import annotations
 
-import json
-import socket
 from dataclasses import replace
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._ipc import wire
-from sagemaker_inference._ipc.messages import DEFAULT_HANDLER, Report
-from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._program import location
-from sagemaker_inference._supervisor.deployment import ServedModel
-from sagemaker_inference._supervisor.loaded_model import LoadedModel
+from sagemaker_inference._supervisor.deployment import Deployment, Stage
+from sagemaker_inference._supervisor.workers import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._ipc.messages import Report
+    from sagemaker_inference._supervisor.deployment import Surroundings
     from sagemaker_inference._supervisor.settings import Settings
-    from sagemaker_inference._supervisor.workers import Owner
+
+    Done = Callable[[Outcome], None]
 
 logger = get_logger()
 
-_LONGEST_MESSAGE: Final = 65536
-_END_OF_HEAD: Final = b"\r\n\r\n"
-_LIST: Final = "/models?limit=100"
-_NOT_FOUND: Final = b"HTTP/1.1 404 "
+# What a worker is at work on when its model is unloaded may go on for so long. Whoever unloads a
+# model wants its memory.
+GRACE_SECONDS: Final = 5.0
+_STOPPING: Final = "the server is stopping"
 
 
-class MultiModel:
-    """The models that are loaded now.
+class RepositoryOwner(Protocol):
+    """Who wants to know what becomes of models without having asked for it."""
+
+    def on_lost(self, name: str, outcome: Outcome) -> None:
+        """A model could not be kept; the log says why."""
+        ...
+
+    def on_all_stopped(self) -> None:
+        """No model is left after `ModelRepository.stop`."""
+        ...
+
+
+class Model:
+    """A model of the repository.
 
     Args:
-        settings: how each is served; its model directory is where models usually are.
-        loop: calls back when something happens.
-        owner: hears when this is ready, and when all processes have stopped.
-        folder: the private directory. In it, processes that the front end has started ask for their
-            assignment, and the front end finds out about models.
+        settings: what its workers serve; they have its name.
+        routes: the paths, percent-decoded, whose requests it answers.
+        url: where it is, as whoever has loaded it says.
+        version: its version, or "".
+
+    Attributes:
+        deployment: its workers and connections; None where it has none.
+        report: what its workers reported last.
+        min_workers, max_workers: how many it is to have, as was asked for.
     """
 
-    is_connected = all_loaded = True
-
-    def __init__(self, settings: Settings, loop: EventLoop, owner: Owner, folder: str) -> None:
+    def __init__(
+        self, settings: Settings, routes: Sequence[str], url: str = "", version: str = ""
+    ) -> None:
         self.settings = settings
-        self.loop = loop
-        self.taken: set[int] = set()
-        self._folder = Path(launcher.models_folder(folder))
-        self._owner = owner
-        self._models: dict[str, LoadedModel] = {}
-        self._count = 0
-        self._is_asking = False
-        # Connections, and processes, that have not yet said for which model they are; answers of
-        # the front end that are not there yet.
-        self._strangers: set[socket.socket] = set()
-        self._is_stopping = False
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(launcher.link_path(folder))
-        self._listener.listen()
-        loop.watch(self._listener.fileno(), self._on_link)
-
-    def start(self) -> None:
-        """There is nothing to wait for: a server without models is a healthy one."""
-        self._owner.on_all_loaded(Report("loaded"))
-
-    def accept(self, sock: socket.socket) -> None:
-        """Take a connection of the front end; its first message says for which model."""
-        sock.setblocking(False)  # noqa: FBT003 - socket's own signature
-        data = bytearray()
-
-        def read() -> None:
-            try:
-                chunk = sock.recv(_LONGEST_MESSAGE)
-                data.extend(chunk)
-                found = wire.read(bytes(data), _LONGEST_MESSAGE) if chunk else None
-            except (OSError, wire.WireError):
-                found = None
-            if isinstance(found, int):
-                return
-            self._know(sock)
-            if found is None or not isinstance(found[0], wire.Load):
-                sock.close()
-            else:
-                self._model(found[0].model_name, found[0].model_path).greet(sock, found[0])
-
-        self._strangers.add(sock)
-        self.loop.watch(sock.fileno(), read)
-
-    def _on_link(self) -> None:
-        link, _ = self._listener.accept()
-
-        def read() -> None:
-            self._know(link)
-            data = link.recv(_LONGEST_MESSAGE)
-            if not data:
-                link.close()
-                return
-            message = json.loads(data)
-            self._model(message["name"], message["path"]).attach(link, message)
-
-        self._strangers.add(link)
-        self.loop.watch(link.fileno(), read)
-
-    def _know(self, sock: socket.socket) -> None:
-        self._strangers.remove(sock)
-        self.loop.unwatch(sock.fileno())
-
-    def _model(self, name: str, path: str) -> LoadedModel:
-        model = self._models.get(name)
-        if model is not None and (model.is_over or model.path != path):
-            self.forget(model)
-            model = None
-        if model is None:
-            model = self._models[name] = LoadedModel(self, name, path)
-        return model
-
-    def settings_of(self, name: str, path: str, handler: str) -> Settings:
-        """How a model is served.
-
-        Args:
-            name: what the front end calls it.
-            path: where it is.
-            handler: its handler service, as the front end names it.
-
-        Raises:
-            StartError: it has no program.
-        """
-        settings = self.settings
-        if Path(path, "code", "requirements.txt").exists():
-            logger.warning(
-                "model %s: its requirements.txt is not installed: all models share the packages of "
-                "one interpreter",
-                name,
-            )
-        # Each model's first process would have the first GPU, and the others none.
-        shift = self._count % len(settings.gpus) if settings.gpus else 0
-        self._count += 1
-        is_own = handler == DEFAULT_HANDLER
-        return replace(
-            settings,
-            model_dir=path,
-            program=location.find(path) if is_own else None,
-            handler_service="" if is_own else handler,
-            gpus=settings.gpus[shift:] + settings.gpus[:shift],
-            path=f"{launcher.model_url(name)}/invoke",
-        )
-
-    def file(self, name: str, suffix: str) -> Path:
-        """What the front end looks for about a model, whatever its name is made of."""
-        return self._folder / (sha256(name.encode()).hexdigest() + suffix)
+        self.routes = routes
+        self.url = url
+        self.version = version
+        self.deployment: Deployment | None = None
+        self.report: Report | None = None
+        self.min_workers = self.max_workers = settings.workers
+        self.is_new = True
+        self.on_done: Done | None = None
 
     @property
-    def is_full(self) -> bool:
-        """Whether all connections that can be served are in use, or asked for."""
-        return len(self.taken) + sum(model.waiting for model in self._all()) >= MAX_SLOTS
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.model_name
 
-    def is_current(self, model: LoadedModel) -> bool:
-        """Whether no other model has come under its name."""
-        return self._models.get(model.name) is model
+    def finish(self, outcome: Outcome) -> None:
+        """Tell whoever waits for a load how it has ended."""
+        on_done, self.on_done = self.on_done, None
+        if on_done is not None:
+            on_done(outcome)
 
-    def forget(self, model: LoadedModel) -> None:
-        """Let a model go, with everything that is left of it."""
-        model.close()
-        if self.is_current(model):
+
+class ModelRepository:
+    """The models that are there now, and what is left of those that are being unloaded.
+
+    Loads and unloads run side by side, and each has its own callback. A name is free the moment
+    that its model is being unloaded: what is left of the old one has nothing in common with the
+    next of its name.
+
+    Args:
+        surroundings: what all deployments share.
+        owner: hears what it has not asked for.
+    """
+
+    def __init__(self, surroundings: Surroundings, owner: RepositoryOwner) -> None:
+        self._surroundings = surroundings
+        self._owner = owner
+        self._models: dict[str, Model] = {}
+        # Every deployment that still has something, with what to do when it is gone.
+        self._deployments: dict[Deployment, list[Callable[[], None]]] = {}
+        self._last_number = 0
+        self._takes_loads = True
+        self._is_stopping = False
+
+    @property
+    def models(self) -> list[Model]:
+        """Those that there are, by name."""
+        return sorted(self._models.values(), key=lambda model: model.name)
+
+    def find(self, name: str) -> Model | None:
+        """The model of a name."""
+        return self._models.get(name)
+
+    @property
+    def takes_loads(self) -> bool:
+        """Whether models can still be loaded: not when the server is about to stop."""
+        return self._takes_loads
+
+    # Loading and unloading.
+
+    def load(self, model: Model, on_done: Done) -> None:
+        """Load a model, whose name is free; the callback gets the outcome when it is known."""
+        self._models[model.name] = model
+        if model.settings.workers:
+            self._deploy(model, on_done)
+        else:
+            model.is_new = False
+            on_done(Outcome())
+
+    def _deploy(self, model: Model, on_done: Done) -> None:
+        self._last_number += 1
+        model.on_done = on_done
+        deployment = Deployment(
+            self._last_number, model.settings, model.routes, self._surroundings, self
+        )
+        model.deployment = deployment
+        self._deployments[deployment] = []
+        deployment.start()
+
+    def unload(self, model: Model, on_done: Done) -> None:
+        """Unload a model; the callback is called when nothing of it is left."""
+        del self._models[model.name]
+        deployment, model.deployment = model.deployment, None
+        if deployment is None:
+            on_done(Outcome())
+            return
+
+        def finish() -> None:
+            model.finish(Outcome("it was unloaded", is_unloaded=True))
+            on_done(Outcome())
+
+        self._retire(deployment, GRACE_SECONDS, finish)
+
+    def scale(self, model: Model, least: int, most: int, on_done: Done) -> bool:
+        """Have a model with at least and at most so many workers.
+
+        Returns:
+            False where it is being loaded or scaled just now; then nothing happens.
+        """
+        deployment = model.deployment
+        if model.on_done is not None:
+            return False
+        now = deployment.workers.target if deployment else 0
+        count = max(least, min(now, most))
+        if deployment is None:
+            if count:
+                model.settings = replace(model.settings, workers=count)
+                self._deploy(model, on_done)
+            else:
+                on_done(Outcome())
+        elif count:
+            if not deployment.workers.scale(count, GRACE_SECONDS, on_done):
+                return False
+        else:
+            model.deployment = None
+            self._retire(deployment, GRACE_SECONDS, lambda: on_done(Outcome()))
+        model.min_workers, model.max_workers = least, most
+        return True
+
+    def _retire(
+        self, deployment: Deployment, seconds: float, when_gone: Callable[[], None]
+    ) -> None:
+        self._deployments[deployment].append(when_gone)
+        deployment.retire(seconds)
+
+    # What deployments do (deployment.DeploymentOwner).
+
+    def _model_of(self, deployment: Deployment) -> Model | None:
+        return next((m for m in self._models.values() if m.deployment is deployment), None)
+
+    def on_deployed(self, deployment: Deployment, report: Report) -> None:
+        """A load is over."""
+        model = self._model_of(deployment)
+        if model is not None:
+            model.is_new = False
+            model.report = report
+            model.finish(Outcome())
+
+    def on_failed(self, deployment: Deployment, outcome: Outcome) -> None:
+        """A load has failed, or a model is lost."""
+        model = self._model_of(deployment)
+        if model is None:
+            return
+        model.deployment = None
+        if model.on_done is None:
             del self._models[model.name]
+            self._owner.on_lost(model.name, outcome)
+            return
+        if model.is_new:
+            del self._models[model.name]
+        else:
+            model.min_workers = model.max_workers = 0
+        # Whoever is told may load it again: the memory has to be free.
+        self._deployments[deployment].append(lambda: model.finish(outcome))
+
+    def on_gone(self, deployment: Deployment) -> None:
+        """Nothing of a deployment is left."""
+        for call in self._deployments.pop(deployment):
+            call()
+        self._tell_when_stopped()
+
+    # All of them.
 
     @property
     def count(self) -> int:
         """How many processes there are now."""
-        return sum(model.served.count for model in self._all() if model.served)
+        return sum(deployment.workers.count for deployment in self._deployments)
 
     def reap(self) -> None:
         """Notice processes that have ended."""
-        for model in self._all():
-            model.reap()
+        for deployment in list(self._deployments):
+            deployment.workers.reap()
 
     def check_time_limits(self) -> None:
-        """End processes that load or predict for too long."""
-        # The front end's processes give no signal, and close their link before they have ended.
-        self.reap()
-        self._each(ServedModel.check_time_limits)
-        self._verify()
+        """End workers that load or predict for too long."""
+        for deployment in list(self._deployments):
+            if deployment.stage in (Stage.LOADING, Stage.SERVING):
+                deployment.workers.check_time_limits()
 
-    def _verify(self) -> None:
-        """Forget what the front end does not have.
-
-        Unloading a model, it closes the connections and kills the process, but not always: not a
-        connection that it was about to open, and not the process when another client loads or
-        unloads that model at the same time. Those would be served for ever, in place of the next
-        model of their name, or refused together with it.
-        """
-        if self._is_asking or not self._models:
-            return
-        arrivals = {model: model.arrivals for model in self._all()}
-
-        def heard(response: bytes) -> None:
-            self._is_asking = False
-            try:
-                listed = json.loads(response.partition(_END_OF_HEAD)[2])["models"]
-                names = {model["modelName"] for model in listed}
-            except (ValueError, LookupError, TypeError):
-                return  # its list fails while a model is being taken from it
-            for model, count in arrivals.items():
-                if model.name not in names:
-                    self._verify_one(model, count)
-
-        self._is_asking = self.ask("GET", _LIST, heard)
-
-    def _verify_one(self, model: LoadedModel, arrivals: int) -> None:
-        # The list has the first hundred.
-        def heard(response: bytes) -> None:
-            # What has come since belongs to the next of its name.
-            is_same = self.is_current(model) and model.arrivals == arrivals
-            if is_same and response.startswith(_NOT_FOUND):
-                model.unload()
-
-        self.ask("GET", model.url, heard)
-
-    def ask(self, method: str, path: str, heard: Callable[[bytes], None]) -> bool:
-        """Ask the front end about models, without waiting; whether it could be asked."""
-        try:
-            sock = launcher.ask(self.settings.host, self.settings.port, method, path)
-        except OSError as error:
-            logger.warning("the front end cannot be asked for %s: %s", path, error)
-            return False
-        data = bytearray()
-
-        def read() -> None:
-            try:
-                chunk = sock.recv(_LONGEST_MESSAGE)
-            except OSError:
-                chunk = b""
-            data.extend(chunk)
-            if not chunk:
-                self._know(sock)
-                sock.close()
-                heard(bytes(data))
-
-        self._strangers.add(sock)
-        self.loop.watch(sock.fileno(), read)
-        return True
-
-    def is_busy(self) -> bool:
-        """Whether any request is in work."""
-        return any(model.served.is_busy() for model in self._all() if model.served)
+    def refuse_loads(self) -> None:
+        """Load nothing any more, and give up what is being loaded."""
+        self._takes_loads = False
+        for model in list(self._models.values()):
+            if model.on_done is not None and model.deployment is not None:
+                del self._models[model.name]
+                model.deployment.retire(0.0)
+                model.finish(Outcome(_STOPPING))
 
     def stop(self) -> None:
-        """Tell all processes to finish; the owner hears when they have."""
+        """Have all workers finish; the owner hears when they have."""
+        self.refuse_loads()
         self._is_stopping = True
-        for model in self._all():
-            model.stop()
-        self.on_stopped()
+        for deployment in list(self._deployments):
+            deployment.retire(None)
+        self._tell_when_stopped()
 
-    def on_stopped(self) -> None:
-        """Tell the owner, once no process is left."""
-        is_refusing = any(model.waiting for model in self._all())
-        if self._is_stopping and not (self.count or is_refusing):
+    def _tell_when_stopped(self) -> None:
+        if self._is_stopping and not self._deployments:
             self._owner.on_all_stopped()
 
     def kill(self) -> None:
-        """Kill all processes; what they were working on is answered from here."""
-        self._each(ServedModel.kill)
+        """Kill all workers; what they were working on is answered from here."""
+        for deployment in list(self._deployments):
+            deployment.workers.kill()
 
     def close(self) -> None:
-        """Kill and forget everything."""
-        for model in self._all():
-            self.forget(model)
-        for sock in list(self._strangers):
-            self._know(sock)
-            sock.close()
-        self.loop.unwatch(self._listener.fileno())
-        self._listener.close()
-
-    def _all(self) -> list[LoadedModel]:
-        return list(self._models.values())
-
-    def _each(self, act: Callable[[ServedModel], None]) -> None:
-        for model in self._all():
-            if model.served is not None:
-                act(model.served)
+        """Kill and forget everything, at once."""
+        for deployment in list(self._deployments):
+            deployment.close()
+        self._deployments.clear()
+        self._models.clear()

@@ -10,7 +10,7 @@ from typing import Final
 from sagemaker_inference import _config
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._ipc.messages import INVOCATIONS
+from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
@@ -18,9 +18,6 @@ from sagemaker_inference._program.location import Program
 logger = get_logger()
 
 ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
-# Of each of many models, whose programs are not known when the front end starts. One connection
-# would leave a process idle while the front end fetches its next request.
-_CONNECTIONS_OF_A_MODEL: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +36,12 @@ class Settings:
         startup_timeout: seconds a model may take to load.
         vmargs: further arguments for Java.
         preload: whether the model is loaded once and the processes are forked from that.
-        slots: connections per process where that is known before the program is imported here,
-            else 0; the front end can then start at once.
         multi_model: whether models are loaded and unloaded over HTTP; each has ``workers``
             processes then, and ``model_dir`` is not used.
         path: where the model is invoked, for the access log.
+        model_name: the model's name, for handlers.
+        max_batch_size, max_batch_delay: most requests of a batch and seconds to wait for them,
+            where whoever loads the model says so; None leaves them to the program.
     """
 
     program: Program | None
@@ -58,9 +56,11 @@ class Settings:
     startup_timeout: float
     vmargs: str
     preload: bool = False
-    slots: int = 0
     multi_model: bool = False
     path: str = INVOCATIONS
+    model_name: str = MODEL_NAME
+    max_batch_size: int | None = None
+    max_batch_delay: float | None = None
 
     def dump(self) -> str:
         """As text for a command line."""
@@ -81,7 +81,6 @@ def settings_from_environment(
     *,
     host: str = ALL_ADDRESSES,
     port: int | None = None,
-    slots: int = 0,
 ) -> Settings:
     """Settings for this machine, as the environment variables say.
 
@@ -90,7 +89,6 @@ def settings_from_environment(
         model_dir: as in `Settings`.
         host: as in `Settings`.
         port: as in `Settings`; None leaves it to the environment.
-        slots: as in `Settings`.
 
     Raises:
         StartError: a variable has a value that cannot be used, or two do not go together.
@@ -123,7 +121,6 @@ def settings_from_environment(
         startup_timeout=config.startup_timeout,
         vmargs=config.vmargs,
         preload=_preload(config, gpus),
-        slots=_CONNECTIONS_OF_A_MODEL if config.multi_model else slots,
         multi_model=config.multi_model,
     )
 
@@ -135,12 +132,6 @@ def _preload(config: Config, gpus: list[str]) -> bool:
         message = (
             f"{_config.PRELOAD.name} is set on a machine with GPUs, whose memory a fork does "
             "not share. Leave it out: every GPU gets a worker that loads the model itself."
-        )
-        raise StartError(message)
-    if config.multi_model:
-        message = (
-            f"{_config.PRELOAD.name} and {_config.MULTI_MODEL.name} do not go together: the "
-            "front end starts the processes of many models. Leave the first out."
         )
         raise StartError(message)
     return True

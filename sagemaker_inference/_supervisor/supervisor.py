@@ -1,10 +1,13 @@
-"""Owns the model processes and the front end: starts them, watches them, ends them.
+"""Owns the models and the front end: starts them, watches them, ends them.
 
 One process with one thread and one loop; no user code is ever imported here. What it promises:
 
 - the port opens when every model is loaded; a load that fails ends everything, with exit code 1;
-- a model process that dies or hangs is replaced, and what it was working on gets an answer;
+- a worker that dies or hangs is replaced, and what it was working on gets an answer;
 - whatever ends, ends all: no process is left behind.
+
+With many models, which are loaded over HTTP, the port opens at once, and what becomes of one of
+them is no concern of the others.
 """
 
 from __future__ import annotations
@@ -18,39 +21,40 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._frontends.mms.jar import class_path
-from sagemaker_inference._frontends.mms.java import find_java
-from sagemaker_inference._ipc.messages import DEFAULT_HANDLER
-from sagemaker_inference._ipc.slots import MAX_SLOTS, reserve
-from sagemaker_inference._log import configure_logger, get_logger, last_word
+from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
+from sagemaker_inference._ipc.slots import reserve
+from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
-from sagemaker_inference._os.child_process import ChildProcess, describe_exit
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
-from sagemaker_inference._supervisor.deployment import ServedModel
-from sagemaker_inference._supervisor.model_repository import MultiModel
-from sagemaker_inference._supervisor.settings import Settings
+from sagemaker_inference._supervisor.deployment import Surroundings
+from sagemaker_inference._supervisor.front_end import FrontEndProcess
+from sagemaker_inference._supervisor.management import Management
+from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
+from sagemaker_inference._supervisor.settings import ALL_ADDRESSES
+from sagemaker_inference._supervisor.slot_pool import SlotPool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._ipc.messages import Report
+    from sagemaker_inference._supervisor.front_end import Request
+    from sagemaker_inference._supervisor.settings import Settings
+    from sagemaker_inference._supervisor.workers import Outcome
 
 logger = get_logger()
 
 # SageMaker kills a container 30 s after SIGTERM: requests get most of that, the rest is for us.
 DRAIN_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 24.0
-# No request in work for so long means that none waits in the front end either.
-_QUIET_SECONDS: Final = 0.25
-# The front end gives up waiting for its back end after a minute.
-_FRONT_END_PATIENCE: Final = 45.0
+# For a front end that still has answers to pass on when its time is over.
 _LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
-_PORT_POLL_SECONDS: Final = 0.02
 # The line that says what is served must stay readable.
 _NAMED_TYPES: Final = 3
+_HEALTHY: Final = '{\n  "status": "Healthy"\n}\n'
+_ROUTES: Final = (INVOCATIONS, f"/models/{MODEL_NAME}/invoke", f"/predictions/{MODEL_NAME}")
 _OK, _FAILED = 0, 1
 
 
@@ -59,20 +63,19 @@ class Supervisor:
 
     Args:
         settings: what to serve.
+        front_end: what serves HTTP.
         reap_strangers: whether to reap processes that others left behind, as pid 1 must.
     """
 
-    def __init__(self, settings: Settings, *, reap_strangers: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, front_end: FrontEnd, *, reap_strangers: bool = False
+    ) -> None:
         self._settings = settings
+        self._front_end_kind = front_end
         self._reap_strangers = reap_strangers
         self._exit_code: int | None = None
-        self._front_end: launcher.FrontEnd | None = None
-        self._java: ChildProcess | None = None
-        self._java_started = 0.0
-        self._ready_fd = -1
         self._is_serving = False
         self._stop_began = 0.0
-        self._last_busy = 0.0
 
     def run(self) -> int:
         """Serve; returns the exit code.
@@ -88,18 +91,26 @@ class Supervisor:
             )
             raise StartError(message)
         _check_port(settings.host, settings.port)
-        self._java_found = find_java()
-        class_path()
         self._folder = PrivateFolder()
         self._loop = EventLoop()
         reserve()
-        self._served = self._serve()
-        self._listener = self._listen()
+        try:
+            self._front_end = FrontEndProcess(
+                self._front_end_kind, self._loop, self._folder.path, self
+            )
+            surroundings = Surroundings(self._loop, self._front_end, self._folder.path, SlotPool())
+            self._repository = ModelRepository(surroundings, self)
+        except StartError:
+            self._loop.close()
+            self._folder.close()
+            raise
         signals = _Signals(self._loop, self._on_signal)
         try:
-            if settings.slots:
-                self._start_front_end(settings.slots)
-            self._served.start()
+            self._front_end.start()
+            if settings.multi_model:
+                self._serve_many()
+            else:
+                self._serve_one()
             self._loop.every(_TICK_SECONDS, self._tick)
             while self._exit_code is None:
                 self._loop.turn()
@@ -109,37 +120,66 @@ class Supervisor:
             self._loop.close()
         return self._exit_code
 
+    def _serve_one(self) -> None:
+        model = Model(self._settings, _ROUTES, self._settings.model_dir)
+
+        def on_done(outcome: Outcome) -> None:
+            if outcome.cause:
+                self._exit_code = _FAILED
+            elif model.report is not None:
+                self._open(_line_of_one(self._settings, model.report))
+
+        self._repository.load(model, on_done)
+
+    def _serve_many(self) -> None:
+        self._management = Management(self._settings, self._repository, self._front_end)
+        self._open(_line_of_many(self._settings))
+
+    def _open(self, line: str) -> None:
+        """Have the front end open its port, and say what is served."""
+
+        def on_opened(error: str) -> None:
+            if error:
+                logger.error("the front end could not open its port: %s", error)
+                self._exit_code = _FAILED
+            else:
+                self._is_serving = True
+                logger.info("%s", line)
+
+        self._front_end.set_health(200, _HEALTHY)
+        self._front_end.open(on_opened)
+
     def _on_signal(self, number: int) -> None:
         if number != signal.SIGCHLD:
             self._on_stop(number)
             return
-        self._served.reap()
-        if self._java is not None:
-            code = self._java.reap()
-            if code is not None:
-                self._on_java_death(self._java, code)
+        self._repository.reap()
+        self._front_end.reap()
         if self._reap_strangers:
             _reap_strangers()
 
-    # What the model processes report (model_processes.Owner).
+    def _tick(self) -> None:
+        self._repository.check_time_limits()
+        self._front_end.check_time_limits()
 
-    def on_assembled(self, report: Report) -> None:
-        """Start the front end beside the loading model, unless it runs."""
-        if self._front_end is None:
-            self._start_front_end(report.slots)
+    # What the front end does (front_end.FrontEndOwner).
 
-    def on_all_loaded(self, report: Report) -> None:
-        """Let the front end open its port."""
-        if self._java is None and self._front_end is not None:
-            self._start_java(self._front_end)
-        # The back end's stand-in reads one line; more are for a front end that starts it again.
-        os.write(self._ready_fd, b"\n" * 64)
-        if not self._is_serving:
-            self._await_port(report)
-
-    def on_failed(self, cause: str, *, out_of_memory: bool) -> None:  # noqa: ARG002 - the log says it
+    def on_front_end_failed(self, exit_code: int) -> None:
         """End with a failure."""
-        self._exit_code = _FAILED
+        self._exit_code = exit_code
+
+    def on_request(self, request: Request) -> None:
+        """Answer a request about models."""
+        self._management.handle(request)
+
+    # What the models do (model_repository.RepositoryOwner).
+
+    def on_lost(self, name: str, _outcome: Outcome) -> None:
+        """End with a failure, unless there are others."""
+        if self._settings.multi_model:
+            logger.error("model %s could not be loaded, or not be kept; the cause is above", name)
+        else:
+            self._exit_code = _FAILED
 
     def on_all_stopped(self) -> None:
         """End, once the front end has had the time to pass the last answers on."""
@@ -149,125 +189,6 @@ class Supervisor:
 
         self._loop.after(_LAST_ANSWERS_SECONDS, end)
 
-    # The front end.
-
-    def _serve(self) -> ServedModel | MultiModel:
-        if self._settings.multi_model:
-            return MultiModel(self._settings, self._loop, self, self._folder.path)
-        return ServedModel(self._settings, self._loop, self)
-
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(Path(self._folder.path, launcher.SOCKET_NAME)))
-        listener.listen(MAX_SLOTS)
-        listener.setblocking(False)  # noqa: FBT003 - socket's own signature
-        self._loop.watch(listener.fileno(), self._on_connection)
-        return listener
-
-    def _start_front_end(self, slots: int) -> None:
-        settings = self._settings
-        # One more is the front end's own, for what its other paths are asked.
-        connections = min(slots * settings.workers, MAX_SLOTS - 1)
-        # A request may wait for those that went before it; the front end must not lose patience
-        # before the supervisor's own limit has struck for each of them.
-        ahead = -(-connections // settings.workers)
-        answer_timeout = settings.timeout * (ahead + 1)
-        if settings.multi_model:  # loading is one of the things that it waits for
-            answer_timeout = max(answer_timeout, settings.startup_timeout)
-        self._front_end = launcher.FrontEnd(
-            java=self._java_found,
-            folder=self._folder.path,
-            host=settings.host,
-            port=settings.port,
-            connections=connections,
-            payload_limit=settings.payload_limit,
-            answer_timeout=int(answer_timeout + 30),
-            vmargs=settings.vmargs,
-            multi_model=settings.multi_model,
-            handler=settings.handler_service or DEFAULT_HANDLER,
-            processes=settings.workers,
-        )
-        self._front_end.write()
-        flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-        self._ready_fd = os.open(self._front_end.ready_path, flags)
-        self._start_java(self._front_end)
-
-    def _start_java(self, front_end: launcher.FrontEnd) -> None:
-        self._java_started = monotonic()
-        self._java = ChildProcess.spawn(
-            front_end.command(), env=front_end.environment(), targets=(None, 2)
-        )
-        for relay in self._java.relays:
-            self._loop.watch_relay(relay)
-
-    def _end_java(self) -> None:
-        java, self._java = self._java, None
-        if java is None:
-            return
-        java.kill_group()
-        java.wait()
-        for relay in java.relays:
-            self._loop.unwatch(relay.source)
-            relay.close()
-
-    def _on_java_death(self, java: ChildProcess, code: int) -> None:
-        self._end_java()
-        words = "".join(f"\n    {line}" for line in java.tail)
-        given = self._settings.vmargs
-        hint = f" {_config.VMARGS.name} is {given!r}." if given else ""
-        logger.error(
-            "the front end %s.%s Its last lines:%s", describe_exit(code), hint, words or " none"
-        )
-        self._exit_code = code if code > 0 else _FAILED
-
-    def _on_connection(self) -> None:
-        sock, _ = self._listener.accept()
-        self._served.accept(sock)
-
-    def _await_port(self, report: Report) -> None:
-        """Say what is served once the port is open and the back end connected."""
-        settings = self._settings
-        host, java = launcher.client_host(settings.host), self._java
-        if java is None or not (_is_open(host, settings.port) and self._served.is_connected):
-            self._loop.after(_PORT_POLL_SECONDS, lambda: self._await_port(report))
-            return
-        self._is_serving = True
-        url = f"http://{host}:{settings.port}"
-        if settings.multi_model:
-            logger.info(
-                "serving models on %s as they are loaded. Try: curl -X POST "
-                "'%s/models?model_name=NAME&url=/DIRECTORY'",
-                url,
-                url,
-            )
-            return
-        logger.info(
-            "serving %s with the model in %s on %s (%d model process%s, OMP_NUM_THREADS=%s); "
-            "reads %s; answers %s. Try: curl -H 'Content-Type: %s' --data-binary @FILE "
-            "%s/invocations",
-            settings.program.label if settings.program else settings.handler_service,
-            settings.model_dir,
-            url,
-            settings.workers,
-            "" if settings.workers == 1 else "es",
-            resources.threads(settings.workers),
-            _first(report.readable) or "what the program reads",
-            _first(report.writable) or "what the program writes",
-            report.readable[0] if report.readable else "application/json",
-            url,
-        )
-
-    def _tick(self) -> None:
-        self._served.check_time_limits()
-        waits = self._java is not None and not self._is_serving
-        if waits and monotonic() - self._java_started > _FRONT_END_PATIENCE:
-            if self._served.all_loaded:
-                logger.error("the front end did not open its port. Its log is above.")
-                self._exit_code = _FAILED
-            # It would drop the model and serve without: it starts again when the model is there.
-            logger.info("the front end stops waiting; it starts again when the model is loaded")
-            self._end_java()
-
     # The end.
 
     def _on_stop(self, number: int) -> None:
@@ -276,36 +197,28 @@ class Supervisor:
         elif self._stop_began:
             self._exit_code = 128 + number
         else:
-            self._stop_began = self._last_busy = monotonic()
+            self._stop_began = monotonic()
             name = signal.Signals(number).name
             logger.info("%s: answering what is in flight, then stopping", name)
-            self._drain()
+            self._repository.refuse_loads()
+            self._front_end.drain(lambda _error: self._stop_models())
+            self._loop.after(DRAIN_SECONDS, self._stop_models)
+            self._loop.after(STOP_SECONDS, self._stop_waiting)
 
-    def _drain(self) -> None:
-        now = monotonic()
-        if self._served.is_busy():
-            self._last_busy = now
-        if now - self._last_busy < _QUIET_SECONDS and now - self._stop_began < DRAIN_SECONDS:
-            self._loop.after(_QUIET_SECONDS / 5, self._drain)
-            return
-        self._served.stop()
-        self._loop.after(max(0.0, STOP_SECONDS - (now - self._stop_began)), self._stop_waiting)
+    def _stop_models(self) -> None:
+        self._repository.stop()
 
     def _stop_waiting(self) -> None:
         logger.error(
             "%d model process(es) did not stop within %g s and are killed",
-            self._served.count,
+            self._repository.count,
             STOP_SECONDS,
         )
-        self._served.kill()
+        self._repository.kill()
 
     def _end_all(self) -> None:
-        self._served.close()
-        self._end_java()
-        self._loop.unwatch(self._listener.fileno())
-        self._listener.close()
-        if self._ready_fd >= 0:
-            os.close(self._ready_fd)
+        self._repository.close()
+        self._front_end.close()
         if self._reap_strangers:
             _reap_strangers()
         self._folder.close()
@@ -337,6 +250,36 @@ class _Signals:
         self._writer.close()
 
 
+def _line_of_one(settings: Settings, report: Report) -> str:
+    """What is said when the one model is served."""
+    url = _url(settings)
+    return (
+        f"serving {settings.program.label if settings.program else settings.handler_service} with "
+        f"the model in {settings.model_dir} on {url} ({settings.workers} model "
+        f"process{'' if settings.workers == 1 else 'es'}, "
+        f"OMP_NUM_THREADS={resources.threads(settings.workers)}); "
+        f"reads {_first(report.readable) or 'what the program reads'}; "
+        f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "
+        f"'Content-Type: {report.readable[0] if report.readable else 'application/json'}' "
+        f"--data-binary @FILE {url}{INVOCATIONS}"
+    )
+
+
+def _line_of_many(settings: Settings) -> str:
+    """What is said when models can be loaded."""
+    url = _url(settings)
+    return (
+        f"serving models on {url} as they are loaded. Try: curl -X POST "
+        f"'{url}/models?model_name=NAME&url=/DIRECTORY'"
+    )
+
+
+def _url(settings: Settings) -> str:
+    """Where a client on this machine reaches the server."""
+    host = "127.0.0.1" if settings.host == ALL_ADDRESSES else settings.host
+    return f"http://{host}:{settings.port}"
+
+
 def _first(names: Sequence[str]) -> str:
     more = len(names) - _NAMED_TYPES
     named = ", ".join(names[:_NAMED_TYPES])
@@ -356,14 +299,6 @@ def _reap_strangers() -> None:
             return
 
 
-def _is_open(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def _check_port(host: str, port: int) -> None:
     if not 0 < port <= _config.HIGHEST_PORT:
         message = (
@@ -381,13 +316,3 @@ def _check_port(host: str, port: int) -> None:
                 "choose another with SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
             )
             raise StartError(message) from None
-
-
-def main(argv: list[str]) -> int:
-    """Run a supervisor whose settings are the first argument; returns its exit code."""
-    configure_logger()
-    try:
-        return Supervisor(Settings.read(argv[1]), reap_strangers=True).run()
-    except StartError as error:
-        last_word(error)
-        return _FAILED

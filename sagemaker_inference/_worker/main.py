@@ -1,4 +1,4 @@
-"""The program of a model process: import the user's program, load the model, serve.
+"""The program of a worker: import the user's program, load the model, serve.
 
 The supervisor starts it with its `Assignment` in the environment variable `ASSIGNMENT_ENV`.
 """
@@ -31,12 +31,12 @@ _PATIENCE: Final = 5.0
 
 
 def main(_argv: list[str]) -> int:
-    """Run the model process that the environment describes; returns its exit code."""
+    """Run the worker that the environment describes; returns its exit code."""
     return run(Assignment.read(os.environ.pop(ASSIGNMENT_ENV)))
 
 
 def run(assignment: Assignment) -> int:
-    """Be a model process; returns its exit code."""
+    """Run a worker; returns its exit code."""
     # The supervisor decides when to stop: a Ctrl-C reaches the whole group of processes. Handlers
     # rather than SIG_IGN, since programs that user code starts would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,7 +54,7 @@ def run(assignment: Assignment) -> int:
         toolkit_logging.last_word(error, error.__cause__)
         control.send(_failure(error))
         return 1
-    if assignment.is_template:
+    if assignment.is_zygote:
         control.send(_report("loaded", service))
         zygote.serve_copies(
             control, lambda own, index: _serve(service, replace(assignment, index=index), own)
@@ -95,7 +95,7 @@ def _prepare(assignment: Assignment) -> Servable:
 
 def _load(service: Servable, assignment: Assignment) -> None:
     try:
-        service.load(assignment.model_dir, assignment.gpu_id)
+        service.load(assignment.model_dir, assignment.gpu_id, assignment.model_name)
     except StartError:
         raise
     except BaseException as error:

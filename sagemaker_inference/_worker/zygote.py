@@ -1,8 +1,8 @@
-"""Load once, fork often: the template of the model processes where preloading is asked for.
+"""Load once, fork often: the zygote of the workers where preloading is asked for.
 
-The template loads the model and never serves. For every model process it forks twice, so that the
+The zygote loads the model and never serves. For every worker it forks twice, so that the
 copy becomes a child of the supervisor, which watches it like any other. The copies share the
-template's memory until they write to it.
+zygote's memory until they write to it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _INDEX: Final = struct.Struct("=i")
 
 
 def request_copy(control: socket.socket, index: int, fds: tuple[int, int, int]) -> None:
-    """Ask a template for a model process.
+    """Ask a zygote for a worker.
 
     Args:
-        control: the socket to the template.
+        control: the socket to the zygote.
         index: the place of the new process among the workers.
         fds: its control socket, standard output and standard error.
 
     Raises:
-        OSError: the template is gone, or hangs.
+        OSError: the zygote is gone, or hangs.
     """
     send_fds(control, _INDEX.pack(index), fds)
 
 
 def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> NoReturn:
-    """Fork a model process for each request; the supervisor ends it by a signal.
+    """Fork a worker for each request; the supervisor ends it by a signal.
 
     Args:
         control: the socket to the supervisor.

@@ -2,7 +2,6 @@
 
 import configparser
 import re
-import subprocess
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
@@ -14,23 +13,9 @@ ROOT = Path(sagemaker_inference.__file__).parent
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "py.typed",
-        "etc/log4j2.xml",
-        "mms_home/mms/model_service_worker.py",
-        "mms_home/mms/metrics/metric_collector.py",
-    ],
-)
+@pytest.mark.parametrize("name", ["py.typed", "etc/log4j2.xml", "etc/frontend.jar"])
 def test_a_file_that_is_no_module_is_installed(name):
     assert (ROOT / name).is_file()
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "mms_home").rglob("*.py")), ids=lambda p: p.name)
-def test_what_mms_runs_with_a_shell_is_shell(path):
-    assert path.read_text().startswith("#!/bin/sh\n")
-    subprocess.run(["/bin/sh", "-n", str(path)], check=True)
 
 
 def test_the_lowest_versions_are_those_that_are_tested():

@@ -12,9 +12,7 @@ PACKAGE = "sagemaker_inference"
 # Others are imported where they are used: extras, and what comes with a dependency or not.
 DEPENDENCIES = (PACKAGE, "numpy", "orjson")
 ROOT = Path(sagemaker_inference.__file__).parent
-FILES = [
-    path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py")) if "mms_home" not in path.parts
-]
+FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

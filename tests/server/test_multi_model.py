@@ -184,7 +184,10 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     dying = one.write("dying", FAILING.format("import os; print('why', flush=True); os._exit(3)"))
     reply = one.load("dying", dying)
     assert reply.status == 500
-    assert reply.json["message"] == "model dying could not be loaded: its process ended: why"
+    assert (
+        reply.json["message"]
+        == "model dying could not be loaded: its process ended with exit code 3: why"
+    )
     assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
     reply = one.load("empty", one.folder / "models" / "empty")
@@ -343,7 +346,7 @@ def test_a_load_that_takes_too_long_is_refused(many: Callable[..., Models]) -> N
     slow = one.write("slow", FAILING.format("import time; time.sleep(60)"))
     reply = one.load("slow", slow)
     assert reply.status == 500
-    assert reply.json["message"].endswith("its process ended (it took longer than its time limit)")
+    assert reply.json["message"].endswith("by SIGKILL (it took longer than its time limit)")
     assert "the model did not load within 1 s" in one.server.log
     one.wait_listed()
 
@@ -407,6 +410,13 @@ def test_a_model_scaled_down_to_nothing_can_be_scaled_up(many: Callable[..., Mod
     assert one.load("m", one.write("m")).status == 200
     before = one.invoke("m").json["pid"]
     assert scale(2) == 200
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: one.invoke("m", '"sleep"'), range(4)))
+    pids = {reply.json["pid"] for reply in replies}
+    assert len(pids) == 2
+    assert before in pids
+    assert scale(1) == 200
+    assert not [pid for pid in pids - {before} if is_alive(pid)]
     assert one.invoke("m").json["pid"] == before
     assert scale(0) == 200
     assert not is_alive(before)

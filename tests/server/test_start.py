@@ -225,7 +225,11 @@ RAISED_BY_PYTHON = {
 }
 
 
-@pytest.mark.parametrize("mistake", BROKEN)
+# What stands below serve(__name__) is seen by the worker, beside which Java starts.
+SEEN_AT_ONCE = [mistake for mistake in BROKEN if mistake != "late decorator"]
+
+
+@pytest.mark.parametrize("mistake", SEEN_AT_ONCE)
 def test_a_mistake_in_the_program_is_told_before_java_starts(
     start: Start, tmp_path: Path, mistake: str
 ) -> None:
@@ -244,6 +248,14 @@ def test_a_mistake_in_the_program_is_told_before_java_starts(
     else:
         assert log.count("sagemaker-inference: error: ") == 1
         assert "Traceback" not in log
+
+
+def test_a_mistake_below_the_call_of_serve_is_told_in_one_message(start: Start) -> None:
+    source, message = BROKEN["late decorator"]
+    log = refused(start(source.lstrip("\n")))
+    assert re.search(message, log), log
+    assert log.count("sagemaker-inference: error: ") == 1
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("mistake", BROKEN)

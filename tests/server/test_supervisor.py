@@ -17,7 +17,7 @@ from made import settings
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._program.location import Program
-from sagemaker_inference._supervisor import supervisor
+from sagemaker_inference._supervisor import front_end, main, supervisor
 from sagemaker_inference._supervisor.supervisor import Supervisor
 from tests.server.conftest import ECHO, free_port, send
 
@@ -32,11 +32,10 @@ def supervise(tmp_path: Path) -> Callable[..., Supervisor]:
     def make(source: str = ECHO) -> Supervisor:
         path = tmp_path / "inference.py"
         path.write_text(textwrap.dedent(source))
-        return Supervisor(
-            settings(
-                program=Program.from_file(str(path)), model_dir=str(tmp_path), port=free_port()
-            )
+        told = settings(
+            program=Program.from_file(str(path)), model_dir=str(tmp_path), port=free_port()
         )
+        return Supervisor(told, main.front_end(told))
 
     return make
 
@@ -62,33 +61,17 @@ def stop() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_load_that_outlasts_the_front_ends_patience_starts_it_again(
-    supervise: Callable[..., Supervisor],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_a_load_may_outlast_the_patience_with_the_front_end(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_FRONT_END_PATIENCE", 4.0)
-    caplog.set_level("INFO", logger="sagemaker-inference")
-    slow = ECHO.replace("return None", "import time; time.sleep(6)")
-    one = supervise(slow)
+    monkeypatch.setattr(front_end, "PATIENCE_SECONDS", 4.0)
+    one = supervise(ECHO.replace("return None", "import time; time.sleep(6)"))
 
     def act() -> None:
         assert send(one._settings.port, "[1]").json == [1]
         stop()
 
     assert while_serving(one, act) == 0
-    assert "the front end stops waiting" in caplog.text
-
-
-def test_a_front_end_that_never_opens_its_port_ends_the_start(
-    supervise: Callable[..., Supervisor],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(supervisor, "_FRONT_END_PATIENCE", 2.0)
-    monkeypatch.setattr(supervisor, "_is_open", lambda _host, _port: False)
-    assert supervise().run() == 1
-    assert "did not open its port" in caplog.text
 
 
 def test_a_request_that_outlasts_the_stop_is_cut_off(
@@ -124,7 +107,7 @@ def test_more_connections_than_slots_are_refused_and_serving_goes_on(
     one = supervise()
 
     def act() -> None:
-        path = str(Path(one._folder.path, "backend.sock"))
+        path = str(Path(one._folder.path, "1.sock"))
         strangers = []
         for _ in range(MAX_SLOTS):
             strangers.append(socket.socket(socket.AF_UNIX))

@@ -4,7 +4,7 @@ from sagemaker_inference.__main__ import main
 from sagemaker_inference._frontends.mms import class_data, launcher
 from sagemaker_inference._frontends.mms import jar as jars
 from sagemaker_inference._frontends.mms.java import find_java
-from sagemaker_inference._frontends.mms.launcher import FrontEnd
+from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference.errors import StartError
 
 MAKES = """for word; do
@@ -49,7 +49,10 @@ def jar(tmp_path, monkeypatch):
 
 
 def command(tmp_path):
-    return FrontEnd(find_java(), str(tmp_path), "h", 80, 4, 1 << 20, 9, "").command()
+    front_end = MultiModelServer.find(
+        host="h", port=80, workers=1, payload_limit=1 << 20, answer_timeout=9, vmargs=""
+    )
+    return front_end.prepare(str(tmp_path), "/control.sock").command
 
 
 def archives(words):

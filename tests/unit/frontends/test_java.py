@@ -9,7 +9,7 @@ import pytest
 from documents import ROOT
 
 from sagemaker_inference._errors import ErrorCode
-from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms import jar
 
 spec = importlib.util.spec_from_file_location("build", ROOT / "java" / "build.py")
 build = importlib.util.module_from_spec(spec)
@@ -26,7 +26,7 @@ def test_the_java_tests_pass(tmp_path):
     build.compile_classes(classes)
     build.compile_classes(tests, build.TESTS, str(classes))
     java = shutil.which("java")
-    path = f"{tests}:{classes}:{launcher.find_jar()}"
+    path = f"{tests}:{classes}:{jar.find_jar()}"
     log = ROOT / "sagemaker_inference" / "etc" / "log4j2.xml"
     command = [java, f"-Dlog4j.configurationFile={log.as_uri()}", "-cp", path, build.TEST_CLASS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -4,8 +4,8 @@ from types import ModuleType
 
 import pytest
 
-from sagemaker_inference._frontends.mms import jar, java, launcher
-from sagemaker_inference._frontends.mms.launcher import FrontEnd
+from sagemaker_inference._frontends.mms import jar, java
+from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._os import resources
 from sagemaker_inference.errors import StartError
 
@@ -100,79 +100,88 @@ def test_a_path_that_java_would_cut_in_two_is_refused(monkeypatch):
         jar.class_path()
 
 
-@pytest.mark.parametrize(
-    ("processes", "cpus", "threads"), [(1, 64, "1"), (8, 16, "4"), (9, 2, "1")]
-)
-def test_there_are_as_many_threads_as_the_processes_need(
-    tmp_path, monkeypatch, processes, cpus, threads
-):
-    monkeypatch.setattr(resources, "usable_cpus", lambda: cpus)
-    properties = made(tmp_path, processes=processes).properties()
-    assert properties["number_of_netty_threads"] == threads
-
-
-def made(tmp_path, version=17, **changes):
+def made(version=17, **changes):
     options = {
         "java": java.Java("/jdk/bin/java", version),
-        "folder": str(tmp_path),
+        "jars": jar.class_path(),
         "host": "127.0.0.1",
         "port": 8080,
-        "connections": 4,
+        "workers": 1,
         "payload_limit": 25 << 20,
         "answer_timeout": 150,
         "vmargs": "",
         **changes,
     }
-    return FrontEnd(**options)
+    return MultiModelServer(**options)
 
 
-def test_the_management_api_is_not_on_the_network(tmp_path):
-    properties = made(tmp_path).properties()
-    assert properties["management_address"].startswith("unix:")
+@pytest.fixture
+def command(tmp_path):
+    """The command line for a version of Java and what a test is about."""
+    return lambda version=17, **changes: (
+        made(version, **changes).prepare(str(tmp_path), "/c.sock").command
+    )
+
+
+@pytest.mark.parametrize(("workers", "cpus", "threads"), [(1, 64, 1), (8, 16, 4), (9, 2, 1)])
+def test_there_are_as_many_threads_as_the_workers_need(monkeypatch, workers, cpus, threads):
+    monkeypatch.setattr(resources, "usable_cpus", lambda: cpus)
+    front_end = made(workers=workers)
+    assert front_end.properties("/c.sock")["number_of_netty_threads"] == str(threads)
+    # Each thread has connections of its own.
+    assert front_end.connections_for(1, 1) == threads
+    assert front_end.connections_for(8, 2) == 16
+
+
+def test_it_is_told_where_to_serve_and_whom_to_ask():
+    properties = made().properties("/c.sock")
     assert properties["inference_address"] == "http://127.0.0.1:8080"
+    assert properties["control_socket"] == "/c.sock"
+    assert properties["default_response_timeout_seconds"] == "150"
 
 
-def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(tmp_path):
-    users = '-Xmx2g -XX:MaxDirectMemorySize=4g "-Dmy property=1"'
-    command = made(tmp_path, vmargs=users).command()
-    assert "-Xmx564m" in command
-    assert "-XX:MaxDirectMemorySize=1064m" in command
-    assert command.index("-Xmx2g") > command.index("-Xmx564m")
+def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(command):
+    words = command(vmargs='-Xmx2g -XX:MaxDirectMemorySize=4g "-Dmy property=1"')
+    assert "-Xmx564m" in words
+    assert "-XX:MaxDirectMemorySize=1064m" in words
+    assert words.index("-Xmx2g") > words.index("-Xmx564m")
     direct = "-XX:MaxDirectMemorySize="
-    assert command.index(f"{direct}4g") > command.index(f"{direct}1064m")
-    assert "-Dmy property=1" in command
-    small = made(tmp_path, payload_limit=1 << 20).command()
-    assert {"-Xmx128m", f"{direct}128m"} < set(small)
+    assert words.index(f"{direct}4g") > words.index(f"{direct}1064m")
+    assert "-Dmy property=1" in words
+    assert {"-Xmx128m", f"{direct}128m"} < set(command(payload_limit=1 << 20))
 
 
-def test_newer_javas_are_told_what_they_would_warn_of(tmp_path):
+def test_the_users_arguments_are_what_may_have_ended_it():
+    assert made().hint == ""
+    assert made(vmargs="-Xmx2g").hint == "SAGEMAKER_MODEL_SERVER_VMARGS is '-Xmx2g'."
+
+
+def test_arguments_that_cannot_be_split_are_refused(command):
+    with pytest.raises(StartError, match="cannot be split into words"):
+        command(vmargs='"')
+
+
+def test_newer_javas_are_told_what_they_would_warn_of(command):
     quiet = "--enable-native-access=ALL-UNNAMED"
-    assert quiet not in made(tmp_path, 23).command()
-    assert quiet in made(tmp_path, 24).command()
+    assert quiet not in command(23)
+    assert quiet in command(24)
 
 
-def test_the_users_shape_of_the_heap_counts(tmp_path):
-    command = made(tmp_path, multi_model=True, vmargs="-Xmn9m -XX:MaxHeapFreeRatio=70").command()
-    assert command.index("-Xmn9m") > command.index("-Xmn5m")
-    assert [word for word in command if "HeapFreeRatio" in word] == ["-XX:MaxHeapFreeRatio=70"]
-    assert "-XX:MinHeapFreeRatio=80" in made(tmp_path, multi_model=True).command()
+def test_java_hears_of_experiments_before_it_is_asked_for_one(command):
+    words = command()
+    door = words.index("-XX:+UnlockExperimentalVMOptions")
+    assert door < words.index("-XX:PerMethodTrapLimit=0")
 
 
-def test_java_hears_of_experiments_before_it_is_asked_for_one(tmp_path):
-    command = made(tmp_path).command()
-    door = command.index("-XX:+UnlockExperimentalVMOptions")
-    assert door < command.index("-XX:PerMethodTrapLimit=0")
-
-
-def test_buffers_are_large_where_they_need_not_be_cleared(tmp_path):
+def test_buffers_are_large_where_they_need_not_be_cleared(command):
     large = "-Dio.netty.allocator.maxOrder=11"
-    assert large in made(tmp_path, 17).command()
-    assert large not in made(tmp_path, 21).command()
+    assert large in command(17)
+    assert large not in command(21)
 
 
-def test_its_files_lie_in_its_folder(tmp_path):
-    front_end = made(tmp_path)
-    front_end.write()
+def test_its_configuration_lies_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMS_JOB_QUEUE_SIZE", "7")
+    command, environment = made().prepare(str(tmp_path), "/c.sock")
+    assert command[-1] == str(tmp_path / "config.properties")
     assert "inference_address=http" in (tmp_path / "config.properties").read_text()
-    assert (tmp_path / "ready").is_fifo()
-    assert front_end.environment()[launcher.SOCKET_ENV] == str(tmp_path / "backend.sock")
+    assert environment["MMS_JOB_QUEUE_SIZE"] == "7"

@@ -8,7 +8,6 @@ import pytest
 
 from sagemaker_inference._os.child_process import (
     UNKNOWN_EXIT,
-    AdoptedProcess,
     ChildProcess,
     describe_exit,
     python_command,
@@ -132,35 +131,8 @@ def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch):
     os.close(writer)
 
 
-def adopted(child):
-    """A process of ours as somebody else's."""
-    out, err = os.pipe(), os.pipe()
-    os.close(out[1])
-    os.close(err[1])
-    return AdoptedProcess(child.pid, (out[0], err[0]))
-
-
-def close(*processes):
-    for process in processes:
-        for relay in process.relays:
-            relay.close()
-
-
-def test_an_adopted_process_ends_without_a_code():
-    child = ChildProcess.spawn([sys.executable, "-c", "import time; time.sleep(60)"], env={})
-    other = adopted(child)
-    assert other.reap() is None
-    other.signal(signal.SIGKILL)
-    assert other.wait() == UNKNOWN_EXIT
-    assert other.reap() == UNKNOWN_EXIT
-    assert describe_exit(UNKNOWN_EXIT) == "ended"
-    assert child.wait() == -signal.SIGKILL
-    close(child, other)
-
-
-def test_a_process_that_is_gone_already_can_be_adopted_and_has_ended():
-    child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
-    child.wait()
-    other = adopted(child)
-    assert other.reap() == UNKNOWN_EXIT
-    close(child, other)
+def test_what_cannot_be_started_leaves_nothing_open():
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 - names are enough
+    with pytest.raises(FileNotFoundError):
+        ChildProcess.spawn(["/no/such/program"], env={})
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - names are enough

@@ -1,4 +1,5 @@
 import os
+import select
 
 import pytest
 
@@ -44,3 +45,33 @@ def test_what_an_earlier_callback_unwatched_is_not_called(loop, pipes):
         loop.watch(reader, first)
     loop.turn()
     assert told == ["first"]
+
+
+def test_a_descriptor_that_is_watched_anew_is_not_called_for_the_old_one(loop, pipes):
+    told = []
+
+    def first():
+        for reader, _ in pipes:
+            loop.unwatch(reader)
+            loop.watch(reader, lambda: told.append("second"))
+        told.append("first")
+
+    for reader, writer in pipes:
+        os.write(writer, b"x")
+        loop.watch(reader, first)
+    loop.turn()
+    assert told == ["first"]
+    loop.turn()
+    assert told == ["first", "second", "second"]
+
+
+def test_what_is_waited_for_can_be_changed(loop, pipes):
+    told = []
+    _, writer = pipes[0]
+    loop.watch(writer, lambda: told.append("room"), select.EPOLLIN)
+    loop.after(0.01, lambda: None)
+    loop.turn()
+    assert told == []
+    loop.modify(writer, select.EPOLLOUT)
+    loop.turn()
+    assert told == ["room"]

@@ -1,219 +1,295 @@
-"""The supervisor's side of many models; the test is the front end, and its processes."""
+"""Models from their load to their end; the test is the front end."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import socket
-import struct
-import subprocess
 from typing import TYPE_CHECKING
 
-import pytest
-from many_models import Bench, load, status_of
+from model_bench import FAILING, ModelBench
 
-from sagemaker_inference._frontends.mms import launcher
-from sagemaker_inference._frontends.mms.launcher import LINK_ENV
-from sagemaker_inference._os.child_process import python_command
-from sagemaker_inference._supervisor import loaded_model
+from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._supervisor import deployment, model_repository
+from sagemaker_inference._supervisor.deployment import Stage
+from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pytest
 
 
-def test_a_server_without_models_is_ready_and_stops(bench: Bench) -> None:
-    bench.many.start()
-    bench.many.stop()
-    assert bench.heard == ["ready", "stopped"]
-    assert not bench.many.is_busy()
-    assert bench.many.is_connected
+def read(models: ModelBench, sock: socket.socket, end: bytes) -> bytes:
+    """What comes back until its end."""
+    answer = b""
+
+    def has_come() -> bool:
+        nonlocal answer
+        try:
+            answer += sock.recv(65536)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return end == b""
+        return answer.endswith(end)
+
+    models.wait(has_come)
+    return answer
 
 
-@pytest.mark.parametrize("data", [b"nonsense", b"L\xff\xff\xff\xff", b"I\xff\xff\xff\xff"])
-def test_a_connection_that_does_not_ask_for_a_model_is_closed(bench: Bench, data: bytes) -> None:
-    assert bench.wait_answer(bench.connect(data)) == b""
+def first_of(models: ModelBench) -> deployment.Deployment:
+    found = next(iter(models.repository._deployments))
+    assert isinstance(found, deployment.Deployment)
+    return found
 
 
-def test_a_connection_that_ends_before_it_asks_is_forgotten(bench: Bench) -> None:
-    front = bench.connect(b"L")
-    front.close()
-    bench.wait(lambda: not bench.many._strangers)
-    assert bench.many._models == {}
+def wait_running(models: ModelBench, count: int = 1) -> None:
+    """Wait until so many requests are in progress."""
+    one = first_of(models)
+
+    def are_running() -> bool:
+        pids = [handle.child.pid for handle in one.workers.handles]
+        return sum(len(one._connections.held_by(pid)) for pid in pids) == count
+
+    models.wait(are_running)
 
 
-def test_a_request_for_a_model_may_come_in_pieces(bench: Bench) -> None:
-    message = load("m", "/nowhere")
-    front = bench.connect(message[:7])
-    bench.loop.turn()
-    assert bench.many._models == {}
-    front.send(message[7:])
-    bench.wait(lambda: "m" in bench.many._models)
+def test_a_server_without_models_stops(models: ModelBench) -> None:
+    models.repository.stop()
+    assert models.is_stopped
 
 
-def test_a_process_that_ends_before_it_speaks_is_forgotten(bench: Bench) -> None:
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    link.connect(launcher.link_path(str(bench.folder)))
-    link.close()
-    bench.loop.turn()
-    bench.loop.turn()
-    assert bench.many._models == {}
+def test_what_is_in_progress_is_answered_and_what_waits_is_not(models: ModelBench) -> None:
+    number = models.load()
+    first, second, *_ = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 0.5}"))
+    wait_running(models)
+    second.send(predict("id-2", b"'later'"))
+    asked = models.ask("DELETE", "/models/m")
+    models.next("retire")
+    assert b"id-1" in read(models, first, b"\xff\xff\xff\xff")
+    assert read(models, second, b"") == b""
+    models.send("retired", id=number)
+    assert models.reply()[:2] == (asked, 200)
+    assert models.repository.count == 0
+    assert models.pool.free == MAX_SLOTS
 
 
-def test_whoever_has_not_said_what_for_is_closed_with_the_rest(tmp_path: Path) -> None:
-    one = Bench(tmp_path)
-    front = one.connect(b"L")
-    one.close_models()
-    assert one.wait_answer(front) == b""
-    one.close()
-
-
-def test_a_process_that_the_supervisor_has_no_use_for_ends(tmp_path: Path) -> None:
-    path = tmp_path / "link"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        options = ("--model-name", "m", "--model-path", "/", "--handler", "h")
-        command = [*python_command("sagemaker_inference._worker.multi_model_process"), *options]
-        process = subprocess.Popen(command, env={**os.environ, LINK_ENV: str(path)})
-        link, _ = listener.accept()
-        assert json.loads(link.recv(65536))["pid"] == process.pid
-        link.close()
-        assert process.wait(30) == 0
-
-
-def test_the_first_processes_of_models_share_the_gpus(tmp_path: Path) -> None:
-    one = Bench(tmp_path, gpus=["0", "1"])
-    path = str(one.model())
-    found = [one.many.settings_of("m", path, "sagemaker_inference").gpus for _ in range(3)]
-    assert found == [["0", "1"], ["1", "0"], ["0", "1"]]
-    one.close()
-
-
-def test_requirements_of_a_model_are_not_installed_and_that_is_said(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_what_is_still_in_progress_after_the_grace_is_503(
+    models: ModelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = bench.model()
-    bench.many.settings_of("m", str(path), "sagemaker_inference")
-    assert caplog.text == ""
-    (path / "code" / "requirements.txt").touch()
-    bench.many.settings_of("m", str(path), "sagemaker_inference")
-    assert "model m: its requirements.txt is not installed" in caplog.text
+    monkeypatch.setattr(model_repository, "GRACE_SECONDS", 0.2)
+    number = models.load()
+    [first, *_] = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 60}"))
+    wait_running(models)
+    models.ask("DELETE", "/models/m")
+    models.next("retire")
+    answer = read(models, first, b"\xff\xff\xff\xff")
+    assert (503).to_bytes(4, "big") in answer
+    assert b"service_unavailable" in answer
+    models.send("retired", id=number)
+    assert models.reply()[1] == 200
 
 
-def test_a_models_own_handler_service_is_used(bench: Bench) -> None:
-    settings = bench.many.settings_of("a/b", "/anywhere", "service.py:handle")
-    assert (settings.program, settings.handler_service) == (None, "service.py:handle")
-    assert settings.path == "/models/a%2Fb/invoke"
+def test_a_front_end_that_does_not_say_that_it_has_retired_one_is_not_waited_for(
+    models: ModelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_RETIRED_SECONDS", 0.1)
+    number = models.load()
+    models.ask("DELETE", "/models/m")
+    assert models.reply()[1] == 200
+    models.send("retired", id=number)
+    models.load()
 
 
-def listing(*names: str) -> bytes:
-    """What the front end answers when it is asked for its models."""
-    models = [{"modelName": name, "modelUrl": "/"} for name in names]
-    return b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps({"models": models}).encode()
+def test_a_name_is_free_while_the_old_model_ends(models: ModelBench) -> None:
+    number = models.load()
+    [first, *_] = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 1}"))
+    wait_running(models)
+    old = models.ask("DELETE", "/models/m")
+    new = models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    assert models.retire() == number
+    deploy = models.deploy()
+    assert deploy["id"] == number + 1
+    assert {models.reply()[:2], models.reply()[:2]} == {(old, 200), (new, 200)}
+    assert models.answer("GET", "/models/m")[0] == 200
 
 
-NOT_FOUND = b"HTTP/1.1 404 Not Found\r\n\r\n{}"
-
-
-def answer(server: socket.socket, asked: str, response: bytes) -> None:
-    """Be the front end that is asked for this."""
-    server.settimeout(20)
-    client, _ = server.accept()
-    with client:
-        assert client.recv(65536).startswith(f"GET {asked} HTTP/1.1\r\n".encode())
-        client.sendall(response)
-
-
-def ask(bench: Bench, server: socket.socket, response: bytes) -> None:
-    """Have the front end asked for its models; it answers this."""
-    bench.many.check_time_limits()
-    answer(server, "/models?limit=100", response)
-    bench.wait(lambda: not bench.many._is_asking)
-
-
-def test_a_model_that_the_front_end_does_not_have_is_forgotten(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+def test_a_model_unloaded_while_it_loads(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    # Its connection was about to be opened when it was unloaded: it stays open.
-    front = bench.connect(load("a/b", bench.model()))
-    bench.wait(lambda: "a/b" in bench.many._models)
-    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        for response in (
-            listing("c", "a/b"),
-            b"HTTP/1.1 500 Oh\r\n\r\n{}",
-            b"\r\n\r\n[]",
-            b"nonsense",
-            b"",
-        ):
-            ask(bench, server, response)
-            assert "a/b" in bench.many._models
-        # The list does not have all of more than a hundred.
-        ask(bench, server, listing("c"))
-        answer(server, "/models/a%2Fb", b"HTTP/1.1 200 OK\r\n\r\n{}")
-        bench.wait(lambda: len(bench.many._strangers) == 0)
-        assert "a/b" in bench.many._models
-        ask(bench, server, listing("c"))
-        answer(server, "/models/a%2Fb", NOT_FOUND)
-        bench.wait(lambda: bench.many._models == {})
-    assert "model a/b is unloaded" in caplog.text
-    assert bench.wait_answer(front) == b""
+    slow = models.model(FAILING.format("import time; time.sleep(60)"))
+    loading = models.ask("POST", "/models", {"model_name": "m", "url": slow})
+    unloading = models.ask("DELETE", "/models/m")
+    number, status, answer = models.reply()
+    assert (number, status) == (loading, 500)
+    assert answer["message"] == "model m was deleted while it was loading"
+    assert models.reply()[:2] == (unloading, 200)
+    assert models.repository.count == 0
 
 
-def test_a_process_that_the_front_end_has_not_killed_is_forgotten(bench: Bench) -> None:
-    link = bench.link(bench.model())
-    bench.wait(bench.many.file("m", ".served").exists)
-    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        ask(bench, server, listing())
-        answer(server, "/models/m", NOT_FOUND)
-        bench.wait(lambda: bench.many._models == {})
-    assert not bench.many.file("m", ".served").exists()
-    link.close()
+def test_a_model_unloaded_while_the_front_end_connects(models: ModelBench) -> None:
+    loading = models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    number = models.next("deploy")["id"]
+    unloading = models.ask("DELETE", "/models/m")
+    models.send("deployed", id=number)
+    assert models.retire() == number
+    assert {models.reply()[:2], models.reply()[:2]} == {(loading, 500), (unloading, 200)}
 
 
-def test_a_front_end_that_hangs_up_has_not_answered(bench: Bench) -> None:
-    bench.connect(load("m", bench.model()))
-    bench.wait(lambda: "m" in bench.many._models)
-    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        bench.many.check_time_limits()
-        bench.many.check_time_limits()  # it is asked once
-        client, _ = server.accept()
-        reset = struct.pack("ii", 1, 0)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        client.close()
-        bench.wait(lambda: not bench.many._is_asking)
-        server.setblocking(False)  # noqa: FBT003 - socket's own signature
-        with pytest.raises(BlockingIOError):
-            server.accept()
-    assert "m" in bench.many._models
+def test_a_front_end_that_cannot_connect_fails_the_load(models: ModelBench) -> None:
+    models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    number = models.next("deploy")["id"]
+    models.send("deploy_failed", id=number, error="Connection refused")
+    _, status, answer = models.reply()
+    assert status == 500
+    assert answer["message"].endswith("the front end has failed: Connection refused")
+    assert models.pool.free == MAX_SLOTS
+    assert models.repository.count == 0
 
 
-def test_what_comes_while_the_front_end_is_asked_belongs_to_the_next_model(bench: Bench) -> None:
-    bench.connect(load("m", bench.model()))
-    bench.wait(lambda: "m" in bench.many._models)
-    with socket.create_server(("127.0.0.1", bench.many.settings.port)) as server:
-        ask(bench, server, listing())
-        bench.connect(load("m", bench.model()))
-        model = bench.many._models["m"]
-        bench.wait(lambda: len(model._waiting) > 1)
-        answer(server, "/models/m", NOT_FOUND)
-        bench.wait(lambda: len(bench.many._strangers) == 0)
-    assert bench.many._models == {"m": model}
-
-
-def test_nobody_is_asked_where_there_is_no_model(bench: Bench) -> None:
-    bench.many.check_time_limits()
-    assert not bench.many._is_asking
-
-
-def test_a_model_of_the_same_name_from_elsewhere_is_another(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_model_beyond_the_last_connection_is_507(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loaded_model, "_PROCESS_SECONDS", 0.0)
-    old = bench.connect(load("m", bench.model()))
-    assert status_of(bench.wait_answer(old)) == 200
-    (bench.folder / "other").symlink_to(bench.model())
-    new = bench.connect(load("m", bench.folder / "other"))
-    assert status_of(bench.wait_answer(new)) == 200
-    assert bench.wait_answer(old) == b""
-    assert bench.many._models["m"].path == str(bench.folder / "other")
+    taken = models.pool.take(MAX_SLOTS)
+    models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    _, status, answer = models.reply()
+    assert status == 507
+    assert answer["message"].endswith("no connection is left for it; unload others first")
+    assert "no connection is left for it" in caplog.text
+    models.pool.give_back(taken)
+    models.load()
+
+
+def test_the_last_connections_are_shared(models: ModelBench) -> None:
+    taken = models.pool.take(MAX_SLOTS - 6)
+    models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    assert models.deploy()["connections"] == 8 // 2 - 1
+    models.reply()
+    models.pool.give_back(taken)
+
+
+def test_more_connections_than_slots_fail_the_load(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
+    number = models.next("deploy")["id"]
+    taken = models.pool.take(MAX_SLOTS)
+    found = first_of(models)
+    pairs = [socket.socketpair() for _ in range(10)]
+    for _, theirs in pairs:
+        found._take(theirs)
+    models.send("deployed", id=number)
+    assert models.next("retire")["id"] == number
+    models.send("retired", id=number)
+    _, status, answer = models.reply()
+    assert (status, answer["message"].split(": ")[1][:16]) == (507, "no connection is")
+    assert caplog.text.count("the front end opened more than") == 1
+    models.pool.give_back(taken)
+    for ours, _ in pairs:
+        ours.close()
+
+
+def test_a_connection_that_breaks_gives_its_slot_to_the_next(models: ModelBench) -> None:
+    number = models.load()
+    free = models.pool.free
+    [first, *_] = models.connections[number]
+    connections = first_of(models)._connections
+    first.close()
+    models.wait(lambda: len(list(connections)) == 7)
+    assert models.pool.free == free
+
+
+def test_a_slot_on_which_a_worker_is_still_at_work_is_left_alone(models: ModelBench) -> None:
+    number = models.load()
+    [first, *_] = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 60}"))
+    wait_running(models)
+    first.close()
+    connections = first_of(models)._connections
+    models.wait(lambda: len(list(connections)) == 7)
+    free = models.pool.free
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(first_of(models)._path)
+    models.connections[number][0] = sock
+    models.wait(lambda: len(list(connections)) == 8)
+    assert models.pool.free == free - 1
+
+
+def test_a_model_that_dies_again_and_again_is_let_go(models: ModelBench) -> None:
+    number = models.load()
+    [_first, *_] = models.connections[number]
+    for _ in range(5):
+        pid = first_of(models).workers.handles[0].child.pid
+        os.kill(pid, signal.SIGKILL)
+        models.wait(
+            lambda pid=pid: (  # type: ignore[misc]
+                models.lost == ["m"]
+                or (
+                    first_of(models).workers.all_loaded
+                    and first_of(models).workers.handles[0].child.pid != pid
+                )
+            )
+        )
+    assert models.lost == ["m"]
+    assert models.retire() == number
+    models.wait(lambda: models.repository.count == 0)
+    assert models.answer("GET", "/models/m")[0] == 404
+    models.load()
+
+
+def test_a_stop_lets_all_finish(models: ModelBench) -> None:
+    for name in "ab":
+        models.load(name)
+    models.ask("POST", "/models", {"model_name": "c", "url": models.model(), "initial_workers": 0})
+    models.reply()
+    [first, *_] = models.connections[1]
+    first.send(predict("id-1", b"{'sleep': 0.3}"))
+    wait_running(models)
+    models.repository.stop()
+    assert b"id-1" in read(models, first, b"\xff\xff\xff\xff")
+    models.retire()
+    models.retire()
+    models.wait(lambda: models.is_stopped)
+
+
+def test_a_stop_gives_up_what_loads(models: ModelBench) -> None:
+    slow = models.model(FAILING.format("import time; time.sleep(60)"), "slow")
+    models.ask("POST", "/models", {"model_name": "m", "url": slow})
+    models.wait(lambda: models.repository.count == 1)
+    models.repository.stop()
+    _, status, answer = models.reply()
+    assert (status, answer["message"]) == (
+        500,
+        "model m could not be loaded: the server is stopping",
+    )
+    models.wait(lambda: models.is_stopped)
+
+
+def test_a_stop_may_be_cut_short(models: ModelBench) -> None:
+    number = models.load()
+    [first, *_] = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 60}"))
+    wait_running(models)
+    models.repository.stop()
+    models.repository.kill()
+    assert b"service_unavailable" in read(models, first, b"\xff\xff\xff\xff")
+    models.retire()
+    models.wait(lambda: models.is_stopped)
+
+
+def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) -> None:
+    number = models.load()
+    found = first_of(models)
+    [first, *_] = models.connections[number]
+    first.send(predict("id-1", b"{'sleep': 0.3}"))
+    wait_running(models)
+    models.ask("DELETE", "/models/m")
+    models.retire()
+    models.wait(lambda: found.stage is Stage.GONE)
+    models.repository.check_time_limits()
+    found.close()
+    found.retire(0.0)
+    assert models.reply()[1] == 200

@@ -34,11 +34,6 @@ def test_preloading_with_gpus_is_refused(monkeypatch):
         settings_from_environment("service", "/models")
 
 
-def test_a_program_whose_text_cannot_be_read_may_go_on_below():
-    frame = SimpleNamespace(f_code=SimpleNamespace(co_filename="/no/such"), f_lineno=1)
-    assert not model_server._is_last_statement(frame)
-
-
 def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
     caplog.set_level("DEBUG", logger="sagemaker-inference")
     before = signal.getsignal(signal.SIGTERM)
@@ -66,11 +61,11 @@ def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
     assert caplog.text == ""
 
 
-def test_preloading_many_models_is_refused(monkeypatch):
+def test_each_of_many_models_can_be_preloaded(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
     monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
-    with pytest.raises(StartError, match="do not go together"):
-        settings_from_environment("service", "/models")
+    settings = settings_from_environment("", "/models")
+    assert (settings.preload, settings.multi_model) == (True, True)
 
 
 def test_a_model_among_many_has_one_process_unless_somebody_asks_for_more(monkeypatch):

@@ -1,4 +1,4 @@
-"""Model processes without a front end: the test holds the other ends of the connections."""
+"""Workers without a front end: the test holds the other ends of the connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor.connections import Connections
-from sagemaker_inference._supervisor.workers import ModelProcess, ModelProcesses
+from sagemaker_inference._supervisor.slot_pool import SlotPool
+from sagemaker_inference._supervisor.worker_handle import WorkerHandle
+from sagemaker_inference._supervisor.workers import Outcome, Workers
 from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
@@ -45,14 +47,14 @@ SOURCE = """
 
 
 class Bench(LoopBench):
-    """An owner of model processes, and a front end of one connection."""
+    """An owner of workers, and a front end of one connection."""
 
     def __init__(self, folder: Path, source: str, **changes: object) -> None:
         super().__init__()
         path = folder / "inference.py"
         path.write_text(textwrap.dedent(source))
-        self.connections = Connections(SlotTable())
-        self.models = ModelProcesses(
+        self.connections = Connections(SlotTable(), SlotPool())
+        self.workers = Workers(
             settings(program=Program.from_file(str(path)), model_dir=str(folder), **changes),
             self.loop,
             self.connections,
@@ -65,9 +67,18 @@ class Bench(LoopBench):
         self.connections.arm(slot)
         self.loop.every(0.05, self.tick)
 
+    def close_connection(self, slot: int) -> None:
+        self.loop.unwatch(self.connections.fd(slot))
+        self.connections.close(slot)
+
+    def is_busy(self) -> bool:
+        """Whether any request is in progress."""
+        pids = [worker.child.pid for worker in self.workers._workers]
+        return any(self.connections.held_by(pid) for pid in pids)
+
     def tick(self) -> None:
-        self.models.reap()
-        self.models.check_time_limits()
+        self.workers.reap()
+        self.workers.check_time_limits()
 
     def ask(self, body: bytes) -> bytes:
         """Send a request; what comes back up to its end."""
@@ -86,7 +97,7 @@ class Bench(LoopBench):
         return answer
 
     def close(self) -> None:
-        self.models.end_all()
+        self.workers.end_all()
         self.connections.dispose()
         self.loop.close()
         self.front.close()
@@ -98,7 +109,7 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 
     def make(source: str = SOURCE, **changes: object) -> Bench:
         made.append(Bench(tmp_path, source, **changes))
-        made[-1].models.start()
+        made[-1].workers.start()
         return made[-1]
 
     yield make
@@ -109,10 +120,10 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 def test_requests_are_answered_until_the_stop(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
-    assert one.heard == ["assembled", "loaded"]
+    assert one.heard == ["loaded"]
     assert b"ABC" in one.ask(b"abc")
-    assert one.models.count == 1
-    one.connections.stop()
+    assert one.workers.count == 1
+    one.workers.stop()
     one.wait(lambda: "stopped" in one.heard)
 
 
@@ -170,58 +181,58 @@ def test_a_load_over_its_time_is_a_failure(
     assert "did not load within 0.5 s" in caplog.text
 
 
-def test_a_template_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
+def test_a_zygote_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
     one = bench(preload=True, workers=2)
     one.wait(lambda: "loaded" in one.heard)
-    assert one.models.count == 2
+    assert len(one.workers.handles) == 2
     assert b"ABC" in one.ask(b"abc")
     assert b"process_died" in one.ask(b"kill")
-    one.wait(lambda: one.models.all_loaded)
+    one.wait(lambda: one.workers.all_loaded)
     assert b"ABC" in one.ask(b"abc")
 
 
-def test_a_template_that_dies_while_it_copies_is_made_anew(
+def test_a_zygote_that_dies_while_it_copies_is_made_anew(
     bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(preload=True)
     one.wait(lambda: "loaded" in one.heard)
-    template = one.models._template
-    assert template is not None
-    os.kill(template.child.pid, signal.SIGSTOP)
+    zygote = one.workers._zygote
+    assert zygote is not None
+    os.kill(zygote.child.pid, signal.SIGSTOP)
     one.front.send(predict("id-1", b"kill"))
-    one.wait(lambda: bool(one.models._being_forked))
-    os.kill(template.child.pid, signal.SIGKILL)
-    one.wait(lambda: one.models._template is not template and one.models.all_loaded)
+    one.wait(lambda: bool(one.workers._being_forked))
+    os.kill(zygote.child.pid, signal.SIGKILL)
+    one.wait(lambda: one.workers._zygote is not zygote and one.workers.all_loaded)
     assert "was killed by SIGKILL" in caplog.text
 
 
-def test_a_template_that_cannot_load_is_a_failure(
+def test_a_zygote_that_cannot_load_is_a_failure(
     bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
     one.wait(lambda: "failed" in one.heard)
     assert "was killed by SIGSEGV" in caplog.text
-    assert one.causes == ["its process was killed by SIGSEGV"]
+    assert one.outcomes == [Outcome("its process was killed by SIGSEGV")]
 
 
 def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
-    [model] = one.models._models
+    [model] = one.workers._workers
     os.kill(model.child.pid, signal.SIGSTOP)
     for _ in range(10_000):
-        one.models.pass_on(0)
-    one.wait(lambda: one.models._models != [model])
-    one.wait(lambda: one.models.all_loaded)
+        one.workers.pass_on(0)
+    one.wait(lambda: one.workers._workers != [model])
+    one.wait(lambda: one.workers.all_loaded)
 
 
 def test_a_process_that_is_being_ended_is_not_ended_twice(
     bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(timeout=0.1)
-    one.models.pass_on(0)
+    one.workers.pass_on(0)
     one.wait(lambda: "loaded" in one.heard)
-    one.models._models[0].overdue = True
+    one.workers._workers[0].is_overdue = True
     one.front.send(predict("id-1", b"sleep0.5"))
     one.wait(lambda: one.connections.table.answered(0) == 1)
     assert "has run for more than" not in caplog.text
@@ -231,7 +242,7 @@ def test_a_request_whose_client_is_gone_is_not_answered(bench: Callable[..., Ben
     one = bench(timeout=0.3)
     one.wait(lambda: "loaded" in one.heard)
     one.front.send(predict("id-1", b"sleep30"))
-    one.wait(one.connections.busy)
+    one.wait(one.is_busy)
     one.front.close()
     one.wait(lambda: one.heard.count("loaded") == 2)
     assert list(one.connections) == []
@@ -243,42 +254,42 @@ def test_a_process_that_dies_over_half_a_message_closes_its_connection(
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
     one.front.send(predict("id-1", b"abc")[:20])
-    one.wait(one.connections.busy)
-    os.kill(one.models._models[0].child.pid, signal.SIGKILL)
+    one.wait(one.is_busy)
+    os.kill(one.workers._workers[0].child.pid, signal.SIGKILL)
     one.wait(lambda: one.heard.count("loaded") == 2)
     # A reset, where the process died before it had read the half.
     with contextlib.suppress(ConnectionResetError):
         assert one.front.recv(1) == b""
 
 
-def test_a_copy_that_the_template_cannot_make_comes_from_the_next(
+def test_a_copy_that_the_zygote_cannot_make_comes_from_the_next(
     bench: Callable[..., Bench],
 ) -> None:
     one = bench(preload=True)
     one.wait(lambda: "loaded" in one.heard)
-    template = one.models._template
-    assert template is not None
-    os.kill(template.child.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, template.child.pid, os.WEXITED | os.WNOWAIT)
-    one.models._start_one(0)
-    one.models.reap()
-    one.models._start_one(0)
-    assert one.models._being_forked == {}
-    one.wait(lambda: one.models._template is not None and one.models._template.stage == "loaded")
+    zygote = one.workers._zygote
+    assert zygote is not None
+    os.kill(zygote.child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, zygote.child.pid, os.WEXITED | os.WNOWAIT)
+    one.workers._start_one(0)
+    one.workers.reap()
+    one.workers._start_one(0)
+    assert one.workers._being_forked == {}
+    one.wait(lambda: one.workers._zygote is not None and one.workers._zygote.stage == "loaded")
 
 
 def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench]) -> None:
     one = bench(workers=2)
     one.wait(lambda: "loaded" in one.heard)
     one.front.send(predict("id-1", b"sleep0.5"))
-    one.wait(one.connections.busy)
-    one.connections.stop()
-    one.wait(lambda: one.models.count == 1)
+    one.wait(one.is_busy)
+    one.workers.stop()
+    one.wait(lambda: one.workers.count == 1)
     assert "stopped" not in one.heard
     one.wait(lambda: "stopped" in one.heard)
 
 
-def test_a_template_that_dies_again_and_again_is_a_failure(
+def test_a_zygote_that_dies_again_and_again_is_a_failure(
     bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
     source = SOURCE.replace(
@@ -288,23 +299,23 @@ def test_a_template_that_dies_again_and_again_is_a_failure(
     one = bench(source, preload=True)
     one.wait(lambda: "loaded" in one.heard)
     assert (tmp_path / "loaded").exists()
-    template = one.models._template
-    assert template is not None
-    os.kill(template.child.pid, signal.SIGKILL)
+    zygote = one.workers._zygote
+    assert zygote is not None
+    os.kill(zygote.child.pid, signal.SIGKILL)
     one.wait(lambda: "failed" in one.heard)
 
 
 def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
-    assert one.models._next_report(one.models._models[0]) is None
+    assert one.workers._workers[0].next_report(one.loop) is None
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     last = Report("failed", cause="no memory", out_of_memory=True)
     theirs.send(last.dump())
     theirs.close()
     child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
     child.wait()
-    model = ModelProcess(1, child, control)
-    one.models._let_go(model)
-    assert model.failure is not None
-    assert (model.failure.cause, model.failure.out_of_memory) == ("no memory", True)
+    worker = WorkerHandle(1, child, control)
+    one.workers._let_go(worker)
+    assert worker.failure is not None
+    assert (worker.failure.cause, worker.failure.out_of_memory) == ("no memory", True)

@@ -19,6 +19,7 @@ from sagemaker_inference._ipc.messages import Assignment
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
 from sagemaker_inference._supervisor.connections import Connections
+from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.loop import Connection, Loop
 from sagemaker_inference._worker.main import run_loop
@@ -56,6 +57,11 @@ def answer(identity: str, body: bytes, batch: int = 1) -> bytes:
     )  # fmt: skip
 
 
+def is_busy(connections: Connections) -> bool:
+    """Whether any request is in progress."""
+    return any(connections.table.state(slot)[0] != slots.IDLE for slot in connections)
+
+
 class Echo:
     """Answers with the body in upper case, and tells the size of the batch."""
 
@@ -87,7 +93,7 @@ class Bench:
     """A loop in a process of its own, and the front end's ends of its connections."""
 
     def __init__(self, service: Any, count: int = 1, limit: int = 1 << 20) -> None:
-        self.connections = Connections(SlotTable())
+        self.connections = Connections(SlotTable(), SlotPool())
         self.table = self.connections.table
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.front: list[socket.socket] = []
@@ -96,6 +102,7 @@ class Bench:
         assignment = Assignment(
             program=None,
             handler_service="",
+            model_name="model",
             model_dir="",
             index=0,
             gpu_id=None,
@@ -148,7 +155,7 @@ class Bench:
 
     def wait_idle(self) -> None:
         deadline = time.monotonic() + 5
-        while self.connections.busy():
+        while is_busy(self.connections):
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -470,7 +477,7 @@ def test_the_table_lies_in_a_file_where_memory_has_none(
 
 @pytest.fixture
 def connections() -> Iterator[Connections]:
-    made = Connections(SlotTable())
+    made = Connections(SlotTable(), SlotPool())
     yield made
     made.dispose()
 
@@ -483,9 +490,9 @@ def test_the_supervisor_answers_for_a_process_that_died(connections: Connections
     connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9")
     [(found, record)] = connections.held_by(4711)
     assert (found, record.request_id) == (slot, "id-9")
-    assert connections.busy()
+    assert is_busy(connections)
     assert connections.answer(slot, record, PredictionError("gone"))
-    assert not connections.busy()
+    assert not is_busy(connections)
     assert b"gone" in ours.recv(1000)
     connections.rearm_idle()
     ours.close()

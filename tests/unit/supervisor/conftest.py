@@ -1,11 +1,11 @@
-"""Fixtures for the unit tests."""
+"""Fixtures for tests of the supervisor."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from many_models import Bench
+from model_bench import ModelBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A supervisor's many models, without any yet."""
-    one = Bench(tmp_path)
+def models(tmp_path: Path) -> Iterator[ModelBench]:
+    """Many models, without any yet."""
+    one = ModelBench(tmp_path)
     yield one
     one.close()

@@ -1,0 +1,53 @@
+"""What the supervisor asks of a front end, whatever that is made of.
+
+A front end is a process that serves HTTP. It connects to the supervisor's control socket first
+thing, and from then on both send JSON objects, one a line; ``docs/design.md`` has the messages. It
+opens its port when the supervisor says so, and owns nothing: what it answers itself, whom it asks
+and which worker gets a request, it is told over that socket.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Launch(NamedTuple):
+    """How a front end's process is started.
+
+    Attributes:
+        command: the program and its arguments.
+        environment: all of its environment variables.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+class FrontEnd(Protocol):
+    """A front end that can be started on this machine."""
+
+    @property
+    def hint(self) -> str:
+        """What to say when it has ended too early, of what the user has set; "" for nothing."""
+        ...
+
+    def prepare(self, folder: str, control_socket: str) -> Launch:
+        """Write what it reads when it starts.
+
+        Args:
+            folder: a private directory for its files.
+            control_socket: the path of the unix socket that the supervisor listens on.
+
+        Raises:
+            StartError: it cannot be started so.
+        """
+        ...
+
+    def connections_for(self, slots: int, workers: int) -> int:
+        """How many connections it opens to the workers of a deployment.
+
+        Args:
+            slots: how many keep one worker busy.
+            workers: how many workers there are.
+        """
+        ...

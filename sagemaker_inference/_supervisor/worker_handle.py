@@ -1,0 +1,220 @@
+"""A worker as the supervisor sees it: its process, its control socket and what it last reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import _config
+from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
+from sagemaker_inference._log import get_logger
+from sagemaker_inference._os import resources
+from sagemaker_inference._os.child_process import (
+    ChildProcess,
+    describe_exit,
+    python_command,
+    starters_python_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._supervisor.connections import Connections
+    from sagemaker_inference._supervisor.settings import Settings
+
+logger = get_logger()
+
+LOADED: Final = "loaded"
+FAILED: Final = "failed"
+FORKED: Final = "forked"
+
+_LONGEST_REPORT: Final = 65536
+
+
+class WorkerHandle:
+    """A worker, or the zygote that workers are forked from.
+
+    Attributes:
+        index: its place among the workers, which decides its GPU.
+        child: the process.
+        control: the socket to it.
+        stage: "" at first, then what its last `Report` said.
+        failure: what it reported when it could not load.
+        started: when it was started, by the monotonic clock.
+        patience: seconds beyond the time limit in which it ends a request by itself.
+        is_overdue: whether it was killed because it exceeded a time limit.
+        is_ending: whether it is to end, and not to be replaced.
+    """
+
+    def __init__(self, index: int, child: ChildProcess, control: socket.socket) -> None:
+        self.index = index
+        self.child = child
+        self.control = control
+        self.stage = ""
+        self.failure: Report | None = None
+        self.started = monotonic()
+        self.patience = 0.0
+        self.is_overdue = False
+        self.is_ending = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it can answer requests."""
+        return self.stage == LOADED
+
+    def next_report(self, loop: EventLoop) -> Report | None:
+        """What it has reported, if anything; never waits."""
+        try:
+            data = self.control.recv(_LONGEST_REPORT, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:  # it ended with connections unread
+            data = b""
+        if not data:
+            loop.unwatch(self.control.fileno())
+            return None
+        return Report.read(data)
+
+    def kill(self) -> None:
+        """Kill the process; its death is noticed later."""
+        self.child.signal(signal.SIGKILL)
+
+    def close(self, loop: EventLoop) -> None:
+        """Give back what belongs to a process that has ended, and end what it has started."""
+        loop.unwatch(self.control.fileno())
+        self.control.close()
+        for relay in self.child.relays:
+            loop.unwatch(relay.source)
+            relay.close()
+        self.child.kill_group()
+
+    def describe_death(self, code: int, *, out_of_memory: bool) -> str:
+        """How it ended: "was killed by SIGKILL (it took longer than its time limit)"."""
+        cause = " (the kernel ended it because memory ran out)" if out_of_memory else ""
+        cause = " (it took longer than its time limit)" if self.is_overdue else cause
+        return describe_exit(code) + cause
+
+    def log_death(
+        self, code: int, *, out_of_memory: bool = False, lost: Sequence[str] = ()
+    ) -> None:
+        """Say how it ended, with its last lines and the requests that it was working on."""
+        requests = f" It was working on: {', '.join(lost)}." if lost else ""
+        words = "".join(f"\n    {line}" for line in self.child.tail)
+        logger.error(
+            "model process %d %s.%s Its last lines:%s",
+            self.child.pid,
+            self.describe_death(code, out_of_memory=out_of_memory),
+            requests,
+            words or " none",
+        )
+
+    def describe_failure(self, code: int, *, out_of_memory: bool) -> str:
+        """Why it has not loaded, in a line; its death is logged where it has not said so itself."""
+        if self.failure is not None:
+            return self.failure.cause
+        self.log_death(code, out_of_memory=out_of_memory)
+        last = f": {self.child.tail[-1]}" if self.child.tail else ""
+        return f"its process {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
+
+
+class ForkPipes:
+    """The control socket and the output of a worker that the zygote is going to fork.
+
+    Attributes:
+        control: our end of the socket.
+        sources: our ends of its standard output and standard error.
+        theirs: descriptors of the socket's other end, of its standard output and standard error.
+    """
+
+    def __init__(self) -> None:
+        self.control, theirs = _control_pair()
+        out, err = os.pipe(), os.pipe()
+        self.sources = out[0], err[0]
+        self.theirs = theirs.detach(), out[1], err[1]
+
+    def close_theirs(self) -> None:
+        """Close what has been sent to the zygote."""
+        for fd in self.theirs:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Close our ends: nothing was forked."""
+        self.control.close()
+        for source in self.sources:
+            os.close(source)
+
+
+def spawn(
+    settings: Settings, connections: Connections, index: int, *, is_zygote: bool = False
+) -> WorkerHandle:
+    """Start a worker.
+
+    Args:
+        settings: what it serves.
+        connections: what it works on.
+        index: its place among the workers.
+        is_zygote: whether it only loads the model, and workers are forked from it.
+
+    Raises:
+        OSError: there are no processes, descriptors or memory left, or the settings are too long
+            for an environment variable.
+    """
+    gpu = settings.gpus[index % len(settings.gpus)] if settings.gpus else None
+    control, theirs = _control_pair()
+    # Another number than 2: in the worker that one leads here, to be remembered.
+    log_fd = os.dup(2)
+    try:
+        assignment = Assignment(
+            program=settings.program,
+            handler_service=settings.handler_service,
+            model_name=settings.model_name,
+            model_dir=settings.model_dir,
+            index=index,
+            gpu_id=0 if settings.gpus else None,
+            control_fd=theirs.fileno(),
+            epoll_fd=connections.epoll.fileno(),
+            stop_fd=connections.stop_fd,
+            table_fd=connections.table.fd,
+            log_fd=log_fd,
+            payload_limit=settings.payload_limit,
+            timeout=settings.timeout,
+            is_zygote=is_zygote,
+            path=settings.path,
+        )
+        child = ChildProcess.spawn(
+            python_command("sagemaker_inference._worker.main"),
+            env=_environment(settings, assignment, gpu),
+            pass_fds=assignment.fds,
+        )
+    except OSError:
+        control.close()
+        raise
+    finally:
+        theirs.close()
+        os.close(log_fd)
+    return WorkerHandle(index, child, control)
+
+
+def _environment(settings: Settings, assignment: Assignment, gpu: str | None) -> dict[str, str]:
+    env = {
+        **os.environ,
+        ASSIGNMENT_ENV: assignment.dump(),
+        "OMP_NUM_THREADS": resources.threads(settings.workers),
+    }
+    if gpu is not None:
+        env["CUDA_VISIBLE_DEVICES"] = gpu
+    if settings.max_batch_size is not None:
+        env[_config.MAX_BATCH_SIZE.name] = str(settings.max_batch_size)
+    if settings.max_batch_delay is not None:
+        env[_config.MAX_BATCH_DELAY.name] = str(settings.max_batch_delay)
+    if settings.handler_service:
+        env["PYTHONPATH"] = starters_python_path()
+    return env
+
+
+def _control_pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

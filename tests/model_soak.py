@@ -1,0 +1,233 @@
+"""Many models loaded and unloaded by many clients while workers are killed.
+
+The short form is a test (``tests/server/test_many_models_soak.py``). By hand, since it takes
+minutes::
+
+    python -m tests.model_soak --loads 1000
+
+Half of the names are fought over: their clients take no notice of each other. On the other half one
+client works at a time, and knows what to expect: the model that it has loaded answers, and none
+that was there before. Every load that fails has to say why, and in the end nothing may be left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.server.conftest import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = """
+import os
+
+def model_fn(model_dir):
+    return model_dir
+
+def predict_fn(data, model):
+    return [model, os.getpid()]
+"""
+START = "from sagemaker_inference import model_server\nmodel_server.start_model_server()\n"
+VARIANTS = 3
+# What may become of a request to a name that is fought over, or whose worker is killed.
+LOAD = {200, 409, 500}
+INVOKE = {200, 404, 500, 503}
+
+
+class Soak:
+    """One run.
+
+    Attributes:
+        faults: what should not have been.
+        counts: what became of requests.
+    """
+
+    def __init__(self, server: Server, folder: Path, loads: int, names: int) -> None:
+        self.server = server
+        self.faults: list[str] = []
+        self.counts: collections.Counter[str] = collections.Counter()
+        self._names = [f"model {number}" for number in range(names)]
+        self._locks = [threading.Lock() for _ in range(names // 2)]
+        self._left = loads
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self._folders = []
+        for number in range(VARIANTS):
+            code = folder / f"variant{number}" / "code"
+            code.mkdir(parents=True)
+            (code / "inference.py").write_text(SOURCE)
+            self._folders.append(str(code.parent))
+
+    def _url(self, name: str, rest: str = "") -> str:
+        return f"/models/{name.replace(' ', '%20')}{rest}"
+
+    def _note(self, what: str, status: int, allowed: set[int], answer: Any) -> None:
+        with self._lock:
+            self.counts[f"{what} {status}"] += 1
+            if status not in allowed:
+                self.faults.append(f"{what}: {status} {answer}")
+
+    def _load(self, name: str, folder: str, allowed: set[int]) -> int:
+        body = f'{{"model_name": "{name}", "url": "{folder}"}}'
+        reply = self.server.request(body, path="/models")
+        self._note("load", reply.status, allowed, reply.body)
+        if reply.status == 500:
+            words = ("was killed by SIGKILL", "was deleted while it was loading")
+            if not any(word in reply.json["message"] for word in words):
+                self._note("load without a cause", 500, set(), reply.body)
+        return reply.status
+
+    def _unload(self, name: str, allowed: set[int]) -> int:
+        reply = self.server.request(method="DELETE", path=self._url(name))
+        self._note("unload", reply.status, allowed, reply.body)
+        return reply.status
+
+    def _invoke(self, name: str, allowed: set[int]) -> Any:
+        reply = self.server.request("[1]", path=self._url(name, "/invoke"))
+        self._note("invoke", reply.status, allowed, reply.body)
+        return reply.json if reply.status == 200 else None
+
+    def _fight(self, name: str, dice: random.Random) -> None:
+        self._load(name, dice.choice(self._folders), LOAD)
+        time.sleep(dice.random() / 500)
+        self._invoke(name, INVOKE)
+        self._unload(name, {200, 404})
+
+    def _work_alone(self, name: str, dice: random.Random) -> None:
+        folder = dice.choice(self._folders)
+        if self._load(name, folder, {200, 500}) != 200:
+            return
+        seen = set()
+        for _ in range(3):
+            answer = self._invoke(name, {200, 500})
+            if answer is not None:
+                seen.add(answer[1])
+                if answer[0] != folder:
+                    self._note("an old model answers", 200, set(), answer)
+        # It may be let go by itself, where its worker was killed again and again.
+        self._unload(name, {200, 404})
+        for pid in seen:
+            if _is_alive(pid):
+                self._note("alive after its end", pid, set(), name)
+        self._invoke(name, {404})
+
+    def _client(self, seed: int) -> None:
+        dice = random.Random(seed)  # noqa: S311 - chance, not secrets
+        while True:
+            with self._lock:
+                if self._left <= 0:
+                    return
+                self._left -= 1
+            number = dice.randrange(len(self._names))
+            try:
+                if number < len(self._locks):
+                    with self._locks[number]:
+                        self._work_alone(self._names[number], dice)
+                else:
+                    self._fight(self._names[number], dice)
+            except Exception as error:  # noqa: BLE001 - counted
+                self._note(f"broken: {type(error).__name__}", 0, set(), error)
+
+    def _killer(self, seconds: float) -> None:
+        while not self._is_over.wait(seconds):
+            pids = self.server.pids("sagemaker_inference._worker")
+            if pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - any will do
+                    self.counts["kill"] += 1
+
+    def run(self, clients: int, kill_every: float) -> None:
+        """Run to the end, and see what is left."""
+        before = self._descriptors()
+        threads = [threading.Thread(target=self._client, args=(seed,)) for seed in range(clients)]
+        killer = threading.Thread(target=self._killer, args=(kill_every,))
+        for thread in (*threads, killer):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._is_over.set()
+        killer.join()
+        for name in self._names:
+            self._unload(name, {200, 404})
+        reply = self.server.request(method="GET", path="/models")
+        self._note("list", reply.status, {200}, reply.body)
+        if reply.json != {"models": []}:
+            self.faults.append(f"models are left: {reply.json}")
+        if left := self.server.pids("sagemaker_inference._worker"):
+            self.faults.append(f"workers are left: {left}")
+        deadline = time.monotonic() + 20
+        while self._descriptors() > before:
+            if time.monotonic() > deadline:
+                self.faults.append(f"{self._descriptors()} descriptors, {before} before")
+                break
+            time.sleep(0.1)
+
+    def _descriptors(self) -> int:
+        """How many sockets the supervisor has; the front end's are at their other ends."""
+        folder = Path(f"/proc/{self.server.process.pid}/fd")
+        count = 0
+        for fd in folder.iterdir():
+            with contextlib.suppress(OSError):
+                count += str(fd.readlink()).startswith(("socket:", "pipe:", "anon_inode"))
+        return count
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server of many models."""
+    (folder / "start.py").write_text(START)
+    port = free_port()
+    env = {"SAGEMAKER_BIND_TO_PORT": str(port), "SAGEMAKER_MULTI_MODEL": "true"}
+    server = Server(folder, ["start.py"], env, port)
+    try:
+        yield server.wait_ready()
+    finally:
+        server.clean_up()
+
+
+def main() -> int:
+    """Run the soak; 0 where all was as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--loads", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--names", type=int, default=20)
+    parser.add_argument("--kill-every", type=float, default=0.5, metavar="SECONDS")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as server:
+        began = time.monotonic()
+        soak = Soak(server, Path(name), options.loads, options.names)
+        soak.run(options.clients, options.kill_every)
+        seconds = time.monotonic() - began
+        code = server.stop()
+        server.wait_gone()
+    print(f"{options.loads} loads in {seconds:.0f} s, exit code {code}")  # noqa: T201 - a script talks
+    for what, count in soak.counts.most_common():
+        print(f"{count:8d}  {what}")  # noqa: T201 - a script talks
+    for fault in soak.faults[:20]:
+        print(fault)  # noqa: T201 - a script talks
+    print(f"{len(soak.faults)} faults")  # noqa: T201 - a script talks
+    return 1 if soak.faults or code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

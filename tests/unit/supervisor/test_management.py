@@ -1,0 +1,369 @@
+"""What clients are answered who ask about models; the test is the front end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_bench import FAILING, ModelBench
+
+from sagemaker_inference._supervisor import management
+from tests.unit.worker.test_loop import predict
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sagemaker_inference._supervisor.settings import Settings
+
+
+def refused(status: int, kind: str, message: str) -> tuple[int, dict[str, Any]]:
+    return status, {"code": status, "type": kind, "message": message}
+
+
+def not_found(name: str) -> tuple[int, dict[str, Any]]:
+    return refused(404, "ModelNotFoundException", f"Model not found: {name}")
+
+
+def add(models: ModelBench, name: str, **fields: Any) -> None:
+    """Load a model that has no workers."""
+    document = {"model_name": name, "url": models.model(), "initial_workers": 0, **fields}
+    assert models.answer("POST", "/models", document) == (
+        200,
+        {"status": f'Model "{name}" registered'},
+    )
+
+
+def test_a_model_is_loaded_described_and_unloaded(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert models.next() == {"type": "ask", "paths": ["/models", "/models/*"]}
+    url = models.model()
+    number = models.ask("POST", "/models", {"model_name": "a b", "url": url})
+    deploy = models.deploy()
+    assert deploy["routes"] == ["/models/a b/invoke", "/predictions/a b"]
+    assert deploy["connections"] == 8
+    assert models.reply() == (number, 200, {"status": "Workers scaled"})
+    again = models.answer("POST", "/models", {"model_name": "a b", "url": url})
+    assert again == refused(409, "ConflictStatusException", "Model a b is already registered.")
+    status, described = models.answer("GET", "/models/a%20b")
+    [worker] = described.pop("workers")
+    assert (status, described) == (
+        200,
+        {
+            "modelName": "a b",
+            "modelUrl": url,
+            "runtime": "python",
+            "minWorkers": 1,
+            "maxWorkers": 1,
+            "batchSize": 1,
+            "maxBatchDelay": 100,
+            "loadedAtStartup": False,
+        },
+    )
+    assert list(worker) == ["id", "startTime", "status", "gpu", "memoryUsage"]
+    assert (worker["id"], worker["status"], worker["gpu"]) == ("0", "READY", False)
+    assert worker["startTime"].endswith("Z")
+    assert worker["memoryUsage"] > 1 << 20
+    [front, *_] = models.connections[deploy["id"]]
+    front.send(predict("id-1", b"'x'"))
+    answer = b""
+
+    def has_come() -> bool:
+        nonlocal answer
+        try:
+            answer += front.recv(65536)
+        except BlockingIOError:
+            return False
+        return b"a b x" in answer
+
+    models.wait(has_come)
+    number = models.ask("DELETE", "/models/a%20b")
+    models.retire()
+    assert models.reply() == (number, 200, {"status": 'Model "a b" unregistered'})
+    assert models.answer("GET", "/models/a%20b") == not_found("a b")
+    assert models.answer("DELETE", "/models/a%20b") == not_found("a b")
+    assert [line for line in caplog.messages if "model a b" in line] == [
+        "model a b is loaded",
+        "model a b is unloaded",
+    ]
+
+
+def test_models_are_listed_by_name_in_pages(models: ModelBench) -> None:
+    assert models.answer("GET", "/models") == (200, {"models": []})
+    for name in "cab":
+        add(models, name)
+    url = models.model()
+    listed = [{"modelName": name, "modelUrl": url} for name in "abc"]
+    for query in ("", "?limit=3", "?limit=0", "?limit=x", "?limit=101&limit=1", "?limit=-1"):
+        assert models.answer("GET", f"/models{query}") == (200, {"models": listed})
+    assert models.answer("GET", "/models?limit=2") == (
+        200,
+        {"nextPageToken": "2", "models": listed[:2]},
+    )
+    assert models.answer("GET", "/models?limit=2&next_page_token=2") == (
+        200,
+        {"models": listed[2:]},
+    )
+    assert models.answer("GET", "/models?next_page_token=99999999999") == (200, {"models": listed})
+
+
+def test_other_methods_are_refused_with_those_that_there_are(models: ModelBench) -> None:
+    for method, path, allowed in (
+        ("DELETE", "/models", "GET, POST"),
+        ("POST", "/models/m", "GET, PUT, DELETE"),
+    ):
+        models.ask(method, path)
+        message = models.next("reply")
+        assert message["status"] == 405
+        assert ["allow", allowed] in message["headers"]
+    assert models.answer("PATCH", "/models")[1]["type"] == "MethodNotAllowedException"
+
+
+def test_a_fault_of_ours_is_500_and_the_log_says_which(
+    models: ModelBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object) -> Settings:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(management.Management, "_settings_of", fail)
+    found = models.answer("POST", "/models", {"model_name": "m", "url": models.model()})
+    assert found == refused(500, "InternalServerException", "the server failed; its log says why")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_model_without_workers_is_503_until_it_has_some(models: ModelBench) -> None:
+    assert models.next("ask")["paths"] == ["/models", "/models/*"]
+    models.ask("POST", "/models", {"model_name": "m", "url": models.model(), "initial_workers": 0})
+    assert models.next("ask")["paths"] == [
+        "/models",
+        "/models/*",
+        "/models/*/invoke",
+        "/predictions/*",
+    ]
+    models.next("reply")
+    message = "No worker is available to serve request for model: m."
+    for path in ("/models/m/invoke", "/predictions/m"):
+        found = models.answer("POST", path)
+        assert found == refused(503, "ServiceUnavailableException", message)
+    assert models.answer("POST", "/models/other/invoke") == not_found("other")
+    assert models.answer("POST", "/") == not_found("")
+    assert models.answer("PUT", "/models/m?min_worker=0&synchronous=true")[0] == 200
+    models.ask("PUT", "/models/m?min_worker=1&synchronous=true")
+    models.deploy()
+    assert models.next("ask")["paths"] == ["/models", "/models/*"]
+    assert models.reply()[1:] == (200, {"status": "Workers scaled"})
+    models.ask("PUT", "/models/m?min_worker=0&synchronous=true")
+    models.retire()
+    assert models.reply()[1:] == (200, {"status": "Workers scaled"})
+    status, described = models.answer("GET", "/models/m")
+    assert (status, described["workers"], described["minWorkers"]) == (200, [], 0)
+    assert models.answer("DELETE", "/models/m")[0] == 200
+
+
+def test_a_load_that_fails_when_scaling_up_from_nothing_keeps_the_model(models: ModelBench) -> None:
+    add(models, "m", url=models.model(FAILING.format("raise ValueError('no')"), "broken"))
+    status, answer = models.answer("PUT", "/models/m?min_worker=1&synchronous=true")
+    assert (status, answer["message"].endswith("ValueError: no")) == (500, True)
+    assert models.answer("GET", "/models/m")[1]["maxWorkers"] == 0
+
+
+def test_workers_are_added_and_taken_away(models: ModelBench) -> None:
+    models.load()
+    assert models.answer("PUT", "/models/m?min_worker=2&synchronous=true")[0] == 200
+    described = models.answer("GET", "/models/m")[1]
+    assert [worker["id"] for worker in described["workers"]] == ["0", "1"]
+    assert models.answer("PUT", "/models/m?min_worker=1&max_worker=2&synchronous=true")[0] == 200
+    assert len(models.answer("GET", "/models/m")[1]["workers"]) == 2
+    assert models.answer("PUT", "/models/m") == (202, {"status": "Processing worker updates..."})
+    models.wait(lambda: models.repository.count == 1)
+    described = models.answer("GET", "/models/m")[1]
+    assert (described["minWorkers"], described["maxWorkers"]) == (1, 1)
+
+
+def test_what_cannot_be_scaled_is_refused(models: ModelBench) -> None:
+    assert models.answer("PUT", "/models/m") == not_found("m")
+    for query, message in (
+        ("min_worker=2&max_worker=1", "max_worker cannot be less than min_worker."),
+        ("max_worker=0", "max_worker cannot be less than min_worker."),
+        ("min_worker=x", "min_worker has to be a number from 0 to 256, and is 'x'."),
+        ("min_worker=-1", "min_worker has to be a number from 0 to 256, and is '-1'."),
+        ("min_worker=257", "min_worker has to be a number from 0 to 256, and is '257'."),
+    ):
+        found = models.answer("PUT", f"/models/m?{query}")
+        assert found == refused(400, "BadRequestException", message)
+
+
+def test_one_change_at_a_time(models: ModelBench) -> None:
+    slow = models.model("import time; time.sleep(1)\n" + FAILING.format("return 1"), "slow")
+    models.ask("POST", "/models", {"model_name": "m", "url": slow, "synchronous": "false"})
+    assert models.reply()[1:] == (202, {"status": "Processing worker updates..."})
+    busy = refused(
+        409,
+        "ConflictStatusException",
+        "Model m is being loaded or scaled. Try again when that is over.",
+    )
+    assert models.answer("PUT", "/models/m?min_worker=2") == busy
+    assert models.answer("GET", "/models/m")[1]["workers"][0]["status"] == "LOADING"
+    models.deploy()
+    model = models.repository.find("m")
+    assert model is not None
+    models.wait(lambda: model.on_done is None)
+    scaling = models.ask("PUT", "/models/m?min_worker=2&synchronous=true")
+    assert models.answer("PUT", "/models/m?min_worker=3") == busy
+    assert models.reply() == (scaling, 200, {"status": "Workers scaled"})
+
+
+def test_a_worker_that_cannot_be_added_is_taken_back(models: ModelBench) -> None:
+    url = models.model(
+        """
+        import os
+
+        def model_fn(model_dir):
+            mark = model_dir + "/loaded"
+            if os.path.exists(mark):
+                raise MemoryError
+            open(mark, "w").close()
+
+        def predict_fn(data, model):
+            return data
+        """
+    )
+    models.load(url=url)
+    status, answer = models.answer("PUT", "/models/m?min_worker=3&synchronous=true")
+    assert (status, answer["code"], answer["type"]) == (507, 507, "InternalServerException")
+    assert answer["message"].endswith("MemoryError")
+    models.wait(lambda: models.repository.count == 1)
+    assert models.answer("GET", "/models/m")[1]["workers"][0]["status"] == "READY"
+    models.unload()
+
+
+def test_a_model_unloaded_while_it_is_scaled(models: ModelBench) -> None:
+    source = """
+        import os, time
+
+        def model_fn(model_dir):
+            mark = model_dir + "/loaded"
+            time.sleep(60 if os.path.exists(mark) else 0)
+            open(mark, "w").close()
+
+        def predict_fn(data, model):
+            return data
+    """
+    models.load(url=models.model(source))
+    scaling = models.ask("PUT", "/models/m?min_worker=2&synchronous=true")
+    unloading = models.ask("DELETE", "/models/m")
+    models.retire()
+    answers = {}
+    for _ in range(2):
+        number, status, answer = models.reply()
+        answers[number] = (status, answer.get("message"))
+    assert answers[unloading] == (200, None)
+    assert answers[scaling] == (500, "model m was deleted while it was loading")
+
+
+def test_a_load_that_fails_says_why_and_frees_the_name(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = models.model(FAILING.format("raise ValueError('broken')"), "broken")
+    message = f"model m could not be loaded: loading the model from {broken} failed: "
+    for _ in range(2):
+        found = models.answer("POST", "/models", {"model_name": "m", "url": broken})
+        assert found == refused(500, "InternalServerException", message + "ValueError: broken")
+    assert "model m could not be loaded, or not be kept; the cause is above" in caplog.text
+    assert models.repository.count == 0
+    assert models.answer("GET", "/models/m") == not_found("m")
+    short = models.model(FAILING.format("raise MemoryError"), "short")
+    found = models.answer("POST", "/models", {"model_name": "m", "url": short})
+    assert (found[0], found[1]["code"]) == (507, 507)
+    models.load()
+
+
+def test_a_load_that_nobody_waits_for_may_fail(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = models.model(FAILING.format("raise ValueError('broken')"), "broken")
+    document = {"model_name": "m", "url": broken, "synchronous": "no"}
+    assert models.answer("POST", "/models", document)[0] == 202
+    models.wait(lambda: "could not be loaded" in caplog.text)
+    assert models.repository.find("m") is None
+
+
+def test_a_model_without_a_program_is_refused(
+    models: ModelBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "no_such_program.py")
+    found = models.answer("POST", "/models", {"model_name": "m", "url": str(models.folder)})
+    assert found[0] == 500
+    cause = "SAGEMAKER_PROGRAM='no_such_program.py' was not found"
+    assert found[1]["message"].startswith(f"model m could not be loaded: {cause}")
+    assert f"model m: {cause}" in caplog.text
+
+
+def test_requirements_of_a_model_are_not_installed_and_that_is_said(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(models, "a")
+    assert caplog.text == ""
+    Path(models.model(), "code", "requirements.txt").touch()
+    add(models, "b")
+    assert "model b: its requirements.txt is not installed" in caplog.text
+
+
+def settings_of(models: ModelBench, name: str) -> Settings:
+    model = models.repository.find(name)
+    assert model is not None
+    return model.settings
+
+
+def test_a_request_says_how_a_model_is_served(models: ModelBench) -> None:
+    add(models, "é?", handler="service.py:handle", batch_size=8, max_batch_delay=50)
+    settings = settings_of(models, "é?")
+    assert (settings.program, settings.handler_service) == (None, "service.py:handle")
+    assert (settings.max_batch_size, settings.max_batch_delay) == (8, 0.05)
+    assert (settings.path, settings.model_name) == ("/models/%C3%A9%3F/invoke", "é?")
+    described = models.answer("GET", "/models/%C3%A9%3F")[1]
+    assert (described["batchSize"], described["maxBatchDelay"]) == (8, 50)
+    add(models, "n", response_timeout=7)
+    assert (settings_of(models, "n").timeout, settings_of(models, "n").max_batch_size) == (7, None)
+
+
+def test_a_manifests_version_is_shown(models: ModelBench) -> None:
+    folder = Path(models.model(), "MAR-INF")
+    folder.mkdir()
+    (folder / "MANIFEST.json").write_text('{"model": {"modelVersion": "2.1"}}')
+    add(models, "m")
+    assert list(models.answer("GET", "/models/m")[1])[:2] == ["modelName", "modelVersion"]
+
+
+def test_the_first_workers_of_models_share_the_gpus(tmp_path: Path) -> None:
+    one = ModelBench(tmp_path, gpus=["0", "1"])
+    for name in "abc":
+        add(one, name)
+    assert [settings_of(one, name).gpus for name in "abc"] == [["0", "1"], ["1", "0"], ["0", "1"]]
+    one.close()
+
+
+def test_nothing_is_loaded_when_the_server_stops(models: ModelBench) -> None:
+    models.repository.refuse_loads()
+    found = models.answer("POST", "/models", {"model_name": "m", "url": models.model()})
+    assert found == refused(503, "ServiceUnavailableException", "the server is stopping")
+
+
+def test_the_memory_of_a_process_that_is_gone_is_none() -> None:
+    assert management._resident(2**22 + 1) == 0
+    assert management._resident(os.getpid()) > 0
+
+
+def test_a_preloaded_model_comes_and_goes(tmp_path: Path) -> None:
+    one = ModelBench(tmp_path, preload=True, workers=2)
+    one.load()
+    assert one.repository.count == 3
+    assert one.answer("PUT", "/models/m?min_worker=3&synchronous=true")[0] == 200
+    assert one.repository.count == 4
+    one.unload()
+    assert one.repository.count == 0
+    broken = one.model(FAILING.format("raise ValueError('broken')"), "broken")
+    assert one.answer("POST", "/models", {"model_name": "m", "url": broken})[0] == 500
+    one.close()
