@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# The front end has a moment to take note that the connections are closed.
+# The front end closes its connections when they are idle. Where requests wait on them that no worker
+# will take, it is the supervisor that does; the front end has so long to hear first that it is to
+# refuse them, since that and the end of a connection come by different sockets.
+_HEARD_SECONDS: Final = 0.25
+# After which it is not waited for any more.
 _RETIRED_SECONDS: Final = 2.0
 _NO_SLOT: Final = "no connection is left for it; unload others first"
 
@@ -212,12 +216,12 @@ class Deployment:
             self.workers.kill()
 
     def on_all_stopped(self) -> None:
-        """Close the connections: the front end refuses what still waits on them."""
+        """Close the connections, unless the front end does."""
         if self._are_workers_gone or self.stage is Stage.GONE:
             return
         self._are_workers_gone = True
-        self._close_connections()
         if self._is_known:
+            self._loop.after(_HEARD_SECONDS, self._close_connections)
             self._loop.after(_RETIRED_SECONDS, self._be_gone)
         else:
             self._be_gone()
@@ -230,6 +234,7 @@ class Deployment:
     def _be_gone(self) -> None:
         if self.stage is Stage.RETIRING:
             self.stage = Stage.GONE
+            self._close_connections()
             self._connections.dispose()
             self._owner.on_gone(self)
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from documents import ROOT
 
-from sagemaker_inference._frontends.mms import launcher
+from sagemaker_inference._frontends.mms.jar import find_jar
+from sagemaker_inference._frontends.mms.java import find_java
 from sagemaker_inference._http.messages import Response
 from sagemaker_inference._ipc import wire
 
@@ -33,14 +34,14 @@ MEGABYTE = 1 << 20
 
 def java_command(config: Path, *vmargs: str) -> list[str]:
     """Return what starts the front end."""
-    java = launcher.find_java()
+    java = find_java()
     return [
         *(java.path, *java.flags, "-Xmx256m", "-XX:MaxDirectMemorySize=512m"),
         *java.buffer_flags,
         "-Dlog4j2.disable.jmx=true",
         f"-Dlog4j.configurationFile={(_ETC / 'log4j2.xml').as_uri()}",
         *vmargs,
-        *("-cp", f"{_ETC / 'frontend.jar'}:{launcher.find_jar()}"),
+        *("-cp", f"{_ETC / 'frontend.jar'}:{find_jar()}"),
         *(MAIN_CLASS, str(config)),
     ]
 

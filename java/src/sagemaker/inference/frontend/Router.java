@@ -164,13 +164,13 @@ final class Router extends ChannelInboundHandlerAdapter {
             } else {
                 refuseMethod(exchange(request), HttpMethod.POST.name());
             }
-        } else if (model != null) {
-            refuseModel(exchange(request), model);
         } else if (supervisor.paths().contain(target.rawPath())) {
             SupervisorRequests.Asked asked =
                     supervisor.exchange(this, request, clients.responses(), loop);
             current = asked;
             asked.submit();
+        } else if (model != null) {
+            refuseModel(exchange(request), model);
         } else {
             exchange(request).refuse(ErrorCode.NOT_FOUND, "there is nothing at " + path);
         }

@@ -170,6 +170,11 @@ final class RoutingTests {
         bench = asking();
         bench.send(Bench.post("/metrics", large));
         checkEqual(1, bench.sent.size());
+        // A model without workers has no route; the supervisor says what is the matter with it.
+        bench = asking();
+        bench.requests.setPaths(new AskedPaths(List.of("/models/*/invoke")));
+        checkEqual("", bench.send(Bench.post("/models/a/invoke", "[1]")));
+        checkEqual(1, bench.sent.size());
     }
 
     private static void patterns() {
