@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_inference._config import Config
 from sagemaker_inference._http.messages import Headers, Part, Request
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._inference.inference_handler import run_without_loop
@@ -23,20 +25,23 @@ if TYPE_CHECKING:
     from sagemaker_inference._supervisor.workers import Outcome
 
 
+def config(**changes: Any) -> Config:
+    """What the environment of a test says, but for what the test is about."""
+    usual = {"port": 1, "payload_limit": 1 << 20, "timeout": 60.0, "startup_timeout": 60.0}
+    return dataclasses.replace(Config.from_environment(), **{**usual, **changes})
+
+
 def settings(**changes: Any) -> Settings:
-    """What a supervisor on this machine is told, but for what a test is about."""
+    """What a supervisor on this machine serves, but for what a test is about."""
+    names = {field.name for field in dataclasses.fields(Config)} - {"workers"}
     usual = {
+        "config": config(**{name: changes.pop(name) for name in names & changes.keys()}),
         "program": None,
         "handler_service": "",
         "model_dir": "",
         "host": "127.0.0.1",
-        "port": 1,
         "workers": 1,
         "gpus": [],
-        "payload_limit": 1 << 20,
-        "timeout": 60.0,
-        "startup_timeout": 60.0,
-        "vmargs": "",
     }
     return Settings(**{**usual, **changes})
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._config import Config
 from sagemaker_inference._errors import (
     BaseInferenceToolkitError,
     ErrorCode,
@@ -44,16 +44,18 @@ class HandlerServiceAdapter:
     Args:
         handler_service: as MMS takes it: a module or a file, with ":function" or without. The
             module has that function (``handle`` when left out) or exactly one class.
+        config: what the environment says; read from it when left out.
     """
 
     readable: Sequence[str] = ()
     writable: Sequence[str] = ()
 
-    def __init__(self, handler_service: str) -> None:
+    def __init__(self, handler_service: str, config: Config | None = None) -> None:
         self._name = handler_service
+        config = config or Config.from_environment()
         self.concurrency = Concurrency(
-            max_batch_size=_config.MAX_BATCH_SIZE.read() or 1,
-            max_batch_delay=_config.MAX_BATCH_DELAY.read() or 0.0,
+            max_batch_size=config.max_batch_size or 1,
+            max_batch_delay=config.max_batch_delay or 0.0,
         )
         self._handle: Callable[[list[Any] | None, Any], Any] | None = None
         self._context: Any = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import fallback as aws_fallback
+from sagemaker_inference._config import Config
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.annotations import as_bytes
 from sagemaker_inference._inference.batching import Batcher
@@ -32,6 +33,7 @@ def assemble(
     label: str = "the program",
     fallback: Registry | None = None,
     default_accept: str | None = None,
+    config: Config | None = None,
 ) -> InferenceHandler:
     """Close the registry and make its program complete.
 
@@ -42,6 +44,7 @@ def assemble(
         default_accept: what to answer with where the client leaves the choice; by default what
             SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT says, else the first type of the program's own
             encoders, else JSON.
+        config: what the environment says; read from it when left out.
 
     Raises:
         StartError: the program has no model loader or nothing that predicts, an annotation asks
@@ -58,14 +61,15 @@ def assemble(
         raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None:
         raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))
-    _warn_of_pickles()
+    config = config or Config.from_environment()
+    _warn_of_pickles(config)
     try:
         decoders = parts.decoders(predictor)
         with named("body", transformer):
             convert_body = body_converter(transformer) if transformer else as_bytes
     except RegistrationError as error:
         raise StartError(str(error)) from None
-    default = default_accept or _config.DEFAULT_ACCEPT.text or None
+    default = default_accept or config.default_accept
     encoders = parts.encoders(predictor, default)
     if default and transformer is None and not encoders.has_default:
         message = (
@@ -73,7 +77,7 @@ def assemble(
             f"Name one of {', '.join(encoders.writable)}, or register an encoder for it."
         )
         raise StartError(message)
-    options = _batching(predictor)
+    options = _batching(predictor, config)
     is_batched = predictor is not None and options.max_batch_size > 1
     roles_used = [found.handler for found in (predictor, transformer) if found]
     return InferenceHandler(
@@ -141,19 +145,19 @@ def _handler(registration: Registration | None) -> Handler | None:
     return registration.handler if registration else None
 
 
-def _warn_of_pickles() -> None:
-    if _config.is_on(_config.ALLOW_PICKLE):
+def _warn_of_pickles(config: Config) -> None:
+    if config.allow_pickle:
         get_logger().warning(
             "%s is on: whoever can send an NPY or NPZ body can run code here",
             _config.ALLOW_PICKLE.name,
         )
 
 
-def _batching(predictor: Registration | None) -> Batching:
+def _batching(predictor: Registration | None, config: Config) -> Batching:
     """The predictor's options; environment variables override what the decorator says."""
     options = predictor.batching if predictor else Batching()
-    size = _config.MAX_BATCH_SIZE.read() or options.max_batch_size
-    delay = _config.MAX_BATCH_DELAY.read()
+    size = config.max_batch_size or options.max_batch_size
+    delay = config.max_batch_delay
     if options.max_batch_size == 1 and size != 1:
         message = (
             f"{_config.MAX_BATCH_SIZE.name}={size} asks for batches, but the predictor takes "

@@ -18,6 +18,7 @@ from sagemaker_inference._program.registry import Registry, default_registry
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from sagemaker_inference._config import Config
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.location import Program
 
@@ -95,7 +96,9 @@ def _begin(program: Program) -> None:
     _Loading.module, _Loading.registry = program.module, default_registry
 
 
-def assembled(program: Program, fallback: Registry | None = None) -> InferenceHandler:
+def assembled(
+    program: Program, fallback: Registry | None = None, config: Config | None = None
+) -> InferenceHandler:
     """Import the program and make it complete.
 
     Where that fails, nothing of it stays behind: it may be tried again.
@@ -103,6 +106,7 @@ def assembled(program: Program, fallback: Registry | None = None) -> InferenceHa
     Args:
         program: where it is.
         fallback: what a framework brings along for whatever it leaves out.
+        config: what the environment says; read from it when left out.
 
     Raises:
         StartError: it cannot be imported, or something is missing.
@@ -114,7 +118,7 @@ def assembled(program: Program, fallback: Registry | None = None) -> InferenceHa
                 script_functions.adopt(registry, module)
             except RegistrationError as error:
                 raise StartError(str(error)) from None
-            return assemble(registry, program.label, fallback)
+            return assemble(registry, program.label, fallback, config=config)
     except StartError:
         sys.modules.pop(program.module, None)
         raise

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference._config import Config
 from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ class Assignment:
         control_fd: a socket to the supervisor: connections come in, reports go out.
         epoll_fd, stop_fd, table_fd: shared by all workers of a deployment; see `_worker.loop`.
         log_fd: where access lines go.
-        payload_limit: most bytes of a body.
-        timeout: seconds a prediction may take.
+        config: what the environment says.
         is_zygote: whether it loads the model only to be forked; see `_worker.zygote`.
         path: where the model is invoked, for the access log.
     """
@@ -49,8 +49,7 @@ class Assignment:
     stop_fd: int
     table_fd: int
     log_fd: int
-    payload_limit: int
-    timeout: float
+    config: Config
     is_zygote: bool = False
     path: str = INVOCATIONS
 
@@ -67,6 +66,7 @@ class Assignment:
     def read(cls, text: str) -> Assignment:
         """From text."""
         fields = json.loads(text)
+        fields["config"] = Config(**fields["config"])
         if fields["program"] is not None:
             fields["program"] = Program(**fields["program"])
         return cls(**fields)

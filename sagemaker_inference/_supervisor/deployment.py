@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# The front end closes its connections when they are idle. Where requests wait on them that no worker
-# will take, it is the supervisor that does; the front end has so long to hear first that it is to
-# refuse them, since that and the end of a connection come by different sockets.
+# The front end closes its connections when they are idle. Where requests wait on them that no
+# worker will take, the supervisor does it, after so many seconds: that the front end is to refuse
+# them, and the end of a connection, come by different sockets.
 _HEARD_SECONDS: Final = 0.25
 # After which it is not waited for any more.
 _RETIRED_SECONDS: Final = 2.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FAILED: Final = 1
 # A request that has been handed to a deployment's workers may wait there for those before it: a
-# worker has up to seven on its connections besides those that it is at work on (Concurrency.connections).
+# worker has up to seven on its connections besides those that it works on (`Concurrency`).
 _ROUNDS: Final = 8
 # The front end must not lose patience before the supervisor has.
 _MARGIN_SECONDS: Final = 30
@@ -37,14 +37,14 @@ def front_end(settings: Settings) -> FrontEnd:
         StartError: it cannot run on this machine.
     """
     # Loading is one of the things that it waits for.
-    limit = max(settings.timeout * (_ROUNDS + 1), settings.startup_timeout)
+    limit = max(settings.config.timeout * (_ROUNDS + 1), settings.config.startup_timeout)
     return MultiModelServer.find(
         host=settings.host,
-        port=settings.port,
+        port=settings.config.port,
         workers=settings.workers,
-        payload_limit=settings.payload_limit,
+        payload_limit=settings.config.payload_limit,
         answer_timeout=int(limit) + _MARGIN_SECONDS,
-        vmargs=settings.vmargs,
+        vmargs=settings.config.vmargs,
     )
 
 

@@ -187,7 +187,12 @@ class Management:
         gpus = settings.gpus
         shift = self._loads % len(gpus) if gpus else 0
         self._loads += 1
-        is_batched = asked.batch_size > 1
+        config = settings.config
+        if asked.timeout is not None:
+            config = replace(config, timeout=asked.timeout)
+        if asked.batch_size > 1:
+            delay = asked.batch_delay / 1000
+            config = replace(config, max_batch_size=asked.batch_size, max_batch_delay=delay)
         return replace(
             settings,
             model_name=asked.name,
@@ -197,9 +202,7 @@ class Management:
             gpus=gpus[shift:] + gpus[:shift],
             path=f"/models/{quote(asked.name, safe='')}/invoke",
             workers=settings.workers if asked.workers is None else asked.workers,
-            timeout=settings.timeout if asked.timeout is None else asked.timeout,
-            max_batch_size=asked.batch_size if is_batched else None,
-            max_batch_delay=asked.batch_delay / 1000 if is_batched else None,
+            config=config,
         )
 
     # Everything else.
@@ -220,7 +223,7 @@ class Management:
     def _describe(self, request: Request, name: str, _fields: Mapping[str, str]) -> None:
         model = self._find(name)
         settings, deployment = model.settings, model.deployment
-        delay = settings.max_batch_delay
+        delay = settings.config.max_batch_delay
         document = {
             "modelName": name,
             **({"modelVersion": model.version} if model.version else {}),
@@ -228,7 +231,7 @@ class Management:
             "runtime": "python",
             "minWorkers": model.min_workers,
             "maxWorkers": model.max_workers,
-            "batchSize": settings.max_batch_size or 1,
+            "batchSize": settings.config.max_batch_size or 1,
             "maxBatchDelay": 100 if delay is None else round(delay * 1000),
             "loadedAtStartup": False,
             "workers": [

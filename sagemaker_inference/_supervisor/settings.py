@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from sagemaker_inference import _config
@@ -25,42 +25,27 @@ class Settings:
     """What is served and how.
 
     Attributes:
+        config: what the environment says; for one of many models, with what whoever loads it asks
+            for.
         program: the user's program, or None where ``handler_service`` brings its own.
         handler_service: a handler service written for MMS, or "".
-        model_dir: where the model is.
-        host, port: what is served.
-        workers: model processes.
-        gpus: the GPU of each process in turn; empty for none.
-        payload_limit: most bytes of a body.
-        timeout: seconds a prediction may take.
-        startup_timeout: seconds a model may take to load.
-        vmargs: further arguments for Java.
-        preload: whether the model is loaded once and the processes are forked from that.
-        multi_model: whether models are loaded and unloaded over HTTP; each has ``workers``
-            processes then, and ``model_dir`` is not used.
+        model_dir: where the model is; not used where models are loaded over HTTP.
+        host: the address that is served.
+        workers: how many workers a model has.
+        gpus: the GPU of each worker in turn; empty for none.
         path: where the model is invoked, for the access log.
         model_name: the model's name, for handlers.
-        max_batch_size, max_batch_delay: most requests of a batch and seconds to wait for them,
-            where whoever loads the model says so; None leaves them to the program.
     """
 
+    config: Config
     program: Program | None
     handler_service: str
     model_dir: str
     host: str
-    port: int
     workers: int
     gpus: list[str]
-    payload_limit: int
-    timeout: float
-    startup_timeout: float
-    vmargs: str
-    preload: bool = False
-    multi_model: bool = False
     path: str = INVOCATIONS
     model_name: str = MODEL_NAME
-    max_batch_size: int | None = None
-    max_batch_delay: float | None = None
 
     def dump(self) -> str:
         """As text for a command line."""
@@ -70,6 +55,7 @@ class Settings:
     def read(cls, text: str) -> Settings:
         """From text."""
         fields = json.loads(text)
+        fields["config"] = Config(**fields["config"])
         if fields["program"] is not None:
             fields["program"] = Program(**fields["program"])
         return cls(**fields)
@@ -107,31 +93,23 @@ def settings_from_environment(
     if port is not None and not isinstance(port, int):
         message = f"serve(__name__, port={port!r}): a port is a whole number, e.g. port=8080."
         raise StartError(message)
+    _check_preload(config, gpus)
     return Settings(
+        config=config if port is None else replace(config, port=port),
         program=served if isinstance(served, Program) else None,
         handler_service=served if isinstance(served, str) else "",
         # A handler service runs in that folder, where a relative path would lead elsewhere.
         model_dir=os.path.abspath(model_dir) if isinstance(served, str) else model_dir,  # noqa: PTH100
         host=host,
-        port=config.port if port is None else port,
         workers=workers,
         gpus=gpus,
-        payload_limit=config.payload_limit,
-        timeout=config.timeout,
-        startup_timeout=config.startup_timeout,
-        vmargs=config.vmargs,
-        preload=_preload(config, gpus),
-        multi_model=config.multi_model,
     )
 
 
-def _preload(config: Config, gpus: list[str]) -> bool:
-    if not config.preload:
-        return False
-    if gpus:
+def _check_preload(config: Config, gpus: list[str]) -> None:
+    if config.preload and gpus:
         message = (
             f"{_config.PRELOAD.name} is set on a machine with GPUs, whose memory a fork does "
             "not share. Leave it out: every GPU gets a worker that loads the model itself."
         )
         raise StartError(message)
-    return True

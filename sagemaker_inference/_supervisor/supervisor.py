@@ -84,13 +84,13 @@ class Supervisor:
             StartError: the server could not start; nothing is left running.
         """
         settings = self._settings
-        if not (settings.multi_model or Path(settings.model_dir).is_dir()):
+        if not (settings.config.multi_model or Path(settings.model_dir).is_dir()):
             message = (
                 f"the model directory {settings.model_dir} does not exist. Create it, or set "
                 f"{_config.BASE_DIR.name} or serve(__name__, model_dir=...)."
             )
             raise StartError(message)
-        _check_port(settings.host, settings.port)
+        _check_port(settings.host, settings.config.port)
         self._folder = PrivateFolder()
         self._loop = EventLoop()
         reserve()
@@ -107,7 +107,7 @@ class Supervisor:
         signals = _Signals(self._loop, self._on_signal)
         try:
             self._front_end.start()
-            if settings.multi_model:
+            if settings.config.multi_model:
                 self._serve_many()
             else:
                 self._serve_one()
@@ -174,9 +174,9 @@ class Supervisor:
 
     # What the models do (model_repository.RepositoryOwner).
 
-    def on_lost(self, name: str, _outcome: Outcome) -> None:
+    def on_lost(self, name: str, outcome: Outcome) -> None:  # noqa: ARG002
         """End with a failure, unless there are others."""
-        if self._settings.multi_model:
+        if self._settings.config.multi_model:
             logger.error("model %s could not be loaded, or not be kept; the cause is above", name)
         else:
             self._exit_code = _FAILED
@@ -277,7 +277,7 @@ def _line_of_many(settings: Settings) -> str:
 def _url(settings: Settings) -> str:
     """Where a client on this machine reaches the server."""
     host = "127.0.0.1" if settings.host == ALL_ADDRESSES else settings.host
-    return f"http://{host}:{settings.port}"
+    return f"http://{host}:{settings.config.port}"
 
 
 def _first(names: Sequence[str]) -> str:

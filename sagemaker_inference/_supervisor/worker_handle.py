@@ -8,7 +8,6 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import _config
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
@@ -180,8 +179,7 @@ def spawn(
             stop_fd=connections.stop_fd,
             table_fd=connections.table.fd,
             log_fd=log_fd,
-            payload_limit=settings.payload_limit,
-            timeout=settings.timeout,
+            config=settings.config,
             is_zygote=is_zygote,
             path=settings.path,
         )
@@ -207,10 +205,6 @@ def _environment(settings: Settings, assignment: Assignment, gpu: str | None) ->
     }
     if gpu is not None:
         env["CUDA_VISIBLE_DEVICES"] = gpu
-    if settings.max_batch_size is not None:
-        env[_config.MAX_BATCH_SIZE.name] = str(settings.max_batch_size)
-    if settings.max_batch_delay is not None:
-        env[_config.MAX_BATCH_DELAY.name] = str(settings.max_batch_delay)
     if settings.handler_service:
         env["PYTHONPATH"] = starters_python_path()
     return env

@@ -113,7 +113,7 @@ class Workers:
 
     def start(self) -> None:
         """Start all; with ``preload``, the zygote that they are forked from."""
-        if self._settings.preload:
+        if self._settings.config.preload:
             adopt_orphans()
             self._start_zygote()
             return
@@ -174,23 +174,23 @@ class Workers:
                 continue
             if worker.is_loaded:
                 self._check_predictions(worker)
-            elif monotonic() - worker.started > self._settings.startup_timeout:
+            elif monotonic() - worker.started > self._settings.config.startup_timeout:
                 logger.error(
                     "the model did not load within %g s. Raise SAGEMAKER_STARTUP_TIMEOUT "
                     "(seconds), or load less.",
-                    self._settings.startup_timeout,
+                    self._settings.config.startup_timeout,
                 )
                 self._end_overdue(worker)
 
     def _check_predictions(self, worker: WorkerHandle) -> None:
-        limit = self._settings.timeout + worker.patience
+        limit = self._settings.config.timeout + worker.patience
         for _, record in self._connections.held_by(worker.child.pid):
             if record.state == RUNNING and monotonic() - record.since > limit:
                 logger.error(
                     "request %s has run for more than %g s: its model process %d is replaced. "
                     "Raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS, or predict faster.",
                     record.request_id,
-                    self._settings.timeout,
+                    self._settings.config.timeout,
                     worker.child.pid,
                 )
                 self._end_overdue(worker)
@@ -286,7 +286,7 @@ class Workers:
 
     def _start_one(self, index: int) -> None:
         try:
-            if self._settings.preload:
+            if self._settings.config.preload:
                 self._fork_one(index)
             else:
                 self._workers.append(self._watched(spawn(self._settings, self._connections, index)))
@@ -320,7 +320,7 @@ class Workers:
             self._loop.after(_RETRY_SECONDS, self._start_what_is_missing)
 
     def _start_what_is_missing(self) -> None:
-        if self._settings.preload and self._zygote is None and not self._is_stopping:
+        if self._settings.config.preload and self._zygote is None and not self._is_stopping:
             self._start_zygote()
         self._start_missing()
 
@@ -393,7 +393,7 @@ class Workers:
         lost = lost_requests.answer(
             worker,
             self._connections,
-            self._settings.timeout,
+            self._settings.config.timeout,
             self._owner.close_connection,
             out_of_memory=out_of_memory,
         )

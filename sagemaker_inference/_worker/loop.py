@@ -140,12 +140,12 @@ class Loop:
     ) -> None:
         self.servable = servable
         self.epoll = select.epoll.fromfd(assignment.epoll_fd)
-        self.timeout = assignment.timeout
+        self.timeout = assignment.config.timeout
         self.stopping = False
         self._stop_fd = assignment.stop_fd
-        self._limit = assignment.payload_limit
+        self._limit = assignment.config.payload_limit
         # What the front end lets through beside a body of the limit; above, it answers 413 itself.
-        self._wire_limit = assignment.payload_limit + FORM_OVERHEAD
+        self._wire_limit = assignment.config.payload_limit + FORM_OVERHEAD
         self._index = assignment.index
         self._control = control
         self._table = SlotTable(assignment.table_fd)

@@ -66,9 +66,9 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
     control.send(_report("loaded", service))
     access = AccessLog(
         assignment.log_fd,
-        toolkit_logging.level(),
+        assignment.config.log_level,
         path=assignment.path,
-        as_json=toolkit_logging.is_json(),
+        as_json=assignment.config.log_format == "json",
     )
     run_loop(Loop(service, assignment, control, access))
     service.close()
@@ -89,8 +89,8 @@ def run_loop(loop: Loop) -> None:
 
 def _prepare(assignment: Assignment) -> Servable:
     if assignment.program is None:
-        return HandlerServiceAdapter(assignment.handler_service)
-    return program.assembled(assignment.program)
+        return HandlerServiceAdapter(assignment.handler_service, assignment.config)
+    return program.assembled(assignment.program, config=assignment.config)
 
 
 def _load(service: Servable, assignment: Assignment) -> None:

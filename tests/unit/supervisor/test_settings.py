@@ -47,17 +47,17 @@ def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
 
 def test_a_timeout_that_nobody_set_is_not_told(monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", " ")
-    assert settings_from_environment("service", "/models").timeout == 60
+    assert settings_from_environment("service", "/models").config.timeout == 60
     assert caplog.text == ""
 
 
 def test_the_timeout_whose_unit_differs_is_told(monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "20")
-    assert settings_from_environment("service", "/models").timeout == 20
+    assert settings_from_environment("service", "/models").config.timeout == 20
     assert "SAGEMAKER_MODEL_SERVER_TIMEOUT=20 counts seconds" in caplog.text
     caplog.clear()
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "30")
-    assert settings_from_environment("service", "/models").timeout == 30
+    assert settings_from_environment("service", "/models").config.timeout == 30
     assert caplog.text == ""
 
 
@@ -65,12 +65,12 @@ def test_each_of_many_models_can_be_preloaded(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
     monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
     settings = settings_from_environment("", "/models")
-    assert (settings.preload, settings.multi_model) == (True, True)
+    assert (settings.config.preload, settings.config.multi_model) == (True, True)
 
 
 def test_a_model_among_many_has_one_process_unless_somebody_asks_for_more(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
     settings = settings_from_environment("", "/models")
-    assert (settings.multi_model, settings.workers) == (True, 1)
+    assert (settings.config.multi_model, settings.workers) == (True, 1)
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "3")
     assert settings_from_environment("", "/models").workers == 3

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made import config
 
 from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
@@ -111,8 +112,7 @@ class Bench:
             stop_fd=self.connections.stop_fd,
             table_fd=self.table.fd,
             log_fd=2,
-            payload_limit=limit,
-            timeout=0.5,
+            config=config(payload_limit=limit, timeout=0.5),
         )
         self.pid = os.fork()
         if self.pid == 0:
