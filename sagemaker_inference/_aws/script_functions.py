@@ -164,9 +164,9 @@ def _reply(result: Any, wanted: str) -> tuple[Any, str]:
         result, other = result
         kind = other or kind
     if not isinstance(result, (str, *_BYTES)):
-        codec = codecs.find(kind)
+        codec = codecs.for_content_type(kind)
         if codec is None or codec.encode is None:
-            kind, codec = content_types.JSON, codecs.find(content_types.JSON)
+            kind, codec = content_types.JSON, codecs.for_content_type(content_types.JSON)
         result = codec.encode(result, kind) if codec and codec.encode else result
     return result, kind
 

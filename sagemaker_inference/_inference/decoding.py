@@ -7,8 +7,8 @@ choice left to make.
 from __future__ import annotations
 
 import contextlib
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.registry import Registration
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
-
-# Content types come from clients: what is kept about them must not grow with what they send.
-_CACHE_SIZE: Final = 256
 
 
 class Decoding(NamedTuple):
@@ -87,8 +84,8 @@ class Decoders:
         for registration in (*self.own, *self.fallback):
             with named("body", registration):
                 self._body_converters[id(registration)] = body_converter(registration)
-        self.for_content_type = lru_cache(_CACHE_SIZE)(self._find)
-        self.for_part = lru_cache(_CACHE_SIZE)(self._find_for_part)
+        self.for_content_type = codecs.cached(self._find)
+        self.for_part = codecs.cached(self._find_for_part)
 
     def _converter(self, hint: Any) -> Convert | None:
         try:
@@ -175,7 +172,7 @@ class Decoders:
         Raises:
             UnsupportedMediaTypeError: there is none, and the predictor does not take raw bodies.
         """
-        codec = codecs.find(name)
+        codec = codecs.for_content_type(name)
         if codec is not None and codec.decode is not None:
             return codec.decode
         if self._takes_raw_bodies:
@@ -231,7 +228,11 @@ def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
     hint = registration.handler.hints.get("body", bytes)
     convert = converter_for(hint) or as_bytes
     names = [name for name in registration.content_types if "*" not in name]
-    unread = [name for name in names if (codec := codecs.find(name)) is None or not codec.decode]
+    unread = [
+        name
+        for name in names
+        if (codec := codecs.for_content_type(name)) is None or not codec.decode
+    ]
     if names and unread == names and convert is not as_bytes and not is_raw(hint):
         message = (
             f"no format here reads {unread[0]}, to make of it what the annotation {hint!r} asks "
@@ -243,7 +244,7 @@ def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
 
     def convert_body(body: Body, content_type: str) -> Any:
         header = content_type or default
-        codec = codecs.find(header)
+        codec = codecs.for_content_type(header)
         decode = codec.decode if codec and codec.decode else _no_format
         return convert(body, header, decode=decode)
 

@@ -61,7 +61,7 @@ class Encoders:
         self.own = tuple(own)
         self.fallback = tuple(fallback)
         self.default_accept = default_accept
-        self.for_accept = lru_cache(_CACHE_SIZE)(self._find)
+        self.for_accept = codecs.cached(self._find)
         self.preferred = lru_cache(_CACHE_SIZE)(self._find_preferred)
 
     @property
@@ -97,7 +97,7 @@ class Encoders:
         if chosen and encoder:
             handler = encoder.handler
             return Encoding(handler.call, chosen, handler, handler.is_async)
-        codec = codecs.find(chosen) if chosen else None
+        codec = codecs.for_content_type(chosen) if chosen else None
         if chosen is None or codec is None or codec.encode is None:
             raise self._not_acceptable(accept, named)
         return Encoding(codec.encode, chosen)
@@ -115,7 +115,9 @@ class Encoders:
         offers += [name for name in named if self._encoder(name) is not None]
         offers += codecs.encodable()
         # An alias such as application/x-ndjson is as good as the name that the codec lists.
-        offers += [name for name in named if (alias := codecs.find(name)) and alias.encode]
+        offers += [
+            name for name in named if (alias := codecs.for_content_type(name)) and alias.encode
+        ]
         return offers
 
     def _encoder(self, name: str) -> Registration | None:
@@ -125,11 +127,11 @@ class Encoders:
         """Whether an answer can be of this type."""
         if self._encoder(name) is not None:
             return True
-        codec = codecs.find(name)
+        codec = codecs.for_content_type(name)
         return codec is not None and codec.encode is not None
 
     def _not_acceptable(self, accept: str, named: Sequence[str]) -> NotAcceptableError:
-        for fix in filter(None, map(codecs.mend, named)):
+        for fix in filter(None, map(codecs.fix_for, named)):
             get_logger().warning("Accept %.80r cannot be answered: %s", accept, fix)
         message = (
             f"Nothing in Accept {accept[:80]!r} can be produced; "

@@ -62,7 +62,7 @@ def built_in_body(result: Any, content_type: str) -> Any:
     """
     if isinstance(result, (bytes, bytearray, memoryview, str, tuple, *_ITERATORS)):
         return result
-    codec = codecs.find(content_type)
+    codec = codecs.for_content_type(content_type)
     if codec is None or codec.encode is None:
         message = f"the transformer returned {type(result).__name__}, not bytes or str"
         raise EncodeError(message)

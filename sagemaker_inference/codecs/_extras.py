@@ -1,4 +1,4 @@
-"""Libraries that a format needs and an installation may lack."""
+"""Libraries that a format needs and that may not be installed."""
 
 from __future__ import annotations
 
@@ -16,32 +16,42 @@ EXTRAS: Final = {"pyarrow": "arrow", "scipy": "scipy", "PIL": "image"}
 
 @cache
 def is_installed(library: str) -> bool:
-    """Whether a library could be imported; it is not, since that takes long."""
+    """Whether a library can be imported; it is not imported, since that takes long."""
     from importlib.util import find_spec
 
-    return find_spec(library) is not None
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:  # of a module in a package that is not installed either
+        return False
 
 
 def needed(module: str, format_name: str) -> Any:
     """Import a library of an extra, or a module of one.
 
     Raises:
-        UnsupportedMediaTypeError: it is not installed; the message has what clients may send
-            instead, and the log the line to install it.
+        UnsupportedMediaTypeError: it is not installed, as for `missing`.
     """
     try:
         return import_module(module)
     except ImportError:
-        from sagemaker_inference import codecs
-
-        _logger.warning("%s", mend(module.partition(".")[0], format_name))
-        msg = f"{format_name} is not supported here; send one of: {', '.join(codecs.decodable())}."
-        raise UnsupportedMediaTypeError(msg) from None
+        raise missing(module.partition(".")[0], format_name) from None
 
 
-def mend(library: str, format_name: str) -> str:
-    """What to do about a missing library."""
-    return (
-        f"{format_name} needs {library}, which this container lacks: "
-        f"pip install 'sagemaker-inference[{EXTRAS[library]}]'"
+def missing(library: str, format_name: str, install: str = "") -> UnsupportedMediaTypeError:
+    """The error for a client whose format needs a missing library; logs how to install it.
+
+    The message lists what the client may send instead.
+    """
+    from sagemaker_inference import codecs
+
+    _logger.warning("%s", fix_for(library, format_name, install))
+    return UnsupportedMediaTypeError(
+        f"{format_name} is not supported here; send one of: {', '.join(codecs.decodable())}."
     )
+
+
+def fix_for(library: str, format_name: str, install: str = "") -> str:
+    """How to install a missing library."""
+    extra = EXTRAS.get(library)
+    install = install or (f"sagemaker-inference[{extra}]" if extra else library)
+    return f"{format_name} needs {library}, which is not installed: pip install '{install}'"

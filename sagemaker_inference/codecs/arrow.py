@@ -19,8 +19,6 @@ from sagemaker_inference.codecs import _arrays, _tables
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/vnd.apache.arrow.stream",)
-
 _NAME: Final = "Arrow"
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -36,7 +34,7 @@ _LONG: Final = struct.Struct("<q")
 _BUFFER: Final = struct.Struct("<qq")
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
@@ -72,7 +70,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
     return _tables.checked(table, len(body), _NAME)
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryview:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: ARG001
     """Write a stream without compression.
 
     Raises:

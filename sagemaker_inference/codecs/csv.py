@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("text/csv", "application/csv")
-
 _NAN: Final = float("nan")
 _COMMA: Final = ord(",")
 _LINE_END: Final = ord("\n")
@@ -95,7 +93,7 @@ _QUOTED: Final = re.compile(r'[",\r\n]')
 
 def decode(
     body: Body | str,
-    content_type: str = CONTENT_TYPES[0],
+    content_type: str = "",
     *,
     header: bool | None = None,
     dtype: DTypeLike | None = None,
@@ -171,7 +169,7 @@ def _read(text: bytes | bytearray, header: bool | None) -> tuple[NDArray[Any], b
     return found or _from_columns(text, header)
 
 
-def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a prediction of at most two dimensions, one row per line.
 
     Raises:

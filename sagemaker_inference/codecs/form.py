@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = (content_types.MULTIPART, content_types.FORM)
-
 _MOST_PARTS: Final = 10_000
 _PIECE: Final = 1 << 16
 _NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -96,7 +94,7 @@ def reader(content_type: str) -> Callable[[Body, str], Any]:
     """
     if not content_type:
         return lambda data, _type: text_or_bytes(data)
-    codec = codecs.find(content_type)
+    codec = codecs.for_content_type(content_type)
     if codec is None or codec.decode is None or content_types.is_form(content_type):
         return lambda data, _type: bytes(data)
     return codec.decode

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/x-image", "image/jpeg", "image/png", "image/webp", "image/jpg")
-
 _MAX_PIXELS: Final = 64_000_000
 # A JPEG may be a fiftieth of its pixels and look well; 34 bytes of WebP can be 64 million.
 _TIMES: Final = 100
@@ -57,7 +55,7 @@ _FAILURES: Final = (
 )
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read an image's pixels.
 
     Raises:

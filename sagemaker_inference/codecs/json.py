@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/json", "text/json")
-
 _MAX_DEPTH: Final = 1024
 _LONG: Final = 1 << 20
 _WHITESPACE: Final = b" \t\r\n"
@@ -70,9 +68,7 @@ _CLOSING: Final = (b"]", b"}")
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
-def decode(
-    body: Body | str, content_type: str = CONTENT_TYPES[0], *, dtype: DTypeLike | None = None
-) -> Any:
+def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None = None) -> Any:
     """Read a JSON text; the table above says what comes out.
 
     Args:
@@ -116,7 +112,7 @@ def _read(text: bytes | bytearray) -> Any:
     return found
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a prediction as JSON in UTF-8; NaN and infinities become null.
 
     Raises:
@@ -136,7 +132,7 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
         PayloadTooLargeError: numpy gives every text the room of the longest, and that is far more
             than there is text.
     """
-    text = utf8(body, CONTENT_TYPES[0])
+    text = utf8(body, "")
     stripped = text.strip(_WHITESPACE)
     found: Any = None
     if stripped[:1] == b"[":

@@ -24,13 +24,6 @@ from sagemaker_inference.codecs._charset import utf8
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = (
-    "application/jsonlines",
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/x-jsonlines",
-)
-
 _NAME: Final = "JSON Lines"
 _ROWS: Final = 2
 _PIECE: Final = 1 << 20
@@ -38,7 +31,7 @@ _BRACKETS: Final = re.compile(rb"\[+")
 _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
-def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:
+def decode(body: Body | str, content_type: str = "") -> Any:
     """Read one value a line, into an array if they are numbers in rows of equal length.
 
     Raises:
@@ -63,7 +56,7 @@ def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> Any:
     return json.as_array_of_numbers(values)
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write one line for each item.
 
     Raises:

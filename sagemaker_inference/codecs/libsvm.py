@@ -30,15 +30,11 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("text/libsvm", "text/x-libsvm")
-
 _NAME: Final = "LIBSVM"
 _MOST_COLUMNS: Final = (1 << 31) - 1
 
 
-def decode(
-    body: Body | str, content_type: str = CONTENT_TYPES[0], *, features: int | None = None
-) -> Any:
+def decode(body: Body | str, content_type: str = "", *, features: int | None = None) -> Any:
     """Read a sparse matrix, a row a line.
 
     Args:
@@ -83,7 +79,7 @@ def decode(
     return sparse.csr_matrix((cells, places, ends), (len(ends) - 1, columns), np.float64)
 
 
-def read_labels(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> NDArray[np.float64]:
+def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]:
     """The labels of the lines, of shape (lines,); NaN where a line has none.
 
     Raises:
@@ -100,7 +96,7 @@ def read_labels(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> NDArr
     return np.array(labels, np.float64)
 
 
-def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a matrix of numbers, a line a row; a vector is a column.
 
     Raises:

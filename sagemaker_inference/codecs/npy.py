@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/x-npy", "tensor/pt")
-
 _logger = logging.getLogger("sagemaker-inference")
 
 _MAGIC: Final = b"\x93NUMPY"
@@ -69,7 +67,7 @@ class _Header(NamedTuple):
     has_text: bool
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read one array, without copying it.
 
     Raises:
@@ -105,7 +103,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> NDArray[Any]:  #
     return array
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write an array as `numpy.save` does, with the shortest header.
 
     Raises:

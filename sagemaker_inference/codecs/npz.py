@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/x-npz",)
-
 _NAME: Final = "NPZ"
 _SUFFIX: Final = ".npy"
 _MEMBERS: Final = {
@@ -47,7 +45,7 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _INDEXES: Final = ("indices", "indptr", "row", "col", "offsets")
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a dict of arrays, or a scipy sparse matrix.
 
     Raises:
@@ -60,7 +58,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
     return _sparse(arrays) if "format" in arrays and "shape" in arrays else arrays
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write arrays by name, a sparse matrix, or one array.
 
     Raises:

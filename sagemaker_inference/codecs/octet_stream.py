@@ -13,19 +13,17 @@ from sagemaker_inference.codecs import _arrays
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/octet-stream", "binary/octet-stream")
-
 _NAME: Final = "bytes"
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Body:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> Body:  # noqa: ARG001
     """Give the body itself."""
     return body
 
 
 def encode(
     prediction: object,
-    content_type: str = CONTENT_TYPES[0],  # noqa: ARG001
+    content_type: str = "",  # noqa: ARG001
 ) -> bytes | bytearray | memoryview:
     """Give the bytes of a bytes-like object, a str or an array of numbers.
 

@@ -16,13 +16,11 @@ from sagemaker_inference.codecs import _arrays, _tables
 if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("application/x-parquet", "application/vnd.apache.parquet")
-
 _NAME: Final = "Parquet"
 _CELL: Final = 8
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
@@ -64,7 +62,7 @@ def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: AR
         raise DecodeError(msg) from None
 
 
-def encode(prediction: object, content_type: str = CONTENT_TYPES[0]) -> memoryview:  # noqa: ARG001
+def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: ARG001
     """Write a file, compressed with Snappy.
 
     Raises:

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
     from sagemaker_inference.codecs._protobuf import Message
 
-CONTENT_TYPES: Final = ("application/x-recordio-protobuf",)
-
 _NAME: Final = "RecordIO"
 _MAGIC: Final = 0xCED7230A
 _FRAME: Final = struct.Struct("<II")
@@ -77,7 +75,7 @@ class _Tensor(NamedTuple):
     shape: bytes
 
 
-def decode(body: Body, content_type: str = CONTENT_TYPES[0]) -> Any:  # noqa: ARG001
+def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read the records' features.
 
     Raises:
@@ -98,7 +96,7 @@ def read_labels(body: Body) -> Any:
     return _read(body, _LABEL)
 
 
-def encode(prediction: Any, content_type: str = CONTENT_TYPES[0]) -> bytes:  # noqa: ARG001
+def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a record for each row, its numbers as the feature ``values``.
 
     Raises:

@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-CONTENT_TYPES: Final = ("text/plain",)
-
 _NAME: Final = "text"
 _ROWS: Final = 2
 _FLOAT64_SIZE: Final = 8
 
 
-def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> str:
+def decode(body: Body | str, content_type: str = "") -> str:
     """Read a text.
 
     Raises:
@@ -48,9 +46,7 @@ def decode(body: Body | str, content_type: str = CONTENT_TYPES[0]) -> str:
         raise DecodeError(msg) from None
 
 
-def encode(
-    prediction: object, content_type: str = CONTENT_TYPES[0]
-) -> bytes | bytearray | memoryview:
+def encode(prediction: object, content_type: str = "") -> bytes | bytearray | memoryview:
     """Write a text; ``text/plain; charset=latin-1`` chooses another charset than UTF-8.
 
     Raises:

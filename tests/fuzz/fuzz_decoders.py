@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["sagemaker_inference"]):
     from sagemaker_inference.errors import InferenceError
 
     # A format's module is imported when it is first found: here, so that it is instrumented.
-    FORMATS = [name for name in codecs.decodable() if codecs.find(name) is not None]
+    FORMATS = [name for name in codecs.decodable() if codecs.for_content_type(name) is not None]
     FORMATS.append("application/x-www-form-urlencoded")
 
 import numpy as np
@@ -42,7 +42,7 @@ def seeds() -> dict[str, list[bytes]]:
     matrix = np.array([[1.5, -2.0], [3.25e-7, 4e300]])
     found: dict[str, list[bytes]] = {}
     for name in codecs.encodable():
-        codec = codecs.find(name)
+        codec = codecs.for_content_type(name)
         assert codec is not None
         assert codec.encode is not None
         bodies = []
@@ -74,7 +74,7 @@ def seeds() -> dict[str, list[bytes]]:
         return found
     for kind in ("csr", "coo", "dia", "bsr"):
         for name in ("application/x-npz", "application/x-recordio-protobuf"):
-            codec = codecs.find(name)
+            codec = codecs.for_content_type(name)
             assert codec is not None
             assert codec.encode is not None
             sparse = scipy.sparse.csr_matrix(matrix).asformat(kind)
@@ -94,7 +94,7 @@ def one_input(data: bytes) -> None:
     name = FORMATS[data[0] % len(FORMATS)]
     content_type = name + PARAMETERS[data[1] % len(PARAMETERS)]
     body = data[2:]
-    codec = codecs.find(content_type)
+    codec = codecs.for_content_type(content_type)
     assert codec is not None
     assert codec.decode is not None
     for form in (bytes, bytearray, memoryview):

@@ -40,7 +40,7 @@ class Model(pydantic.BaseModel):
 def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
     convert = annotations.converter_for(hint)
     assert convert is not None
-    codec = codecs.find(content_type)
+    codec = codecs.for_content_type(content_type)
     assert codec is not None
     assert codec.decode is not None
     return convert(body, content_type, codec.decode)

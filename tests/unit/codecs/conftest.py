@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from sagemaker_inference.codecs import _numbers, json
+from sagemaker_inference import codecs
+from sagemaker_inference.codecs import _extras, _numbers, json
 
 
 @pytest.fixture(params=["simdjson", "orjson"])
@@ -24,6 +27,21 @@ def small(request, monkeypatch):
     monkeypatch.setattr(_numbers, "SMALL", request.param)
     monkeypatch.setattr(json, "_SMALL", request.param)
     return request.param
+
+
+@pytest.fixture
+def uninstall(monkeypatch):
+    """Make libraries look as if they were not installed: ``uninstall("scipy")``."""
+
+    def hide(*libraries):
+        for library in libraries:
+            patch.setitem(sys.modules, library, None)
+        _extras.is_installed.cache_clear()
+
+    with codecs.isolated():
+        with monkeypatch.context() as patch:
+            yield hide
+        _extras.is_installed.cache_clear()
 
 
 @pytest.fixture

@@ -105,5 +105,5 @@ def test_what_was_escaped_comes_back(value, piece):
 
 
 def test_the_codec_of_urlencoded_forms_is_found_by_its_type():
-    codec = codecs.find("application/x-www-form-urlencoded")
+    codec = codecs.for_content_type("application/x-www-form-urlencoded")
     assert codec.decode(b"a=1", "application/x-www-form-urlencoded") == {"a": "1"}

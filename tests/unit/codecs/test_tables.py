@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -164,8 +162,8 @@ def test_texts_of_parquet_are_texts_again():
     assert empty.num_rows == 0
 
 
-def test_pyarrow_is_an_extra(codec, monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+def test_pyarrow_is_an_extra(codec, uninstall, caplog):
+    uninstall("pyarrow")
     for call in (lambda: codec.decode(b""), lambda: codec.encode([1])):
         with pytest.raises(UnsupportedMediaTypeError, match="not supported here"):
             call()
