@@ -1,6 +1,6 @@
-"""Predictions as numpy arrays, whichever library made them.
+"""Predictions of any library as numpy arrays.
 
-Libraries are recognised by what their objects can do; none is imported for the purpose.
+Objects are recognized by their methods, so that no library has to be imported.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Their buffers are not numpy's: ml_dtypes registers them as types of one or two bytes.
+# ml_dtypes registers these dtypes with numpy; other libraries cannot read their buffers.
 _SMALL_FLOATS: Final = ("bfloat16", "float4_", "float6_", "float8_")
 _SMALL_INTEGERS: Final = ("int1", "int2", "int4", "uint1", "uint2", "uint4")
+# The value of dtype.isbuiltin for a dtype that a library has registered.
 _REGISTERED: Final = 2
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SEQUENCES: Final = (list, tuple)
@@ -29,25 +30,24 @@ _MAX_DIMENSIONS: Final = 64
 
 
 def as_array(prediction: object, format_name: str) -> NDArray[Any]:
-    """The prediction as an array: numpy, pandas, torch, scipy sparse, or what np.asarray takes.
+    """Convert numpy, pandas, torch and scipy sparse objects, and all that np.asarray accepts.
 
-    What a mask hides is what `without_mask` makes of it.
+    Masked values are replaced as in `without_mask`.
 
     Raises:
-        EncodeError: it is ragged, or of a type that makes no array.
+        EncodeError: the prediction is ragged, or its type has no array form.
     """
     if type(prediction) is np.ndarray and prediction.dtype.isbuiltin != _REGISTERED:
         return prediction
     try:
-        found = _unwrapped(prediction)
-        array = np.asarray(found)
+        array = np.asarray(_unwrapped(prediction))
     except Exception as error:
         raise unencodable(prediction, format_name) from error
     return with_known_numbers(array)
 
 
 def with_known_numbers(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, floats of ml_dtypes as float32 and integers as int8."""
+    """Convert floats of ml_dtypes to float32 and its integers to int8; leave other arrays."""
     name = array.dtype.name
     if name.startswith(_SMALL_FLOATS):
         return array.astype(np.float32)
@@ -55,48 +55,48 @@ def with_known_numbers(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def texts_of_times(times: NDArray[Any]) -> NDArray[Any]:
-    """Datetimes as ISO 8601, timedeltas as "3 seconds"; NaT is "NaT"."""
+    """Write datetimes as ISO 8601, timedeltas as "3 seconds", and NaT as "NaT"."""
     if times.dtype.kind == "M":
         return times.astype(np.str_)
-    # To cast them would cut them off at 21 characters, however long a text is asked for.
+    # A cast would truncate timedeltas to 21 characters, even with a longer dtype.
     return np.array(list(map(str, times.reshape(-1))), np.str_).reshape(times.shape)
 
 
 def text_of_duration(duration: Any) -> str:
-    """A timedelta of Python or of pandas as the equal one of numpy is written."""
+    """Write a timedelta of Python or pandas like numpy's timedelta of the same value."""
     if hasattr(duration, "to_numpy"):
         return str(duration.to_numpy())
-    # In Python's integers: the longest have no room in numpy's.
+    # In Python's integers: the longest timedeltas do not fit numpy's.
     return f"{duration // _MICROSECOND} microseconds"
 
 
 def has_zone(value: object) -> bool:
-    """Whether this is a datetime, maybe of pandas, with a zone, which numpy's have not."""
+    """Whether this is a datetime (of pandas, too) with a time zone, which numpy does not store."""
     return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def without_mask(array: Any) -> NDArray[Any]:
-    """A numpy array or scalar as a plain array; what a mask hides is NaN, NaT or else None.
+    """Convert a numpy array or scalar to a plain array; masked values become NaN, NaT or None.
 
     Raises:
-        TypeError: it is an array of records, some of them masked.
+        TypeError: it is an array of records with masked values.
     """
-    found = np.asarray(array)
+    values = np.asarray(array)
     if not _is_masked(type(array)) or b"\1" not in array.mask.tobytes():
-        return found
-    kind = found.dtype.kind
+        return values
+    kind = values.dtype.kind
     if kind == "V":
-        message = "records with a mask have no plain form"
+        message = "records with masked values have no plain form"
         raise TypeError(message)
-    found = found.astype(found.dtype if kind in "fcmM" else object)
-    found[array.mask] = (
-        np.array("NaT", found.dtype) if kind in "mM" else np.nan if kind in "fc" else None
+    values = values.astype(values.dtype if kind in "fcmM" else object)
+    values[array.mask] = (
+        np.array("NaT", values.dtype) if kind in "mM" else np.nan if kind in "fc" else None
     )
-    return found
+    return values
 
 
 def unencodable(prediction: object, format_name: str, reason: str = "") -> EncodeError:
-    """What to raise for a prediction that a format has no way to write."""
+    """The error for a prediction that a format cannot represent."""
     kind = type(prediction)
     name = (
         kind.__qualname__
@@ -128,7 +128,7 @@ def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each k
 def _holds_wrapped(values: Sequence[Any]) -> bool:
     if hasattr(values[0] if values else None, "detach"):
         return True
-    # Of tensors further in, numpy makes numbers; what a mask hides there, it would show.
+    # numpy converts tensors in nested lists itself, but it would show what a mask hides there.
     for _ in range(_MAX_DIMENSIONS if _masked_array() else 0):
         kinds = set(map(type, values))
         if any(map(_is_masked, kinds)):
@@ -145,7 +145,7 @@ def _is_masked(kind: type) -> bool:
 
 
 def _masked_array() -> type | None:
-    # Where nobody has imported numpy.ma there are none; numpy imports it when it is asked for.
+    # numpy imports numpy.ma on first use: until then there are no masked arrays.
     masked = sys.modules.get("numpy.ma")
     return None if masked is None else masked.MaskedArray
 

@@ -106,7 +106,7 @@ class Catalogue:
     """Codecs by content type.
 
     Attributes:
-        for_content_type: the codec of a Content-Type header, whatever its case and parameters;
+        for_content_type: the codec of a Content-Type header, regardless of case and parameters;
             None if there is none. If the library that reads the format is missing, ``decode``
             raises UnsupportedMediaTypeError, and the log has the command that installs it.
     """

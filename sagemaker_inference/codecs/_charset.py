@@ -1,4 +1,4 @@
-"""Text bodies as UTF-8 bytes, whatever charset their header names."""
+"""Text bodies converted from the charset of their header."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _BOM: Final = codecs.BOM_UTF8
-# Python has codecs for other ends, too, and punycode takes time that grows with the square of the
-# length: only those that people write texts in are for clients to choose.
-_FOR_TEXTS: Final = re.compile(
+# Clients may only choose charsets that people write text in: Python has codecs for other purposes,
+# and punycode takes time that grows with the square of the length.
+_TEXT_CHARSETS: Final = re.compile(
     "ascii|utf-(8|16|32)|iso8859|iso2022|cp[0-9]|koi8|mac|gb|hz|big5|shift_jis|euc_|johab|tis-620|kz1048"
 )
 
 
 def utf8(body: Body | str, content_type: str) -> bytes | bytearray:
-    """The body in UTF-8 without a byte order mark; not copied where it is so already.
+    """The body in UTF-8 without a byte order mark; not copied if it already is that.
 
-    UTF-8 is what a header without a charset means. Whether UTF-8 is valid is left to the parser.
+    Without a charset in the header, the body is taken to be UTF-8; the parser has to validate it.
 
     Raises:
-        DecodeError: the body is not written in the charset that the header names.
-        UnsupportedMediaTypeError: the charset has no decoder.
+        DecodeError: the body is not valid in the charset of the header.
+        UnsupportedMediaTypeError: the charset is not supported.
     """
     if type(body) is bytes and ";" not in content_type and body[:1] != _BOM[:1]:
         return body
@@ -45,11 +45,11 @@ def utf8(body: Body | str, content_type: str) -> bytes | bytearray:
 
 
 def text(body: Body, content_type: str) -> str:
-    """The body as text, by the charset of its header; a byte order mark stays in it.
+    """Decode the body in the charset of its header; a byte order mark is kept.
 
     Raises:
-        DecodeError: the body is not written in that charset.
-        UnsupportedMediaTypeError: the charset has no decoder.
+        DecodeError: the body is not valid in that charset.
+        UnsupportedMediaTypeError: the charset is not supported.
     """
     name = _name(content_type)
     try:
@@ -66,13 +66,13 @@ def _converted(body: bytes | bytearray, content_type: str) -> bytes | bytearray:
 
 
 def _name(content_type: str) -> str:
-    """Python's name of the charset of a header."""
+    """Python's name for the charset of a header."""
     charset = content_types.parse(content_type).parameters.get("charset", "utf-8")
     try:
         name = codecs.lookup(charset).name
     except (LookupError, ValueError):
         name = ""
-    if _FOR_TEXTS.match(name) is None:
+    if _TEXT_CHARSETS.match(name) is None:
         msg = f"Charset {repr(charset)[:40]} is not supported; send UTF-8"
         raise UnsupportedMediaTypeError(msg)
     return name

@@ -1,4 +1,4 @@
-"""Python values, arrays and what other libraries make of them, written as JSON."""
+"""Python values, arrays and objects of other libraries written as JSON."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _FLOAT64: Final = np.dtype(np.float64)
 
 
 def dumps(value: object) -> bytes:
-    """Compact JSON in UTF-8; NaN and infinities become null.
+    """Write compact JSON in UTF-8; NaN and infinities become null.
 
     Raises:
-        EncodeError: something in it has no JSON form.
+        EncodeError: the value, or something in it, has no JSON form.
     """
     try:
-        # orjson of some versions takes another byte order for this machine's.
+        # Some versions of orjson ignore the byte order of an array.
         if type(value) is np.ndarray and (
             value.dtype is _FLOAT64 or (value.dtype.kind in _NUMERIC and value.dtype.isnative)
         ):
             return orjson.dumps(value, plain, orjson.OPT_SERIALIZE_NUMPY)
-        # Arrays within go by way of plain: orjson has dates of its own for NaT.
+        # Nested arrays go through plain: orjson writes NaT as a date.
         return orjson.dumps(value, plain)
     except TypeError:
         pass
@@ -47,10 +47,10 @@ def dumps(value: object) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Something that orjson does not know, as something that it does.
+    """Convert an object that orjson does not support to one that it does.
 
     Raises:
-        TypeError: there is nothing.
+        TypeError: there is no such conversion.
     """
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain_array(_arrays.without_mask(value))
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 def is_object(value: object) -> bool:
-    """Whether a value is one JSON object, though it may give its items one by one."""
+    """Whether a value is written as one JSON object, even if it is iterable."""
     return (
         isinstance(value, Mapping)
         or hasattr(value, "model_dump")
@@ -74,10 +74,10 @@ def is_object(value: object) -> bool:
 
 
 def records(frame: Any) -> list[dict[Any, Any]]:
-    """The rows of a frame of pandas.
+    """The rows of a pandas DataFrame.
 
     Raises:
-        EncodeError: two columns are of one name.
+        EncodeError: two columns have the same name.
     """
     names: set[str] = set()
     for name in map(str, frame.columns):
@@ -98,22 +98,22 @@ def _is_of_pandas(value: object, *names: str) -> bool:
 
 
 def _of_struct(struct: Any) -> Any:
-    # There is none unless msgspec has been imported.
+    # A struct exists, so msgspec is imported.
     return sys.modules["msgspec"].to_builtins(struct, enc_hook=lambda v: json.loads(dumps(v)))
 
 
 def _of_series(series: Any) -> Any:
     array = _arrays.as_array(series, _FORMAT)
-    # Beside NA, pandas makes floats of integers, which are not exact.
+    # pandas converts integers beside NA to floats, which are not exact.
     if array.dtype.kind == "f" and getattr(series.dtype, "kind", "f") in "iu":
         return series.tolist()
     return array
 
 
-# By what an object can do, since nothing is imported to ask for its type: models of pydantic and
-# msgspec, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
+# Objects are recognized by their methods, so that no library has to be imported: models of pydantic
+# and msgspec, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
 _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...]] = (
-    # pandas' NA and NaT; and decimal's numbers, which databases give.
+    # NA and NaT of pandas; then Decimal, which database drivers return.
     (lambda value: type(value).__name__ in {"NAType", "NaTType"}, lambda _value: None),
     (_has("as_integer_ratio", "quantize"), float),
     (lambda value: isinstance(value, time) or _arrays.has_zone(value), lambda v: v.isoformat()),
@@ -152,7 +152,7 @@ def _plain_array(array: np.ndarray[Any, Any]) -> Any:
 
 
 def _dumps_slowly(value: object) -> bytes:
-    """What orjson refuses: integers beyond 64 bits, lone surrogates."""
+    """Write what orjson refuses: integers beyond 64 bits, lone surrogates."""
     try:
         return json.dumps(
             _finite(value), allow_nan=False, separators=(",", ":"), default=_finite_plain
@@ -180,7 +180,7 @@ def _finite_plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufOUS":
         return _finite(value.tolist())
     try:
-        # Dataclasses, dates and other things that orjson knows, and plain does not.
+        # Dataclasses, dates and other types that orjson supports and plain does not convert.
         return _finite(orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)))
     except TypeError:
         return _finite(plain(value))

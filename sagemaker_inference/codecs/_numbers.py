@@ -1,10 +1,10 @@
-"""Arrays of numbers in text, read without making a Python object of each number.
+"""Arrays of numbers in text, read without a Python object for each number.
 
-simdjson reads a JSON array into one flat buffer, whatever its nesting. The shape is then read off
-the brackets and commas alone, which also shows ragged and mixed lists. Where simdjson is not
-installed, orjson does the same with Python objects in between.
+simdjson reads a JSON array of any nesting into one flat buffer. The shape then follows from the
+brackets and commas alone, which also shows ragged and mixed lists. If simdjson is not installed,
+orjson does the same by way of Python objects.
 
-Long texts are read in pieces: simdjson wants up to twelve bytes of working memory for a byte of
+Long texts are read in pieces: simdjson needs up to twelve bytes of working memory for each byte of
 text.
 """
 
@@ -41,21 +41,24 @@ _NUMBERS_AND_NULL: Final = {int, float, type(None)}
 _array: Final = np.array
 _loads: Final = orjson.loads
 _INTEGER_OF_19_DIGITS: Final = re.compile(rb"(?<![.0-9])[0-9]{19}")
-_CELL_BYTES: Final = b"0123456789+-.eE \t"
+_NUMBER_BYTES: Final = b"0123456789+-.eE \t"
 _INTEGER_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![.eE])")
-_NUMBER_BEGINS: Final = b"-0123456789"
+_NUMBER_START: Final = b"-0123456789"
 _CLOSING: Final = re.compile(rb"\s*\]")
 
 
 def nested(text: bytes | bytearray, *, takes_null: bool = True) -> Numbers | None:
-    """A JSON text that is a rectangular array of numbers, as int64 or float64 of its shape.
+    """Read a JSON text that is a rectangular array of numbers, as int64 or float64.
 
-    In a long one, null is NaN among numbers, if that is wanted.
+    Returns None for everything that `codecs.json` has to read by other means: ragged, mixed and
+    empty lists, nulls, integers beyond int64, invalid JSON.
 
-    None for everything else that `codecs.json` knows a better answer to: ragged, mixed and empty
-    lists, nulls, integers beyond int64, invalid JSON.
+    Args:
+        text: the JSON text.
+        takes_null: whether null among the numbers of a long text is NaN, instead of a reason to
+            return None.
     """
-    # Lists of text or of objects show it early; what is left is seen when it is read.
+    # A quick check for lists of text or of objects; the parser notices the others.
     if b'"' in text[:64]:
         return None
     size = len(text)
@@ -71,26 +74,26 @@ def nested(text: bytes | bytearray, *, takes_null: bool = True) -> Numbers | Non
 
 
 def short(text: bytes | bytearray) -> Numbers | None:
-    """What `nested` gives, as fast as can be for a few numbers."""
+    """The same as `nested`, in the fastest way for a few numbers."""
     try:
-        found = _array(_loads(text))
+        array = _array(_loads(text))
     except ValueError:
         return None
-    return found if is_exact(found, text) else None
+    return array if is_exact(array, text) else None
 
 
-def is_exact(found: Numbers, text: bytes | bytearray) -> bool:
-    """Whether what np.array made of a JSON text is an array of the very numbers in it."""
-    if found.dtype is _FLOAT64:
-        # Beside a float, an integer of any length becomes one.
+def is_exact(array: Numbers, text: bytes | bytearray) -> bool:
+    """Whether an array that np.array made from a JSON text has exactly the numbers of the text."""
+    if array.dtype is _FLOAT64:
+        # Beside a float, an integer of any length is read as a float anyway.
         return _POINT in text or not has_long_integer(text)
-    return found.dtype.kind in "ib"
+    return array.dtype.kind in "ib"
 
 
 def table(text: bytes | bytearray) -> Numbers | None:
-    """Lines of comma-separated JSON numbers, as int64 or float64 of shape (lines, columns).
+    """Read lines of comma-separated JSON numbers, as int64 or float64 of shape (lines, columns).
 
-    Expects LF between lines and none at the end. None for everything else.
+    Expects LF between lines and none at the end. Returns None for everything else.
     """
     if b'"' in text or b"[" in text:
         return None
@@ -101,7 +104,7 @@ def table(text: bytes | bytearray) -> Numbers | None:
     total = 1 + text.count(b"\n")
     if not fits(total, columns, text):
         return None
-    found: Numbers | None = None
+    array: Numbers | None = None
     row = 0
     has_negative_zero = False
     for piece in lines(text):
@@ -109,21 +112,21 @@ def table(text: bytes | bytearray) -> Numbers | None:
         if rows is None:
             return None
         has_negative_zero |= _has_integer_negative_zero(rows, piece)
-        found = into(found, rows, row, (total, columns))
+        array = into(array, rows, row, (total, columns))
         row += len(rows)
-    # A zero without a sign, and one with it once a float has come up.
-    return None if has_negative_zero and found is not None and found.dtype == _FLOAT64 else found
+    # An integer -0 loses its sign, but among floats it has to keep it.
+    return None if has_negative_zero and array is not None and array.dtype == _FLOAT64 else array
 
 
 def fits(rows: int, columns: int, text: bytes | bytearray) -> bool:
-    """Whether a text is long enough for so many cells: each ends with a comma or with its line."""
+    """Whether a text is long enough for so many cells: each ends with a comma or a line end."""
     return rows * columns <= len(text) + 1
 
 
 def has_long_integer(text: bytes | bytearray) -> bool:
-    """Whether 19 digits stand in a row, not after a point: an integer that may not fit int64.
+    """Whether 19 digits in a row do not follow a point: an integer that may not fit int64.
 
-    orjson rounds those beyond 64 bits to floats, and np.array those that need uint64.
+    orjson rounds integers beyond 64 bits to floats, and np.array those that need uint64.
     """
     if len(text) <= SMALL:
         if _LONG_INTEGER not in text.translate(_DIGITS_TO_ZEROS):
@@ -137,7 +140,7 @@ def has_long_integer(text: bytes | bytearray) -> bool:
         for shift in (1, 2, 4, 8, 3):
             runs = runs[:-shift] & runs[shift:]
         begins = np.flatnonzero(runs)
-        # Either the text begins so, or what stands before is neither a digit nor a point.
+        # The digits begin the text, or follow something that is neither a digit nor a point.
         if len(begins) and begins[0] == 0 and start == 0:
             return True
         begins = begins[begins > 0] - 1
@@ -152,7 +155,7 @@ def _rows(text: bytes | bytearray, columns: int) -> Numbers | None:
     flat = short(values) if small else _flat(values)
     if flat is None or flat.dtype == np.bool_:
         return None
-    ends = bytes(text.translate(None, _CELL_BYTES)) if small else _marks(text, np.equal, b"\n")
+    ends = bytes(text.translate(None, _NUMBER_BYTES)) if small else _marks(text, np.equal, b"\n")
     rows, rest = divmod(len(ends) + 1, columns)
     row = b"," * (columns - 1)
     if rest or flat.size != rows * columns or ends != (row + b"\n") * (rows - 1) + row:
@@ -172,8 +175,8 @@ def _imported(name: str) -> Any:
 _simdjson: Final = _imported("simdjson")
 
 
-class _Workplace(threading.local):
-    """Memory that each thread keeps, since getting it anew takes longer than the work in it."""
+class _Workspace(threading.local):
+    """Memory that each thread reuses: allocating it takes longer than the work in it."""
 
     def __init__(self) -> None:
         self.parser: Any = _simdjson.Parser() if _simdjson else None
@@ -181,12 +184,12 @@ class _Workplace(threading.local):
         self.more = np.empty(_PIECE, np.bool_)
 
 
-_here: Final = _Workplace()
+_workspace: Final = _Workspace()
 
 
 def _flat_by_simdjson(text: bytes | bytearray) -> Numbers | None:
     try:
-        document = _here.parser.parse(text)
+        document = _workspace.parser.parse(text)
         if b"." not in text:
             try:
                 return np.frombuffer(document.as_buffer(of_type="i"), np.int64)
@@ -198,17 +201,17 @@ def _flat_by_simdjson(text: bytes | bytearray) -> Numbers | None:
 
 
 def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
-    # Beside a float, an integer of any length becomes one.
+    # Beside a float, an integer of any length is read as a float anyway.
     if b"." not in text and has_long_integer(text):
         return None
     try:
         values = orjson.loads(text)
         while type(values[0]) is list:
             values = list(chain.from_iterable(values))
-        found = np.array(values)
+        array = np.array(values)
     except (ValueError, TypeError, IndexError):
         return None
-    return found if found.dtype in (np.int64, np.float64) and found.ndim == 1 else None
+    return array if array.dtype in (np.int64, np.float64) and array.ndim == 1 else None
 
 
 _flat = _flat_by_simdjson if _simdjson else _flat_by_orjson
@@ -227,40 +230,41 @@ def _flat_with_nulls(text: bytes | bytearray) -> Numbers | None:
 
 
 def _matrix(text: bytes | bytearray, size: int) -> tuple[int, int] | None:
-    """The shape of a matrix of so many numbers; None for all else, and for unusual spaces.
+    """The shape of a matrix of ``size`` numbers; None for anything else and for unusual spaces.
 
-    Expects a valid JSON array of numbers. Two brackets open at the beginning and close at the end;
-    after every so many commas one opens, where one has just closed. If no other opens, these are
-    the rows.
+    Expects a valid JSON array of numbers. In a matrix, two brackets open at the start and two close
+    at the end, and at every n-th comma one closes and the next opens. If no other brackets open,
+    each of these encloses a row of n numbers.
     """
-    if text[1:2] != b"[" or text[2:3] not in _NUMBER_BEGINS or text[-2:] != b"]]":
+    if text[1:2] != b"[" or text[2:3] not in _NUMBER_START or text[-2:] != b"]]":
         return None
     codes = np.frombuffer(text, np.uint8)
-    marks = _here.marks[: len(codes)]
+    marks = _workspace.marks[: len(codes)]
     rows = int(np.count_nonzero(np.equal(codes, _OPENING, out=marks))) - 1
     columns, rest = divmod(size, rows)
     if rest or not columns:
         return None
-    places = np.equal(codes, _COMMA, out=marks).nonzero()[0][columns - 1 :: columns] - 1
-    if codes[places].tobytes() != b"]" * (rows - 1):
+    commas = np.equal(codes, _COMMA, out=marks).nonzero()[0]
+    positions = commas[columns - 1 :: columns] - 1
+    if codes[positions].tobytes() != b"]" * (rows - 1):
         return None
-    places += 3 if rows > 1 and text[places[0] + 2] == _SPACE else 2
-    return (rows, columns) if codes[places].tobytes() == b"[" * (rows - 1) else None
+    positions += 3 if rows > 1 and text[positions[0] + 2] == _SPACE else 2
+    return (rows, columns) if codes[positions].tobytes() == b"[" * (rows - 1) else None
 
 
 def _brackets(text: bytes | bytearray) -> bytes:
-    # Of the bytes of an array of numbers, "e", "null" and the brackets come after "E".
+    # Only "e", "null" and the brackets are greater than "E" among the bytes of numbers.
     return _marks(text, np.greater, b"E").translate(None, b"enul")
 
 
 def _marks(text: bytes | bytearray, compare: np.ufunc, byte: bytes) -> bytes:
-    """The commas of a text, and the bytes that compare so with one, in their order."""
+    """The commas of a text and the bytes for which ``compare(code, byte)`` holds, in order."""
     codes = np.frombuffer(text, np.uint8)
     size = len(codes)
     if size > _PIECE:
         marks, more = np.empty((2, size), np.bool_)
     else:
-        marks, more = _here.marks[:size], _here.more[:size]
+        marks, more = _workspace.marks[:size], _workspace.more[:size]
     np.equal(codes, _COMMA, out=marks)
     compare(codes, byte[0], out=more)
     np.logical_or(marks, more, out=marks)
@@ -268,7 +272,7 @@ def _marks(text: bytes | bytearray, compare: np.ufunc, byte: bytes) -> bytes:
 
 
 def _shape(brackets: bytes | bytearray) -> tuple[int, ...] | None:
-    """The shape whose brackets and commas these are; None if there is no such shape."""
+    """The shape of an array with these brackets and commas; None if they are not rectangular."""
     depth = len(brackets) - len(brackets.lstrip(b"["))
     if not 0 < depth <= _MAX_DEPTH:
         return None
@@ -290,7 +294,7 @@ def _shape(brackets: bytes | bytearray) -> tuple[int, ...] | None:
 
 def _nested_in_pieces(text: bytes | bytearray, *, takes_null: bool) -> Numbers | None:
     total = text.count(b",") + 1
-    found: Numbers | None = None
+    array: Numbers | None = None
     brackets = bytearray()
     filled = 0
     for piece, opened, closed in _pieces(text):
@@ -299,25 +303,28 @@ def _nested_in_pieces(text: bytes | bytearray, *, takes_null: bool) -> Numbers |
             flat = _flat_with_nulls(piece)
         if flat is None:
             return None
-        found = into(found, flat, filled, (total,))
+        array = into(array, flat, filled, (total,))
         filled += flat.size
         marks = _brackets(piece)
         brackets += marks[opened : len(marks) - closed]
         brackets += b","
     del brackets[-1:]
     shape = _shape(brackets)
-    if found is None or shape is None or math.prod(shape) != filled or filled != total:
+    if array is None or shape is None or math.prod(shape) != filled or filled != total:
         return None
-    # Nulls alone are no numbers.
-    return None if np.isnan(found).all() else found.reshape(shape)
+    # Nulls alone are not numbers.
+    return None if np.isnan(array).all() else array.reshape(shape)
 
 
 def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
-    """Cut at commas; brackets are opened and closed again so that each piece is JSON.
+    """Split a text at commas, with brackets added so that each piece is JSON.
 
     All pieces are valid JSON if and only if the text is: an array may end before a comma, and
-    may begin after one unless it closes there. Yields a piece that is not JSON where the text is
-    none for another reason.
+    may begin after one unless it closes right there. If the text cannot be split so, a piece is
+    empty, which is not JSON.
+
+    Yields:
+        A piece, how many brackets were added in front of it, and how many behind it.
     """
     start = depth = 0
     while True:
@@ -327,14 +334,14 @@ def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
         if comma < 0:
             yield b"[" * depth + text[start:], depth, 0
             return
-        sound = 0 < level <= _MAX_DEPTH and not _CLOSING.match(text, comma + 1)
-        piece = b"".join((b"[" * depth, text[start:end], b"]" * level)) if sound else b""
+        is_array = 0 < level <= _MAX_DEPTH and not _CLOSING.match(text, comma + 1)
+        piece = b"".join((b"[" * depth, text[start:end], b"]" * level)) if is_array else b""
         yield piece, depth, level
         start, depth = comma + 1, level
 
 
 def lines(text: bytes | bytearray, start: int = 0) -> Iterator[bytes | bytearray]:
-    """Cut at line ends, into pieces as long as are good to work on."""
+    """Split a text at line ends, into pieces of a size that is fast to read."""
     while start < len(text):
         end = text.find(b"\n", start + _PIECE)
         end = len(text) if end < 0 else end
@@ -343,37 +350,48 @@ def lines(text: bytes | bytearray, start: int = 0) -> Iterator[bytes | bytearray
 
 
 def _has_integer_negative_zero(numbers: Numbers, text: bytes | bytearray) -> bool:
-    """Whether a cell is ``-0``: JSON's integer zero, but negative zero among CSV's floats."""
+    """Whether a cell is ``-0``: the integer zero in JSON, but negative zero among floats of CSV."""
     if np.count_nonzero(numbers) == numbers.size:
         return False
     return _INTEGER_NEGATIVE_ZERO.search(text) is not None
 
 
-def into(found: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]) -> Numbers:
-    """Put a part in its place; integers already there become floats, in place, for a float."""
-    if found is None:
-        found = np.empty(shape, part.dtype)
-    elif found.dtype == np.int64 and part.dtype == np.float64:
-        floats = found.view(np.float64)
-        step = max(1, _PIECE // found[:1].nbytes)
+def into(array: Numbers | None, part: Numbers, start: int, shape: tuple[int, ...]) -> Numbers:
+    """Copy a part into an array; integers become floats, in the same memory, when one arrives.
+
+    Args:
+        array: the array that collects the parts; None creates it.
+        part: the values to copy.
+        start: the index of its first item.
+        shape: the shape of the array.
+    """
+    if array is None:
+        array = np.empty(shape, part.dtype)
+    elif array.dtype == np.int64 and part.dtype == np.float64:
+        floats = array.view(np.float64)
+        step = max(1, _PIECE // array[:1].nbytes)
         for begin in range(0, start, step):
             end = min(begin + step, start)
-            floats[begin:end] = found[begin:end]
-        found = floats
-    found[start : start + len(part)] = part
-    return found
+            floats[begin:end] = array[begin:end]
+        array = floats
+    array[start : start + len(part)] = part
+    return array
 
 
-def cast(found: Numbers, dtype: DTypeLike) -> Numbers:
-    """As ``astype``, but numbers are not made others to fit an integer dtype.
+def cast(array: Numbers, dtype: DTypeLike) -> Numbers:
+    """Convert like ``astype``, but refuse to change a number to fit an integer dtype.
 
     Raises:
-        OverflowError: one would be.
-        TypeError, ValueError: as ``astype``.
+        OverflowError: a number does not fit.
+        TypeError, ValueError: as for ``astype``.
     """
     with np.errstate(invalid="ignore"):
-        made: Numbers = found.astype(dtype)
-    if made.dtype.kind in "iu" and found.dtype.kind in "biuf" and not np.array_equal(made, found):
-        message = f"not all numbers fit {made.dtype.name}"
+        converted: Numbers = array.astype(dtype)
+    if (
+        converted.dtype.kind in "iu"
+        and array.dtype.kind in "biuf"
+        and not np.array_equal(converted, array)
+    ):
+        message = f"not all numbers fit {converted.dtype.name}"
         raise OverflowError(message)
-    return made
+    return converted

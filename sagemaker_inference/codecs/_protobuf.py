@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as Amazon's records need it.
+"""The wire format of protocol buffers, as far as Amazon's records use it.
 
 https://protobuf.dev/programming-guides/encoding
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    # Short ones are better copied: bytes are cut and read faster than views.
+    # Short messages are copied: bytes are sliced and read faster than views.
     Message: TypeAlias = bytes | memoryview
 
 VARINT: Final = 0
@@ -24,28 +24,28 @@ FIXED32: Final = 5
 
 _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT: Final = 10
-_LAST_OF_ONE_BYTE: Final = 127
+_MAX_ONE_BYTE: Final = 127
 _CONTINUED: Final = bytes(range(128, 256))
 _PIECE: Final = 1 << 16
 
 
 def fields(message: Message) -> Iterator[tuple[int, int, Message]]:
-    """Each field of a message: its number, its wire type, its bytes without tag and length.
+    """Yield each field of a message: its number, wire type, and bytes without tag and length.
 
     Raises:
-        ValueError: the message is cut off, or has a wire type of no message.
+        ValueError: the message is truncated, or has an unknown wire type.
     """
     position, size = 0, len(message)
     while position < size:
         tag = message[position]
         position += 1
-        if tag > _LAST_OF_ONE_BYTE:
+        if tag > _MAX_ONE_BYTE:
             tag, position = _varint(message, position - 1)
         wire = tag & 7
         if wire == BYTES:
-            length = message[position] if position < size else _LAST_OF_ONE_BYTE + 1
+            length = message[position] if position < size else _MAX_ONE_BYTE + 1
             position += 1
-            if length > _LAST_OF_ONE_BYTE:
+            if length > _MAX_ONE_BYTE:
                 length, position = _varint(message, position - 1)
             end = position + length
         elif wire == VARINT:
@@ -63,25 +63,25 @@ def fields(message: Message) -> Iterator[tuple[int, int, Message]]:
 
 
 def varints(data: bytes | bytearray, dtype: DTypeLike = np.uint64) -> NDArray[Any]:
-    """Packed varints; those that the dtype has no room for lose their upper bits.
+    """Read packed varints; values that do not fit the dtype lose their upper bits.
 
     Raises:
-        ValueError: the last one is cut off, or one has over ten bytes.
+        ValueError: the last one is truncated, or one has over ten bytes.
     """
-    found: NDArray[Any] = np.empty(count_varints(data), dtype)
+    values: NDArray[Any] = np.empty(count_varints(data), dtype)
     start = filled = 0
-    # In pieces, since there are ten bytes of work for each of them and more.
+    # In pieces, since each varint needs over ten bytes of working memory.
     while start < len(data):
         end = min(start + _PIECE, len(data))
         if end < len(data):
-            # Cut after the last one that ends there.
-            whole = data[start:end].rstrip(_CONTINUED)
-            end = start + len(whole) if whole else end
+            # Split after the last varint that ends in this piece.
+            complete = data[start:end].rstrip(_CONTINUED)
+            end = start + len(complete) if complete else end
         part = _varints_of(data[start:end])
-        found[filled : filled + len(part)] = part
+        values[filled : filled + len(part)] = part
         filled += len(part)
         start = end
-    return found
+    return values
 
 
 def _varints_of(data: bytes | bytearray) -> NDArray[np.uint64]:
@@ -98,14 +98,14 @@ def _varints_of(data: bytes | bytearray) -> NDArray[np.uint64]:
         raise ValueError(error)
     values = np.zeros(len(ends), np.uint64)
     for index in range(longest):
-        there = np.flatnonzero(lengths > index)
-        bits = codes[starts[there] + index] & np.uint8(127)
-        values[there] |= bits.astype(np.uint64) << np.uint64(7 * index)
+        longer = np.flatnonzero(lengths > index)
+        bits = codes[starts[longer] + index] & np.uint8(127)
+        values[longer] |= bits.astype(np.uint64) << np.uint64(7 * index)
     return values
 
 
 def count_varints(data: Any) -> int:
-    """How many varints end in these bytes."""
+    """Count the varints that end in these bytes."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) < 128))  # noqa: PLR2004
 
 

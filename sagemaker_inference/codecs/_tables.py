@@ -1,4 +1,4 @@
-"""Predictions as Arrow tables, and the checks that tables from outside need."""
+"""Predictions as Arrow tables, and the checks that tables of clients need."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
 
 
 def checked(table: Any, body_size: int, format_name: str) -> Any:
-    """A table whose offsets, lengths and texts are sound.
+    """Check that the offsets, lengths and texts of a table are valid, and return it.
 
     Raises:
         DecodeError: they are not.
-        PayloadTooLargeError: it claims more cells than such a body can have.
+        PayloadTooLargeError: it has more cells than a body of this size may have.
     """
     check_unpacked(table.num_rows * max(1, table.num_columns), body_size, format_name)
     try:
-        # Compiled code follows the offsets in a table wherever they point.
+        # Without this check, compiled code follows offsets to any address.
         table.validate(full=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         msg = f"Invalid {format_name}: {str(error)[:200]}"
@@ -37,13 +37,13 @@ def checked(table: Any, body_size: int, format_name: str) -> Any:
 
 
 def as_table(prediction: Any, format_name: str) -> Any:
-    """A prediction as a table: a row for each item of its first dimension.
+    """Convert a prediction to a table with a row for each item of its first dimension.
 
-    Takes Arrow tables and record batches, pandas objects, dicts of columns, lists of dicts, and
+    Accepts Arrow tables and record batches, pandas objects, dicts of columns, lists of dicts, and
     arrays of one or two dimensions, whose columns are named "0", "1" and so on.
 
     Raises:
-        EncodeError: it makes no table.
+        EncodeError: it has no form as a table.
     """
     pa = pyarrow(format_name)
     try:
@@ -54,7 +54,7 @@ def as_table(prediction: Any, format_name: str) -> Any:
         if array.ndim < 2:  # noqa: PLR2004
             array = array.reshape(-1, 1)
         columns = {str(index): column for index, column in enumerate(array.T)}
-        # An array of more dimensions has columns of several, which Arrow refuses.
+        # Columns of several dimensions are left to Arrow to refuse.
         return pa.table(columns)
     except EncodeError:
         raise

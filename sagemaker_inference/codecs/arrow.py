@@ -2,9 +2,9 @@
 
 https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
 
-`decode` gives a `pyarrow.Table`: ``table.to_pandas()`` makes a DataFrame of it. Uncompressed
-columns share memory with the body. `encode` writes one from a table, a DataFrame, a dict of
-columns, a list of dicts, or an array of one or two dimensions with columns "0", "1" and so on.
+`decode` returns a `pyarrow.Table`; ``table.to_pandas()`` converts it to a DataFrame. Uncompressed
+columns share memory with the body. `encode` writes a table, a DataFrame, a dict of columns, a list
+of dicts, or an array of one or two dimensions with columns "0", "1" and so on.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _NAME: Final = "Arrow"
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 
-# Places of fields in the tables of Arrow's Message.fbs: a message's header, a dictionary batch's
-# record batch, a record batch's buffers and compression.
+# Fields in the tables of Arrow's Message.fbs, by position: the header of a message, the record
+# batch of a dictionary batch, the buffers and the compression of a record batch.
 _HEADER: Final = 2
 _DATA: Final = 1
 _BUFFERS, _COMPRESSION = 2, 3
@@ -38,13 +38,13 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
-        DecodeError: the stream is malformed, or cut off.
-        PayloadTooLargeError: compressed columns unpack to far more than was sent.
+        DecodeError: the stream is malformed or truncated.
+        PayloadTooLargeError: compressed columns unpack to far more than the body.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
     if bytes(body[-len(_END) :]) != _END:
-        # Without its mark, a stream cut off between two batches would look whole.
+        # Without this mark, a stream truncated between two batches would look complete.
         msg = "Invalid Arrow stream: it does not end with the end-of-stream mark"
         raise DecodeError(msg)
     try:
@@ -74,7 +74,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
     """Write a stream without compression.
 
     Raises:
-        EncodeError: the prediction makes no table.
+        EncodeError: the prediction has no form as a table.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
@@ -89,7 +89,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
 
 
 def _unpacked_size(pa: Any, buffer: Any) -> int:
-    """How long the compressed buffers say that they become: Arrow would make room for that."""
+    """The size that compressed buffers claim to unpack to: Arrow would allocate as much."""
     total = 0
     messages = pa.ipc.MessageReader.open_stream(buffer)
     while True:
@@ -106,7 +106,7 @@ def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
         batch = _table_at(metadata, batch, _DATA)
     if batch is None or _table_at(metadata, batch, _COMPRESSION) is None:
         return 0
-    # A batch without buffers is one that Arrow itself will refuse.
+    # A batch without buffers is left to Arrow to refuse.
     buffers = _table_at(metadata, batch, _BUFFERS) or 0
     total = 0
     for index in range(_COUNT.unpack_from(metadata, buffers)[0]):
@@ -116,12 +116,12 @@ def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:
     return total
 
 
-def _table_at(metadata: memoryview, table: int, place: int) -> int | None:
-    """Follow a field of a flatbuffers table to what it refers to; None if it is absent."""
+def _table_at(metadata: memoryview, table: int, field: int) -> int | None:
+    """Follow a field of a flatbuffers table to the position it refers to; None if it is absent."""
     fields = table - _SIGNED.unpack_from(metadata, table)[0]
-    entry = 4 + 2 * place
-    there = entry < _OFFSET.unpack_from(metadata, fields)[0]
-    offset: int = _OFFSET.unpack_from(metadata, fields + entry)[0] if there else 0
+    entry = 4 + 2 * field
+    is_present = entry < _OFFSET.unpack_from(metadata, fields)[0]
+    offset: int = _OFFSET.unpack_from(metadata, fields + entry)[0] if is_present else 0
     if not offset:
         return None
     position = table + offset

@@ -1,13 +1,12 @@
 """Named parts: multipart/form-data (RFC 7578), urlencoded forms and query parameters.
 
-`decode` gives a dict of the parts by name, in their order; a name that comes more than once has
-a list. A part of a multipart body is decoded by its own Content-Type: JSON, CSV, images and so
-on as their formats say, anything unknown as bytes. Without one it is a str, or bytes if it has a
-file name or is not UTF-8. Parts within parts stay bytes. Values of urlencoded forms and of
-queries are str.
+`decode` returns a dict of the parts by name, in their order; the value of a repeated name is a
+list. A part of a multipart body is decoded by its own Content-Type, as bytes if no codec reads it.
+Without a Content-Type it is a str, or bytes if it has a file name or is not UTF-8. Nested multipart
+parts stay bytes. Values of urlencoded forms and of queries are str.
 
-With many models, and on its own back end, Multi Model Server takes forms apart itself: what was
-cut off then reaches a program without the part that was cut, and a file without a type as text.
+For multi-model endpoints, and on its own back end, Multi Model Server parses forms itself: a form
+that was cut off then reaches a program without its last part, and a file without a type as text.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
-_MOST_PARTS: Final = 10_000
+_MAX_PARTS: Final = 10_000
 _PIECE: Final = 1 << 16
-_NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# Browsers send some hundred bytes.
-_MOST_HEADER_BYTES: Final = 1 << 14
+_INVALID_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# Browsers send a few hundred bytes.
+_MAX_HEADER_BYTES: Final = 1 << 14
 _HEADERS_END: Final = re.compile(rb"\r?\n\r?\n")
 
 
 class Field(NamedTuple):
-    """A part of a form as it was sent.
+    """A part of a form, not decoded.
 
     Attributes:
         name: its name.
-        content_type: what it says of itself; a file's is ``application/octet-stream`` unless it
-            says another, and that of all else without one is "".
+        content_type: its Content-Type; without one, ``application/octet-stream`` for a file and ""
+            for any other part.
         value: its bytes.
     """
 
@@ -57,15 +56,15 @@ def decode(body: Body | str, content_type: str) -> dict[str, Any]:
         content_type: the Content-Type header; multipart needs its ``boundary``.
 
     Raises:
-        DecodeError: no boundary, a part without a name, a body cut off, over 10,000 parts, or a
-            part that its own Content-Type cannot read; the message names the part.
+        DecodeError: the form has no boundary, is cut off, has over 10,000 parts or one without a
+            name, or a part cannot be decoded; the message names that part.
         UnsupportedMediaTypeError: the charset is unknown, or a part's format is refused.
     """
     return gathered((field.name, _value(field)) for field in fields(body, content_type))
 
 
 def fields(body: Body | str, content_type: str) -> list[Field]:
-    """Take a form apart, and leave its parts as they are.
+    """Split a form into its parts, without decoding them.
 
     Raises:
         DecodeError: as for `decode`.
@@ -78,7 +77,7 @@ def fields(body: Body | str, content_type: str) -> list[Field]:
         if len(pairs) == 1 and pairs[0][0][:1] in ("[", "{") and b"=" not in data:
             msg = "Invalid form: it looks like JSON; send it with Content-Type: application/json"
             raise DecodeError(msg)
-        # Percent-encoded or not, the bytes of a value are in the charset of the form.
+        # The bytes of a value, percent-encoded or not, are in the charset of the form.
         return [Field(name, "", bytes(utf8(value, content_type))) for name, value in pairs]
     boundary = parameters.get("boundary", "")
     if not 0 < len(boundary) <= 200:  # noqa: PLR2004
@@ -88,9 +87,9 @@ def fields(body: Body | str, content_type: str) -> list[Field]:
 
 
 def reader(content_type: str) -> Callable[[Body, str], Any]:
-    """What reads a part of this type: ``read(data, content type)``.
+    """The function that reads a part of this Content-Type: ``read(data, content_type)``.
 
-    Without a type it is text if it is that; bytes stay what no format here reads, and forms.
+    It is `text_or_bytes` without a Content-Type; parts that no codec reads, and forms, stay bytes.
     """
     if not content_type:
         return lambda data, _type: text_or_bytes(data)
@@ -101,7 +100,7 @@ def reader(content_type: str) -> Callable[[Body, str], Any]:
 
 
 def text_or_bytes(data: Body) -> str | bytes:
-    """What a part without a type of its own is."""
+    """A str if the data is UTF-8, else bytes."""
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError:
@@ -109,18 +108,20 @@ def text_or_bytes(data: Body) -> str | bytes:
 
 
 def named(error: InferenceError, name: str) -> InferenceError:
-    """A part's failure, with the part's name in its message."""
+    """Add the name of a part to the message of its error."""
     error.message = f"Part {repr(name)[:40]}: {error.message}"[:300]
     return error
 
 
 def _pairs(data: bytes) -> list[tuple[str, bytes]]:
-    if data.count(b"&") >= _MOST_PARTS:
-        msg = f"Over {_MOST_PARTS} parameters"
+    if data.count(b"&") >= _MAX_PARTS:
+        msg = f"Over {_MAX_PARTS} parameters"
         raise DecodeError(msg)
-    broken = _NO_ESCAPE.search(data)
-    if broken is not None:
-        msg = f"Invalid form: a percent sign at byte {broken.start()} encodes nothing"
+    invalid = _INVALID_ESCAPE.search(data)
+    if invalid is not None:
+        msg = (
+            f"Invalid form: a percent sign at byte {invalid.start()} needs two hex digits after it"
+        )
         raise DecodeError(msg)
     pairs = (pair.partition(b"=") for pair in data.split(b"&") if pair)
     try:
@@ -131,7 +132,7 @@ def _pairs(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def _unescaped(text: bytes) -> bytes:
-    # In pieces, none of which ends within an escape: of all at once, urllib makes a list.
+    # In pieces that do not end within an escape: urllib would make one list of the full text.
     text = text.replace(b"+", b" ")
     pieces = []
     start = 0
@@ -145,52 +146,52 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict of what bears names; a name that comes more than once has a list."""
-    found: dict[str, list[Any]] = {}
+    """A dict of named values; the value of a repeated name is a list."""
+    by_name: dict[str, list[Any]] = {}
     for name, value in pairs:
-        found.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+        by_name.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in by_name.items()}
 
 
 def _parts(body: bytes, delimiter: bytes) -> Iterator[Field]:
     line = b"\n" + delimiter
-    if body.count(line) > _MOST_PARTS + 1:
-        msg = f"Invalid multipart body: over {_MOST_PARTS} parts"
+    if body.count(line) > _MAX_PARTS + 1:
+        msg = f"Invalid multipart body: over {_MAX_PARTS} parts"
         raise DecodeError(msg)
-    # A preamble may stand before the first delimiter, which needs no line end before it.
+    # The first delimiter begins the body or, after a preamble, a line.
     start = len(delimiter) if body.startswith(delimiter) else body.find(line) + len(line)
-    is_sound = start >= len(line) or body.startswith(delimiter)
+    is_valid = start >= len(line) or body.startswith(delimiter)
     number = 0
-    while is_sound and not body.startswith(b"--", start):
-        begin, place = body.find(b"\n", start), body.find(line, start)
-        is_sound = min(begin, place) >= 0
-        if is_sound:
+    while is_valid and not body.startswith(b"--", start):
+        begin, end = body.find(b"\n", start), body.find(line, start)
+        is_valid = min(begin, end) >= 0
+        if is_valid:
             number += 1
-            yield _part(number, body, begin, place - body.startswith(b"\r", place - 1))
-            start = place + len(line)
-    if not is_sound:
+            yield _part(number, body, begin, end - body.startswith(b"\r", end - 1))
+            start = end + len(line)
+    if not is_valid:
         msg = "Invalid multipart body: its boundary is missing, or it is cut off"
         raise DecodeError(msg)
 
 
 def _part(number: int, body: bytes, begin: int, end: int) -> Field:
-    """A part between the end of its delimiter's line and the next delimiter."""
-    found = _HEADERS_END.search(body, begin, min(end + 1, begin + _MOST_HEADER_BYTES))
-    if found is None:
-        msg = f"Invalid multipart body: part {number} has no end of its headers"
+    """The part between the end of its delimiter's line and the next delimiter."""
+    blank_line = _HEADERS_END.search(body, begin, min(end + 1, begin + _MAX_HEADER_BYTES))
+    if blank_line is None:
+        msg = f"Invalid multipart body: part {number} has no blank line after its headers"
         raise DecodeError(msg)
     headers: dict[str, str] = {}
-    for line in body[begin : found.start()].decode("utf-8", "replace").split("\n"):
+    for line in body[begin : blank_line.start()].decode("utf-8", "replace").split("\n"):
         key, _, value = line.partition(":")
         headers[key.strip().lower()] = value.strip()
     disposition = content_types.parse(headers.get("content-disposition", "")).parameters
     if "name" not in disposition:
         msg = f"Invalid multipart body: part {number} has no name"
         raise DecodeError(msg)
-    # RFC 7578 section 4.4: a file is bytes unless it says what else it is.
+    # RFC 7578 section 4.4: a file without a Content-Type is bytes.
     is_file = "filename" in disposition or "filename*" in disposition
     kind = headers.get("content-type", "") or (content_types.OCTET_STREAM if is_file else "")
-    return Field(disposition["name"], kind, body[found.end() : end])
+    return Field(disposition["name"], kind, body[blank_line.end() : end])
 
 
 def _value(field: Field) -> Any:

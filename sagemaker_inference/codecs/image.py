@@ -1,10 +1,10 @@
-"""Images in: JPEG, PNG and WebP (the extra ``image``).
+"""JPEG, PNG and WebP images, read only (the extra ``image``).
 
-`decode` gives the pixels as an array of shape (height, width, channels): RGB as (h, w, 3), with
-transparency (h, w, 4), grey as (h, w). dtype uint8; 16-bit grey PNGs give uint16, black and white
-ones bool. Palettes are resolved and CMYK becomes RGB; EXIF orientation is left to the program.
-Images over 64 million pixels are refused, and images of over 64 MiB that are over a hundred times
-as large as the body.
+`decode` returns the pixels as an array of shape (height, width, channels): (h, w, 3) for RGB,
+(h, w, 4) with transparency, (h, w) for greyscale. The dtype is uint8, or uint16 for 16-bit
+greyscale PNG, or bool for black and white. Palettes are resolved and CMYK is converted to RGB; EXIF
+orientation is left to the program. Images of over 64 million pixels are refused, and images of over
+64 MiB that are over a hundred times the size of the body.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _MAX_PIXELS: Final = 64_000_000
-# A JPEG may be a fiftieth of its pixels and look well; 34 bytes of WebP can be 64 million.
+# A JPEG of a fiftieth of its pixels can look good; 34 bytes of WebP can be 64 million pixels.
 _TIMES: Final = 100
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "I;16": 2, "RGB": 3}
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _ENDS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL: Final = 4096
-# So many pixels are copied at once.
+# Pixels copied at a time.
 _STRIP: Final = 1 << 16
-_CUT_OFF: Final = "Not an image that can be read: it is cut off"
-_AS_THEY_ARE: Final = ("RGB", "RGBA", "L", "1", "I;16", "I", "F")
-_TRANSPARENT: Final = ("LA", "PA", "La", "RGBa")
-# What Pillow's readers of these formats let through.
+_CUT_OFF: Final = "Invalid image: it is cut off"
+_ARRAY_MODES: Final = ("RGB", "RGBA", "L", "1", "I;16", "I", "F")
+_TRANSPARENT_MODES: Final = ("LA", "PA", "La", "RGBa")
+# Raised by Pillow's readers of these formats for invalid images.
 _FAILURES: Final = (
     ArithmeticError,
     AttributeError,
@@ -59,22 +59,22 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read an image's pixels.
 
     Raises:
-        DecodeError: not an image of these formats, or a damaged one.
-        PayloadTooLargeError: it has over 64 million pixels, or far more than the body can show.
+        DecodeError: the body is not an image of these formats, or a damaged one.
+        PayloadTooLargeError: it has over 64 million pixels, or far more than its size allows.
         UnsupportedMediaTypeError: Pillow is not installed.
     """
     needed("PIL.Image", "An image body")
     pillow = needed("PIL", "An image body")
     try:
         with warnings.catch_warnings():
-            # Of bombs and of metadata; what matters is checked here.
+            # Warnings are about large images, which are checked below, and about metadata.
             warnings.simplefilter("ignore")
             with pillow.Image.open(io.BytesIO(body), formats=_FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
                     raise _too_large()
                 size = image.width * image.height * _PIXEL_BYTES.get(image.mode, 4)
                 check_unpacked(size, len(body), "image", _TIMES)
-                # Pillow is content with all pixels; what was cut off may have been more.
+                # Pillow accepts an image without its end if no pixel is missing.
                 if _ENDS.get(image.format, b"") not in bytes(body[-_TAIL:]):
                     raise DecodeError(_CUT_OFF)
                 return _pixels(image)
@@ -84,12 +84,12 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     except pillow.Image.DecompressionBombError:
         raise _too_large() from None
     except _FAILURES as error:
-        msg = f"Not an image that can be read: {str(error)[:150]}"
+        msg = f"Invalid image: {str(error)[:150]}"
         raise DecodeError(msg) from None
 
 
 def _pixels(image: Any) -> NDArray[Any]:
-    # Some lines at a time: Pillow makes bytes of what numpy is to copy, and pieces before that.
+    # Some lines at a time: for numpy, Pillow copies the pixels to pieces and then to bytes.
     image.load()
     lines = max(1, _STRIP // image.width)
     strips = (
@@ -97,16 +97,16 @@ def _pixels(image: Any) -> NDArray[Any]:
         for top in range(0, image.height, lines)
     )
     first = next(strips)
-    found: NDArray[Any] = np.empty((image.height, *first.shape[1:]), first.dtype)
+    pixels: NDArray[Any] = np.empty((image.height, *first.shape[1:]), first.dtype)
     for top, strip in zip(range(0, image.height, lines), chain((first,), strips), strict=True):
-        found[top : top + lines] = strip
-    return found
+        pixels[top : top + lines] = strip
+    return pixels
 
 
 def _plain(image: Any) -> Any:
-    if image.mode in _AS_THEY_ARE:
+    if image.mode in _ARRAY_MODES:
         return image
-    transparent = image.mode in _TRANSPARENT or "transparency" in image.info
+    transparent = image.mode in _TRANSPARENT_MODES or "transparency" in image.info
     return image.convert("RGBA" if transparent else "RGB")
 
 

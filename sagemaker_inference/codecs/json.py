@@ -1,33 +1,33 @@
 """JSON (RFC 8259).
 
-What `decode` gives:
+`decode` returns:
 
 ===========================================  ====================================================
 body                                         result
 ===========================================  ====================================================
 ``[[1.5, 2], [3, 4]]``, any depth            float64 array of shape (2, 2)
 ``[1, 2, 3]``, all integers                  int64 array (uint64 beyond int64) of shape (3,)
-``[true, false]``, all booleans              bool array; among numbers they count as 1 and 0
+``[true, false]``, all booleans              bool array; among numbers they are 1 and 0
 ``[1.5, null]``                              float64 array; null is NaN among numbers
 ``[]``, ``[[], []]``                         float64 arrays of shapes (0,) and (2, 0)
-``{"instances": [[1, 2]]}``, no other key    what ``[[1, 2]]`` gives
-other objects                                dict, lists in it staying lists
+``{"instances": [[1, 2]]}``, no other key    the same as for ``[[1, 2]]``
+other objects                                dict; lists in it stay lists
 lists with text, objects, or of ragged rows  list
-integers beyond uint64                       Python integers, in a list if they came in one
+integers beyond uint64                       Python integers, in a list if they are in one
 ``1.5``, ``true``, ``null``, ``"text"``      float (or int), bool, None, str
-``NaN``, ``Infinity``, ``-Infinity``         taken, as Python's json does, though JSON has them not
+``NaN``, ``Infinity``, ``-Infinity``         accepted like in Python's json, though not JSON
 an empty body                                DecodeError
 ===========================================  ====================================================
 
-Numbers are those of Python's ``float``, bit for bit; nesting ends at 1,024 levels.
+Numbers are those of Python's ``float``, bit for bit; nesting is limited to 1,024 levels.
 
-What `encode` takes: plain Python values, numpy arrays and scalars of any shape, pandas objects,
-torch tensors, dataclasses, models of pydantic and msgspec, dates, and lists and dicts of all
-these. JSON has no NaN and no infinities: they are written as null. float32 and float16 are written
-with the digits that read back as the same float32. Datetimes are ISO 8601, with their offset where
-they have a zone; timedeltas are numpy's text in full ("3600000000 microseconds", of which
-`datetime.timedelta` counts), pandas' periods and intervals their own; NaT and NA are null. Of two
-columns of one name in a frame, one would be lost: they are refused.
+`encode` accepts plain Python values, numpy arrays and scalars of any shape, pandas objects, torch
+tensors, dataclasses, models of pydantic and msgspec, dates, and lists and dicts of all these. JSON
+has no NaN and no infinities: they become null. float32 and float16 are written with the digits that
+read back as the same float32. Datetimes are ISO 8601, with an offset if they have a time zone;
+timedeltas are numpy's text in full ("3600000000 microseconds", the unit of `datetime.timedelta`);
+periods and intervals of pandas are their text; NaT and NA are null. A DataFrame with two columns of
+the same name is refused, since one of them would be lost.
 """
 
 from __future__ import annotations
@@ -69,56 +69,56 @@ _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
 def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None = None) -> Any:
-    """Read a JSON text; the table above says what comes out.
+    """Read a JSON text; the table above has the results.
 
     Args:
         body: the text; UTF-8 unless the content type names another charset.
         content_type: the Content-Type header, for its charset.
-        dtype: makes the result an array of this type whatever was found.
+        dtype: the dtype of the result, which is then always an array.
 
     Raises:
         DecodeError: the text is not JSON, or does not fit the dtype.
         UnsupportedMediaTypeError: the charset is unknown.
     """
-    found: Any
-    # A few numbers are what most bodies are: here every call and look-up counts.
+    value: Any
+    # Most bodies are a few numbers: here every call and look-up counts.
     if type(body) is bytes and len(body) <= _SMALL and dtype is None and ";" not in content_type:
         try:
-            if type(found := _loads(body)) is list:
-                found = _array(found)
-                if (found.dtype is _FLOAT64 and _POINT in body) or _numbers.is_exact(found, body):
-                    return found
+            if type(value := _loads(body)) is list:
+                value = _array(value)
+                if (value.dtype is _FLOAT64 and _POINT in body) or _numbers.is_exact(value, body):
+                    return value
         except ValueError:
             pass
     text = utf8(body, content_type)
     if text[:1] != b"[":
         text = text.strip(_WHITESPACE)
-    found = _read(text)
-    return found if dtype is None else _as_dtype(found, dtype)
+    value = _read(text)
+    return value if dtype is None else _as_dtype(value, dtype)
 
 
 def _read(text: bytes | bytearray) -> Any:
-    found: Any = None
+    value: Any = None
     if text[:1] == b"[":
-        found = _numbers.nested(text)
+        value = _numbers.nested(text)
     elif (match := _INSTANCES.match(text)) is not None and text.endswith(b"}"):
-        found = _numbers.nested(text[match.end() : -1])
-    if found is None:
-        found = loads(text)
-        if type(found) is dict and len(found) == 1 and "instances" in found:
-            found = found["instances"]
-        if type(found) is list:
-            found = as_array_of_numbers(found)
-    return found
+        value = _numbers.nested(text[match.end() : -1])
+    if value is None:
+        value = loads(text)
+        if type(value) is dict and len(value) == 1 and "instances" in value:
+            value = value["instances"]
+        if type(value) is list:
+            value = as_array_of_numbers(value)
+    return value
 
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a prediction as JSON in UTF-8; NaN and infinities become null.
 
     Raises:
-        EncodeError: something in it has no JSON form.
+        EncodeError: the prediction, or something in it, has no JSON form.
     """
-    # What _json_writer does with it, without the way there.
+    # The same as _json_writer.dumps, without the call.
     if type(prediction) is _ndarray and prediction.dtype is _FLOAT64:
         return _dumps(prediction, _plain, _NUMPY)
     return _json_writer.dumps(prediction)
@@ -129,34 +129,34 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
 
     Raises:
         DecodeError: the text is not JSON, ragged, or does not fit the dtype.
-        PayloadTooLargeError: numpy gives every text the room of the longest, and that is far more
-            than there is text.
+        PayloadTooLargeError: the array would be far larger than the text: numpy stores every text
+            in the size of the longest.
     """
     text = utf8(body, "")
     stripped = text.strip(_WHITESPACE)
-    found: Any = None
+    value: Any = None
     if stripped[:1] == b"[":
-        # Beside null, np.array makes objects of numbers.
-        found = _numbers.nested(stripped, takes_null=False)
-    if found is None:
-        found = loads(text)
-        if type(found) is list:
-            _check_width(found, len(text))
-    return _as_dtype(found, dtype)
+        # np.array makes an array of objects if null is among the numbers.
+        value = _numbers.nested(stripped, takes_null=False)
+    if value is None:
+        value = loads(text)
+        if type(value) is list:
+            _check_width(value, len(text))
+    return _as_dtype(value, dtype)
 
 
 def loads(text: bytes | bytearray) -> Any:
     """Read a JSON text into plain Python values; integers of any length stay exact.
 
     Raises:
-        DecodeError: it is not JSON, or nested deeper than 1,024 levels.
+        DecodeError: the text is not JSON, or is nested deeper than 1,024 levels.
     """
     if not _numbers.has_long_integer(text):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            # Python's parser would make an object of each number up to the error. Where a text is
-            # not UTF-8, orjson does not say.
+            # Python's parser would make an object for each number up to the error. It is still
+            # needed for text that is not UTF-8, since orjson does not report the position.
             is_utf8 = "UTF-8" not in error.msg
             if len(text) > _LONG and is_utf8 and b"NaN" not in text and b"Infinity" not in text:
                 msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
@@ -165,7 +165,7 @@ def loads(text: bytes | bytearray) -> Any:
 
 
 def _loads_slowly(text: bytes | bytearray) -> Any:
-    """What orjson refuses: NaN and infinities, and the place of an error."""
+    """Read what orjson refuses: NaN and infinities; also finds the position of an error."""
     if not text.strip(_WHITESPACE):
         msg = "The body is empty: JSON expected"
         raise DecodeError(msg)
@@ -199,8 +199,8 @@ def _is_deep(text: bytes | bytearray) -> bool:
 
 
 def as_array_of_numbers(values: list[Any]) -> Any:
-    """An array if these are numbers in rows of equal length, else the list itself."""
-    # Text would make np.array as wide as the longest for every item, whatever memory it takes.
+    """Convert numbers in rows of equal length to an array; return other lists as they are."""
+    # With text, np.array would give every item the size of the longest, regardless of memory.
     if not set(map(type, values)) <= _NUMBERS_AND_LISTS:
         return values
     items = _leaves(values)
@@ -213,11 +213,11 @@ def as_array_of_numbers(values: list[Any]) -> Any:
         dtypes = (None, np.uint64) if min(items, default=0) >= 0 else (None,)
     for dtype in dtypes:
         try:
-            found = np.array(values, dtype)
+            array = np.array(values, dtype)
         except (ValueError, TypeError, OverflowError):
             continue
-        if found.dtype.kind in "biu" or (found.dtype == np.float64 and dtype) or not leaves:
-            return found
+        if array.dtype.kind in "biu" or (array.dtype == np.float64 and dtype) or not leaves:
+            return array
     return values
 
 
@@ -227,22 +227,22 @@ def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
             return np.array(value, dtype)
         return value if dtype is None or value.dtype == dtype else _numbers.cast(value, dtype)
     except (TypeError, ValueError, OverflowError):
-        wanted = "an array" if dtype is None else f"an array of {np.dtype(dtype).name}"
-        msg = f"The JSON value does not make {wanted}: rows differ in length, or items in kind"
+        kind = "an array" if dtype is None else f"an array of {np.dtype(dtype).name}"
+        msg = f"The JSON value cannot become {kind}: rows differ in length, or items in type"
         raise DecodeError(msg) from None
 
 
 def _check_width(values: list[Any], body_size: int) -> None:
     leaves = _leaves(values)
     longest = max((len(leaf) for leaf in leaves if type(leaf) is str), default=0)
-    # Numbers among them become text, too, of up to 32 characters.
+    # Numbers beside text become text of up to 32 characters.
     numbers = 0 if set(map(type, leaves)) <= {str} else 32
     width = max(longest, numbers) if longest else 0
     check_unpacked(4 * width * len(leaves), body_size, "JSON")
 
 
 def _leaves(values: list[Any]) -> list[Any]:
-    """All that is in nested lists, the lists left out."""
+    """The items of nested lists that are not lists."""
     leaves: list[Any] = []
     lists = [values]
     while lists:

@@ -1,13 +1,13 @@
-"""JSON Lines (jsonlines.org): one JSON value a line, as batch transform sends records.
+"""JSON Lines (jsonlines.org): one JSON value per line, as batch transform sends records.
 
-`decode` gives what `codecs.json` gives for the list of the lines' values: rows of numbers make
-an array of shape (lines, ...), numbers alone one of shape (lines,); anything else a list with one
-Python object for each line. Lines end with LF or CRLF, and blank ones are passed over.
-`{"instances": ...}` is not unwrapped: a line is a record.
+`decode` returns the same as `codecs.json` for a list of the lines' values: an array of shape
+(lines, ...) for rows of numbers and (lines,) for single numbers, otherwise a list with one Python
+object for each line. Lines end with LF or CRLF, and blank lines are skipped. `{"instances": ...}`
+is not unwrapped, since each line is a record.
 
 `encode` writes one line for each item of the prediction's first dimension, NaN and infinities as
-null; a dict or another Mapping, a dataclass, a pydantic model, a msgspec.Struct, a text or a single
-number makes one line.
+null. A dict or another Mapping, a dataclass, a pydantic model, a msgspec.Struct, a text or a single
+number is one line.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
 def decode(body: Body | str, content_type: str = "") -> Any:
-    """Read one value a line, into an array if they are numbers in rows of equal length.
+    """Read one value per line, into an array if they are numbers in rows of equal length.
 
     Raises:
-        DecodeError: the body is empty, or a line is not JSON; the message has its number.
+        DecodeError: the body is empty, or a line is not JSON; the message has the line number.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     text = utf8(body, content_type)
-    found = _fast(text)
-    if found is not None:
-        return found
+    array = _numbers_only(text)
+    if array is not None:
+        return array
     if not text.strip():
         msg = "The body is empty: JSON Lines expected"
         raise DecodeError(msg)
@@ -60,7 +60,7 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write one line for each item.
 
     Raises:
-        EncodeError: something in it has no JSON form.
+        EncodeError: the prediction, or something in it, has no JSON form.
     """
     if isinstance(prediction, np.ndarray) and prediction.dtype.kind in "biuf" and prediction.size:
         text = _json_writer.dumps(prediction)
@@ -85,8 +85,8 @@ def _items(prediction: Any) -> Any:
     return prediction if hasattr(prediction, "__iter__") else [prediction]
 
 
-def _fast(text: bytes | bytearray) -> Any:
-    """An array, if every line is a row of numbers or every line a number."""
+def _numbers_only(text: bytes | bytearray) -> Any:
+    """An array if every line is a row of numbers, or every line is a number; else None."""
     if b"\r" in text:
         if text.count(b"\r") != text.count(b"\r\n"):
             return None
@@ -98,7 +98,7 @@ def _fast(text: bytes | bytearray) -> Any:
     opening = _BRACKETS.match(text)
     depth = opening.end() if opening else 0
     if depth:
-        # Elsewhere than after so many, a line ends in the midst of a row.
+        # A line end that does not follow so many closing brackets is inside a row.
         if text.count(b"]" * depth + b"\n", 0, size) != lines - 1:
             return None
     elif b"[" in text or b"," in text:
@@ -110,7 +110,7 @@ def _fast(text: bytes | bytearray) -> Any:
     for start in range(0, len(codes), _PIECE):
         piece = codes[start : start + _PIECE]
         piece[piece == ord("\n")] = ord(",")
-    found = _numbers.nested(rows)
-    if found is None or len(found) != lines:
+    array = _numbers.nested(rows)
+    if array is None or len(array) != lines:
         return None
-    return found if found.ndim == depth + 1 else None
+    return array if array.ndim == depth + 1 else None

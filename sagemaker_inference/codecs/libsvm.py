@@ -1,12 +1,12 @@
-"""LIBSVM text: a record a line, ``label index:value index:value``; the extra ``scipy``.
+"""LIBSVM text: one record per line, ``label index:value index:value``; the extra ``scipy``.
 
-`decode` gives a scipy csr_matrix of float64, of shape (lines, columns). An index is the column's
-number as it stands, as XGBoost reads it: files that count from 1 leave column 0 empty. The number
-of columns is the highest index plus one, or what the parameter ``features=127`` of the content
-type says. Labels and ``qid:`` are passed over, and a line may do without a label; `read_labels`
-gives them. Text after ``#`` is a comment.
+`decode` returns a scipy csr_matrix of float64, of shape (lines, columns). Indices count from 0, as
+XGBoost reads them: files that count from 1 leave column 0 empty. The number of columns is the
+highest index plus one, or the parameter ``features`` of the content type (``features=127``). Labels
+are optional; they and ``qid:`` are skipped, and `read_labels` returns the labels. Text after ``#``
+is a comment.
 
-`encode` writes the rows of a matrix, dense or sparse, with the label 0 and without its zeros.
+`encode` writes the rows of a dense or sparse matrix, with the label 0 and without its zeros.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "LIBSVM"
-_MOST_COLUMNS: Final = (1 << 31) - 1
+_MAX_COLUMNS: Final = (1 << 31) - 1
 
 
 def decode(body: Body | str, content_type: str = "", *, features: int | None = None) -> Any:
-    """Read a sparse matrix, a row a line.
+    """Read a sparse matrix with one row per line.
 
     Args:
         body: the text.
@@ -43,13 +43,13 @@ def decode(body: Body | str, content_type: str = "", *, features: int | None = N
         features: the number of columns; None leaves it to the content type, or to the indices.
 
     Raises:
-        DecodeError: the body is empty, or a line is malformed; the message has its number.
+        DecodeError: the body is empty, or a line is malformed; the message has the line number.
         UnsupportedMediaTypeError: scipy is not installed, or the charset is unknown.
     """
     sparse = needed("scipy.sparse", "A LIBSVM body")
     if features is None and ";" in content_type:
-        named = content_types.parse(content_type).parameters.get("features", "")
-        features = int(named) if named.isdecimal() and len(named) < 10 else None  # noqa: PLR2004
+        value = content_types.parse(content_type).parameters.get("features", "")
+        features = int(value) if value.isdecimal() and len(value) < 10 else None  # noqa: PLR2004
     indices = array("q")
     values = array("d")
     ends = array("q", [0])
@@ -65,25 +65,25 @@ def decode(body: Body | str, content_type: str = "", *, features: int | None = N
                 msg = f"Invalid LIBSVM: {repr(token)[:40]} in line {number} is not index:value"
                 raise DecodeError(msg) from None
         ends.append(len(indices))
-    # Arrays as they are: csr_matrix would copy those of the array module.
-    places = np.frombuffer(indices, np.int64)
-    least, most = int(places.min(initial=0)), int(places.max(initial=-1))
-    columns = 1 + most if features is None else features
-    end = min(columns, _MOST_COLUMNS)
-    if least < 0 or most >= end:
-        place = int(np.flatnonzero((places < 0) | (places >= end))[0])
-        row = int(np.searchsorted(np.frombuffer(ends, np.int64), place, "right"))
-        msg = f"Invalid LIBSVM: index {places[place]} in record {row} is not from 0 to {end - 1}"
+    # Views, since csr_matrix would copy objects of the array module.
+    column_of = np.frombuffer(indices, np.int64)
+    lowest, highest = int(column_of.min(initial=0)), int(column_of.max(initial=-1))
+    columns = 1 + highest if features is None else features
+    end = min(columns, _MAX_COLUMNS)
+    if lowest < 0 or highest >= end:
+        cell = int(np.flatnonzero((column_of < 0) | (column_of >= end))[0])
+        row = int(np.searchsorted(np.frombuffer(ends, np.int64), cell, "right"))
+        msg = f"Invalid LIBSVM: index {column_of[cell]} in record {row} is not from 0 to {end - 1}"
         raise DecodeError(msg)
     cells = np.frombuffer(values, np.float64)
-    return sparse.csr_matrix((cells, places, ends), (len(ends) - 1, columns), np.float64)
+    return sparse.csr_matrix((cells, column_of, ends), (len(ends) - 1, columns), np.float64)
 
 
 def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]:
-    """The labels of the lines, of shape (lines,); NaN where a line has none.
+    """The labels of the lines, of shape (lines,); NaN for a line without one.
 
     Raises:
-        DecodeError: the body is empty, or a label is no number; the message has its line.
+        DecodeError: the body is empty, or a label is not a number; the message has the line number.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     labels = []
@@ -97,10 +97,10 @@ def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]
 
 
 def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write a matrix of numbers, a line a row; a vector is a column.
+    """Write a matrix of numbers, one row per line; a vector is a column.
 
     Raises:
-        EncodeError: the prediction makes no array of numbers of at most two dimensions.
+        EncodeError: the prediction is not an array of numbers with at most two dimensions.
     """
     rows: Iterable[Iterable[tuple[int, float]]]
     if hasattr(prediction, "tocsr"):
@@ -136,7 +136,7 @@ def _lines(body: Body | str, content_type: str) -> Iterator[tuple[int, list[str]
 
 
 def _split(text: bytes | bytearray) -> Iterator[str]:
-    """The lines of a text, not all at once: short ones take several times its room."""
+    """The lines of a text, some at a time: a list of short lines takes several times its memory."""
     start = 0
     for piece in _numbers.lines(text):
         try:

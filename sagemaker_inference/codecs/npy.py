@@ -1,15 +1,15 @@
 """NPY, one array in numpy's own format (NEP 1, versions 1.0 to 3.0).
 
-`decode` gives the array as it was saved: its dtype, byte order, shape and memory order. It shares
-memory with the body, so a body of ``bytes`` gives a read-only array; ``data.copy()`` can be
-written to. Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes, and
-structured dtypes of these are read, nested and with padding too. The header is parsed, not
-evaluated, and its shape must fit the body's length before anything is made of it. An array of
-Python objects is a pickle, which runs code of the sender's choice: refused, unless the switch
-SAGEMAKER_ALLOW_PICKLE is on.
+`decode` returns the array as it was saved: dtype, byte order, shape and memory order. It shares
+memory with the body, so the array of a ``bytes`` body is read-only; ``data.copy()`` is writable.
+Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes are read, and
+structured dtypes of these, nested or with padding too. The header is parsed, not evaluated, and its
+shape must fit the length of the body before an array is created. An array of Python objects is a
+pickle, which can run any code of the sender: it is refused unless the switch SAGEMAKER_ALLOW_PICKLE
+is on.
 
-`encode` writes what `numpy.save` writes, from anything that makes an array, unless `decode` does
-not read it: names of fields that are not in Latin-1, or a header of over 10,000 bytes.
+`encode` writes the same bytes as `numpy.save`, for anything that can be an array, except what
+`decode` does not read: field names outside Latin-1, and headers of over 10,000 bytes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("sagemaker-inference")
 
 _MAGIC: Final = b"\x93NUMPY"
-# As numpy's own limit for headers it has no reason to trust.
+# numpy's limit for untrusted headers.
 _MAX_HEADER: Final = 10_000
 _MAX_DEPTH: Final = 32
-# An array without bytes has nothing to check its shape against.
+# The shape of an array without bytes cannot be checked against the length of the body.
 _MAX_EMPTY: Final = 1 << 20
 _DESCR: Final = r"'[<>|=]?(?:[biufcSUV?][0-9]{0,9}|[mM]8(?:\[[0-9A-Za-z/]{1,20}\])?|O[0-9]{0,2})'"
 _SHAPE: Final = r"\((?:[0-9]{1,19}L?(?:, ?[0-9]{1,19}L?)*,?)?\)"
-# As Python's repr writes a text: what is not printed as it is, is escaped.
+# Text as Python's repr writes it, in which unprintable characters are escaped.
 _ESCAPE: Final = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"
 _TEXT: Final = rf"'(?:[^'\\\x00-\x1f]|{_ESCAPE})*'|\"(?:[^\"\\\x00-\x1f]|{_ESCAPE})*\""
 _HEADER: Final = re.compile(
@@ -71,7 +71,7 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read one array, without copying it.
 
     Raises:
-        DecodeError: the header is malformed, or the data is not as long as it says.
+        DecodeError: the header is malformed, or does not fit the length of the data.
         UnsupportedMediaTypeError: the array holds Python objects.
     """
     prefix, start = _split(body)
@@ -86,8 +86,8 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     expected = count * header.dtype.itemsize
     if expected != len(body) - start:
         msg = (
-            f"Invalid NPY: {header.dtype.str} of shape {str(header.shape)[:80]} takes {expected} "
-            f"bytes from byte {start} on, and the body has {len(body) - start}"
+            f"Invalid NPY: {header.dtype.str} of shape {str(header.shape)[:80]} needs {expected} "
+            f"bytes from byte {start}, and the body has {len(body) - start}"
         )
         raise DecodeError(msg)
     try:
@@ -97,8 +97,8 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     except (ValueError, TypeError) as error:
         msg = f"Invalid NPY: {str(error)[:200]}"
         raise DecodeError(msg) from None
-    if header.has_text and not _is_text_sound(array):
-        msg = "Invalid NPY: a text has characters that Unicode has not"
+    if header.has_text and not _is_text_valid(array):
+        msg = "Invalid NPY: a text has characters outside Unicode"
         raise DecodeError(msg)
     return array
 
@@ -107,7 +107,7 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write an array as `numpy.save` does, with the shortest header.
 
     Raises:
-        EncodeError: the prediction makes no array, or one of Python objects.
+        EncodeError: the prediction cannot be an array, or only one of Python objects.
     """
     array = _arrays.as_array(prediction, "NPY")
     dtype = array.dtype
@@ -125,7 +125,7 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
 
 
 def _split(body: Body) -> tuple[bytes, int]:
-    """The header's bytes with the version before them, and where the data begins."""
+    """The major version followed by the header, and the position of the data."""
     start = bytes(body[:12])
     if start[:6] != _MAGIC:
         msg = "Invalid NPY: the body does not begin with \\x93NUMPY"
@@ -138,28 +138,28 @@ def _split(body: Body) -> tuple[bytes, int]:
     length = int.from_bytes(start[8:begin], "little")
     end = begin + length
     if length > _MAX_HEADER or end > len(body):
-        msg = f"Invalid NPY: the header's length {length} is over 10,000 or over the body's"
+        msg = f"Invalid NPY: header length {length} is over 10,000, or beyond the end of the body"
         raise DecodeError(msg)
     return major + bytes(body[begin:end]), end
 
 
 @lru_cache(maxsize=64)
 def _read_header(prefix: bytes) -> _Header:
-    """Read version and header text.
+    """Parse the major version and the header that follows it.
 
     Raises:
-        ValueError: it is not what numpy writes, or claims what no array can be.
+        ValueError: numpy would not write this header, or no array can have its shape.
     """
     text = prefix[1:].decode("utf-8" if prefix[0] == 3 else "latin-1")  # noqa: PLR2004
     match = _HEADER.fullmatch(text)
     if match is None:
-        msg = f"header {repr(text.strip())[:80]} is not understood"
+        msg = f"unknown header {repr(text.strip())[:80]}"
         raise ValueError(msg)
     descr, fields, fortran, shape = match.groups()
     try:
         dtype = np.dtype(descr[1:-1]) if descr else _structure(fields)
     except (TypeError, ValueError, OverflowError) as error:
-        msg = f"dtype is not understood: {str(error)[:80]}"
+        msg = f"unknown dtype: {str(error)[:80]}"
         raise ValueError(msg) from None
     dimensions = _numbers_in(shape)
     size = math.prod(dimensions)
@@ -170,10 +170,10 @@ def _read_header(prefix: bytes) -> _Header:
     return _Header(dtype, fortran == "True", dimensions, size, dtype.hasobject, has_text)
 
 
-def _is_text_sound(array: NDArray[Any]) -> bool:
-    """Whether texts have no characters beyond Unicode's, of which Python makes no sound str."""
+def _is_text_valid(array: NDArray[Any]) -> bool:
+    """Whether all characters are Unicode: with others, Python would create an invalid str."""
     if array.dtype.names is not None:
-        return all(_is_text_sound(array[name]) for name in array.dtype.names)
+        return all(_is_text_valid(array[name]) for name in array.dtype.names)
     if array.dtype.kind != "U" or array.size * array.dtype.itemsize == 0:
         return True
     codes = np.ascontiguousarray(array).view(array.dtype.byteorder + "u4")
@@ -181,20 +181,20 @@ def _is_text_sound(array: NDArray[Any]) -> bool:
 
 
 def _structure(fields: str) -> np.dtype[Any]:
-    found, end = _fields(fields, 0, 1)
+    descr, end = _fields(fields, 0, 1)
     if end != len(fields):
         msg = f"{fields[end : end + 80]!r} after the fields"
         raise ValueError(msg)
-    dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(found)
+    dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(descr)
     return dtype
 
 
 def _fields(text: str, position: int, depth: int) -> tuple[list[Any], int]:
-    """The fields whose bracket opens at a place, and where they end."""
+    """The fields within the bracket at a position, and the position after the bracket."""
     if depth > _MAX_DEPTH:
         msg = f"structures deeper than {_MAX_DEPTH} levels"
         raise ValueError(msg)
-    found: list[Any] = []
+    fields: list[Any] = []
     position += 1
     while True:
         begin = _match(_FIELD_BEGIN, text, position)
@@ -208,11 +208,11 @@ def _fields(text: str, position: int, depth: int) -> tuple[list[Any], int]:
         if math.prod(dimensions) > _MAX_EMPTY:
             msg = f"field of shape {shape[:60]}"
             raise ValueError(msg)
-        # Of texts alone, this evaluates nothing.
-        found.append((ast.literal_eval(name), kind, dimensions))
+        # The pattern has matched only string literals, or a tuple of two.
+        fields.append((ast.literal_eval(name), kind, dimensions))
         position = end.end()
         if not more:
-            return found, position
+            return fields, position
 
 
 def _match(pattern: re.Pattern[str], text: str, position: int) -> re.Match[str]:
@@ -245,21 +245,21 @@ def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> byte
     except (ValueError, DecodeError) as error:
         msg = (
             f"Fields {str(dtype.names)[:80]} cannot be written as NPY ({str(error)[:100]}): "
-            "give them few and short names, in Latin-1, and the order that they have in memory"
+            "use few and short names in Latin-1, and list the fields in memory order"
         )
         raise EncodeError(msg) from error
     return header
 
 
 def pickles_allowed() -> bool:
-    """Whether the environment lets senders run code: the switch SAGEMAKER_ALLOW_PICKLE."""
+    """Whether the switch SAGEMAKER_ALLOW_PICKLE is on, which lets senders run code."""
     return _config.is_on(_config.ALLOW_PICKLE)
 
 
 def _unpickled(body: Body) -> NDArray[Any]:
     if not pickles_allowed():
         msg = (
-            "NPY arrays of Python objects are pickles and are not taken; "
+            "NPY arrays of Python objects are pickles and are not accepted; "
             "send an array of numbers or of fixed-length text"
         )
         raise UnsupportedMediaTypeError(msg)

@@ -1,13 +1,13 @@
 """NPZ: a zip of NPY arrays, as `numpy.savez` and `scipy.sparse.save_npz` write it.
 
-`decode` gives a dict of arrays by name, in the archive's order; an archive with scipy's member
-``format`` gives that sparse matrix instead (csr, csc, coo, bsr or dia; the extra ``scipy``),
-whose indices are checked to lie within its shape. Arrays of Python objects are refused as in NPY,
-and so are archives that unpack to more than 20 times the body (64 MiB are always allowed), or
-that are compressed by another method than numpy's, deflate.
+`decode` returns a dict of arrays by name, in the archive's order. For an archive with scipy's
+member ``format`` it returns a sparse matrix (csr, csc, coo, bsr or dia; the extra ``scipy``), after
+checking that its indices are within its shape. Arrays of Python objects are refused as in NPY; so
+are archives that unpack to more than 20 times the body (64 MiB are always allowed), or that are
+compressed by a method other than deflate, which numpy uses.
 
-`encode` writes a dict of arrays by name, a sparse matrix in scipy's layout, or one array under
-the name ``arr_0``, without compression.
+`encode` writes a dict of arrays by name, a sparse matrix in scipy's layout, or one array with the
+name ``arr_0``, without compression.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a dict of arrays, or a scipy sparse matrix.
 
     Raises:
-        DecodeError: no zip, a damaged member or one compressed by another method than deflate, or
-            a sparse matrix that contradicts itself.
-        PayloadTooLargeError: it unpacks to far more than was sent.
+        DecodeError: the body is not a zip, a member is damaged or compressed by a method other than
+            deflate, or a sparse matrix is inconsistent.
+        PayloadTooLargeError: it unpacks to far more than the body.
         UnsupportedMediaTypeError: it holds Python objects, or scipy is not installed.
     """
     arrays = _read(body)
@@ -62,7 +62,7 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write arrays by name, a sparse matrix, or one array.
 
     Raises:
-        EncodeError: something in it makes no array, or a name is none that a zip can have.
+        EncodeError: something in it cannot be an array, or a zip cannot store a name.
     """
     if isinstance(prediction, dict):
         arrays = {str(name): npy.encode(value) for name, value in prediction.items()}
@@ -76,7 +76,7 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
             for name, data in arrays.items():
                 archive.writestr(name + _SUFFIX, data)
     except (struct.error, UnicodeEncodeError) as error:
-        reason = "give its arrays names of Unicode, of less than 65,000 bytes"
+        reason = "use valid Unicode of less than 65,000 bytes for the names of arrays"
         raise _arrays.unencodable(prediction, _NAME, reason) from error
     return buffer.getvalue()
 
@@ -90,7 +90,7 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
             check_unpacked(sum(member.file_size for member in members), len(body), _NAME)
             for member in members:
                 with archive.open(member) as file:
-                    # A member may be longer than it says: read no more than was checked.
+                    # A member may be longer than its header states: read only the checked size.
                     data = file.read(member.file_size)
                 arrays[member.filename.removesuffix(_SUFFIX)] = npy.decode(data)
     except (
@@ -109,7 +109,7 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
 
 
 def _check_methods(members: Sequence[zipfile.ZipInfo]) -> None:
-    # Of bzip2 and LZMA, zipfile unpacks all that it was given, however little is asked for.
+    # zipfile unpacks all of its bzip2 or LZMA input, even to read a few bytes.
     if any(member.compress_type not in _METHODS for member in members):
         msg = "Invalid NPZ: send its members stored or deflated, as numpy does"
         raise DecodeError(msg)
@@ -120,15 +120,15 @@ def _sparse(arrays: Mapping[str, NDArray[Any]]) -> Any:
     try:
         kind = arrays["format"].item()
         kind = kind.decode("ascii") if isinstance(kind, bytes) else str(kind)
-        data, *places = [arrays[name] for name in _MEMBERS[kind]]
+        data, *indexes = [arrays[name] for name in _MEMBERS[kind]]
         shape = tuple(arrays["shape"].tolist())
         _check_parts(arrays, shape)
         new = getattr(sparse, f"{kind}_{'array' if '_is_array' in arrays else 'matrix'}")
-        matrix = new((data, tuple(places)) if kind == "coo" else (data, *places), shape=shape)
+        matrix = new((data, tuple(indexes)) if kind == "coo" else (data, *indexes), shape=shape)
         if hasattr(matrix, "check_format"):
-            # Indices out of bounds would let scipy's compiled code read and write anywhere.
+            # With indices out of bounds, scipy's compiled code would read and write anywhere.
             matrix.check_format(full_check=True)
-    except Exception as error:  # noqa: BLE001  # scipy has no error of its own
+    except Exception as error:  # noqa: BLE001  # scipy does not define its exceptions
         msg = f"Invalid NPZ: not a sparse matrix: {type(error).__name__}: {str(error)[:150]}"
         raise DecodeError(msg) from None
     return matrix
@@ -148,7 +148,7 @@ def _check_parts(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> 
 
 
 def _is_sparse(prediction: Any) -> bool:
-    """Whether it has a layout of scipy's; arrays of one dimension have none that is read."""
+    """Whether scipy has a layout for it that `decode` reads, which takes two dimensions."""
     return (
         hasattr(prediction, "toarray")
         and getattr(prediction, "format", "") in _MEMBERS
@@ -157,7 +157,7 @@ def _is_sparse(prediction: Any) -> bool:
 
 
 def _parts(matrix: Any) -> dict[str, Any]:
-    """What scipy.sparse.save_npz writes."""
+    """The members that scipy.sparse.save_npz writes."""
     parts: dict[str, Any] = {name: getattr(matrix, name) for name in _MEMBERS[matrix.format]}
     parts |= {"format": np.array(matrix.format.encode()), "shape": np.array(matrix.shape)}
     if not type(matrix).__name__.endswith("matrix"):

@@ -1,7 +1,7 @@
-"""Bytes as they are.
+"""Bytes, unchanged.
 
-`decode` gives the body itself, not copied, whatever is in it. `encode` writes bytes-like objects
-as they are, a str in UTF-8, and the bytes of an array in memory order, without shape or dtype.
+`decode` returns the body itself, without a copy. `encode` writes bytes-like objects unchanged, a
+str in UTF-8, and the bytes of an array in C order, without shape or dtype.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NAME: Final = "bytes"
 
 
 def decode(body: Body, content_type: str = "") -> Body:  # noqa: ARG001
-    """Give the body itself."""
+    """Return the body itself."""
     return body
 
 
@@ -25,10 +25,10 @@ def encode(
     prediction: object,
     content_type: str = "",  # noqa: ARG001
 ) -> bytes | bytearray | memoryview:
-    """Give the bytes of a bytes-like object, a str or an array of numbers.
+    """Write the bytes of a bytes-like object, a str or an array of numbers.
 
     Raises:
-        EncodeError: anything else.
+        EncodeError: the prediction is something else.
     """
     if isinstance(prediction, (bytes, bytearray, memoryview)):
         return prediction

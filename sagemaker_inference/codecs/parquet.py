@@ -1,7 +1,7 @@
 """Parquet (application/x-parquet); the extra ``arrow``.
 
-`decode` gives a `pyarrow.Table`: ``table.to_pandas()`` makes a DataFrame of it. `encode` writes
-one from a table, a DataFrame, a dict of columns, a list of dicts, or an array of one or two
+`decode` returns a `pyarrow.Table`; ``table.to_pandas()`` converts it to a DataFrame. `encode`
+writes a table, a DataFrame, a dict of columns, a list of dicts, or an array of one or two
 dimensions with columns "0", "1" and so on.
 """
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "Parquet"
-_CELL: Final = 8
+_CELL_BYTES: Final = 8
 
 
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
 
     Raises:
-        DecodeError: the file is malformed, or cut off.
-        PayloadTooLargeError: it unpacks to far more than was sent.
+        DecodeError: the file is malformed or truncated.
+        PayloadTooLargeError: it unpacks to far more than the body.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
@@ -33,7 +33,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     try:
         source = pa.BufferReader(pa.py_buffer(body))
         metadata = pq.read_metadata(source)
-        wanted = metadata.schema.to_arrow_schema()
+        arrow_schema = metadata.schema.to_arrow_schema()
         check_unpacked(_unpacked_size(metadata), len(body), _NAME)
         schema = metadata.schema
         texts = [
@@ -42,11 +42,12 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
             if column.physical_type == "BYTE_ARRAY" and column.max_repetition_level == 0
         ]
         source.seek(0)
-        # A short text in a million rows is short in the file: it stays so until it is counted.
+        # A text repeated in a million rows is stored once in the file, and stays a dictionary until
+        # its size is known.
         with pq.ParquetFile(source, read_dictionary=texts) as file:
             table = file.read(use_threads=False)
         table = _tables.checked(table, len(body), _NAME)
-        return _without_dictionaries(pa, table, wanted, len(body))
+        return _without_dictionaries(pa, table, arrow_schema, len(body))
     except (
         pa.ArrowException,
         OSError,
@@ -66,7 +67,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
     """Write a file, compressed with Snappy.
 
     Raises:
-        EncodeError: the prediction makes no table.
+        EncodeError: the prediction has no form as a table.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
@@ -82,14 +83,14 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
 def _unpacked_size(metadata: Any) -> int:
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     sizes = sum(max(0, int(group.total_byte_size)) for group in groups)
-    return max(sizes, int(metadata.num_rows) * int(metadata.num_columns) * _CELL)
+    return max(sizes, int(metadata.num_rows) * int(metadata.num_columns) * _CELL_BYTES)
 
 
-def _without_dictionaries(pa: Any, table: Any, wanted: Any, body_size: int) -> Any:
-    """Texts as texts again, once it is known how long they are together."""
+def _without_dictionaries(pa: Any, table: Any, schema: Any, body_size: int) -> Any:
+    """Convert dictionaries to the texts of the schema, once their total size is checked."""
     compute = _tables.pyarrow(_NAME, "pyarrow.compute")
     total = 0
-    for index, field in enumerate(wanted):
+    for index, field in enumerate(schema):
         column = table.column(index)
         if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
             for chunk in column.chunks:

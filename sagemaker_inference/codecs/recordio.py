@@ -2,15 +2,15 @@
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
 
-`decode` gives the records' feature ``values``, or their only feature: dense tensors as an array
-of shape (records, values), or (records, *shape) where the records have a shape of several
-dimensions; sparse ones as a scipy csr_matrix (the extra ``scipy``); dtype float32, float64 or
-int32 as written. Features of bytes, such as images, give a list of bytes. `read_labels` gives the
-labels.
+`decode` returns the feature ``values`` of the records, or their only feature. Dense tensors become
+an array of shape (records, values), or (records, *shape) if the records have a shape of several
+dimensions; sparse ones become a scipy csr_matrix (the extra ``scipy``). The dtype is float32,
+float64 or int32, as written. Features of bytes, such as images, become a list of bytes.
+`read_labels` returns the labels.
 
 `encode` writes a record for each row of an array or a sparse matrix, or for each value of a
-vector: float64 as doubles, other floats as singles, integers as int32, or as doubles where they
-do not fit.
+vector: float64 as float64, other floats as float32, integers as int32, or as float64 if they do
+not fit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MAGIC: Final = 0xCED7230A
 _FRAME: Final = struct.Struct("<II")
 _LENGTH_BITS: Final = 29
 _SHORT: Final = 1 << 16
-_MOST_COLUMNS: Final = (1 << 31) - 1
+_MAX_COLUMNS: Final = (1 << 31) - 1
 
 # Field numbers of Record, of an entry of its maps, of Value and of a tensor.
 _FEATURES: Final = 1
@@ -80,7 +80,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 
     Raises:
         DecodeError: the body is empty, a record is cut off or malformed (the message has its
-            number), or records differ in kind or length.
+            number), or records differ in type or length.
         UnsupportedMediaTypeError: the records are sparse, and scipy is not installed.
     """
     return _read(body, _FEATURES)
@@ -97,10 +97,10 @@ def read_labels(body: Body) -> Any:
 
 
 def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write a record for each row, its numbers as the feature ``values``.
+    """Write a record for each row, with its numbers as the feature ``values``.
 
     Raises:
-        EncodeError: the prediction makes no array of numbers.
+        EncodeError: the prediction is not an array of numbers.
     """
     if hasattr(prediction, "tocsr") and prediction.ndim == 2:  # noqa: PLR2004
         return _write_sparse(prediction.tocsr(), prediction)
@@ -116,39 +116,39 @@ def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
 
 
 def _read(body: Body, section: int) -> Any:
-    whole = memoryview(body)
-    uniform = _uniform(whole, section)
+    view = memoryview(body)
+    uniform = _uniform(view, section)
     if uniform is not None:
         return uniform
-    found = _Tensors()
-    texts: list[bytes] = []
-    for index, record in enumerate(_records(whole), 1):
+    tensors = _Tensors()
+    blobs: list[bytes] = []
+    for index, record in enumerate(_records(view), 1):
         try:
             item = _tensor(record, section)
         except ValueError as error:
             msg = f"Invalid RecordIO: record {index}: {str(error)[:150]}"
             raise DecodeError(msg) from None
         if isinstance(item, _Tensor):
-            found.add(item)
+            tensors.add(item)
         else:
-            texts.append(item)
-    if not found.lengths and not texts:
+            blobs.append(item)
+    if not tensors.lengths and not blobs:
         msg = "The body is empty: RecordIO expected"
         raise DecodeError(msg)
-    if not found.lengths:
-        return texts
-    if texts or len(found.numbers) > 1:
+    if not tensors.lengths:
+        return blobs
+    if blobs or len(tensors.numbers) > 1:
         msg = "Invalid RecordIO: records of different types"
         raise DecodeError(msg)
     try:
-        return _sparse(found) if found.are_sparse() else _dense(found)
+        return _sparse(tensors) if tensors.are_sparse() else _dense(tensors)
     except ValueError as error:
         msg = f"Invalid RecordIO: {str(error)[:200]}"
         raise DecodeError(msg) from None
 
 
 class _Tensors:
-    """Many tensors in little room: their bytes end to end, and how many numbers each has."""
+    """Many tensors in little memory: their concatenated bytes, and the length of each."""
 
     def __init__(self) -> None:
         self.numbers: set[int] = set()
@@ -172,7 +172,7 @@ class _Tensors:
         self.key_lengths.append(count_varints(tensor.keys) if tensor.keys else 0)
 
     def are_sparse(self) -> bool:
-        """Whether any has keys, or all have a shape with room for values, and there are none."""
+        """Whether any has keys, or none has values though all shapes have room for some."""
         if self.keys or self.values:
             return bool(self.keys)
         return all(shape and math.prod(varints(shape).tolist()) for shape in self.shapes)
@@ -181,21 +181,21 @@ class _Tensors:
         dtype = _DTYPES[next(iter(self.numbers))]
         if dtype.kind == "i":
             return varints(self.values, np.int32)
-        found: NDArray[Any] = np.frombuffer(self.values, dtype)
-        return found
+        values: NDArray[Any] = np.frombuffer(self.values, dtype)
+        return values
 
 
 def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
-    """Dense floats of records that differ in their values alone, all at once; None for others."""
+    """Read dense floats of records that differ only in their values at once; None for others."""
     first = next(_records(body), b"")
-    wanted, beside = (_place(first, which) for which in (section, _FEATURES + _LABEL - section))
+    tensor, other = (_floats(first, each) for each in (section, _FEATURES + _LABEL - section))
     stride = _FRAME.size + len(first) + -len(first) % 4
-    if wanted is None or len(body) % stride:
+    if tensor is None or len(body) % stride:
         return None
-    start, end, number, shape = wanted
+    start, end, number, shape = tensor
     rows = np.frombuffer(body, np.uint8).reshape(-1, stride)
-    # What may differ is left out: the values asked for, and the label beside features.
-    parts = [0, *sorted([start, end, *(beside[:2] if beside else ())]), stride]
+    # Compare what must not differ: all but the values of this section and of the other one.
+    parts = [0, *sorted([start, end, *(other[:2] if other else ())]), stride]
     for begin, stop in zip(parts[::2], parts[1::2], strict=True):
         if (rows[:, begin:stop] != rows[0, begin:stop]).any():
             return None
@@ -204,12 +204,15 @@ def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
         dimensions = tuple(varints(shape).tolist())
         return values.reshape(len(values), *dimensions) if len(dimensions) > 1 else values
     except ValueError:
-        # Said by the way that takes them one by one.
+        # Reading the records one by one reports this.
         return None
 
 
-def _place(record: Message, section: int) -> tuple[int, int, int, bytes] | None:
-    """Where in a frame the floats of a section lie, their number and shape; None if elsewhere."""
+def _floats(record: Message, section: int) -> tuple[int, int, int, bytes] | None:
+    """Start and end of the floats of a section in a frame, their field number and their shape.
+
+    None if the section is not a dense tensor of floats, stored in one piece.
+    """
     try:
         tensor = _tensor(record, section)
         if not isinstance(tensor, _Tensor) or tensor.keys or not tensor.values:
@@ -219,13 +222,13 @@ def _place(record: Message, section: int) -> tuple[int, int, int, bytes] | None:
             or len(tensor.values) % _DTYPES[tensor.number].itemsize
         ):
             return None
-        # The same bytes may stand elsewhere: these are the values if changing them changes those.
+        # The same bytes may occur twice: these are the values if changing them changes the tensor.
         start = bytes(record).rfind(tensor.values)
-        other = bytearray(record)
+        changed = bytearray(record)
         end = start + len(tensor.values)
-        changed = bytes(255 - code for code in tensor.values)
-        other[start:end] = changed
-        if start < 0 or _tensor(bytes(other), section) != tensor._replace(values=changed):
+        values = bytes(255 - code for code in tensor.values)
+        changed[start:end] = values
+        if start < 0 or _tensor(bytes(changed), section) != tensor._replace(values=values):
             return None
     except ValueError:
         return None
@@ -239,8 +242,8 @@ def _records(body: memoryview) -> Iterator[Message]:
         magic, length = _FRAME.unpack_from(body, position) if start <= size else (0, 0)
         if magic != _MAGIC or length >> _LENGTH_BITS or start + length > size:
             msg = (
-                f"Invalid RecordIO: no whole record at byte {position}: cut off, of several "
-                "parts, or without the magic number 0xCED7230A"
+                f"Invalid RecordIO: no complete record at byte {position}: it is cut off, has "
+                "several parts, or lacks the magic number 0xCED7230A"
             )
             raise DecodeError(msg)
         record = body[start : start + length]
@@ -274,7 +277,7 @@ def _numbers(number: int, content: Message) -> _Tensor:
     parts: dict[int, list[Message]] = {_VALUES: [], _KEYS: [], _SHAPE: []}
     for key, wire, part in fields(content):
         if key in parts:
-            # A repeated field is packed, or comes one value at a time.
+            # A repeated field is packed, or has one value at a time.
             if wire not in (BYTES, _WIRES[number] if key == _VALUES else VARINT):
                 error = f"a tensor's field {key} of wire type {wire}"
                 raise ValueError(error)
@@ -300,14 +303,14 @@ def _dense(tensors: _Tensors) -> NDArray[Any]:
 def _sparse(tensors: _Tensors) -> Any:
     sparse = needed("scipy.sparse", "A sparse RecordIO body")
     if tensors.lengths != tensors.key_lengths:
-        error = "a sparse record has more keys than values, or fewer"
+        error = "a sparse record does not have as many keys as values"
         raise ValueError(error)
     values = tensors.array()
     keys = varints(tensors.keys)
     columns = int(keys.max()) + 1 if len(keys) else 0
     for shape in tensors.shapes:
         columns = max(columns, math.prod(varints(shape).tolist()))
-    if columns > _MOST_COLUMNS:
+    if columns > _MAX_COLUMNS:
         error = f"{columns} columns"
         raise ValueError(error)
     starts = np.concatenate(([0], np.cumsum(tensors.lengths)))
@@ -315,16 +318,16 @@ def _sparse(tensors: _Tensors) -> Any:
     return sparse.csr_matrix(matrix, (len(tensors.lengths), columns))
 
 
-def _storable(found: NDArray[Any], prediction: object) -> NDArray[Any]:
-    kind = found.dtype.kind
+def _storable(array: NDArray[Any], prediction: object) -> NDArray[Any]:
+    kind = array.dtype.kind
     if kind == "f":
-        wide = found.dtype.itemsize > 4  # noqa: PLR2004
-        return found.astype("<f8" if wide else "<f4", copy=False)
+        is_wide = array.dtype.itemsize > 4  # noqa: PLR2004
+        return array.astype("<f8" if is_wide else "<f4", copy=False)
     if kind not in "biu":
         raise _arrays.unencodable(prediction, _NAME)
     limits = np.iinfo(np.int32)
-    fits = not found.size or (limits.min <= found.min() and found.max() <= limits.max)
-    return found.astype("<i4" if fits else "<f8")
+    fits = not array.size or (limits.min <= array.min() and array.max() <= limits.max)
+    return array.astype("<i4" if fits else "<f8")
 
 
 def _write_sparse(matrix: Any, prediction: object) -> bytes:
@@ -342,7 +345,7 @@ def _write_sparse(matrix: Any, prediction: object) -> bytes:
 
 
 def _write_floats(rows: NDArray[Any], number: int, shape: bytes) -> bytes:
-    """All records are as long as the first: write one, and put each row's bytes in its place."""
+    """Write one record, and copy it for each row with the row's bytes: all have the same length."""
     if not rows.size:
         return b"".join(_framed(number, field(_VALUES, b"") + shape) for _ in rows)
     width = rows.shape[1] * rows.itemsize

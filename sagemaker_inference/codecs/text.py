@@ -1,13 +1,13 @@
 """Plain text.
 
-`decode` gives a str in the charset that the header names, UTF-8 without one; an empty body the
-empty str.
+`decode` returns a str, decoded from the charset of the header, UTF-8 by default; for an empty body,
+an empty str.
 
-`encode` writes str and bytes as they are, a number or another single value as Python prints it, a
-one-dimensional array or list one item a line (timedeltas, and arrays of datetimes, as numpy writes
-them, bytes as UTF-8), and a two-dimensional one, or a table, in rows as text/csv has them. All
-else, such as a dict or an array of more dimensions, is written as JSON. No line end follows the
-last line.
+`encode` writes str and bytes unchanged, and a number or another single value as Python prints it. A
+one-dimensional array or list is written one item per line (timedeltas, and arrays of datetimes, as
+numpy writes them, bytes as UTF-8), and a two-dimensional one, or a table, in rows like text/csv.
+Anything else, such as a dict or an array of more dimensions, is written as JSON. No line end
+follows the last line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def decode(body: Body | str, content_type: str = "") -> str:
     """Read a text.
 
     Raises:
-        DecodeError: the body is not written in the charset.
+        DecodeError: the body is not valid in its charset.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     try:
@@ -47,10 +47,10 @@ def decode(body: Body | str, content_type: str = "") -> str:
 
 
 def encode(prediction: object, content_type: str = "") -> bytes | bytearray | memoryview:
-    """Write a text; ``text/plain; charset=latin-1`` chooses another charset than UTF-8.
+    """Write a text, in UTF-8 or the charset of the content type.
 
     Raises:
-        EncodeError: the prediction has no JSON form either, or characters that the charset lacks.
+        EncodeError: the prediction has no JSON form either, or the charset lacks a character.
     """
     if isinstance(prediction, (bytes, bytearray, memoryview)):
         return prediction
@@ -74,7 +74,7 @@ def _lines(prediction: Any) -> str:
         array = _arrays.texts_of_times(array)
     if array.ndim == _ROWS:
         return csv.encode(array).decode().removesuffix("\n")
-    # As Python's floats, short ones of numpy would get the digits of long ones.
+    # As Python floats, float32 and float16 would get the digits of float64.
     is_short = array.dtype.kind == "f" and array.dtype.itemsize < _FLOAT64_SIZE
     items = array.reshape(-1)
     return "\n".join(map(_text, items if is_short else items.tolist()))
@@ -87,7 +87,7 @@ def _text(item: object) -> str:
 
 
 def _array(prediction: Any) -> NDArray[Any] | None:
-    """An array of at most two dimensions, of single values; None where it does not make one."""
+    """An array of single values in at most two dimensions; None if it cannot be one."""
     if isinstance(prediction, dict):
         return None
     try:

@@ -59,7 +59,7 @@ def test_a_repeated_name_has_a_list():
         (multipart(part(b"a"))[:-6], TYPE, "cut off"),
         (multipart(part(b"a")), "multipart/form-data", "no boundary"),
         (multipart(part(b"a")), "multipart/form-data; boundary=" + "X" * 300, "no boundary"),
-        (b"--X\r\nContent-Disposition: form-data\r\n--X--", TYPE, "part 1 has no end"),
+        (b"--X\r\nContent-Disposition: form-data\r\n--X--", TYPE, "part 1 has no blank line"),
         (multipart(part(b"a", "form-data")), TYPE, "part 1 has no name"),
         (multipart(*[b""] * 10_002), TYPE, "over 10000 parts"),
         (multipart(part(b"[1", 'form-data; name="a"', "Content-Type: application/json")), TYPE,

@@ -200,7 +200,7 @@ def test_python_objects_are_not_written(value):
     ],
 )
 def test_fields_that_are_not_read_are_not_written(dtype):
-    with pytest.raises(EncodeError, match="give them few and short names") as caught:
+    with pytest.raises(EncodeError, match="use few and short names") as caught:
         npy.encode(np.zeros(1, dtype))
     assert len(caught.value.message) <= 300
 
