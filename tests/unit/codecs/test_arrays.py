@@ -68,9 +68,9 @@ class Complex(Tensor):
         iter([[1.0, 2.0]]),
     ],
 )
-def test_whatever_holds_numbers_is_an_array(prediction):
-    found = _arrays.as_array(prediction, "test")
-    assert found.tolist() == [[1.0, 2.0]]
+def test_numbers_of_any_library_become_an_array(prediction):
+    array = _arrays.as_array(prediction, "test")
+    assert array.tolist() == [[1.0, 2.0]]
 
 
 def test_predictions_of_other_libraries_are_written():
@@ -84,7 +84,7 @@ def test_predictions_of_other_libraries_are_written():
     assert csv.encode(pd.DataFrame({"a": [1], "b": ["x"]})) == b"1,x\n"
 
 
-def test_floats_of_machine_learning_are_written_as_float32():
+def test_small_floats_of_ml_dtypes_are_written_as_float32():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     for name in ("bfloat16", "float4_e2m1fn", "float6_e2m3fn", "float8_e4m3fn", "float8_e5m2"):
         dtype = getattr(ml_dtypes, name, None) or pytest.skip(f"{name} is newer")
@@ -95,7 +95,7 @@ def test_floats_of_machine_learning_are_written_as_float32():
         assert npy.encode(array) == npy.encode(np.array([0.5, 1.5], np.float32))
 
 
-def test_small_integers_of_machine_learning_are_integers():
+def test_small_integers_of_ml_dtypes_are_written_as_integers():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     for dtype, low in ((ml_dtypes.int4, -8), (ml_dtypes.uint4, 0)):
         array = np.array([low, 7], dtype)
@@ -105,14 +105,14 @@ def test_small_integers_of_machine_learning_are_integers():
         assert npy.decode(npy.encode(array)).tolist() == [low, 7]
 
 
-def test_numpys_own_numbers_stay_as_they_are():
+def test_numbers_of_numpy_keep_their_dtype():
     for name in ("f2", "f4", "f8", "g", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"):
         scalar = np.ones((), name)[()]
         assert _arrays.as_array([scalar], "test").dtype == name
         assert _arrays.with_known_numbers(np.ones(1, name)).dtype == name
 
 
-def test_a_zone_is_kept_alone_as_in_a_list():
+def test_a_time_zone_is_kept_in_a_single_value_and_in_a_list():
     noon = pd.Timestamp("2020-07-01 12:00", tz="Europe/Paris")
     assert csv.encode(noon) == csv.encode([noon]) == b"2020-07-01 12:00:00+02:00\n"
     with pytest.raises(EncodeError, match="NPY"):
@@ -127,7 +127,7 @@ def test_the_message_names_type_and_format():
         csv.encode(Tensor(np.zeros((1, 1, 1))))
 
 
-def test_what_a_mask_hides_is_not_given_away():
+def test_masked_values_are_not_written():
     floats = np.ma.array([1.5, 2.5], mask=[True, False])
     assert npy.encode(floats) == npy.encode(np.array([np.nan, 2.5]))
     assert csv.encode(floats) == b"nan\n2.5\n"
@@ -148,7 +148,7 @@ def test_what_a_mask_hides_is_not_given_away():
         npy.encode(integers)
 
 
-def test_a_list_that_is_in_itself_ends():
+def test_a_list_that_contains_itself_is_an_encode_error():
     assert np.ma.masked is not None
     itself = []
     itself.append(itself)
@@ -157,7 +157,7 @@ def test_a_list_that_is_in_itself_ends():
             codec.encode(itself)
 
 
-def test_records_with_a_mask_are_refused():
+def test_records_with_masked_values_are_an_encode_error():
     records = np.ma.array([(1, 2.5)], dtype=[("a", int), ("b", float)], mask=[(True, False)])
     for codec in (json, csv, npy):
         with pytest.raises(EncodeError):
@@ -165,7 +165,7 @@ def test_records_with_a_mask_are_refused():
     assert json.encode(np.ma.array(records.data)) == b"[[1,2.5]]"
 
 
-def test_a_mask_that_hides_nothing_changes_nothing():
-    whole = np.ma.array([1, 2])
-    assert json.encode(whole) == b"[1,2]"
-    assert npy.encode(whole) == npy.encode(np.array([1, 2]))
+def test_a_masked_array_without_masked_values_is_written_like_any_other():
+    unmasked = np.ma.array([1, 2])
+    assert json.encode(unmasked) == b"[1,2]"
+    assert npy.encode(unmasked) == npy.encode(np.array([1, 2]))

@@ -34,9 +34,9 @@ def test_a_part_is_read_by_its_own_content_type():
         part(b"", 'form-data; name="empty"'),
     )
     for kind in (bytes, bytearray, memoryview):
-        found = form.decode(kind(body), TYPE)
-        np.testing.assert_array_equal(found.pop("table"), [[1, 2], [3, 4]])
-        assert found == {
+        decoded = form.decode(kind(body), TYPE)
+        np.testing.assert_array_equal(decoded.pop("table"), [[1, 2], [3, 4]])
+        assert decoded == {
             "a": "text", "raw": b"\xff", "odd": b"\xff", "other": b"?", "inner": b"--Y--",
             "empty": "",
         }  # fmt: skip
@@ -48,7 +48,7 @@ def test_a_preamble_an_epilogue_and_bare_line_feeds_are_allowed():
     assert form.decode(body.decode(), 'multipart/form-data; boundary="X"') == {"a": "one\ntwo"}
 
 
-def test_a_repeated_name_has_a_list():
+def test_the_value_of_a_repeated_name_is_a_list():
     assert form.decode(multipart(part(b"1"), part(b"2")), TYPE) == {"a": ["1", "2"]}
 
 
@@ -83,7 +83,7 @@ def test_the_refusal_of_a_part_keeps_its_status():
         form.decode(body, TYPE)
 
 
-def test_a_file_is_known_by_a_name_in_any_charset():
+def test_a_file_is_recognized_by_a_name_in_any_charset():
     body = multipart(part(b"text", "form-data; name=a; filename*=utf-8''%C3%A9"))
     assert form.decode(body, TYPE) == {"a": b"text"}
     body = multipart(part(b"text", 'form-data; filename="a\u2028b"; name=a'))
@@ -97,13 +97,14 @@ def test_values_are_bytes_in_the_charset_of_the_form():
 
 
 @given(st.binary(max_size=40), st.integers(1, 9))
-def test_what_was_escaped_comes_back(value, piece):
+def test_escaped_bytes_survive_a_round_trip(value, piece):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(form, "_PIECE", piece + 2)
-        found = form.fields(b"a=" + quote_plus(value).encode(), "application/x-www-form-urlencoded")
-    assert found[0].value == value.removeprefix(b"\xef\xbb\xbf")
+        body = b"a=" + quote_plus(value).encode()
+        (field,) = form.fields(body, "application/x-www-form-urlencoded")
+    assert field.value == value.removeprefix(b"\xef\xbb\xbf")
 
 
-def test_the_codec_of_urlencoded_forms_is_found_by_its_type():
+def test_urlencoded_forms_have_a_codec():
     codec = codecs.for_content_type("application/x-www-form-urlencoded")
     assert codec.decode(b"a=1", "application/x-www-form-urlencoded") == {"a": "1"}

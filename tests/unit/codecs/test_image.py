@@ -40,12 +40,12 @@ def drawn(mode="RGB", form="PNG", size=(5, 4), **options):
 )
 def test_pixels_are_height_by_width_by_channels(mode, form, shape, dtype):
     for kind in (bytes, bytearray, memoryview):
-        found = image.decode(kind(drawn(mode, form)))
-        assert found.shape == shape
-        assert found.dtype == dtype
+        decoded = image.decode(kind(drawn(mode, form)))
+        assert decoded.shape == shape
+        assert decoded.dtype == dtype
 
 
-def test_pixels_are_what_was_drawn():
+def test_pixels_survive_a_round_trip():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -57,7 +57,7 @@ def test_a_transparent_palette_has_four_channels():
 
 
 @pytest.mark.parametrize("body", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"])
-def test_what_is_no_image_is_refused(body):
+def test_a_body_that_is_not_an_image_is_refused(body):
     with pytest.raises(DecodeError):
         image.decode(body)
 
@@ -77,9 +77,9 @@ def test_an_image_cut_off_anywhere_is_refused(form):
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_a_changed_byte_gives_pixels_or_a_refusal(form):
     body = drawn("RGB", form, (9, 9))
-    for place in range(len(body)):
+    for position in range(len(body)):
         changed = bytearray(body)
-        changed[place] ^= 0xFF
+        changed[position] ^= 0xFF
         try:
             image.decode(changed)
         except InferenceError as error:
@@ -87,20 +87,20 @@ def test_a_changed_byte_gives_pixels_or_a_refusal(form):
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (20000, 20000)])
-def test_more_pixels_than_any_model_takes_are_refused(size):
+def test_over_64_million_pixels_are_refused(size):
     with pytest.raises(PayloadTooLargeError, match="64 million"):
         image.decode(drawn("1", "PNG", size))
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-def test_far_more_pixels_than_the_body_can_show_are_refused(form):
+def test_images_over_a_hundred_times_the_body_are_refused(form):
     options = {"lossless": True, "method": 0} if form == "WEBP" else {}
     body = drawn("RGB", form, (5000, 5000), **options)
     with pytest.raises(PayloadTooLargeError, match="unpacks to 75000000"):
         image.decode(body)
 
 
-def test_an_image_of_a_few_hundredths_of_its_pixels_is_read():
+def test_images_of_20_to_100_times_the_body_are_read():
     pixels = np.zeros((4800, 4800, 3), np.uint8)
     pixels[::50] = np.random.default_rng(0).integers(0, 256, (96, 4800, 3), np.uint8)
     buffer = io.BytesIO()

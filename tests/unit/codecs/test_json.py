@@ -24,12 +24,12 @@ AWKWARD = [
 ]  # fmt: skip
 
 
-def same(found, expected):
+def same(array, expected):
     """The same dtype, shape and bits."""
-    assert isinstance(found, np.ndarray)
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    assert found.tobytes() == expected.tobytes()
+    assert isinstance(array, np.ndarray)
+    assert array.dtype == expected.dtype
+    assert array.shape == expected.shape
+    assert array.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_numbers_become_an_array(backend, small, kind, body, expected):
         (b'"\\ud800"', "\ud800"),
     ],
 )
-def test_other_values_come_through_as_python_objects(backend, small, body, expected):
-    found = json.decode(body)
-    assert found == expected
-    assert type(found) is type(expected)
+def test_other_values_become_python_objects(backend, small, body, expected):
+    decoded = json.decode(body)
+    assert decoded == expected
+    assert type(decoded) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -131,25 +131,25 @@ def test_other_values_come_through_as_python_objects(backend, small, body, expec
         (b"[" + b"9" * 5000 + b"]", "digits"),
     ],
 )
-def test_a_malformed_text_is_refused_with_its_place(backend, small, body, words):
+def test_the_refusal_of_a_malformed_text_has_the_position(backend, small, body, words):
     with pytest.raises(DecodeError, match=words) as caught:
         json.decode(body)
     assert len(caught.value.message) <= 300
 
 
-def test_many_brackets_are_not_depth(backend):
+def test_many_brackets_side_by_side_are_not_deep_nesting(backend):
     body = b'[NaN, "[\\"[[[[", ' + b",".join([b"[[1]]"] * 2000) + b"]"
     assert len(json.decode(body)) == 2002
 
 
 def test_nesting_under_the_limit_is_read():
-    found = json.decode(b"[" * 100 + b"1" + b"]" * 100)
+    decoded = json.decode(b"[" * 100 + b"1" + b"]" * 100)
     for _ in range(100):
-        (found,) = found
-    assert found == 1
+        (decoded,) = decoded
+    assert decoded == 1
 
 
-def test_recursion_in_the_slow_parser_is_a_refusal(monkeypatch):
+def test_a_recursion_error_of_the_slow_parser_is_a_decode_error(monkeypatch):
     def deep(_text):
         raise RecursionError
 
@@ -176,13 +176,13 @@ def test_a_body_in_another_charset_is_refused():
         json.decode(b"[1]", "application/json; charset=utf-16")
 
 
-def test_text_is_taken_as_well_as_bytes():
+def test_str_is_accepted_like_bytes():
     same(json.decode("[1, 2]"), np.array([1, 2]))
     with pytest.raises(DecodeError, match="surrogate at character 1"):
         json.decode('"\ud800"')
 
 
-def test_dtype_makes_an_array_of_anything():
+def test_dtype_converts_any_value_to_an_array():
     same(json.decode(b"[1, 2]", dtype=np.float32), np.array([1, 2], np.float32))
     same(json.decode(b"[1, 2]", dtype="int64"), np.array([1, 2]))
     same(json.decode(b"1", dtype="int64"), np.array(1))
@@ -190,14 +190,14 @@ def test_dtype_makes_an_array_of_anything():
         json.decode(b'["a"]', dtype=float)
 
 
-def test_arrays_can_be_written_to(backend, small):
-    found = json.decode(b"[[1.5, 2], [3, 4]]")
-    found += 1
-    same(found, np.array([[2.5, 3.0], [4.0, 5.0]]))
+def test_arrays_are_writable(backend, small):
+    decoded = json.decode(b"[[1.5, 2], [3, 4]]")
+    decoded += 1
+    same(decoded, np.array([[2.5, 3.0], [4.0, 5.0]]))
 
 
 @pytest.mark.parametrize("number", AWKWARD)
-def test_numbers_are_those_of_float(backend, small, number):
+def test_awkward_numbers_are_read_like_float(backend, small, number):
     for text in (repr(number), f"{number:.17g}", f"{number:.25e}"):
         # "-0" is the integer zero in JSON.
         expected = np.array([standard.loads(text), 0.5])
@@ -206,7 +206,7 @@ def test_numbers_are_those_of_float(backend, small, number):
 
 @fixtures_stay
 @given(st.lists(st.floats(width=64), min_size=1), st.data())
-def test_every_float_is_read_bit_for_bit(backend, small, numbers, data):
+def test_floats_are_read_bit_for_bit(backend, small, numbers, data):
     digits = data.draw(st.sampled_from(["r", ".17g", ".16e", ".20e"]))
     texts = [repr(x) if digits == "r" else format(x, digits) for x in numbers if math.isfinite(x)]
     body = ("[" + ",".join([*texts, "0.5"]) + "]").encode()
@@ -229,17 +229,17 @@ numeric = st.recursive(
 @given(values | numeric)
 @example([[1, 2], [3, [4]]])
 @example([[], [[]]])
-def test_both_backends_and_no_shortcut_agree(tiny_pieces, backend, value):
+def test_both_backends_and_all_shortcuts_agree(tiny_pieces, backend, value):
     body = standard.dumps(value).encode()
     in_pieces = json.decode(body)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_numbers, "_PIECE", 1 << 18)
-        whole = json.decode(body)
+        at_once = json.decode(body)
         patch.setattr(_numbers, "SMALL", 1024)
         short = json.decode(body)
         patch.setattr(_numbers, "nested", lambda _text: None)
         slow = json.decode(body)
-    for other in (whole, short, slow):
+    for other in (at_once, short, slow):
         assert type(other) is type(in_pieces)
         if isinstance(other, np.ndarray):
             same(other, in_pieces)
@@ -277,7 +277,7 @@ def test_long_texts_are_read_in_pieces(tiny_pieces, backend, body):
         b"[[1,2,3,4],[5,6,7,8]]]",
     ],
 )
-def test_cutting_does_not_mend_what_is_malformed(tiny_pieces, backend, body):
+def test_malformed_texts_in_pieces_are_refused(tiny_pieces, backend, body):
     with pytest.raises(DecodeError):
         json.decode(body)
 
@@ -287,23 +287,23 @@ def test_ragged_lists_in_pieces_are_lists(tiny_pieces, backend):
         assert json.decode(body) == standard.loads(body)
 
 
-def test_more_nesting_than_numpy_allows_is_a_list(tiny_pieces, backend):
+def test_nesting_beyond_numpys_limit_is_read(tiny_pieces, backend):
     body = b"[" * 33 + b"1,2,3,4,5,6,7" + b"]" * 33
     assert isinstance(json.decode(body), (list, np.ndarray))
 
 
-def test_to_array_of_long_texts_is_what_it_is_of_short_ones(tiny_pieces):
-    found = json.to_array(b"[1.5, null, 2]")
-    assert (found.dtype, found.tolist()) == (np.dtype(object), [1.5, None, 2])
+def test_to_array_reads_null_alike_in_long_and_short_texts(tiny_pieces):
+    decoded = json.to_array(b"[1.5, null, 2]")
+    assert (decoded.dtype, decoded.tolist()) == (np.dtype(object), [1.5, None, 2])
 
 
-def test_a_text_among_many_numbers_does_not_make_them_all_text():
+def test_a_text_among_many_numbers_is_refused_by_to_array():
     with pytest.raises(PayloadTooLargeError, match="JSON body of"):
         json.to_array(b"[" + b"1," * 1_000_000 + b'"b"]')
     same(json.to_array(b'[1, "b"]'), np.array([1, "b"]))
 
 
-def test_a_long_text_says_where_it_breaks_off():
+def test_the_refusal_of_a_long_text_has_the_position():
     body = b"[1.5,\n" + b"1.5," * 300_000
     with pytest.raises(DecodeError, match=r"Invalid JSON: .* at line 2 column 1200"):
         json.decode(body)
@@ -313,13 +313,13 @@ def test_a_long_text_says_where_it_breaks_off():
 
 
 @pytest.mark.parametrize("dtype", ["u1", int])
-def test_numbers_are_not_made_others_to_fit(dtype):
+def test_numbers_that_do_not_fit_a_dtype_are_refused(dtype):
     with pytest.raises(DecodeError, match="cannot become an array of"):
         json.decode(b"[300.5]", dtype=dtype)
     assert json.decode(b"[3.0]", dtype=dtype).tolist() == [3]
 
 
-def test_to_array_is_numpys_array_of_the_value():
+def test_to_array_is_np_array_of_the_value():
     same(json.to_array(" [1, 2] "), np.array([1, 2]))
     same(json.to_array(b"3"), np.array(3))
     same(json.to_array(b'["a", "bc"]'), np.array(["a", "bc"]))
@@ -329,7 +329,7 @@ def test_to_array_is_numpys_array_of_the_value():
         json.to_array(b"[[1], [2, 3]]")
 
 
-def test_text_of_very_different_lengths_makes_no_huge_array():
+def test_texts_of_very_different_lengths_are_refused_by_to_array():
     body = standard.dumps(["x" * 100_000, *["y"] * 100_000])
     with pytest.raises(PayloadTooLargeError):
         json.to_array(body)
@@ -352,7 +352,7 @@ def test_text_of_very_different_lengths_makes_no_huge_array():
         b"[9007199254740993, 1, 2, 3, null]",
     ],
 )
-def test_nulls_in_pieces_are_what_they_are_in_one(tiny_pieces, backend, body):
+def test_nulls_are_read_alike_in_long_and_short_texts(tiny_pieces, backend, body):
     def result():
         try:
             return json.decode(body)
@@ -362,15 +362,15 @@ def test_nulls_in_pieces_are_what_they_are_in_one(tiny_pieces, backend, body):
     in_pieces = result()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_numbers, "nested", lambda _text: None)
-        whole = result()
-    assert type(in_pieces) is type(whole)
-    if isinstance(whole, np.ndarray):
-        same(in_pieces, whole)
+        at_once = result()
+    assert type(in_pieces) is type(at_once)
+    if isinstance(at_once, np.ndarray):
+        same(in_pieces, at_once)
     else:
-        assert in_pieces == whole
+        assert in_pieces == at_once
 
 
-def test_few_nulls_in_a_long_text_take_no_object_for_each_number(tiny_pieces, monkeypatch):
+def test_long_texts_with_nulls_are_read_without_an_object_per_number(tiny_pieces, monkeypatch):
     monkeypatch.setattr(json, "loads", None)
-    found = json.decode(b"[[1.5, 2], [3, null], [5, 6]]")
-    np.testing.assert_array_equal(found, [[1.5, 2], [3, np.nan], [5, 6]])
+    decoded = json.decode(b"[[1.5, 2], [3, null], [5, 6]]")
+    np.testing.assert_array_equal(decoded, [[1.5, 2], [3, np.nan], [5, 6]])

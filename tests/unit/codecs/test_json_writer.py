@@ -22,13 +22,13 @@ from sagemaker_inference.errors import EncodeError
 
 
 @given(hnp.arrays(st.sampled_from([np.float64, np.int64]), hnp.array_shapes(max_dims=4)))
-def test_arrays_come_back_as_they_were(array):
-    found = json.decode(json.encode(array))
+def test_arrays_survive_a_round_trip(array):
+    decoded = json.decode(json.encode(array))
     expected = np.where(np.isfinite(array), array, np.nan) if array.dtype.kind == "f" else array
     if np.isnan(expected).all():
         return
-    assert found.shape == expected.shape
-    np.testing.assert_array_equal(found, expected)
+    assert decoded.shape == expected.shape
+    np.testing.assert_array_equal(decoded, expected)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_arrays_come_back_as_they_were(array):
 )
 def test_every_numeric_dtype_is_written(dtype):
     array = np.array([[0, 1], [1, 0]], dtype)
-    found = json.decode(json.encode(array))
-    np.testing.assert_array_equal(found.astype(dtype), array)
+    decoded = json.decode(json.encode(array))
+    np.testing.assert_array_equal(decoded.astype(dtype), array)
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.float16]), 5, elements={"allow_nan": False}))
-def test_short_floats_read_back_as_the_same(array):
+def test_float32_and_float16_survive_a_round_trip(array):
     finite = array[np.isfinite(array)]
-    found = json.decode(json.encode(finite))
-    np.testing.assert_array_equal(found.astype(array.dtype), finite)
+    decoded = json.decode(json.encode(finite))
+    np.testing.assert_array_equal(decoded.astype(array.dtype), finite)
 
 
 class Colour(enum.Enum):
@@ -162,7 +162,7 @@ def recursive():
         {"big": 2**64, "a": object()},
     ],
 )
-def test_what_has_no_json_form_is_an_encode_error(value):
+def test_values_without_a_json_form_are_an_encode_error(value):
     with pytest.raises(EncodeError, match="cannot be written as JSON") as caught:
         json.encode(value)
     assert len(caught.value.message) <= 300
@@ -217,26 +217,26 @@ class Half(dt.tzinfo):
         (pd.NaT, "null"),
     ],
 )
-def test_a_zone_is_written_as_its_offset(value, expected):
+def test_a_time_zone_is_written_as_its_offset(value, expected):
     assert json.encode(value).decode() == expected
 
 
 @pytest.mark.parametrize("names", [["a", "a"], [1, "1"]])
-def test_columns_of_one_name_are_refused(names):
+def test_columns_with_the_same_name_are_an_encode_error(names):
     frame = pd.DataFrame([[1, 2]], columns=names)
     for value in (frame, {"table": frame}):
         with pytest.raises(EncodeError, match=f"rename one of the columns '{names[0]}'"):
             json.encode(value)
 
 
-def test_periods_and_intervals_are_texts():
+def test_periods_and_intervals_are_written_as_text():
     period, interval = pd.Period("2020-01", "M"), pd.Interval(0, 1)
     assert json.encode([period, interval]) == b'["2020-01","(0, 1]"]'
     frame = pd.DataFrame({"a": [period], "b": [interval]})
     assert json.encode(frame) == b'[{"a":"2020-01","b":"(0, 1]"}]'
 
 
-def test_structs_of_msgspec_are_written_as_msgspec_does():
+def test_structs_of_msgspec_are_written_like_by_msgspec():
     msgspec = pytest.importorskip("msgspec")
     struct = msgspec.defstruct("S", ["a_b"], rename="camel")
     assert json.encode(struct([np.arange(2), struct(np.float32(0.1))])) == (

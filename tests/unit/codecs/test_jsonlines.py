@@ -40,9 +40,9 @@ fixtures_stay = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 )
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_rows_of_numbers_make_an_array(backend, small, kind, body, expected):
-    found = jsonlines.decode(kind(body))
-    assert found.dtype == expected.dtype
-    np.testing.assert_array_equal(found, expected)
+    decoded = jsonlines.decode(kind(body))
+    assert decoded.dtype == expected.dtype
+    np.testing.assert_array_equal(decoded, expected)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_other_lines_make_a_list(backend, small, body, expected):
         (b"[1,2],[3,4]\n[5,\n6]", "Line 1"),
     ],
 )
-def test_a_malformed_line_is_refused_with_its_number(backend, small, body, words):
+def test_the_refusal_of_a_malformed_line_has_its_number(backend, small, body, words):
     with pytest.raises(DecodeError, match=words):
         jsonlines.decode(body)
 
@@ -85,20 +85,20 @@ values = st.recursive(
 
 @fixtures_stay
 @given(st.lists(values, min_size=1, max_size=4))
-def test_lines_mean_what_the_list_of_them_means(backend, small, lines):
+def test_lines_are_read_like_a_list_of_them(backend, small, lines):
     from sagemaker_inference.codecs import json
 
     body = "\n".join(map(standard.dumps, lines)).encode()
-    found, expected = jsonlines.decode(body), json.decode(standard.dumps(lines))
-    assert type(found) is type(expected)
-    if isinstance(found, np.ndarray):
-        np.testing.assert_array_equal(found, expected)
+    decoded, expected = jsonlines.decode(body), json.decode(standard.dumps(lines))
+    assert type(decoded) is type(expected)
+    if isinstance(decoded, np.ndarray):
+        np.testing.assert_array_equal(decoded, expected)
     else:
-        assert found == expected
+        assert decoded == expected
 
 
 @given(hnp.arrays(np.int64, hnp.array_shapes(max_dims=3, max_side=4)))
-def test_arrays_come_back_as_they_were(array):
+def test_arrays_survive_a_round_trip(array):
     np.testing.assert_array_equal(jsonlines.decode(jsonlines.encode(array)), array)
 
 
@@ -126,7 +126,7 @@ def test_each_item_is_a_line(prediction, expected):
     assert jsonlines.encode(prediction).decode() == expected
 
 
-def test_a_lone_carriage_return_is_no_line_end(backend, small):
+def test_a_lone_carriage_return_is_not_a_line_end(backend, small):
     with pytest.raises(DecodeError, match="Line 1"):
         jsonlines.decode(b"1\r2\n3")
 
@@ -139,7 +139,7 @@ def test_a_lone_carriage_return_is_no_line_end(backend, small):
         b"[[[1]]\n[[2]]],[[[3]],[[4]]]",
     ],
 )
-def test_a_line_end_within_a_row_is_no_line_end(backend, small, body):
+def test_a_line_end_within_a_row_is_refused(backend, small, body):
     with pytest.raises(DecodeError, match="Line 1"):
         jsonlines.decode(body)
 
@@ -174,11 +174,11 @@ def test_a_struct_of_msgspec_is_one_line():
     assert jsonlines.encode(struct(1)) == b'{"a":1}\n'
 
 
-def test_columns_of_one_name_are_refused():
+def test_columns_with_the_same_name_are_an_encode_error():
     with pytest.raises(EncodeError, match="rename one of the columns 'a'"):
         jsonlines.encode(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
-def test_what_has_no_json_form_is_an_encode_error():
+def test_values_without_a_json_form_are_an_encode_error():
     with pytest.raises(EncodeError):
         jsonlines.encode([object()])

@@ -16,16 +16,21 @@ from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMedi
 
 def test_a_line_is_a_row_and_an_index_a_column():
     body = b"1 0:1.5 3:2 # comment\n\n-1 qid:7 1:1e3\n0\n2:4\n# nothing\n"
-    found = libsvm.decode(body)
-    assert found.format == "csr"
-    assert found.dtype == np.float64
-    assert found.toarray().tolist() == [[1.5, 0, 0, 2], [0, 1000, 0, 0], [0, 0, 0, 0], [0, 0, 4, 0]]
+    decoded = libsvm.decode(body)
+    assert decoded.format == "csr"
+    assert decoded.dtype == np.float64
+    assert decoded.toarray().tolist() == [
+        [1.5, 0, 0, 2],
+        [0, 1000, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 4, 0],
+    ]
     labels = libsvm.read_labels(body)
     assert labels[:3].tolist() == [1, -1, 0]
     assert math.isnan(labels[3])
 
 
-def test_the_number_of_columns_may_be_told():
+def test_the_number_of_columns_can_be_passed():
     assert libsvm.decode(b"1 0:1", features=9).shape == (1, 9)
     assert libsvm.decode(b"1 0:1", "text/libsvm; features=7").shape == (1, 7)
     assert libsvm.decode(b"1 0:1", "text/libsvm; features=many").shape == (1, 1)
@@ -46,17 +51,17 @@ def test_the_number_of_columns_may_be_told():
         (b"\xff", "byte 0"),
     ],
 )
-def test_a_malformed_line_is_refused_with_its_number(body, words):
+def test_the_refusal_of_a_malformed_line_has_its_number(body, words):
     with pytest.raises(DecodeError, match=words):
         libsvm.decode(body)
 
 
-def test_an_index_beyond_the_told_columns_is_refused():
+def test_an_index_beyond_the_number_of_columns_is_refused():
     with pytest.raises(DecodeError, match="index 2 in record 1 is not from 0 to 1"):
         libsvm.decode(b"1 2:1", features=2)
 
 
-def test_a_label_that_is_no_number_is_refused():
+def test_a_label_that_is_not_a_number_is_refused():
     with pytest.raises(DecodeError, match="label 'a' in line 1"):
         libsvm.read_labels(b"a 1:2")
 
@@ -75,10 +80,10 @@ def test_scipy_is_an_extra(monkeypatch, caplog):
         elements=st.floats(allow_nan=False, allow_infinity=False),
     )
 )
-def test_matrices_come_back_as_they_were(array):
+def test_matrices_survive_a_round_trip(array):
     for matrix in (array, scipy.sparse.csr_matrix(array), scipy.sparse.coo_matrix(array)):
-        found = libsvm.decode(libsvm.encode(matrix), features=array.shape[1])
-        np.testing.assert_array_equal(found.toarray(), array)
+        decoded = libsvm.decode(libsvm.encode(matrix), features=array.shape[1])
+        np.testing.assert_array_equal(decoded.toarray(), array)
 
 
 def test_a_vector_is_a_column():
@@ -86,7 +91,7 @@ def test_a_vector_is_a_column():
 
 
 @pytest.mark.parametrize("prediction", [np.zeros((1, 1, 1)), ["a"], {"a": 1}])
-def test_what_is_no_matrix_of_numbers_is_an_encode_error(prediction):
+def test_values_that_are_not_a_matrix_of_numbers_are_an_encode_error(prediction):
     with pytest.raises(EncodeError, match="LIBSVM"):
         libsvm.encode(prediction)
 

@@ -35,7 +35,7 @@ def test_case_and_parameters_of_a_header_do_not_matter(header, name):
     assert codec.name == name
 
 
-def test_an_unknown_type_has_no_format():
+def test_an_unknown_content_type_has_no_codec():
     assert codecs.for_content_type("application/x-unknown") is None
     assert codecs.for_content_type("") is None
 

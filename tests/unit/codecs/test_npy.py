@@ -41,34 +41,34 @@ def described(descr="'<f8'", shape="(1,)", order="False"):
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
 
 
-def same(found, expected):
-    assert found.dtype == expected.dtype
-    assert found.shape == expected.shape
-    assert found.tobytes() == expected.tobytes()
+def same(array, expected):
+    assert array.dtype == expected.dtype
+    assert array.shape == expected.shape
+    assert array.tobytes() == expected.tobytes()
 
 
 @given(DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))))
-def test_arrays_of_every_dtype_come_back_as_they_were(array):
+def test_arrays_of_every_dtype_survive_a_round_trip(array):
     body = npy.encode(array)
     assert body == saved(array)
     same(npy.decode(body), array)
 
 
 @given(hnp.arrays(st.sampled_from(["f8", "i4"]), hnp.array_shapes(min_dims=2)))
-def test_memory_order_comes_through(array):
+def test_memory_order_survives_a_round_trip(array):
     fortran = np.asfortranarray(array)
     assert npy.encode(fortran) == saved(fortran)
-    found = npy.decode(saved(fortran))
-    same(found, fortran)
-    assert found.flags.f_contiguous
+    decoded = npy.decode(saved(fortran))
+    same(decoded, fortran)
+    assert decoded.flags.f_contiguous
 
 
-def test_slices_are_written_whole():
+def test_slices_are_written_without_gaps():
     array = np.arange(20.0).reshape(4, 5)[::2, ::2]
     assert npy.encode(array) == saved(array)
 
 
-def test_structures_come_through():
+def test_structured_dtypes_survive_a_round_trip():
     for dtype in (
         [("a", "<i4"), ("b", "<f8")],
         [("a", "<i4"), ("b", "<f8", (2, 3))],
@@ -95,14 +95,14 @@ def test_every_version_is_read(version):
 
 def test_the_array_shares_memory_with_the_body():
     body = bytearray(npy.encode(np.zeros(3)))
-    found = npy.decode(body)
-    found[0] = 7
+    decoded = npy.decode(body)
+    decoded[0] = 7
     assert npy.decode(bytes(body))[0] == 7
     assert not npy.decode(bytes(body)).flags.writeable
     same(npy.decode(memoryview(body)), np.array([7.0, 0, 0]))
 
 
-def test_python_2_wrote_long_shapes():
+def test_shapes_of_long_integers_from_python_2_are_read():
     same(npy.decode(with_header(described(shape="(2L,)"), bytes(16))), np.zeros(2))
 
 
@@ -158,7 +158,7 @@ MANY_FIELDS = ", ".join(f"('{name}', '<i8', (999999,))" for name in range(300))
         with_header("\x93" * 300),
     ],
 )
-def test_what_no_array_can_be_is_refused_before_anything_is_made(body):
+def test_impossible_arrays_are_refused_before_memory_is_allocated(body):
     with pytest.raises(DecodeError, match="Invalid NPY") as caught:
         npy.decode(body)
     assert len(caught.value.message) <= 300
@@ -199,14 +199,14 @@ def test_python_objects_are_not_written(value):
         np.dtype([("a", "<i4"), ("b", "<i4")])[["b", "a"]],
     ],
 )
-def test_fields_that_are_not_read_are_not_written(dtype):
+def test_fields_that_decode_refuses_are_not_written(dtype):
     with pytest.raises(EncodeError, match="use few and short names") as caught:
         npy.encode(np.zeros(1, dtype))
     assert len(caught.value.message) <= 300
 
 
 @pytest.mark.parametrize("value", [3, 1.5, [1, 2], [[1.5], [2]], {1, 2}, iter([1, 2]), "text"])
-def test_whatever_makes_an_array_is_written(value):
+def test_values_that_can_be_an_array_are_written(value):
     body = npy.encode(value)
     assert npy.decode(body).size > 0
 

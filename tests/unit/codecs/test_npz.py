@@ -38,48 +38,48 @@ def zipped(**members):
         hnp.arrays(hnp.scalar_dtypes(), hnp.array_shapes(max_side=3)),
     )
 )
-def test_archives_come_back_as_they_were(arrays):
+def test_archives_survive_a_round_trip(arrays):
     if "format" in arrays and "shape" in arrays:
         return
-    found = npz.decode(npz.encode(arrays))
-    assert list(found) == list(arrays)
+    decoded = npz.decode(npz.encode(arrays))
+    assert list(decoded) == list(arrays)
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        assert found[name].tobytes() == array.tobytes()
+        assert decoded[name].dtype == array.dtype
+        assert decoded[name].tobytes() == array.tobytes()
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_what_numpy_saves_is_read(save):
+def test_archives_of_numpy_are_read(save):
     buffer = io.BytesIO()
     save(buffer, np.arange(3), b=np.eye(2))
     for kind in (bytes, bytearray, memoryview):
-        found = npz.decode(kind(buffer.getvalue()))
-        assert list(found) == ["b", "arr_0"] or list(found) == ["arr_0", "b"]
-        np.testing.assert_array_equal(found["b"], np.eye(2))
+        decoded = npz.decode(kind(buffer.getvalue()))
+        assert list(decoded) == ["b", "arr_0"] or list(decoded) == ["arr_0", "b"]
+        np.testing.assert_array_equal(decoded["b"], np.eye(2))
 
 
-def test_numpy_reads_what_is_written():
+def test_archives_are_read_by_numpy():
     with np.load(io.BytesIO(npz.encode([1, 2]))) as archive:
         np.testing.assert_array_equal(archive["arr_0"], [1, 2])
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr", "dia"])
 @pytest.mark.parametrize("flavour", ["matrix", "array"])
-def test_sparse_matrices_of_scipy_go_both_ways(kind, flavour):
+def test_sparse_matrices_of_scipy_are_read_and_written(kind, flavour):
     matrix = getattr(scipy.sparse, f"{kind}_{flavour}")(MATRIX)
     buffer = io.BytesIO()
     scipy.sparse.save_npz(buffer, matrix)
     for body in (buffer.getvalue(), npz.encode(matrix)):
-        found = npz.decode(body)
-        assert type(found) is type(matrix)
-        np.testing.assert_array_equal(found.toarray(), MATRIX)
+        decoded = npz.decode(body)
+        assert type(decoded) is type(matrix)
+        np.testing.assert_array_equal(decoded.toarray(), MATRIX)
         again = scipy.sparse.load_npz(io.BytesIO(body))
         assert type(again) is type(matrix)
 
 
 def test_a_sparse_matrix_of_another_format_is_written_dense():
-    found = npz.decode(npz.encode(scipy.sparse.lil_matrix(MATRIX)))
-    np.testing.assert_array_equal(found["arr_0"], MATRIX)
+    decoded = npz.decode(npz.encode(scipy.sparse.lil_matrix(MATRIX)))
+    np.testing.assert_array_equal(decoded["arr_0"], MATRIX)
 
 
 SOUND = {
@@ -112,7 +112,7 @@ SOUND = {
         {"data": np.zeros(2, "M8[s]")},
     ],
 )
-def test_a_sparse_matrix_that_contradicts_itself_is_refused(wrong):
+def test_an_inconsistent_sparse_matrix_is_refused(wrong):
     assert npz.decode(zipped(**SOUND)).toarray().tolist() == [[1, 0, 0], [0, 0, 2]]
     with pytest.raises(DecodeError, match="Invalid NPZ") as caught:
         npz.decode(zipped(**{**SOUND, **wrong}))
@@ -123,7 +123,7 @@ def test_a_format_may_be_text():
     assert npz.decode(zipped(**{**SOUND, "format": np.array("csr")})).shape == (2, 3)
 
 
-def test_indices_of_coo_lie_in_its_shape():
+def test_indices_of_coo_are_within_its_shape():
     coo = {"format": b"coo", "shape": (2, 2), "data": [1.0], "row": [5], "col": [0]}
     with pytest.raises(DecodeError):
         npz.decode(zipped(**coo))
@@ -153,10 +153,10 @@ def test_a_zip_bomb_is_refused_before_it_unpacks():
         npz.decode(body)
 
 
-def test_a_member_longer_than_it_says_is_not_unpacked_further():
+def test_a_member_is_unpacked_no_further_than_its_stated_size():
     body = bytearray(zipped(a=np.zeros(1_000_000, np.uint8)))
-    place = body.index(b"PK\x01\x02") + 24
-    body[place : place + 4] = struct.pack("<I", 100)
+    position = body.index(b"PK\x01\x02") + 24
+    body[position : position + 4] = struct.pack("<I", 100)
     with pytest.raises(DecodeError):
         npz.decode(body)
 
@@ -170,9 +170,9 @@ def test_a_body_cut_off_anywhere_is_refused():
 
 def test_a_changed_byte_gives_an_array_or_a_refusal():
     body = npz.encode(scipy.sparse.csr_matrix(MATRIX))
-    for place in range(len(body)):
+    for position in range(len(body)):
         changed = bytearray(body)
-        changed[place] ^= 0x41
+        changed[position] ^= 0x41
         try:
             npz.decode(changed)
         except InferenceError as error:
@@ -189,12 +189,12 @@ def test_members_are_stored_or_deflated(method):
 
 
 @pytest.mark.parametrize("name", ["x" * 70_000, "\ud800"])
-def test_a_name_that_no_zip_can_have_is_an_encode_error(name):
+def test_a_name_that_a_zip_cannot_store_is_an_encode_error(name):
     with pytest.raises(EncodeError, match="names") as caught:
         npz.encode({name: np.zeros(1)})
     assert len(caught.value.message) <= 300
 
 
 def test_a_sparse_array_of_one_dimension_is_written_dense():
-    found = npz.decode(npz.encode(scipy.sparse.coo_array(np.array([1.0, 0, 2]))))
-    assert found["arr_0"].tolist() == [1, 0, 2]
+    decoded = npz.decode(npz.encode(scipy.sparse.coo_array(np.array([1.0, 0, 2]))))
+    assert decoded["arr_0"].tolist() == [1, 0, 2]

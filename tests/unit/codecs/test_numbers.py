@@ -38,7 +38,7 @@ def test_simdjson_may_be_missing():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_shapes_are_read_off_brackets():
+def test_shapes_are_derived_from_brackets():
     shape = _numbers._shape
     assert shape(b"[,,]") == (3,)
     assert shape(b"[[,],[,],[,]]") == (3, 2)
@@ -59,23 +59,23 @@ def nestings(numbers, arrays):
 
 
 @pytest.mark.parametrize("comma", [",", ", ", ",  "])
-def test_a_matrix_is_told_from_all_else_with_as_many_brackets(comma):
-    found = set()
+def test_a_matrix_is_distinguished_from_other_lists_with_as_many_brackets(comma):
+    shapes = set()
     for numbers, arrays in [(1, 1), (2, 2), (4, 2), (4, 3), (6, 2), (6, 3), (4, 4), (3, 3)]:
         for nesting in nestings(numbers, arrays):
             text = json.dumps(nesting, separators=(comma, ":")).encode()
             shape = _numbers._matrix(text, numbers)
             assert shape in (None, _numbers._shape(_numbers._brackets(text)))
-            found.add(shape)
+            shapes.add(shape)
     expected = {None, (1, 1), (2, 1), (2, 2), (2, 3), (3, 2), (3, 1), (4, 1)}
-    assert found == (expected if len(comma) < 3 else {None, (1, 1)})
+    assert shapes == (expected if len(comma) < 3 else {None, (1, 1)})
 
 
-def test_long_integers_are_seen_wherever_they_are(monkeypatch):
+def test_long_integers_are_noticed_at_any_position(monkeypatch):
     for size in (19, 25, 40):
-        for place in range(0, 50, 7):
-            text = b"1," * place + b"7" * size + b",1" * 9
-            fraction = b"1," * place + b"0." + b"7" * size + b",1" * 9
+        for position in range(0, 50, 7):
+            text = b"1," * position + b"7" * size + b",1" * 9
+            fraction = b"1," * position + b"0." + b"7" * size + b",1" * 9
             for small, piece in ((1024, 16), (0, 16), (0, 1000)):
                 with monkeypatch.context() as patch:
                     patch.setattr(_numbers, "SMALL", small)

@@ -8,7 +8,7 @@ from sagemaker_inference.errors import EncodeError
 
 
 @pytest.mark.parametrize("body", [b"\x00\xff", bytearray(b"a"), memoryview(b"b")])
-def test_bytes_pass_as_they_are(body):
+def test_bytes_are_not_copied(body):
     assert octet_stream.decode(body) is body
     assert octet_stream.encode(body) is body
 

@@ -65,14 +65,14 @@ def floats(*values):
         hnp.array_shapes(min_dims=2, max_side=4, min_side=0),
     )
 )
-def test_dense_rows_come_back_as_they_were(array):
+def test_dense_rows_survive_a_round_trip(array):
     if not len(array):
         assert recordio.encode(array) == b""
         return
-    found = recordio.decode(recordio.encode(array))
-    assert found.dtype == array.dtype
-    assert found.shape == array.shape
-    assert found.tobytes() == array.tobytes()
+    decoded = recordio.decode(recordio.encode(array))
+    assert decoded.dtype == array.dtype
+    assert decoded.shape == array.shape
+    assert decoded.tobytes() == array.tobytes()
 
 
 @given(
@@ -81,29 +81,29 @@ def test_dense_rows_come_back_as_they_were(array):
         st.tuples(st.integers(1, 4), st.integers(1, 300)),
     )
 )
-def test_sparse_rows_come_back_as_they_were(array):
+def test_sparse_rows_survive_a_round_trip(array):
     matrix = scipy.sparse.csr_matrix(array)
     if not matrix.nnz:
         return
-    found = recordio.decode(memoryview(recordio.encode(matrix)))
-    assert found.format == "csr"
-    np.testing.assert_array_equal(found.toarray(), array)
+    decoded = recordio.decode(memoryview(recordio.encode(matrix)))
+    assert decoded.format == "csr"
+    np.testing.assert_array_equal(decoded.toarray(), array)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
 def test_rows_of_zeros_stay_sparse(dtype):
-    found = recordio.decode(recordio.encode(scipy.sparse.csr_matrix((2, 5), dtype=dtype)))
-    assert found.format == "csr"
-    assert (found.shape, found.nnz, found.dtype) == ((2, 5), 0, dtype)
+    decoded = recordio.decode(recordio.encode(scipy.sparse.csr_matrix((2, 5), dtype=dtype)))
+    assert decoded.format == "csr"
+    assert (decoded.shape, decoded.nnz, decoded.dtype) == ((2, 5), 0, dtype)
 
 
 def test_records_without_room_for_values_are_dense():
     for shape in ((2, 0), (2, 0, 3)):
-        found = recordio.decode(recordio.encode(np.zeros(shape)))
-        assert found.shape == shape
+        decoded = recordio.decode(recordio.encode(np.zeros(shape)))
+        assert decoded.shape == shape
 
 
-def test_a_sparse_array_of_one_dimension_is_written_one_value_a_record():
+def test_a_sparse_array_of_one_dimension_is_written_one_value_per_record():
     array = scipy.sparse.coo_array(np.array([1.0, 0, 2]))
     assert recordio.decode(recordio.encode(array)).tolist() == [[1], [0], [2]]
 
@@ -120,28 +120,28 @@ def test_a_sparse_array_of_one_dimension_is_written_one_value_a_record():
     ],
 )
 def test_other_numbers_are_written_in_the_nearest_type(prediction, dtype, expected):
-    found = recordio.decode(recordio.encode(prediction))
-    assert found.dtype == dtype
-    assert found.tolist() == expected
+    decoded = recordio.decode(recordio.encode(prediction))
+    assert decoded.dtype == dtype
+    assert decoded.tolist() == expected
 
 
-def test_amazons_bytes_are_read():
+def test_float32_tensors_of_amazons_format_are_read():
     body = framed(record(floats(1.5, 2)), record(floats(3, 4)))
     assert recordio.decode(body).tolist() == [[1.5, 2], [3, 4]]
 
 
-def test_a_repeated_field_may_come_one_value_at_a_time():
+def test_a_repeated_field_may_have_one_value_at_a_time():
     unpacked = message((2, message((1, 1.5), (1, 2.5), (2, 0), (2, 300), (3, 301))))
-    found = recordio.decode(framed(record(unpacked)))
-    assert found.shape == (1, 301)
-    assert found[0, 300] == 2.5
+    decoded = recordio.decode(framed(record(unpacked)))
+    assert decoded.shape == (1, 301)
+    assert decoded[0, 300] == 2.5
 
 
-def test_one_feature_of_another_name_will_do():
+def test_a_single_feature_may_have_any_name():
     assert recordio.decode(framed(record(floats(1), b"other"))).tolist() == [[1.0]]
 
 
-def test_labels_are_read_apart():
+def test_labels_are_read_separately():
     body = framed(record(floats(1, 2)) + record(floats(7), section=2) + message((3, b"uid")))
     assert recordio.decode(body).tolist() == [[1, 2]]
     assert recordio.read_labels(body).tolist() == [[7]]
@@ -162,20 +162,20 @@ def labelled(dtype, rows):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("rows", [[[1, 2], [3, 4], [5, 6]], [[0], [1]], [[1], [0]]])
-def test_records_of_one_layout_are_read_at_once(dtype, rows, monkeypatch):
+def test_records_with_the_same_layout_are_read_at_once(dtype, rows, monkeypatch):
     body = labelled(dtype, rows)
     readers = (recordio.decode, recordio.read_labels)
     at_once = [reader(body) for reader in readers]
     monkeypatch.setattr(recordio, "_uniform", lambda *_: None)
-    for found, reader in zip(at_once, readers, strict=True):
+    for decoded, reader in zip(at_once, readers, strict=True):
         one_by_one = reader(body)
-        assert found.dtype == one_by_one.dtype
-        assert found.tolist() == one_by_one.tolist()
+        assert decoded.dtype == one_by_one.dtype
+        assert decoded.tolist() == one_by_one.tolist()
     assert at_once[0].tolist() == rows
 
 
-@pytest.mark.parametrize("place", range(40))
-def test_records_of_one_layout_may_differ_in_nothing_else(place, monkeypatch):
+@pytest.mark.parametrize("position", range(40))
+def test_reading_at_once_agrees_with_reading_one_by_one(position, monkeypatch):
     def result(body):
         try:
             return recordio.decode(body).tolist()
@@ -183,7 +183,7 @@ def test_records_of_one_layout_may_differ_in_nothing_else(place, monkeypatch):
             return error.message
 
     body = bytearray(labelled("f4", [[1, 2], [3, 4]]))
-    body[len(body) // 2 + place] ^= 1
+    body[len(body) // 2 + position] ^= 1
     at_once = result(body)
     monkeypatch.setattr(recordio, "_uniform", lambda *_: None)
     assert result(body) == at_once
@@ -247,7 +247,7 @@ def test_features_of_bytes_make_a_list():
         (framed(record(message((7, message((1, b"\xff")))))), "cut off"),
     ],
 )  # fmt: skip
-def test_a_malformed_body_is_refused_with_its_place(body, words):
+def test_the_refusal_of_a_malformed_body_has_the_position(body, words):
     with pytest.raises(DecodeError, match=words) as caught:
         recordio.decode(body)
     assert len(caught.value.message) <= 300
@@ -265,10 +265,10 @@ def test_a_body_cut_off_anywhere_is_refused():
 
 def test_a_changed_byte_gives_numbers_or_a_refusal():
     body = recordio.encode(scipy.sparse.csr_matrix(np.arange(6.0).reshape(2, 3)))
-    for place in range(len(body)):
+    for position in range(len(body)):
         for bits in (1, 0x80, 0xFF):
             changed = bytearray(body)
-            changed[place] ^= bits
+            changed[position] ^= bits
             try:
                 recordio.decode(changed)
             except InferenceError as error:
@@ -283,6 +283,6 @@ def test_sparse_bodies_need_scipy(monkeypatch):
 
 
 @pytest.mark.parametrize("prediction", [["a"], {"a": 1}, [1j], scipy.sparse.csr_matrix([[1j]])])
-def test_what_is_no_number_is_an_encode_error(prediction):
+def test_values_that_are_not_numbers_are_an_encode_error(prediction):
     with pytest.raises(EncodeError, match="RecordIO"):
         recordio.encode(prediction)

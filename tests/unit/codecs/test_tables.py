@@ -25,7 +25,7 @@ def codec(request):
     return request.param
 
 
-def test_frames_come_back_as_they_were(codec):
+def test_data_frames_survive_a_round_trip(codec):
     for kind in (bytes, bytearray, memoryview):
         table = codec.decode(kind(codec.encode(FRAME)))
         assert isinstance(table, pa.Table)
@@ -45,22 +45,22 @@ def test_frames_come_back_as_they_were(codec):
         (3, {"0": [3]}),
     ],
 )
-def test_what_makes_a_table_is_written(codec, prediction, columns):
+def test_values_that_can_be_a_table_are_written(codec, prediction, columns):
     assert codec.decode(codec.encode(prediction)).to_pydict() == columns
 
 
 @pytest.mark.parametrize("prediction", [object(), np.zeros((1, 1, 1)), [[1], [2, 3]], {"a": 1}])
-def test_what_makes_no_table_is_an_encode_error(codec, prediction):
+def test_values_that_cannot_be_a_table_are_an_encode_error(codec, prediction):
     with pytest.raises(EncodeError, match="cannot be written as"):
         codec.encode(prediction)
 
 
-def test_what_parquet_cannot_store_is_an_encode_error():
+def test_types_that_parquet_cannot_store_are_an_encode_error():
     with pytest.raises(EncodeError):
         parquet.encode(pa.table({"a": pa.array([], pa.struct([]))}))
 
 
-def test_what_a_stream_cannot_store_is_an_encode_error(monkeypatch):
+def test_types_that_a_stream_cannot_store_are_an_encode_error(monkeypatch):
     def fail(*_):
         message = "no"
         raise pa.ArrowInvalid(message)
@@ -80,9 +80,9 @@ def test_a_body_cut_off_anywhere_is_refused(codec):
 
 def test_a_changed_byte_gives_a_table_or_a_refusal(codec):
     body = bytes(codec.encode(FRAME))
-    for place in range(0, len(body), 3):
+    for position in range(0, len(body), 3):
         changed = bytearray(body)
-        changed[place] ^= 0xFF
+        changed[position] ^= 0xFF
         try:
             codec.decode(changed)
         except InferenceError as error:
@@ -98,14 +98,14 @@ def stream(table, compression=None):
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_streams_are_read_unless_they_are_bombs(compression):
+def test_compressed_streams_are_read_unless_they_unpack_to_far_more(compression):
     table = pa.table({"a": pa.array(["x", "y", "x"]).dictionary_encode(), "b": [1, 2, 3]})
     assert arrow.decode(stream(table, compression)).to_pydict() == table.to_pydict()
     with pytest.raises(PayloadTooLargeError):
         arrow.decode(stream(pa.table({"a": np.zeros(10_000_000)}), compression))
 
 
-def test_compressed_dictionaries_may_be_bombs_too():
+def test_compressed_dictionaries_that_unpack_to_far_more_are_refused():
     column = pa.DictionaryArray.from_arrays([0], pa.array(np.zeros(10_000_000)))
     with pytest.raises(PayloadTooLargeError):
         arrow.decode(stream(pa.table({"a": column}), "zstd"))
@@ -115,17 +115,17 @@ def test_a_compressed_stream_without_columns_is_read():
     assert arrow.decode(stream(pa.table({}), "zstd")).num_columns == 0
 
 
-def test_rows_of_nothing_count_too():
+def test_rows_of_nulls_count_as_unpacked():
     table = pa.table({"a": pa.nulls(1 << 27)})
     with pytest.raises(PayloadTooLargeError):
         arrow.decode(stream(table))
 
 
-def test_a_table_whose_offsets_lie_is_refused():
+def test_a_table_with_invalid_offsets_is_refused():
     body = bytearray(stream(pa.table({"a": ["abc", "defg"]})))
     offsets = np.array([0, 3, 7], np.int32).tobytes()
-    place = body.index(offsets)
-    body[place : place + len(offsets)] = np.array([0, 2_000_000_000, 7], np.int32).tobytes()
+    position = body.index(offsets)
+    body[position : position + len(offsets)] = np.array([0, 2_000_000_000, 7], np.int32).tobytes()
     with pytest.raises(DecodeError, match="Invalid Arrow"):
         arrow.decode(body)
 
@@ -136,14 +136,14 @@ def written(table, **options):
     return memoryview(sink.getvalue())
 
 
-def test_bombs_of_parquet_are_refused():
+def test_parquet_files_that_unpack_to_far_more_are_refused():
     one_text = pa.DictionaryArray.from_arrays(np.zeros(100_000, np.int32), ["x" * 100_000])
     for column in (np.zeros(10_000_000), np.zeros(10_000_000, np.int8), one_text):
         with pytest.raises(PayloadTooLargeError, match="Parquet"):
             parquet.decode(written(pa.table({"a": column}), store_schema=False))
 
 
-def test_a_column_that_cannot_be_text_again_is_refused(monkeypatch):
+def test_a_column_that_cannot_be_cast_to_text_is_refused(monkeypatch):
     def fail(*_):
         message = "no such cast"
         raise pa.ArrowNotImplementedError(message)
@@ -153,11 +153,11 @@ def test_a_column_that_cannot_be_text_again_is_refused(monkeypatch):
         parquet.decode(parquet.encode(FRAME))
 
 
-def test_texts_of_parquet_are_texts_again():
+def test_texts_of_parquet_are_not_dictionaries():
     table = pa.table({"a": ["x", None, "x"], "b": [b"1", b"2", b"3"], "c": [["l"], [], None]})
-    found = parquet.decode(written(table))
-    assert found.schema.types == table.schema.types
-    assert found.to_pydict() == table.to_pydict()
+    decoded = parquet.decode(written(table))
+    assert decoded.schema.types == table.schema.types
+    assert decoded.to_pydict() == table.to_pydict()
     empty = parquet.decode(written(table.slice(0, 0)))
     assert empty.num_rows == 0
 

@@ -13,7 +13,7 @@ from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMedi
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_text_comes_back_as_it_was(value):
+def test_text_survives_a_round_trip(value):
     assert text.decode(text.encode(value)) == value.removeprefix("\ufeff")
 
 
@@ -25,7 +25,7 @@ def test_charsets_are_read_and_written(charset):
     assert text.encode(value, header) == value.encode(charset)
 
 
-def test_what_is_not_in_the_charset_is_refused():
+def test_text_outside_its_charset_is_refused():
     with pytest.raises(DecodeError, match="byte 1"):
         text.decode(b"a\xff")
     with pytest.raises(UnsupportedMediaTypeError):
@@ -78,10 +78,10 @@ def test_an_empty_body_is_an_empty_text():
         (np.zeros(1, [("a", "i4")]), b"[[0]]"),
     ],
 )
-def test_values_are_written_one_a_line_rows_as_csv_and_the_rest_as_json(prediction, expected):
+def test_values_are_written_one_per_line_rows_as_csv_and_the_rest_as_json(prediction, expected):
     assert text.encode(prediction) == expected
 
 
-def test_what_has_no_json_form_either_is_an_encode_error():
+def test_values_without_a_json_form_either_are_an_encode_error():
     with pytest.raises(EncodeError, match="cannot be written as JSON"):
         text.encode({"a": object()})
