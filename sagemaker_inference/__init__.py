@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.assembly import assemble
     from sagemaker_inference._inference.inference_handler import InferenceHandler
-    from sagemaker_inference._program.registry import Middle, Whole
+    from sagemaker_inference._program.registry import StepHandler, TransformerHandler
     from sagemaker_inference.model_server import serve
     from sagemaker_inference.transformer import Transformer as _Transformer
 
     class DecoderModule(Protocol):
         """The module ``sagemaker_inference.decoder``, which is also the decorator."""
 
-        def __call__(self, *types: str) -> Callable[[Middle], Middle]:
+        def __call__(self, *types: str) -> Callable[[StepHandler], StepHandler]:
             """Register what reads bodies of these types; see `Registry.decoder`."""
             ...
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
         SUPPORTED_CONTENT_TYPES: set[str]
 
-        def __call__(self, *types: str) -> Callable[[Middle], Middle]:
+        def __call__(self, *types: str) -> Callable[[StepHandler], StepHandler]:
             """Register what writes these types; see `Registry.encoder`."""
             ...
 
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
         Transformer: type[_Transformer]
 
         @overload
-        def __call__(self, function: Whole, /) -> Whole: ...
+        def __call__(self, function: TransformerHandler, /) -> TransformerHandler: ...
         @overload
-        def __call__(self, /) -> Callable[[Whole], Whole]: ...
+        def __call__(self, /) -> Callable[[TransformerHandler], TransformerHandler]: ...
 
     decoder: DecoderModule
     encoder: EncoderModule

@@ -135,11 +135,13 @@ class Transformer:
         if found is not None:
             handler = program.assembled(found, fallback)
         elif fallback.is_empty:
-            raise StartError(location.not_found(model_dir))
+            raise StartError(location.not_found_message(model_dir))
         else:
             label = type(default).__name__
             if location.is_named():
-                get_logger().warning("%s %s serves alone.", location.not_found(model_dir), label)
+                get_logger().warning(
+                    "%s %s serves alone.", location.not_found_message(model_dir), label
+                )
             handler = assemble(Registry(), label, fallback)
         self._assembled = handler
         self._pre_model_fn = _function(handler.before_load)

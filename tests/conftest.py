@@ -67,9 +67,9 @@ def nothing_left(temporary: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def untouched_default() -> Iterator[None]:
     """No test leaves anything in the registry that all programs of a process share."""
-    assert default_registry._found == []
+    assert default_registry.is_empty
     yield
-    assert default_registry._found == [], "use the fixture registry, or default_registry.isolated()"
+    assert default_registry.is_empty, "use the fixture registry, or default_registry.isolated()"
     assert default_registry._closed_by is None
 
 

@@ -171,7 +171,7 @@ def test_table_of_decorators_is_what_handlers_are_offered() -> None:
         code(row[0])[0].split("(")[0].lstrip("@"): tuple(code(row[1]))
         for row in rows(README, "Decorators")
     }
-    assert documented == {role.name: role.offers for role in known}
+    assert documented == {role.name: role.arguments for role in known}
     for name in documented:
         assert callable(getattr(sagemaker_inference, name))
 

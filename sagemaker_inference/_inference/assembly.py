@@ -174,6 +174,6 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
 def _missing(label: str, role: Role, example: str) -> str:
     return (
         f"{label} registers no {role.name}. Add one above serve(__name__):\n"
-        f"    @{role.name}\n    def {role.name.split('_')[-1]}({', '.join(role.offers)}):\n"
+        f"    @{role.name}\n    def {role.name.split('_')[-1]}({', '.join(role.arguments)}):\n"
         f"        {example}"
     )

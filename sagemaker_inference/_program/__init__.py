@@ -1,1 +1,1 @@
-"""What a user registers: roles, signatures, the registry, where the program is."""
+"""The user's side: roles, signatures, the registry, and the location of the program."""

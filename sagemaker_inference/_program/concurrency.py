@@ -1,4 +1,4 @@
-"""How requests reach a program: one by one, in batches, in threads, or in one event loop."""
+"""How requests reach a program: one by one, in batches, in threads or in one event loop."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Final, Literal
 
 Collate = Literal["list", "concatenate"]
 
-# An async program mostly waits for others: as many at a time as the front end queues comfortably.
+# An async program mostly waits for other services: as many requests at a time as the front end
+# queues comfortably.
 _ASYNC_LIMIT: Final = 32
-# Beyond those in progress, the front end may send requests that wait in the socket: the next one
-# is there the moment a worker is free. More would only hide the queue from the front end.
+# Requests that the front end may send beyond those in progress. They wait in the socket, so that
+# the next one is there the moment a worker is free; more would hide the queue from the front end.
 _AHEAD: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How a predictor is fed.
+    """How a predictor receives requests.
 
     Attributes:
-        max_batch_size: most requests per call; above 1 the predictor gets lists.
-        max_batch_delay: seconds to wait for more requests; 0 takes what has arrived.
-        collate: ``"list"`` gives the predictor a list of decoded inputs, ``"concatenate"`` one
-            input with the rows of all requests, stacked along axis 0.
-        retry_one_by_one: whether a batch on which the predictor raised is tried again request by
-            request, so that only the guilty one fails.
-        threads: how many threads run a blocking predictor at the same time.
+        max_batch_size: maximum number of requests per call; above 1 the predictor gets lists.
+        max_batch_delay: seconds to wait for more requests; 0 takes those that have arrived.
+        collate: ``"list"`` passes a list of decoded inputs, ``"concatenate"`` one input with the
+            rows of all requests stacked along axis 0.
+        retry_one_by_one: whether the requests of a batch on which the predictor raises are retried
+            one at a time, so that only those that cause the error fail.
+        threads: how many threads call a blocking predictor at the same time.
     """
 
     max_batch_size: int = 1
@@ -36,7 +37,7 @@ class Batching:
     threads: int = 1
 
     def problem(self) -> str | None:
-        """What is wrong with these options, or None."""
+        """Describe the first invalid option; None if all are valid."""
         for name in ("max_batch_size", "threads"):
             if not _is_count(value := getattr(self, name)):
                 return f"{name} must be an integer >= 1, got {value!r}"
@@ -46,7 +47,7 @@ class Batching:
         if self.collate not in ("list", "concatenate"):
             return f"collate must be 'list' or 'concatenate', got {self.collate!r}"
         if self.threads > 1 and self.max_batch_size > 1:
-            return "threads and max_batch_size exclude each other: a batch is one call"
+            return "threads and max_batch_size cannot be combined: a batch is one call"
         return None
 
 
@@ -56,13 +57,13 @@ def _is_count(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """How many requests a worker handles at a time, and how.
+    """How many requests a worker handles at the same time, and how.
 
     Attributes:
-        max_batch_size: most requests per call.
+        max_batch_size: maximum number of requests per call.
         max_batch_delay: seconds to wait for more requests.
         threads: how many threads call a blocking program at the same time.
-        is_async: whether calls await, and so run concurrently in one event loop.
+        is_async: whether calls await and run concurrently in one event loop.
     """
 
     max_batch_size: int = 1
@@ -77,5 +78,5 @@ class Concurrency:
 
     @property
     def connections(self) -> int:
-        """How many connections of the front end keep one worker busy."""
+        """How many connections to the front end keep one worker busy."""
         return self.limit + _AHEAD

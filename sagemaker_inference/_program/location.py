@@ -1,4 +1,4 @@
-"""Where the user's program is. Nothing here imports it."""
+"""Find the user's program. Nothing here imports it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Program:
     """Where the user's program is.
 
     Attributes:
-        module: the dotted name it is imported under.
-        root: the folder that goes first on ``sys.path`` for it.
-        path: its file; "" where it is imported by name (``python -m package.inference``).
-        code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" where there is none.
+        module: the dotted name under which it is imported.
+        root: the folder that is put first on ``sys.path``.
+        path: its file; "" if it is imported by name (``python -m package.inference``).
+        code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" if there is none.
     """
 
     module: str
@@ -29,12 +29,12 @@ class Program:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """The program's name in messages."""
         return os.path.relpath(self.path) if self.path else self.module
 
     @classmethod
     def from_file(cls, path: str) -> Program:
-        """A program that is a file."""
+        """The program in a file."""
         resolved = Path(path).resolve()
         return cls(resolved.stem, str(resolved.parent), str(resolved))
 
@@ -43,7 +43,7 @@ class Program:
         """The program that runs as ``__main__`` in this process.
 
         Raises:
-            StartError: it has no file to start model processes from (a prompt, a notebook).
+            StartError: it has no file that workers could import (a prompt, a notebook).
         """
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
@@ -52,18 +52,18 @@ class Program:
         path = getattr(main, "__file__", None)
         if path is None or not Path(path).is_file():
             message = (
-                "serve(__name__) starts processes that import this program from its file, and it "
-                "has none. Save it as inference.py and run: python inference.py"
+                "serve(__name__) starts workers that import this program from its file, but it "
+                "has no file. Save it as inference.py and run: python inference.py"
             )
             raise StartError(message)
         return cls.from_file(path)
 
     @classmethod
     def from_name(cls, name: str, code_dir: str) -> Program | None:
-        """What SAGEMAKER_PROGRAM names in the code folder, or None where there is no such thing.
+        """The program that SAGEMAKER_PROGRAM names in the code folder; None if there is none.
 
         ``inference.py``, ``folder/inference.py``, ``inference``, ``package.module`` and
-        ``package`` all work.
+        ``package`` are valid names.
         """
         for path in (Path(code_dir, name), Path(code_dir, name + ".py")):
             if path.is_file():
@@ -75,10 +75,10 @@ class Program:
 
 
 def search(model_dir: str) -> Program | None:
-    """The program that SAGEMAKER_PROGRAM names; None where there is none.
+    """The program that SAGEMAKER_PROGRAM names; None if there is none.
 
-    It is looked for in the model's folder ``code``, then where AWS's toolkit would have imported it
-    from: beside the model, and on ``sys.path``.
+    The model's folder ``code`` comes first, then the folders from which AWS's toolkit would import
+    it: the model's folder and ``sys.path``.
 
     Raises:
         StartError: one of these folders cannot be read.
@@ -87,17 +87,17 @@ def search(model_dir: str) -> Program | None:
     name = _config.PROGRAM.read()
     for folder in (code_dir, model_dir, *sys.path):
         try:
-            found = Program.from_name(name, folder) if folder else None
+            program = Program.from_name(name, folder) if folder else None
         except PermissionError as error:
             message = f"{folder} cannot be read: {error}. Give the server's user access to it."
             raise StartError(message) from None
-        if found is not None:
-            return replace(found, code_dir=code_dir)
+        if program is not None:
+            return replace(program, code_dir=code_dir)
     return None
 
 
 def is_named() -> bool:
-    """Whether somebody has asked for a program; SageMaker's SDK sends "" where nobody has."""
+    """Whether a program was asked for; SageMaker's SDK sends "" if there is no entry point."""
     return bool(_config.PROGRAM.text)
 
 
@@ -107,16 +107,16 @@ def find(model_dir: str) -> Program:
     Raises:
         StartError: there is none.
     """
-    found = search(model_dir)
-    if found is None:
-        raise StartError(not_found(model_dir))
-    return found
+    program = search(model_dir)
+    if program is None:
+        raise StartError(not_found_message(model_dir))
+    return program
 
 
-def not_found(model_dir: str) -> str:
-    """Say that there is no program, and what to do about it."""
+def not_found_message(model_dir: str) -> str:
+    """The message for a missing program, with the fix."""
     name = _config.PROGRAM.read()
     return (
         f"{_config.PROGRAM.name}={name!r} was not found in {Path(model_dir, 'code')}. "
-        "Put the program there, or set the variable to its name."
+        "Put the program there, or set the variable to the name of its file."
     )

@@ -1,10 +1,10 @@
-"""The decorators, and what they have registered.
+"""The decorators, and the handlers they have registered.
 
 A registry is a value. The decorators that ``sagemaker_inference`` exports are the bound methods of
-`default_registry`; make your own `Registry` for a second program in one process, or guard an import
-with ``with default_registry.isolated():``.
+`default_registry`. Create a `Registry` for a second program in the same process, or isolate an
+import with ``with default_registry.isolated():``.
 
-Set-up comes first, then serving: a registry that serves is closed, and a late decorator is refused.
+Registration comes first, then serving: a registry that serves is closed and rejects decorators.
 """
 
 from __future__ import annotations
@@ -25,37 +25,43 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.concurrency import Collate
     from sagemaker_inference._program.roles import Role
 
-    class _Context1(Protocol):
+    class _OneAndContext(Protocol):
         def __call__(self, first: Any, /, *, context: Any) -> Any: ...
 
-    class _Context2(Protocol):
+    class _TwoAndContext(Protocol):
         def __call__(self, first: Any, second: Any, /, *, context: Any) -> Any: ...
 
-    _Nothing = Callable[[], Any]
+    _Zero = Callable[[], Any]
     _One = Callable[[Any], Any]
     _Two = Callable[[Any, Any], Any]
     _Three = Callable[[Any, Any, Any], Any]
     _Four = Callable[[Any, Any, Any, Any], Any]
     _Five = Callable[[Any, Any, Any, Any, Any], Any]
 
-    # The bounds are the shapes of roles.Role: type checkers refuse a handler that the registry
-    # would refuse, at the decorator, and keep the function's own type.
-    Hook = TypeVar("Hook", bound=_Nothing | _One | _Two | _Context1)
-    Hook3 = TypeVar("Hook3", bound=_Nothing | _One | _Two | _Three | _Context1 | _Context2)
-    Middle = TypeVar("Middle", bound=_One | _Two | _Three | _Context1 | _Context2)
-    Whole = TypeVar("Whole", bound=_Two | _Three | _Four | _Five | _Context2)
+    # The bounds mirror the arguments of roles.Role: a type checker rejects, at the decorator, what
+    # the registry would reject, and the decorated function keeps its type.
+    LifecycleHandler = TypeVar("LifecycleHandler", bound=_Zero | _One | _Two | _OneAndContext)
+    WarmupHandler = TypeVar(
+        "WarmupHandler", bound=_Zero | _One | _Two | _Three | _OneAndContext | _TwoAndContext
+    )
+    StepHandler = TypeVar(
+        "StepHandler", bound=_One | _Two | _Three | _OneAndContext | _TwoAndContext
+    )
+    TransformerHandler = TypeVar(
+        "TransformerHandler", bound=_Two | _Three | _Four | _Five | _TwoAndContext
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and what its decorator was told.
+    """A handler and the options of its decorator.
 
     Attributes:
-        handler: the function, and how it is called.
+        handler: the function and how to call it.
         content_types: what a decoder reads or an encoder writes; empty for other roles.
-        batching: how a predictor is fed; the default for other roles.
-        is_script: whether it is a script function of AWS's toolkit. It is adapted to the calling
-            shape of its decorated sibling, and so the path of a request does not ask.
+        batching: how a predictor receives requests; the default for other roles.
+        is_script: whether it is a script function of AWS's toolkit. It is already adapted to the
+            calling shape of its decorated sibling, so nothing asks while a request is handled.
     """
 
     handler: Handler
@@ -65,34 +71,66 @@ class Registration:
 
 
 class Registry:
-    """What one program has registered; its decorators are its methods."""
+    """The handlers of one program; the decorators are its methods.
+
+    >>> registry = Registry()
+    >>> @registry.model_loader
+    ... def load(model_dir):
+    ...     return {"a": 1}
+    >>> load("/opt/ml/model")
+    {'a': 1}
+    """
 
     def __init__(self) -> None:
-        self._found: list[Registration] = []
+        self._registrations: list[Registration] = []
         self._closed_by: str | None = None
 
     @overload
-    def model_loader(self, function: Hook, /) -> Hook: ...
+    def model_loader(self, function: LifecycleHandler, /) -> LifecycleHandler: ...
     @overload
-    def model_loader(self, /) -> Callable[[Hook], Hook]: ...
+    def model_loader(self, /) -> Callable[[LifecycleHandler], LifecycleHandler]: ...
     def model_loader(self, function: Any = None, /) -> Any:
-        """Register what loads the model: ``load(model_dir, context) -> model``.
+        """Register the function that loads the model: ``load(model_dir, context) -> model``.
 
-        ``model_dir`` is a str. Called once per model process, before the port opens.
+        It runs once in each worker, before the port opens. ``model_dir`` is a str. What it returns
+        is passed to the predictor or the transformer; an exception aborts startup.
+
+        >>> registry = Registry()
+        >>> @registry.model_loader
+        ... def load(model_dir):
+        ...     return joblib.load(f"{model_dir}/model.joblib")
+
+        Raises:
+            RegistrationError: the function cannot be called with these arguments, is async, or
+                another model loader is registered.
         """
         return self._decorate(roles.MODEL_LOADER, function)
 
-    def decoder(self, *types: str) -> Callable[[Middle], Middle]:
-        """Register what reads bodies of these types: ``read(body, content_type, context) -> data``.
+    def decoder(self, *types: str) -> Callable[[StepHandler], StepHandler]:
+        """Register a reader of request bodies: ``read(body, content_type, context) -> data``.
 
-        ``body`` is bytes; str where the parameter is annotated so (the charset is honoured), and
-        a memoryview without a copy where it is annotated ``memoryview``. Types may be wildcards:
-        ``@decoder("image/*")``. A program's own decoder goes before a built-in one.
+        ``body`` is bytes unless the parameter is annotated: ``str`` decodes it by its charset,
+        ``memoryview`` avoids the copy. ``content_type`` is the header as sent, "" if absent.
+        A program's decoder overrides the built-in one.
+
+        >>> registry = Registry()
+        >>> @registry.decoder("text/x-points")
+        ... def read_points(body: str):
+        ...     return [[float(number) for number in line.split()] for line in body.splitlines()]
+        >>> read_points("1 2")
+        [[1.0, 2.0]]
+
+        Args:
+            types: content types without parameters; wildcards are allowed (``"image/*"``).
+
+        Raises:
+            RegistrationError: no content type is named, the function cannot be called with these
+                arguments, or one of the types already has a decoder.
         """
         return self._typed(roles.DECODER, types)
 
     @overload
-    def predictor(self, function: Middle, /) -> Middle: ...
+    def predictor(self, function: StepHandler, /) -> StepHandler: ...
     @overload
     def predictor(
         self,
@@ -103,133 +141,218 @@ class Registry:
         collate: Collate = "list",
         retry_one_by_one: bool = True,
         threads: int = 1,
-    ) -> Callable[[Middle], Middle]: ...
+    ) -> Callable[[StepHandler], StepHandler]: ...
     def predictor(self, function: Any = None, /, **options: Any) -> Any:
-        """Register what predicts: ``predict(data, model, context) -> prediction``.
+        """Register the function that predicts: ``predict(data, model, context) -> prediction``.
 
-        With ``max_batch_size`` above 1 it gets lists (of data, and of contexts) and returns as many
-        predictions; see `Batching` for this and the other options.
+        ``data`` is what the decoder returned or, without one, what the built-in codec reads: for
+        CSV a float array of shape (rows, columns), for JSON arrays of numbers an array of their
+        shape. An annotation of ``data`` chooses another type.
+
+        With ``max_batch_size`` above 1, ``data`` and ``context`` are lists with one item per
+        request, and the predictor returns as many predictions.
+
+        >>> registry = Registry()
+        >>> @registry.predictor(max_batch_size=32)
+        ... def predict(batch, model):
+        ...     return [model * data for data in batch]
+        >>> predict([1, 2], 3)
+        [3, 6]
+
+        Args:
+            function: the predictor, where the decorator is used without parentheses.
+            **options: the attributes of `Batching`.
+
+        Raises:
+            RegistrationError: an option is unknown or out of range, the function cannot be called
+                with these arguments, or a predictor or a transformer is already registered.
         """
         return self._decorate(roles.PREDICTOR, function, **options)
 
-    def encoder(self, *types: str) -> Callable[[Middle], Middle]:
-        """Register what writes these types: ``write(prediction, accept, context) -> body``.
+    def encoder(self, *types: str) -> Callable[[StepHandler], StepHandler]:
+        """Register a writer of response bodies: ``write(prediction, accept, context) -> body``.
 
-        ``accept`` is the content type agreed on. The body is bytes or str, or a tuple of the body
-        and another content type.
+        ``accept`` is the negotiated content type. The body is bytes or str, or a tuple of the body
+        and another content type. A program's encoder overrides the built-in one.
+
+        >>> registry = Registry()
+        >>> @registry.encoder("text/html")
+        ... def write_html(prediction):
+        ...     return f"<p>{prediction}</p>"
+        >>> write_html("cat")
+        '<p>cat</p>'
+
+        Args:
+            types: content types without parameters; wildcards are allowed (``"image/*"``).
+
+        Raises:
+            RegistrationError: no content type is named, the function cannot be called with these
+                arguments, or one of the types already has an encoder.
         """
         return self._typed(roles.ENCODER, types)
 
     @overload
-    def transformer(self, function: Whole, /) -> Whole: ...
+    def transformer(self, function: TransformerHandler, /) -> TransformerHandler: ...
     @overload
-    def transformer(self, /) -> Callable[[Whole], Whole]: ...
+    def transformer(self, /) -> Callable[[TransformerHandler], TransformerHandler]: ...
     def transformer(self, function: Any = None, /) -> Any:
-        """Register the whole path: ``transform(model, body, content_type, accept, context)``.
+        """Register decoder, predictor and encoder in one.
 
-        Takes the place of decoder, predictor and encoder. It returns a body, or a tuple of the
-        body and its content type.
+        Its shape is ``transform(model, body, content_type, accept, context) -> body``. ``body`` is
+        bytes unless annotated, as for a decoder. It returns bytes or str, or a tuple of the body
+        and its content type.
+
+        >>> registry = Registry()
+        >>> @registry.transformer
+        ... def transform(model, body: str):
+        ...     return body.upper(), "text/plain"
+        >>> transform(None, "cat")
+        ('CAT', 'text/plain')
+
+        Raises:
+            RegistrationError: the function cannot be called with these arguments, or a
+                transformer, decoder, predictor or encoder is already registered.
         """
         return self._decorate(roles.TRANSFORMER, function)
 
     @overload
-    def before_load(self, function: Hook, /) -> Hook: ...
+    def before_load(self, function: LifecycleHandler, /) -> LifecycleHandler: ...
     @overload
-    def before_load(self, /) -> Callable[[Hook], Hook]: ...
+    def before_load(self, /) -> Callable[[LifecycleHandler], LifecycleHandler]: ...
     def before_load(self, function: Any = None, /) -> Any:
-        """Register what runs before the model is loaded: ``prepare(model_dir, context)``."""
+        """Register a hook that runs before the model is loaded: ``prepare(model_dir, context)``.
+
+        It runs once in each worker; an exception aborts startup.
+
+        >>> registry = Registry()
+        >>> @registry.before_load
+        ... def prepare():
+        ...     torch.set_num_threads(1)
+
+        Raises:
+            RegistrationError: the function cannot be called with these arguments, is async, or
+                another such hook is registered.
+        """
         return self._decorate(roles.BEFORE_LOAD, function)
 
     @overload
-    def warmup(self, function: Hook3, /) -> Hook3: ...
+    def warmup(self, function: WarmupHandler, /) -> WarmupHandler: ...
     @overload
-    def warmup(self, /) -> Callable[[Hook3], Hook3]: ...
+    def warmup(self, /) -> Callable[[WarmupHandler], WarmupHandler]: ...
     def warmup(self, function: Any = None, /) -> Any:
-        """Register what runs once after loading: ``warm(model_dir, model, context)``."""
+        """Register a hook that runs after loading: ``warm(model_dir, model, context)``.
+
+        It runs once in each worker, before the port opens; an exception aborts startup.
+
+        >>> registry = Registry()
+        >>> @registry.warmup
+        ... def warm(model_dir, model):
+        ...     model.predict([[0.0] * 4])
+
+        Raises:
+            RegistrationError: the function cannot be called with these arguments, is async, or
+                another such hook is registered.
+        """
         return self._decorate(roles.WARMUP, function)
 
     @overload
-    def on_shutdown(self, function: Hook, /) -> Hook: ...
+    def on_shutdown(self, function: LifecycleHandler, /) -> LifecycleHandler: ...
     @overload
-    def on_shutdown(self, /) -> Callable[[Hook], Hook]: ...
+    def on_shutdown(self, /) -> Callable[[LifecycleHandler], LifecycleHandler]: ...
     def on_shutdown(self, function: Any = None, /) -> Any:
-        """Register what runs when the server stops: ``clean_up(model, context)``."""
+        """Register a hook that runs when the server stops: ``clean_up(model, context)``.
+
+        It runs once in each worker; an exception is logged.
+
+        >>> registry = Registry()
+        >>> @registry.on_shutdown
+        ... def clean_up(model):
+        ...     model.close()
+
+        Raises:
+            RegistrationError: the function cannot be called with these arguments, is async, or
+                another such hook is registered.
+        """
         return self._decorate(roles.ON_SHUTDOWN, function)
 
     def add(self, new: Registration) -> None:
-        """Register a handler that was made without a decorator of this registry.
+        """Add a registration that was made without a decorator of this registry.
+
+        Registering the same function again replaces it.
 
         Raises:
-            RegistrationError: it clashes with another one, or comes too late.
+            RegistrationError: it conflicts with another registration, or the registry is closed.
         """
         role = new.handler.role
         if self._closed_by is not None:
             message = (
-                f"@{role.name} on {new.handler} came after {self._closed_by}. "
+                f"@{role.name} on {new.handler} was registered after {self._closed_by}. "
                 "Register handlers at the top level of the program, above serve(__name__)."
             )
             raise RegistrationError(message)
-        replaced = [found for found in self._found if _overlap(found, new)]
-        for found in replaced:
-            if not _same_place(found.handler, new.handler):
-                raise RegistrationError(_clash(found, new))
+        replaced = [existing for existing in self._registrations if _overlap(existing, new)]
+        for existing in replaced:
+            if not _is_same_function(existing.handler, new.handler):
+                raise RegistrationError(_conflict(existing, new))
         if problem := self._exclusion(role):
             message = f"@{role.name} on {new.handler} {problem}"
             raise RegistrationError(message)
-        self._found = [found for found in self._found if found not in replaced] + [new]
+        kept = [existing for existing in self._registrations if existing not in replaced]
+        self._registrations = [*kept, new]
 
     def find(self, role: Role) -> list[Registration]:
-        """Everything registered for ``role``, in the order of registration."""
-        return [found for found in self._found if found.handler.role is role]
+        """The registrations of ``role``, in the order they were made."""
+        return [item for item in self._registrations if item.handler.role is role]
 
     def close(self, reason: str) -> None:
-        """Refuse registrations from now on; ``reason`` completes "... came after <reason>"."""
+        """Reject registrations from now on; ``reason`` completes "was registered after ..."."""
         self._closed_by = reason
 
     @property
     def is_closed(self) -> bool:
-        """Whether it serves, and takes no more registrations."""
+        """Whether registrations are rejected, since its program serves."""
         return self._closed_by is not None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is registered."""
-        return not self._found
+        return not self._registrations
 
     def reset(self) -> None:
-        """Start empty and open, for another program of the same process."""
-        self._found, self._closed_by = [], None
+        """Become empty and open, for another program in the same process."""
+        self._registrations, self._closed_by = [], None
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Put back what was there before if what follows fails: it may be tried again."""
-        kept = self._found, self._closed_by
+        """Restore the registrations if the block raises, so that it can be tried again."""
+        saved = self._registrations, self._closed_by
         try:
             yield
         except BaseException:
-            self._found, self._closed_by = kept
+            self._registrations, self._closed_by = saved
             raise
 
     @contextmanager
     def isolated(self) -> Iterator[Registry]:
-        """Start empty and open, and put back afterwards what was there before."""
-        kept = self._found, self._closed_by
+        """Be empty and open within the block, and restore the registrations after it."""
+        saved = self._registrations, self._closed_by
         self.reset()
         try:
             yield self
         finally:
-            self._found, self._closed_by = kept
+            self._registrations, self._closed_by = saved
 
-    def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[Middle], Middle]:
+    def _typed(self, role: Role, types: tuple[Any, ...]) -> Callable[[StepHandler], StepHandler]:
         if not types or not all(isinstance(name, str) and "/" in name for name in types):
-            given = signatures.describe(types[0]) if types and callable(types[0]) else repr(types)
+            is_bare = bool(types) and callable(types[0])
+            argument = signatures.describe(types[0]) if is_bare else repr(types)
             message = (
-                f"@{role.name} needs content types, but was given {given}. "
+                f"@{role.name} needs content types, got {argument}. "
                 f'Write: @{role.name}("application/json"), or "*/*" for all.'
             )
             raise RegistrationError(message)
 
-        def register(function: Middle) -> Middle:
+        def register(function: StepHandler) -> StepHandler:
             names = tuple(content_types.parse(name).name for name in types)
             self.add(Registration(Handler.from_function(role, function), names))
             return function
@@ -241,7 +364,7 @@ class Registry:
         if unknown:
             message = (
                 f"@{role.name} has no option {', '.join(sorted(unknown))}. "
-                f"There are: {', '.join(item.name for item in fields(Batching))}."
+                f"Its options are {', '.join(item.name for item in fields(Batching))}."
             )
             raise RegistrationError(message)
         batching = Batching(**options)
@@ -253,8 +376,8 @@ class Registry:
             handler = Handler.from_function(role, function)
             if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):
                 message = (
-                    f"@{role.name} is on {handler}, which is async: it runs concurrently as it is. "
-                    "Leave out threads and max_batch_size, or make it a plain def."
+                    f"@{role.name} is on {handler}, which is async and runs concurrently without "
+                    "options. Remove threads and max_batch_size, or make it a plain def."
                 )
                 raise RegistrationError(message)
             self.add(Registration(handler, (), batching))
@@ -268,45 +391,44 @@ class Registry:
         if role not in (*parts, roles.TRANSFORMER):
             return None
         for other in others:
-            for found in self.find(other):
+            for existing in self.find(other):
                 return (
-                    f"stands beside the {other.name} {found.handler}. A transformer is the whole "
-                    "path of a request: keep it alone, or keep decoder, predictor and encoder."
+                    f"cannot be combined with the {other.name} {existing.handler}. A transformer "
+                    "handles a request from body to response: keep either the transformer, or "
+                    "decoder, predictor and encoder."
                 )
         return None
 
 
-def _overlap(found: Registration, new: Registration) -> bool:
-    if found.handler.role is not new.handler.role:
+def _overlap(existing: Registration, new: Registration) -> bool:
+    if existing.handler.role is not new.handler.role:
         return False
-    return not new.content_types or bool({*found.content_types} & {*new.content_types})
+    return not new.content_types or bool({*existing.content_types} & {*new.content_types})
 
 
-def _same_place(found: Handler, new: Handler) -> bool:
-    """Whether the same function is registered again: a reload, or a notebook cell run twice."""
-    if found.function is new.function:
+def _is_same_function(existing: Handler, new: Handler) -> bool:
+    """Whether a function is registered again: after a reload, or by a notebook cell run twice."""
+    if existing.function is new.function:
         return True
-    places = [
+    (old_module, old_name), (module, name) = (
         (
             getattr(handler.function, "__module__", None),
             getattr(handler.function, "__qualname__", ""),
         )
-        for handler in (found, new)
-    ]
-    name = places[0][1]
-    return places[0] == places[1] and name != "" and not name.endswith("<lambda>")
-
-
-def _clash(found: Registration, new: Registration) -> str:
-    if new.is_script:  # the decorator is named as one, whichever came first
-        found, new = new, found
-    shared = [name for name in new.content_types if name in found.content_types]
-    what = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
-    how = (
-        "is also a script function" if found.is_script or new.is_script else "is already registered"
+        for handler in (existing, new)
     )
+    is_named = name != "" and not name.endswith("<lambda>")
+    return is_named and (old_module, old_name) == (module, name)
+
+
+def _conflict(existing: Registration, new: Registration) -> str:
+    if new.is_script:  # only one of the two has a decorator to name
+        existing, new = new, existing
+    shared = [name for name in new.content_types if name in existing.content_types]
+    decorator = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
+    script = "the script function " if existing.is_script else ""
     return (
-        f"{what} on {new.handler}: {found.handler} {how} for that. "
+        f"{decorator} on {new.handler} conflicts with {script}{existing.handler}. "
         "Keep one of the two and remove the other."
     )
 

@@ -1,4 +1,4 @@
-"""Roles: the kinds of handlers, and what each kind is offered."""
+"""Roles: the kinds of handlers, and the arguments that each kind may take."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class Role:
 
     Attributes:
         name: the decorator's name.
-        offers: what a handler is offered, in order; the context comes after them.
-        least: how many of the offers a handler must take to make sense.
-        may_be_async: whether it runs in the loop of requests, so that it may await.
+        arguments: what a handler may take, in this order; the context follows.
+        min_arguments: how many of them a handler must take to be useful.
+        may_be_async: whether it runs while a request is handled, and so may await.
     """
 
     name: str
-    offers: tuple[str, ...]
-    least: int
+    arguments: tuple[str, ...]
+    min_arguments: int
     may_be_async: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join((*self.offers, CONTEXT))})"
+        return f"{self.name}({', '.join((*self.arguments, CONTEXT))})"
 
 
 MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)

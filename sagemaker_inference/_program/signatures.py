@@ -1,7 +1,7 @@
-"""A user's function, and the one way this package calls it.
+"""A user's function, and the single way in which this package calls it.
 
-The signature is read once, at registration: a function that can never be called is refused there,
-and on the path of a request a call only indexes.
+The signature is read once, at registration: a function that can never be called is rejected there,
+and while a request is handled a call only indexes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Handler:
     """A registered function.
 
     Attributes:
-        role: what it is registered as.
-        function: what the user wrote, unchanged.
-        call: takes every offer of the role and then the context, all by position.
+        role: the role it is registered for.
+        function: the user's function, unchanged.
+        call: takes every argument of the role and then the context, all by position.
         is_async: whether ``call`` returns an awaitable.
-        hints: the annotation of each offer that it takes; text where it cannot be evaluated.
+        hints: the annotation of each argument that it takes; a str if it cannot be evaluated.
     """
 
     role: Role
@@ -47,19 +47,19 @@ class Handler:
         """Read the signature of ``function``.
 
         Raises:
-            RegistrationError: it is not callable, or not with what its role is offered.
+            RegistrationError: it is not callable, or cannot take the arguments of its role.
         """
         if not callable(function):
             message = (
-                f"@{role.name} was given {function!r}, which cannot be called. "
-                f"Give it a function: def {role}: ..."
+                f"@{role.name} got {function!r}, which is not callable. "
+                f"Decorate a function: def {role}: ..."
             )
             raise RegistrationError(message)
         is_async = _is_async(function)
         if is_async and not role.may_be_async:
             message = (
-                f"@{role.name} is on {describe(function)}, which is async: it runs before or after "
-                "requests, with no loop to await it. Make it a plain def."
+                f"@{role.name} is on {describe(function)}, which is async, but no event loop runs "
+                "when it is called. Make it a plain def."
             )
             raise RegistrationError(message)
         return cls(role, function, _adapt(role, function), is_async, _hints(role, function))
@@ -69,7 +69,7 @@ class Handler:
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """Name a function and its place, as in ``predict (inference.py, line 12)``."""
+    """Name a function with its file and line, as in ``predict (inference.py, line 12)``."""
     inner = _innermost(function)
     name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
     code = getattr(inner, "__code__", None) or getattr(type(inner).__call__, "__code__", None)
@@ -91,7 +91,7 @@ def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    # Not unwrapped: what a decorator of the user's returns decides, not what it wraps.
+    # Not unwrapped: what counts is what the user's decorator returns, not what it wraps.
     while isinstance(function, functools.partial):
         function = function.func
     call = type(function).__call__
@@ -105,22 +105,22 @@ def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:
         return {}
     resolved = _resolved(function)
     hints: dict[str, Any] = {}
-    by_position = iter(role.offers)
+    by_position = iter(role.arguments)
     for parameter in parameters:
         if parameter.name == CONTEXT:
             continue
         by_name = parameter.kind is parameter.KEYWORD_ONLY
-        offer = parameter.name if by_name else next(by_position, "")
+        argument = parameter.name if by_name else next(by_position, "")
         hint = resolved.get(parameter.name, parameter.annotation)
         if hint is not parameter.empty:
-            hints[offer] = _BUILTIN_HINTS.get(hint, hint) if isinstance(hint, str) else hint
+            hints[argument] = _BUILTIN_HINTS.get(hint, hint) if isinstance(hint, str) else hint
     return hints
 
 
 def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations as objects, where they can be evaluated.
+    """The annotations that can be evaluated, as objects.
 
-    One that names something imported for type checkers only cannot, and keeps its text.
+    One that names something imported under TYPE_CHECKING cannot be, and stays a str.
     """
     inner = _innermost(function)
     inner = inner if hasattr(inner, "__code__") else type(inner).__call__
@@ -128,14 +128,14 @@ def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(inner, include_extras=True)
     except Exception:  # noqa: BLE001, S110 - evaluating an annotation may raise anything
         pass
-    # Each by itself: one that cannot be evaluated shall not take the others along.
-    found: dict[str, Any] = {}
+    # Each by itself, so that one that cannot be evaluated does not affect the others.
+    hints: dict[str, Any] = {}
     names = getattr(inner, "__globals__", {})
     for name, hint in getattr(inner, "__annotations__", {}).items():
         alone = types.SimpleNamespace(__annotations__={name: hint})
         with contextlib.suppress(Exception):
-            found.update(typing.get_type_hints(alone, names, include_extras=True))
-    return found
+            hints.update(typing.get_type_hints(alone, names, include_extras=True))
+    return hints
 
 
 _BUILTIN_HINTS: Final[dict[str, Any]] = {
@@ -144,11 +144,11 @@ _BUILTIN_HINTS: Final[dict[str, Any]] = {
 
 
 def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make ``function`` callable with every offer and the context, by position."""
+    """Make ``function`` callable with every argument of its role and the context, by position."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some builtins have no signature: give them what no role does without
-        positional: list[int] = list(range(max(role.least, 1)))
+    except ValueError:  # some builtins have no signature: pass what every handler must take
+        positional: list[int] = list(range(max(role.min_arguments, 1)))
         keywords: dict[str, int] = {}
     else:
         positional, keywords = _plan(role, function, parameters)
@@ -157,14 +157,14 @@ def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
     count = len(positional)
     if positional != list(range(count)):
         return _by_index(function, positional)
-    return function if count > len(role.offers) else _by_position(function, count)
+    return function if count > len(role.arguments) else _by_position(function, count)
 
 
-# Named functions, since these stand in the traceback of a user's mistake.
+# Functions with names rather than lambdas: they appear in the tracebacks that users read.
 
 
 def _by_position(function: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """Pass the first ``count`` offers on; spelled out for 1 and 2, the usual ones, it is faster."""
+    """Pass the first ``count`` arguments; written out for 1 and 2, which is faster and common."""
     if count == 1:
 
         def call_with_1(first: Any, *_rest: Any) -> Any:
@@ -178,15 +178,15 @@ def _by_position(function: Callable[..., Any], count: int) -> Callable[..., Any]
 
         return call_with_2
 
-    def call_with_first(*offered: Any) -> Any:
-        return function(*offered[:count])
+    def call_with_first(*arguments: Any) -> Any:
+        return function(*arguments[:count])
 
     return call_with_first
 
 
 def _by_index(function: Callable[..., Any], indices: Sequence[int]) -> Callable[..., Any]:
-    def call_with_some(*offered: Any) -> Any:
-        return function(*[offered[index] for index in indices])
+    def call_with_some(*arguments: Any) -> Any:
+        return function(*[arguments[index] for index in indices])
 
     return call_with_some
 
@@ -194,10 +194,10 @@ def _by_index(function: Callable[..., Any], indices: Sequence[int]) -> Callable[
 def _by_keyword(
     function: Callable[..., Any], indices: Sequence[int], keywords: Mapping[str, int]
 ) -> Callable[..., Any]:
-    def call_with_keywords(*offered: Any) -> Any:
+    def call_with_keywords(*arguments: Any) -> Any:
         return function(
-            *[offered[index] for index in indices],
-            **{name: offered[index] for name, index in keywords.items()},
+            *[arguments[index] for index in indices],
+            **{name: arguments[index] for name, index in keywords.items()},
         )
 
     return call_with_keywords
@@ -206,15 +206,16 @@ def _by_keyword(
 def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
     role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> tuple[list[int], dict[str, int]]:
-    """Decide which offer each parameter gets: by position, then by keyword.
+    """Choose the argument for each parameter: by position, then by keyword.
 
-    Positional parameters are filled from the left; a parameter named ``context`` gets the context
-    wherever it stands; one more without a default gets it by position. A parameter with a default
-    keeps it: AWS's containers add such (``preferred_batch_size=1``, ``model=None``).
+    Positional parameters are filled from the left. A parameter named ``context`` gets the context
+    wherever it is; without one, the first extra parameter that has no default gets it. Any other
+    extra parameter keeps its default: AWS's containers add some (``preferred_batch_size=1``,
+    ``model=None``).
     """
     if parameters and parameters[0].name == "self":
         raise RegistrationError(_unbound(role, function))
-    context = len(role.offers)
+    context = len(role.arguments)
     positional: list[int] = []
     keywords: dict[str, int] = {}
     taken = 0
@@ -225,7 +226,7 @@ def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             if parameter.name == CONTEXT:
                 index = context
-            elif taken < len(role.offers):
+            elif taken < len(role.arguments):
                 index, taken = taken, taken + 1
             elif required and not named and context not in positional:
                 index = context
@@ -239,25 +240,25 @@ def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
             elif parameter.kind is not parameter.POSITIONAL_ONLY:
                 keywords[parameter.name] = index
         elif parameter.kind is parameter.VAR_POSITIONAL:
-            positional.extend(range(taken, len(role.offers)))
-            taken = len(role.offers)
+            positional.extend(range(taken, len(role.arguments)))
+            taken = len(role.arguments)
         elif parameter.kind is parameter.VAR_KEYWORD:
-            keywords.update({name: role.offers.index(name) for name in role.offers[taken:]})
-            taken = len(role.offers)
-        elif parameter.name in (*role.offers[taken:], CONTEXT):
-            keywords[parameter.name] = (*role.offers, CONTEXT).index(parameter.name)
+            keywords.update({name: role.arguments.index(name) for name in role.arguments[taken:]})
+            taken = len(role.arguments)
+        elif parameter.name in (*role.arguments[taken:], CONTEXT):
+            keywords[parameter.name] = (*role.arguments, CONTEXT).index(parameter.name)
         elif required:
             raise RegistrationError(_unknown_keyword(role, function, parameter.name))
     filled = {*positional, *keywords.values()} - {context}
-    if len(filled) < role.least:
+    if len(filled) < role.min_arguments:
         raise RegistrationError(_too_few(role, function))
     return positional, keywords
 
 
 def _unbound(role: Role, function: Callable[..., Any]) -> str:
     return (
-        f"@{role.name} is on {describe(function)}, a method of a class: nobody could give it "
-        f"its self. Make an instance and register the bound method: "
+        f"@{role.name} is on {describe(function)}, a method without an instance. "
+        "Create the instance and register its bound method: "
         f"{role.name}(instance.{getattr(function, '__name__', 'method')})"
     )
 
@@ -268,9 +269,9 @@ def _too_many(
     names = [parameter.name for parameter in parameters]
     return (
         f"@{role.name} is on {describe(function)}, which takes {len(names)} arguments "
-        f"({', '.join(names)}); a {role.name} is offered at most {len(role.offers) + 1}. "
+        f"({', '.join(names)}); @{role.name} passes at most {len(role.arguments) + 1}. "
         f"Write: def {getattr(function, '__name__', 'handler')}"
-        f"({', '.join((*role.offers, CONTEXT))}), or give the others a default."
+        f"({', '.join((*role.arguments, CONTEXT))}), or give the others defaults."
     )
 
 
@@ -278,12 +279,13 @@ def _too_few(role: Role, function: Callable[..., Any]) -> str:
     return (
         f"@{role.name} is on {describe(function)}, which takes too few arguments. "
         f"Write: def {getattr(function, '__name__', 'handler')}"
-        f"({', '.join(role.offers[: role.least])})"
+        f"({', '.join(role.arguments[: role.min_arguments])})"
     )
 
 
 def _unknown_keyword(role: Role, function: Callable[..., Any], name: str) -> str:
     return (
-        f"@{role.name} is on {describe(function)}, whose keyword {name!r} nobody gives. "
-        f"A {role.name} may take {', '.join((*role.offers, CONTEXT))}; give {name!r} a default."
+        f"@{role.name} is on {describe(function)}, whose keyword-only parameter {name!r} is never "
+        f"passed. @{role.name} passes {', '.join((*role.arguments, CONTEXT))}: give {name!r} "
+        "a default."
     )

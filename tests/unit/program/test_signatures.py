@@ -13,7 +13,7 @@ from sagemaker_inference.errors import RegistrationError
 
 def called(function, role=PREDICTOR):
     """What a handler returns when it is offered the names of its role's offers."""
-    return Handler.from_function(role, function).call(*role.offers, "context")
+    return Handler.from_function(role, function).call(*role.arguments, "context")
 
 
 def refusal(function, role=PREDICTOR):
@@ -122,7 +122,7 @@ def test_every_function_of_positional_parameters_is_callable_or_refused(count, h
     function = eval(f"lambda {', '.join(names)}: ({', '.join(names)},)" if names else "lambda: ()")  # noqa: S307
     taken = count - (0 if has_context or count < 3 else 1)
     if 1 <= taken <= 2:
-        expected = (*PREDICTOR.offers, "context")[:count] + ("context",) * has_context
+        expected = (*PREDICTOR.arguments, "context")[:count] + ("context",) * has_context
         assert called(function) == expected
     else:
         refusal(function)
@@ -135,8 +135,8 @@ def test_a_predictor_of_four_arguments_is_refused():
     assert "predict (" in message
     assert f"line {predict.__code__.co_firstlineno})" in message
     assert "takes 4 arguments (data, model, context, threshold)" in message
-    assert "offered at most 3" in message
-    assert "Write: def predict(data, model, context), or give the others a default." in message
+    assert "@predictor passes at most 3" in message
+    assert "Write: def predict(data, model, context), or give the others defaults." in message
 
 
 def test_a_predictor_of_no_arguments_is_refused():
@@ -162,8 +162,8 @@ _transform.__name__ = "transform"
 
 def test_a_keyword_that_nobody_gives_is_refused():
     message = refusal(lambda data, *, threshold: None)
-    assert "whose keyword 'threshold' nobody gives" in message
-    assert "may take data, model, context" in message
+    assert "whose keyword-only parameter 'threshold' is never passed" in message
+    assert "@predictor passes data, model, context: " in message
 
 
 def test_a_method_in_a_class_body_is_refused():
@@ -171,13 +171,13 @@ def test_a_method_in_a_class_body_is_refused():
         def predict(self, data): ...
 
     message = refusal(Model.predict)
-    assert "a method of a class" in message
+    assert "a method without an instance" in message
     assert "predictor(instance.predict)" in message
 
 
 def test_what_cannot_be_called_is_refused():
     message = refusal(5)
-    assert "@predictor was given 5, which cannot be called" in message
+    assert "@predictor got 5, which is not callable" in message
     assert "def predictor(data, model, context): ..." in message
 
 
