@@ -11,17 +11,20 @@ _TIMES: Final = 20
 
 
 def unpacked_limit(body_size: int, times: int = _TIMES) -> int:
-    """Bytes that a body of this size may become: 20 times as many, and always 64 MiB."""
+    """How many bytes a body of this size may unpack to: 20 times as many, at least 64 MiB."""
     return max(_LEAST, times * body_size)
 
 
 def check_unpacked(size: int, body_size: int, format_name: str, times: int = _TIMES) -> None:
-    """Refuse what unpacks to far more than was sent.
+    """Reject a body that unpacks to far more than was sent.
 
     Raises:
-        PayloadTooLargeError: it is over the limit.
+        PayloadTooLargeError: ``size`` is over the limit.
     """
     limit = unpacked_limit(body_size, times)
     if size > limit:
-        msg = f"The {format_name} body of {body_size} bytes unpacks to {size}, over {limit}"
-        raise PayloadTooLargeError(msg[:300])
+        message = (
+            f"The {format_name} body of {body_size} bytes unpacks to {size} bytes, over the limit "
+            f"of {limit}"
+        )
+        raise PayloadTooLargeError(message[:300])

@@ -1,6 +1,6 @@
 """Content types: their names, and how RFC 9110 compares and negotiates them.
 
-Types are compared without case and without parameters (``text/CSV; charset=utf-8`` is CSV).
+Comparison is case-insensitive and ignores parameters (``text/CSV; charset=utf-8`` is CSV).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NPY: Final = "application/x-npy"
 NPZ: Final = "application/x-npz"
 UTF8_TYPES: Final = [JSON, CSV]
 
-# Content types come from clients: the caches below must not grow with what they send.
+# Clients choose these headers: the caches below must not grow with what they send.
 _CACHE_SIZE: Final = 256
 _ESCAPE: Final = re.compile(r"\\(.)")
 _QUALITY: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
@@ -59,27 +59,27 @@ class ContentType(NamedTuple):
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def parse(header: str) -> ContentType:
-    """Read a Content-Type header; RFC 9110 section 8.3.
+    """Parse a Content-Type header; RFC 9110 section 8.3.
 
-    Parameter names come in lower case, values without quotes. Malformed parameters are left out.
+    Parameter names are lower-cased, values unquoted. Malformed parameters are ignored.
     """
     name, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
     for item in _split(rest, ";"):
-        key, found, value = item.partition("=")
-        if found:
+        key, separator, value = item.partition("=")
+        if separator:
             parameters[key.strip().lower()] = _unquote(value.strip())
     return ContentType(name.strip().lower(), MappingProxyType(parameters))
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def is_form(header: str) -> bool:
-    """Whether a Content-Type header is that of a form, of either kind."""
+    """Whether a Content-Type header is multipart/form-data or a urlencoded form."""
     return parse(header).name in (FORM, MULTIPART)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a type such as ``image/*`` or ``*/*`` covers ``name``; both as `parse` names them."""
+    """Whether a pattern such as ``image/*`` or ``*/*`` covers ``name``; both in lower case."""
     if pattern in (ANY, name):
         return True
     return pattern.endswith("/*") and name.startswith(pattern[:-1])
@@ -87,9 +87,9 @@ def matches(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def parse_accept(header: str) -> tuple[tuple[str, float], ...]:
-    """Read an Accept header: (range without parameters, quality 0 to 1), as the client wrote them.
+    """Parse an Accept header into (range without parameters, quality 0 to 1), in its order.
 
-    A quality that is no number counts as 1, as a header without one would.
+    A malformed quality counts as 1, as a missing one does.
     """
     ranges: list[tuple[str, float]] = []
     for item in _split(header, ","):
@@ -103,7 +103,7 @@ def parse_accept(header: str) -> tuple[tuple[str, float], ...]:
 
 
 def quality(ranges: Iterable[tuple[str, float]], name: str) -> float:
-    """How welcome ``name`` is: the quality of the most specific range covering it, 0 if none."""
+    """The quality of the most specific range that covers ``name``, 0 if none does."""
     best, specificity = 0.0, -1
     for pattern, value in ranges:
         if matches(pattern, name):
@@ -114,11 +114,15 @@ def quality(ranges: Iterable[tuple[str, float]], name: str) -> float:
 
 
 def negotiate(accept: str, offers: Sequence[str]) -> str | None:
-    """Choose from ``offers``, the server's favourite first, what the client wants most.
+    """Choose the offer that the client prefers; None if none is acceptable.
 
-    Among equally welcome offers, one that the client names outright goes before one that only a
-    wildcard covers, in the order the client wrote them; then the server's order counts.
-    Returns None where nothing is acceptable. An empty header accepts everything.
+    Of offers with the same quality, those that the client names come before those that only a
+    wildcard covers, in the client's order; then the server's order counts. An empty header accepts
+    everything.
+
+    Args:
+        accept: the Accept header.
+        offers: content types, in the server's order of preference.
     """
     ranges = parse_accept(accept)
     if not ranges:

@@ -1,12 +1,12 @@
 """Everything that can go wrong, in two families that never meet.
 
-Authors' mistakes end the start, before a request is served; nobody outside sees them::
+Mistakes of the author abort startup, before any request is served; clients never see them::
 
     Exception
-    ├── RegistrationError (TypeError)     a decorator was given what cannot be called, or twice
-    └── StartError                        program, port, Java or environment keep us from serving
+    ├── RegistrationError (TypeError)     a handler has the wrong signature, or two conflict
+    └── StartError                        program, port, Java or environment prevent serving
 
-A request's failure is an answer with a status. Where along the way each is raised::
+The failure of a request is a response with a status. Each is raised here::
 
     client ──> front end ──> decoder ──> predictor ──> encoder ──> client
                404 model not found       422 does not fit      406 not acceptable
@@ -15,8 +15,8 @@ A request's failure is an answer with a status. Where along the way each is rais
                         400 cannot be decoded                  507 out of memory
                         415 unknown content type
 
-User code may raise any class of the second family, from any function, and the client gets that
-status. Any other exception becomes a 500 whose text names no detail; the log has the traceback.
+User code may raise any class of the second family, from any function, and the client gets its
+status. Any other exception becomes a 500 without details; the log has the traceback.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ __all__ = [
 
 
 class ErrorCode(str, Enum):
-    """What failed, as one word for programs: ``{"error": {"code": ...}}``.
+    """A failure as one word for programs: ``{"error": {"code": ...}}``.
 
-    One failure has one code, whoever notices it: a decoder, the supervisor, or the front end
-    (``ErrorCode.java`` has those that it answers with).
+    A failure has the same code wherever it is detected: in a worker, the supervisor or the front
+    end (``ErrorCode.java`` has the codes that the front end sends).
 
     Attributes:
-        status: the HTTP status that goes with it.
+        status: the HTTP status of this failure.
     """
 
     status: HTTPStatus
 
     def __new__(cls, code: str, status: HTTPStatus) -> Self:
-        """Make a member: a str that knows its status."""
+        """Create a member: a str with a status."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.status = status
@@ -101,8 +101,8 @@ class ErrorCode(str, Enum):
     OUT_OF_MEMORY = "out_of_memory", HTTPStatus.INSUFFICIENT_STORAGE
 
     @classmethod
-    def of_status(cls, status: int) -> str:
-        """The code of an error that has only a status; of an unlisted one, its reason phrase."""
+    def for_status(cls, status: int) -> str:
+        """The code for an error that has only a status; without one, its reason phrase."""
         code = _CODES.get(status)
         if code is not None:
             return str(code.value)
@@ -113,27 +113,27 @@ class ErrorCode(str, Enum):
         return phrase.lower().replace(" ", "_")
 
 
-# Several codes share a status: the first one is the general one.
+# Of several codes with the same status, the first is the general one.
 _CODES: dict[int, ErrorCode] = {int(code.status): code for code in reversed(ErrorCode)}
 
 
 class RegistrationError(TypeError):
-    """A handler cannot be registered: the message says which, where and what to write instead."""
+    """A handler cannot be registered; the message names it, its file and line, and the fix."""
 
 
 class StartError(Exception):
-    """The server cannot start: the message says what is missing and what to do. Exit code 1."""
+    """The server cannot start; the message names the problem and the fix. Exit code 1."""
 
 
 class BaseInferenceToolkitError(Exception):
-    """A request's failure: an HTTP status, a message for the client and a reason phrase.
+    """The failure of a request: an HTTP status, a message for the client and a reason phrase.
 
-    Subclasses may skip ``super().__init__``; what they leave out is taken from the class.
+    Subclasses may skip ``super().__init__``; attributes that they do not set come from the class.
 
     Args:
         status_code: HTTP status, 400 to 599.
-        message: what the client is told.
-        phrase: the reason phrase of the status line; None stands for the status's own.
+        message: the message for the client.
+        phrase: the reason phrase of the status line; None means the registered one.
     """
 
     status_code: int = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -152,8 +152,8 @@ class GenericInferenceToolkitError(BaseInferenceToolkitError):
 
     Args:
         status_code: HTTP status, 400 to 599.
-        message: what the client is told; "Invalid Request" when left out.
-        phrase: the reason phrase; the message when left out.
+        message: the message for the client; "Invalid Request" by default.
+        phrase: the reason phrase; the message by default.
     """
 
     def __init__(
@@ -164,12 +164,12 @@ class GenericInferenceToolkitError(BaseInferenceToolkitError):
 
 
 class InferenceError(BaseInferenceToolkitError):
-    """A request's failure whose status belongs to its class; raise a subclass with a message.
+    """The failure of a request, with the status of its class; raise a subclass with a message.
 
     Args:
-        message: what the client is told: what was wrong and what to send instead. Kept short,
-            since SageMaker passes it on as ``OriginalMessage``.
-        code: a word for programs; the class's own when left out.
+        message: the message for the client: what is wrong and what to send instead. Responses cut
+            it at 400 characters, since SageMaker passes it on as ``OriginalMessage``.
+        code: one word for programs; that of the class by default.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -185,7 +185,7 @@ class InferenceError(BaseInferenceToolkitError):
 
 
 class BadRequestError(InferenceError):
-    """400: the request makes no sense."""
+    """400: the request is malformed."""
 
     status = ErrorCode.BAD_REQUEST.status
     code = ErrorCode.BAD_REQUEST.value
@@ -205,7 +205,7 @@ class ModelNotFoundError(InferenceError):
 
 
 class NotAcceptableError(InferenceError):
-    """406: nothing that the client accepts can be produced."""
+    """406: the response cannot be written in any type that the client accepts."""
 
     status = ErrorCode.NOT_ACCEPTABLE.status
     code = ErrorCode.NOT_ACCEPTABLE.value
@@ -226,21 +226,21 @@ class PayloadTooLargeError(InferenceError):
 
 
 class UnsupportedMediaTypeError(InferenceError):
-    """415: nobody here reads this Content-Type."""
+    """415: no decoder reads this Content-Type."""
 
     status = ErrorCode.UNSUPPORTED_MEDIA_TYPE.status
     code = ErrorCode.UNSUPPORTED_MEDIA_TYPE.value
 
 
 class UnprocessableInputError(InferenceError):
-    """422: the body was read, and a field of it does not fit the predictor."""
+    """422: the body was decoded, but the predictor cannot use it."""
 
     status = ErrorCode.UNPROCESSABLE_INPUT.status
     code = ErrorCode.UNPROCESSABLE_INPUT.value
 
 
 class TooManyRequestsError(InferenceError):
-    """429: come back later."""
+    """429: the client sends too many requests and should retry later."""
 
     status = ErrorCode.TOO_MANY_REQUESTS.status
     code = ErrorCode.TOO_MANY_REQUESTS.value
@@ -253,13 +253,13 @@ class PredictionError(InferenceError):
 
 
 class EncodeError(InferenceError):
-    """500: the prediction cannot be written in the content type that was agreed on."""
+    """500: the prediction cannot be written in the negotiated content type."""
 
     code = ErrorCode.UNENCODABLE_PREDICTION.value
 
 
 class ServiceUnavailableError(InferenceError):
-    """503: not now; sending the same again is safe."""
+    """503: the request was not processed and can safely be sent again."""
 
     status = ErrorCode.SERVICE_UNAVAILABLE.status
     code = ErrorCode.SERVICE_UNAVAILABLE.value
@@ -273,17 +273,17 @@ class PredictionTimeoutError(InferenceError):
 
 
 class OutOfMemoryError(InferenceError):
-    """507: memory ran out while this request was worked on."""
+    """507: memory ran out while the request was processed."""
 
     status = ErrorCode.OUT_OF_MEMORY.status
     code = ErrorCode.OUT_OF_MEMORY.value
 
 
 class UnsupportedFormatError(UnsupportedMediaTypeError):
-    """415: the AWS toolkit's name and wording for a content type that nobody here handles.
+    """415: the AWS toolkit's class and wording for an unsupported content type.
 
     Args:
-        content_type: the content type as it was asked for.
+        content_type: the content type as the client sent it.
     """
 
     def __init__(self, content_type: object) -> None:

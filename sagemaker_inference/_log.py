@@ -35,7 +35,7 @@ def warn_of_unknown_level() -> None:
     variable = _config.LOG_LEVEL
     if variable.text and _config.level_of(variable.text) is None:
         get_logger().warning(
-            "%s=%r is neither a number nor a name of a level: INFO counts",
+            "%s=%r is not a log level; using INFO. Set it to a number or a name, such as WARNING",
             variable.name,
             variable.text,
         )
@@ -43,12 +43,12 @@ def warn_of_unknown_level() -> None:
 
 def is_json() -> bool:
     """Whether SAGEMAKER_LOG_FORMAT asks for JSON lines."""
-    # Not read: a malformed value is refused elsewhere, in a message that this formats.
+    # Not LOG_FORMAT.read(): it rejects a malformed value, in a message that is formatted with this.
     return _config.LOG_FORMAT.text.lower() == "json"
 
 
 def configure_logger() -> None:
-    """Send the package's log to stderr with a time stamp; calling it again changes nothing."""
+    """Log the package's messages to stderr with a time stamp; calling it again is harmless."""
     logger = get_logger()
     if not logger.hasHandlers():
         logger.addHandler(_handler())
@@ -56,9 +56,9 @@ def configure_logger() -> None:
 
 
 def configure_root() -> None:
-    """Send everything that is logged in this process to stderr, the user's own lines too.
+    """Log everything in this process to stderr, including the user's messages.
 
-    Call it before user code is imported: what that sets up itself goes before.
+    Call it before user code is imported, so that what the user configures overrides it.
     """
     root = logging.getLogger()
     root.addHandler(_handler())
@@ -87,11 +87,11 @@ class _JsonLines(logging.Formatter):
 
 
 def last_word(message: object, cause: BaseException | None = None) -> None:
-    """Say why this process ends, after all that was logged.
+    """Write, as the last line of the log, why this process exits.
 
     Args:
-        message: what is wrong.
-        cause: what the user's code has raised, whose traceback is shown.
+        message: the problem and its fix.
+        cause: the exception that user code raised, to show its traceback.
     """
     trace = "".join(traceback.format_exception(*users_exc_info(cause))) if cause else ""
     if is_json():
@@ -100,13 +100,13 @@ def last_word(message: object, cause: BaseException | None = None) -> None:
         text = _JsonLines().format(record)
     else:
         text = f"sagemaker-inference: error: {message}\n{trace}".rstrip()
-    print(text, file=sys.stderr)  # noqa: T201 - whether anything is set up that logs or not
+    print(text, file=sys.stderr)  # noqa: T201 - visible at any log level and configuration
 
 
 def users_exc_info(
     error: BaseException,
 ) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """What a log record takes as ``exc_info``, with the traceback from the user's first line on."""
+    """The ``exc_info`` of an error, with the traceback starting at the first line of user code."""
     trace = error.__traceback__
     while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
@@ -117,10 +117,10 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith((_PACKAGE, "<")) or "importlib" in filename
 
 
-def users_place(error: BaseException) -> str:
-    """The last of the user's lines that led to ``error``: "inference.py, line 3"; "" if none."""
-    place = ""
+def last_user_line(error: BaseException) -> str:
+    """The last line of user code that led to ``error``: "inference.py, line 3"; "" if none."""
+    line = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if not _is_ours(frame.filename):
-            place = f"{frame.filename}, line {frame.lineno}"
-    return place
+            line = f"{frame.filename}, line {frame.lineno}"
+    return line

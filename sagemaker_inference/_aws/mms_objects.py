@@ -96,7 +96,7 @@ class HandlerServiceAdapter:
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Give the whole batch to the service, as MMS would: forms as their fields."""
         for request in requests:
-            forms.show_fields(request, request.body)
+            forms.try_parse_fields(request, request.body)
         from mms.context import RequestProcessor
         from mms.metrics.metrics_store import MetricsStore
 

@@ -1,1 +1,1 @@
-"""Requests, responses, the context, content codings and forms."""
+"""Requests, responses, contexts, content codings and forms."""

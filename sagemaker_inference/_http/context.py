@@ -1,4 +1,4 @@
-"""The context that handlers may take: about the request, and for the response."""
+"""The context that handlers may take: facts about the request, settings for the response."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ _INFERENCE_ID: Final = "X-Amzn-SageMaker-Inference-Id"
 
 
 class Context:
-    """What a handler may know about the request, and set on the response.
+    """What a handler can read from the request and set on the response.
 
-    While the model loads there is no request yet: headers are empty and ids are "".
+    While the model loads there is no request: headers are empty and ids are "".
 
     Attributes:
-        model_dir: where the model is.
-        model_name: the model's name: "model", or the one it was loaded under over HTTP.
-        gpu_id: which GPU this process has, or None. Each process sees its own as number 0.
-        response_headers: sent with the answer.
-        status: HTTP status of the answer, 200 unless set.
-        manifest: always None; MMS's name for a model archive's manifest.
+        model_dir: the folder of the model.
+        model_name: "model", or the name under which the model was loaded over HTTP.
+        gpu_id: the GPU of this worker, or None. Each worker sees its GPU as number 0.
+        response_headers: headers to add to the response.
+        response_content_type: overrides the Content-Type of the encoder; None keeps it.
+        status: HTTP status of the response, 200 to 599; None means 200.
+        manifest: always None; the name that Multi Model Server (MMS) has for the manifest of a
+            model archive.
     """
 
     manifest = None
@@ -52,7 +54,7 @@ class Context:
 
     @property
     def headers(self) -> Headers:
-        """The request's headers; look-ups ignore case."""
+        """The request's headers; look-ups are case-insensitive."""
         return self._request.headers
 
     @property
@@ -67,12 +69,12 @@ class Context:
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The body, form fields and query parameters, by name."""
+        """Query parameters, then the fields of a form or the body, each with its name."""
         return self._request.parts
 
     @property
     def request_id(self) -> str:
-        """The id that the log and the response header ``x-request-id`` carry."""
+        """The id in the log and in the response header ``x-request-id``."""
         return self._request.id
 
     @property
@@ -82,10 +84,11 @@ class Context:
 
     @property
     def custom_attributes(self) -> str | None:
-        """The caller's ``CustomAttributes``, or None. Set it to answer with your own.
+        """The caller's ``CustomAttributes``, or None; set it to send some with the response.
 
         Raises:
-            ValueError: more than 1,024 characters, or other than visible ASCII; SageMaker's limits.
+            ValueError: they are longer than 1,024 characters or not visible ASCII, which are
+                SageMaker's limits.
         """
         return self.headers.get(CUSTOM_ATTRIBUTES)
 
@@ -93,18 +96,18 @@ class Context:
     def custom_attributes(self, value: str) -> None:
         if len(value) > _CUSTOM_ATTRIBUTES_LIMIT or not (value.isascii() and value.isprintable()):
             message = (
-                f"custom attributes may have {_CUSTOM_ATTRIBUTES_LIMIT} visible ASCII characters, "
-                f"not {value[:40]!r} ({len(value)} characters)"
+                f"custom_attributes must be at most {_CUSTOM_ATTRIBUTES_LIMIT} visible ASCII "
+                f"characters, got {value[:40]!r} ({len(value)} characters)"
             )
             raise ValueError(message)
         self.response_headers[CUSTOM_ATTRIBUTES] = value
 
-    # From here on: the methods of mms.context.Context, so that functions written for it go on
-    # working. ``idx`` is the place in MMS's batch; a context here is one request's, so it is 0.
+    # The methods of mms.context.Context, for functions written for it. ``idx`` is an index into
+    # MMS's batch; a context here belongs to one request, so it is ignored.
 
     @property
     def system_properties(self) -> dict[str, Any]:
-        """MMS's name for what is known about the model."""
+        """MMS's dict of facts about the model."""
         return {
             "model_dir": self.model_dir,
             "gpu_id": self.gpu_id,
@@ -114,12 +117,12 @@ class Context:
 
     @property
     def request_processor(self) -> list[Context]:
-        """MMS's list of one object per request of the batch."""
+        """MMS's list with one object per request of the batch."""
         return [self]
 
     @property
     def request_ids(self) -> dict[int, str]:
-        """MMS's request ids by place in the batch."""
+        """MMS's request ids by index in the batch."""
         return {0: self.request_id}
 
     def get_request_id(self, idx: int = 0) -> str:  # noqa: ARG002
@@ -143,7 +146,7 @@ class Context:
         return self.headers
 
     def set_response_content_type(self, idx: int, value: str) -> None:  # noqa: ARG002
-        """Set the Content-Type of the answer."""
+        """Set the Content-Type of the response."""
         self.response_content_type = value
 
     def get_response_content_type(self, idx: int = 0) -> str | None:  # noqa: ARG002
@@ -151,21 +154,21 @@ class Context:
         return self.response_content_type
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:  # noqa: ARG002
-        """Set a header of the answer."""
+        """Set a header of the response."""
         self.response_headers[key] = value
 
     def get_response_headers(self, idx: int = 0) -> dict[str, str]:  # noqa: ARG002
-        """The headers of the answer."""
+        """The headers set for the response."""
         return self.response_headers
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002
-        """Set status and reason phrase of the answer."""
+        """Set the status and reason phrase of the response."""
         self.status, self.phrase = code, phrase
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
-        """Set status and reason phrase of the answer."""
+        """Set the status and reason phrase of the response."""
         self.status, self.phrase = code, phrase
 
     def get_response_status(self, idx: int = 0) -> tuple[int, str]:  # noqa: ARG002
-        """Status and reason phrase of the answer."""
+        """The status and reason phrase of the response."""
         return self.status or HTTPStatus.OK, self.phrase

@@ -1,4 +1,4 @@
-"""From a request's failure to its response."""
+"""Turn the failure of a request into its response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._errors import BaseInferenceToolkitError
 
-# SageMaker passes the body of an error on as OriginalMessage: keep it readable there.
+# SageMaker passes the body of an error on as OriginalMessage, where it must stay readable.
 MESSAGE_LIMIT: Final = 400
 _PHRASE_LIMIT: Final = 80
 _CODE_LIMIT: Final = 80
@@ -28,15 +28,15 @@ def error_response(
     accept: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with a failure: ``{"error": {"code", "message", "request_id"}}``.
+    """The response to a failure: ``{"error": {"code", "message", "request_id"}}``.
 
-    A client that accepts text/plain and no JSON gets the message as text.
+    A client that prefers text/plain to JSON gets the message as text.
 
     Args:
-        error: what failed.
-        request_id: the id that the log carries, too.
+        error: the failure.
+        request_id: the id under which the failure is logged.
         accept: the request's Accept header.
-        headers: further response headers.
+        headers: additional response headers.
     """
     status = error_status(error)
     message = _shortened(_text(error.message))
@@ -47,7 +47,7 @@ def error_response(
             f"{content_types.TEXT}; charset=utf-8",
         )
     else:
-        code = getattr(error, "code", None) or ErrorCode.of_status(status)
+        code = getattr(error, "code", None) or ErrorCode.for_status(status)
         code = _text(code)[:_CODE_LIMIT]
         document = {"error": {"code": code, "message": message, "request_id": request_id}}
         body, content_type = json.dumps(document).encode(), content_types.JSON
@@ -55,7 +55,7 @@ def error_response(
 
 
 def wants_text(accept: str) -> bool:
-    """Whether a client with this Accept header gets errors as text rather than JSON."""
+    """Whether a client with this Accept header prefers errors as text to JSON."""
     offers = (content_types.JSON, content_types.TEXT)
     return (
         "text/" in accept.lower() and content_types.negotiate(accept, offers) == content_types.TEXT
@@ -65,19 +65,19 @@ def wants_text(accept: str) -> bool:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - an object of the program's, in an error that it has raised
+    except Exception:  # noqa: BLE001 - the program raised it, and its __str__ may raise anything
         return f"({type(value).__name__} without text)"
 
 
 def error_status(error: BaseInferenceToolkitError) -> int:
-    """The status that an error asks for; 500 where RFC 9110 has no such status for errors."""
+    """The status of an error; 500 if it is not an error status of RFC 9110 (400 to 599)."""
     status = error.status_code
     is_error = isinstance(status, int) and 400 <= status <= 599  # noqa: PLR2004
     return int(status if is_error else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def one_line(text: str) -> str:
-    """A line that can be sent, of as much of a text as SageMaker's OriginalMessage is to show."""
+    """The text as one line that can be sent, short enough for SageMaker's OriginalMessage."""
     return _shortened(" ".join(text.split()).encode(errors="replace").decode())
 
 
@@ -87,7 +87,7 @@ def _shortened(message: str) -> str:
 
 @lru_cache
 def standard_phrase(status: int) -> str:
-    """The reason phrase that belongs to a status; "Error" for one that nobody has defined."""
+    """The registered reason phrase of a status; "Error" for an unregistered one."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -95,6 +95,6 @@ def standard_phrase(status: int) -> str:
 
 
 def ascii_line(text: str) -> str:
-    """One short line of printable ASCII: a front end that gets more closes the connection."""
+    """One short line of ASCII: the front end closes the connection if it gets anything else."""
     line = " ".join(str(text).split())
     return line.encode("ascii", "replace").decode()[:_PHRASE_LIMIT]

@@ -1,4 +1,4 @@
-"""Forms that clients send: the body of a request taken apart into its fields."""
+"""Forms: parse the body of a request into fields."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 
-def take_apart(request: Request, body: Body) -> None:
-    """Set a request's fields to those of the form in its body.
+def parse_fields(request: Request, body: Body) -> None:
+    """Set the fields of a request from the form in its body.
 
     Args:
-        request: one whose Content-Type is that of a form.
-        body: its body, unpacked.
+        request: one whose Content-Type is a form.
+        body: its body, without content codings.
 
     Raises:
-        DecodeError: the form cannot be read.
+        DecodeError: the form cannot be parsed.
         UnsupportedMediaTypeError: its charset is unknown.
     """
     request.fields = [Part(*field) for field in form.fields(body, request.content_type)]
 
 
-def show_fields(request: Request, body: Body) -> None:
-    """Take a form apart if there is one and it can be read, for handlers that take either."""
+def try_parse_fields(request: Request, body: Body) -> None:
+    """Parse the form if there is a valid one, for handlers that take both fields and bodies."""
     if request.fields is None and content_types.is_form(request.content_type):
         with contextlib.suppress(InferenceError):
-            take_apart(request, body)
+            parse_fields(request, body)

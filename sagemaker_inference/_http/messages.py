@@ -1,7 +1,7 @@
-"""A request and its response.
+"""Requests and responses.
 
-`_ipc.wire` makes them of bytes, and `_aws.mms_objects` of what Multi Model Server's own back end
-hands over; the path of a request knows no others.
+`_ipc.wire` reads requests from bytes, `_aws.mms_objects` from the objects of Multi Model Server's
+stock back end.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 BODY: Final = "body"
-# Those that are lists may come in several lines: RFC 9110 section 5.3.
+# RFC 9110 section 5.3: a header that is a list may be sent as several lines.
 _LISTS: Final = {"accept", "accept-encoding", "content-encoding"}
 
 
 class Headers(Mapping[str, str]):
-    """Request headers: look-ups ignore case, and names come back as the client wrote them."""
+    """Request headers: look-ups are case-insensitive, names are as the client sent them."""
 
     __slots__ = ("_items",)
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        # The last one wins, as in Multi Model Server's own dict of headers.
+        # Of repeated headers the last one counts, as in Multi Model Server's dict of headers.
         items = list(items)
         self._items = {name.lower(): (name, value) for name, value in items}
         if len(self._items) < len(items):
@@ -53,17 +53,17 @@ class Headers(Mapping[str, str]):
         return f"Headers({dict(self)!r})"
 
     def find(self, lower_name: str) -> str:
-        """The value of a header named in lower case, "" if absent: one dict look-up."""
+        """The value of the header with this lower-case name, "" if absent: one dict look-up."""
         item = self._items.get(lower_name)
         return item[1] if item else ""
 
 
 class Part(NamedTuple):
-    """A named piece of a request: the body (``body``), a form's field or a query parameter.
+    """A named part of a request: the body (named ``body``), a form field or a query parameter.
 
     Attributes:
-        name: the field's or the parameter's.
-        content_type: a field's own, "" without one; the body's without parameters.
+        name: the name of the field or the parameter.
+        content_type: a field's Content-Type, "" if it has none; the body's without parameters.
         value: the bytes.
     """
 
@@ -73,7 +73,7 @@ class Part(NamedTuple):
 
 
 class Request:
-    """One request as it arrived.
+    """A request as received.
 
     >>> from sagemaker_inference import Request
     >>> request = Request.from_body(b"[1, 2]", "application/json")
@@ -81,18 +81,18 @@ class Request:
     ('application/json', '')
 
     Attributes:
-        id: the front end's id, also in the response header ``x-request-id`` and in the log.
+        id: the front end's id, which is also in the response header ``x-request-id`` and the log.
         headers: the client's headers.
-        body: the bytes; empty where a form came taken apart.
-        parameters: the query's parameters, in their order.
-        fields: a form's fields, once it is taken apart; None before, and where it is no form.
+        body: the bytes; empty if the front end has already parsed a form.
+        parameters: the query parameters, in the order they were sent.
+        fields: the fields of a form once it is parsed; None before, or if it is not a form.
     """
 
     __slots__ = ("body", "fields", "headers", "id", "parameters")
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - the trade's word
+        id: str,  # noqa: A002 - the usual name
         headers: Headers,
         body: Body = b"",
         parameters: Sequence[Part] = (),
@@ -114,13 +114,13 @@ class Request:
         *,
         id: str = "",  # noqa: A002 - as above
     ) -> Request:
-        """A request of a body and its headers, as a test or a notebook makes it."""
+        """Create a request from a body and headers, in a test or a notebook."""
         named = {"Content-Type": content_type, "Accept": accept, **(headers or {})}
         return cls(id, Headers((name, value) for name, value in named.items() if value), body)
 
     @property
     def parts(self) -> Sequence[Part]:
-        """Everything that was sent: query parameters, then the form's fields or the body."""
+        """Query parameters, then the fields of a form or the body."""
         if self.fields is not None:
             return [*self.parameters, *self.fields]
         media_type = self.content_type.partition(";")[0].strip()
@@ -138,15 +138,16 @@ class Request:
 
 
 class Response:
-    """One answer.
+    """A response.
 
     Attributes:
         status: HTTP status.
-        body: what is sent: bytes, or an iterator or async iterator of bytes.
-        content_type: what the body is.
-        headers: further response headers.
+        body: bytes, or an iterator or async iterator of bytes.
+        content_type: the Content-Type of the body.
+        headers: additional response headers.
         phrase: the reason phrase: one short ASCII line, or "".
-        decode_seconds, predict_seconds, encode_seconds: where the time went, for the access line.
+        decode_seconds, predict_seconds, encode_seconds: the time each step took, for the access
+            log.
     """
 
     __slots__ = (
@@ -178,10 +179,10 @@ class Response:
 
 
 def whole_body(response: Response) -> Body:
-    """The body of a response in one piece; what an iterator raises passes through.
+    """The body of a response in one piece; exceptions of an iterator pass through.
 
     Raises:
-        TypeError: it is an async iterator.
+        TypeError: the body is an async iterator.
     """
     body = response.body
     if isinstance(body, (bytes, bytearray, memoryview)):

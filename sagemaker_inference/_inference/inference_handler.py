@@ -183,7 +183,7 @@ class InferenceHandler:
         accept = self.encoders.preferred(request.accept)
         try:
             whole = _unpacked(request)
-            forms.show_fields(request, whole)
+            forms.try_parse_fields(request, whole)
             body = self._transformer_body(whole, request.content_type)
             job.times.append(perf_counter())
             result = transformer.call(self.model, body, request.content_type, accept, job.context)
@@ -209,7 +209,7 @@ class InferenceHandler:
             else:
                 decoding = self.decoders.for_content_type(content_type)
                 if decoding.is_form:
-                    forms.take_apart(request, body)
+                    forms.parse_fields(request, body)
                     await self._decode_fields(job, request.parts)
                 else:
                     job.data = await self._read(job, decoding, body, content_type)
@@ -227,7 +227,7 @@ class InferenceHandler:
                 job.data = await self._read(job, decoding, body, content_type)
                 return
             if content_types.is_form(content_type):
-                forms.take_apart(request, body)
+                forms.parse_fields(request, body)
             else:
                 request.fields = ()
         await self._decode_fields(job, request.parts)

@@ -12,7 +12,7 @@ from sagemaker_inference import _config
 from sagemaker_inference._aws import script_functions
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.assembly import assemble
-from sagemaker_inference._log import users_place
+from sagemaker_inference._log import last_user_line
 from sagemaker_inference._program.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -164,4 +164,4 @@ def _install() -> str:
 
 
 def _place(error: BaseException, program: Program) -> str:
-    return users_place(error) or program.label
+    return last_user_line(error) or program.label

@@ -95,4 +95,4 @@ def test_one_failure_has_one_code():
     [(507, "out_of_memory"), (404, "not_found"), (402, "payment_required"), (599, "error")],
 )
 def test_a_status_alone_has_the_code_of_the_failure_that_it_stands_for(status, code):
-    assert errors.ErrorCode.of_status(status) == code
+    assert errors.ErrorCode.for_status(status) == code

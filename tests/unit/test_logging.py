@@ -138,14 +138,14 @@ def test_an_error_that_was_never_raised_has_no_traceback():
 
 
 def test_an_error_that_was_never_raised_has_no_place():
-    assert toolkit_logging.users_place(ValueError()) == ""
+    assert toolkit_logging.last_user_line(ValueError()) == ""
 
 
-def test_a_level_that_is_none_is_said(monkeypatch, caplog):
+def test_an_unknown_level_is_logged(monkeypatch, caplog):
     toolkit_logging.warn_of_unknown_level()
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "warning")
     toolkit_logging.warn_of_unknown_level()
     assert caplog.text == ""
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud")
     toolkit_logging.warn_of_unknown_level()
-    assert "SAGEMAKER_CONTAINER_LOG_LEVEL='loud' is neither" in caplog.text
+    assert "SAGEMAKER_CONTAINER_LOG_LEVEL='loud' is not a log level" in caplog.text

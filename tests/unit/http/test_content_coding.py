@@ -51,8 +51,8 @@ def test_packing_comes_back(body):
 
 
 @pytest.mark.parametrize("length", [1, 5, 12, len(gzip.compress(BODY)) - 1])
-def test_a_body_that_is_cut_off_is_400(length):
-    with pytest.raises(DecodeError, match="cut off"):
+def test_a_truncated_body_is_400(length):
+    with pytest.raises(DecodeError, match="truncated"):
         content_coding.unpack(gzip.compress(BODY)[:length], "gzip")
 
 
@@ -67,7 +67,7 @@ def test_garbage_is_400(body):
 
 def test_a_bomb_is_413():
     bomb = gzip.compress(bytes(65 << 20))
-    with pytest.raises(PayloadTooLargeError, match="unpacks to more than"):
+    with pytest.raises(PayloadTooLargeError, match="unpacks to over"):
         content_coding.unpack(bomb, "gzip")
 
 
@@ -130,6 +130,6 @@ def test_a_body_that_cannot_be_unpacked_is_the_clients_fault(echo):
 
 
 @pytest.mark.parametrize("more", [b"x", b"\x1f", zlib.compress(BODY)])
-def test_what_follows_a_packed_body_is_not_passed_over(more):
-    with pytest.raises(DecodeError, match=f"ends {len(more)} bytes before"):
+def test_data_after_a_compressed_body_is_400(more):
+    with pytest.raises(DecodeError, match=f"followed by {len(more)} other bytes"):
         content_coding.unpack(gzip.compress(BODY) + more, "gzip")
