@@ -1,1 +1,1 @@
-"""The operating system: child processes, an event loop, resources, a runtime folder."""
+"""The operating system: child processes, the event loop, resources and the runtime folder."""

@@ -1,4 +1,4 @@
-"""A child process whose output is passed on line by line, and remembered for its obituary."""
+"""A child process: its output is passed on line by line, and its last lines are kept."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 # linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
-# Not among the codes that a process can end with.
+# Not a code that a process can exit with.
 UNKNOWN_EXIT: Final = 256
 _REMEMBERED_LINES: Final = 20
-# A line without an end is passed on in pieces of this size rather than kept for ever.
+# A longer line is passed on in pieces of this size, so that memory is bounded.
 _LONGEST_LINE: Final = 65536
 
-# Looked up before the fork: between fork and exec nothing may be imported.
+# Looked up here, since nothing may be imported between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def adopt_orphans() -> None:
-    """Become the parent of processes whose own parent, a descendant of this one, has ended."""
+    """Become the parent of descendants whose parent has exited (prctl(2), subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent is gone, however it went."""
+    """Have the kernel kill this process when its parent exits, for whatever reason."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """What runs ``main(sys.argv)`` of a module of this package in a fresh interpreter.
+    """The command that runs ``main(sys.argv)`` of one of our modules in a fresh interpreter.
 
-    ``python -m`` would put the working directory before the standard library: a file of the
-    user's named like a module of it would be imported for that.
+    ``python -m`` would put the working directory before the standard library, and a user's file
+    that is named like one of its modules would be imported instead.
     """
     root = str(Path(__file__).parents[2])
     code = (
@@ -53,7 +53,7 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def starters_python_path() -> str:
-    """PYTHONPATH for what runs a handler service: all that can be imported here may be it."""
+    """PYTHONPATH for running a handler service, which may be any module importable here."""
     inherited = os.environ.get("PYTHONPATH", "")
     return os.pathsep.join([sys.path[0] or os.getcwd(), inherited])  # noqa: PTH109 - as text
 
@@ -62,9 +62,9 @@ class Relay:
     """One output stream of a child.
 
     Args:
-        source: the reading end of a pipe; closed with the relay.
-        target: the descriptor that whole lines go to, if any.
-        tail: gets the last lines.
+        source: the read end of a pipe; closed with the relay.
+        target: the descriptor to write complete lines to; None writes none.
+        tail: collects the last lines.
     """
 
     def __init__(self, source: int, target: int | None, tail: deque[str]) -> None:
@@ -75,7 +75,7 @@ class Relay:
         self._partial = b""
 
     def pump(self) -> bool:
-        """Pass on what is there; False at the end of the stream."""
+        """Pass on the available output; return False at the end of the stream."""
         while True:
             try:
                 data = os.read(self.source, _LONGEST_LINE)
@@ -94,7 +94,7 @@ class Relay:
                 self._emit(lines + separator)
 
     def close(self) -> None:
-        """Pass on what is left and close the pipe."""
+        """Pass on the remaining output and close the pipe."""
         self.pump()
         os.close(self.source)
 
@@ -103,19 +103,19 @@ class Relay:
         if self._target is None:
             return
         view = memoryview(data)
-        # Nobody may be reading the container's log any more; that must not stop serving.
+        # The reader of the container's log may be gone; that must not stop serving.
         with contextlib.suppress(OSError):
             while view:
                 view = view[os.write(self._target, view) :]
 
 
 class ChildProcess:
-    """A process that dies with this one and leads a group of its own.
+    """A process that dies with this one and leads its own process group.
 
     Args:
-        pid: the process.
-        sources: the reading ends of its standard output and standard error; closed with it.
-        targets: where the lines of each go; None only remembers them.
+        pid: its process id.
+        sources: the read ends of its standard output and standard error; closed with it.
+        targets: the descriptors to write the lines of each to; None only keeps the last ones.
     """
 
     def __init__(
@@ -138,15 +138,15 @@ class ChildProcess:
         pass_fds: Sequence[int] = (),
         targets: tuple[int | None, int | None] = (1, 2),
     ) -> ChildProcess:
-        """Start a program with this whole environment and these inherited descriptors.
+        """Start a program with exactly this environment and these inherited descriptors.
 
         Raises:
             OSError: it cannot be started.
         """
         out, err = os.pipe(), os.pipe()
-        # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which decides.
+        # A session of its own: Ctrl-C in a terminal reaches only the supervisor, which decides.
         try:
-            popen = subprocess.Popen(  # noqa: S603 - our own interpreter, and the Java found
+            popen = subprocess.Popen(  # noqa: S603 - our interpreter, or the Java that was looked up
                 command,
                 env=env,
                 pass_fds=pass_fds,
@@ -164,16 +164,16 @@ class ChildProcess:
             os.close(out[1])
             os.close(err[1])
         child = cls(popen.pid, (out[0], err[0]), targets)
-        # Whoever waits here is `reap`: Popen must not believe that it still has a child.
+        # `reap` waits for the child: Popen must not do so as well when it is deleted.
         popen.returncode = 0
         return child
 
     def reap(self) -> int | None:
-        """The exit code once it has ended (negative: the signal), else None; never waits."""
+        """The exit code if it has exited (negative: the signal), else None; does not block."""
         return self._wait(os.WNOHANG)
 
     def wait(self) -> int:
-        """Wait until it has ended; the exit code."""
+        """Wait until it exits, and return the exit code."""
         code = self._wait(0)
         return 0 if code is None else code
 
@@ -181,21 +181,21 @@ class ChildProcess:
         if self._exit_code is None:
             try:
                 pid, status = os.waitpid(self.pid, options)
-            except ChildProcessError:  # somebody else has reaped it
+            except ChildProcessError:  # reaped elsewhere
                 self._exit_code = UNKNOWN_EXIT
             else:
                 self._exit_code = os.waitstatus_to_exitcode(status) if pid else None
         return self._exit_code
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless it has exited."""
         if self._exit_code is None:
-            # A forked one is somebody else's child until its parent has ended.
+            # A forked worker is the zygote's child, and may exit before that is noticed here.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def kill_group(self) -> None:
-        """Kill it and whatever it has started."""
+        """Kill it and the processes it has started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""One thread's loop over descriptors and timers."""
+"""A loop over descriptors and timers, in one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 
 
 class EventLoop:
-    """Calls back when a descriptor is ready or a time has come."""
+    """Calls back when a descriptor is ready or a timer is due."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -28,16 +28,16 @@ class EventLoop:
         self._epoll.register(fd, events)
 
     def modify(self, fd: int, events: int) -> None:
-        """Call back at these events from now on; ``fd`` is watched."""
+        """Change the events of a watched descriptor."""
         self._epoll.modify(fd, events)
 
     def unwatch(self, fd: int) -> None:
-        """Stop watching; call it before the descriptor is closed. Unknown ones are ignored."""
+        """Stop watching; call it before closing the descriptor. Unknown ones are ignored."""
         if self._watched.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
     def watch_relay(self, relay: Relay) -> None:
-        """Pass a child's output on as it comes, until it ends."""
+        """Pass a child's output on as it arrives, until the stream ends."""
 
         def pump() -> None:
             if not relay.pump():
@@ -46,11 +46,11 @@ class EventLoop:
         self.watch(relay.source, pump)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call back once."""
+        """Call back once, in ``seconds``."""
         self._timers.append((monotonic() + seconds, callback))
 
     def every(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call back again and again."""
+        """Call back every ``seconds``, counted from the end of the previous call."""
 
         def again() -> None:
             callback()
@@ -59,13 +59,12 @@ class EventLoop:
         self.after(seconds, again)
 
     def turn(self) -> None:
-        """Wait for whatever comes first, and call back."""
+        """Wait for the next event or timer, and call back."""
         now = monotonic()
         wait = min((when - now for when, _ in self._timers), default=_LONGEST_WAIT_SECONDS)
         ready = [(fd, self._watched.get(fd)) for fd, _ in self._epoll.poll(max(wait, 0))]
         for fd, callback in ready:
-            # An earlier callback of this turn may have unwatched it, and the descriptor may be
-            # another one's by now.
+            # An earlier callback of this turn may have unwatched it and reused the descriptor.
             if callback is not None and self._watched.get(fd) is callback:
                 callback()
         now = monotonic()
@@ -75,5 +74,5 @@ class EventLoop:
             callback()
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the epoll instance."""
         self._epoll.close()

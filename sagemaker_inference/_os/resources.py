@@ -1,4 +1,4 @@
-"""What this machine has: processors, GPUs, and whether the kernel killed for want of memory."""
+"""The resources of this machine: processors, GPUs, and kills by the out-of-memory killer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use, by its affinity and its cgroup's quota; at least 1."""
+    """Processors that this process may use by its affinity and its cgroup's quota; at least 1."""
     count = len(os.sched_getaffinity(0))
     quota = _cgroup_quota()
     return max(1, min(count, int(quota))) if quota else count
 
 
 def _cgroup_quota() -> float | None:
-    """Processors' worth of time per period: cgroup v2 ``cpu.max``, v1 ``cpu.cfs_*``."""
+    """The quota in processors: cgroup v2 ``cpu.max``, v1 ``cpu.cfs_*``; None without one."""
     try:
         quota, period = (_CGROUP / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -33,23 +33,23 @@ def _cgroup_quota() -> float | None:
 
 
 def threads(processes: int) -> str:
-    """OMP_NUM_THREADS for each process: what the environment says, else its share."""
+    """OMP_NUM_THREADS for each process: that of the environment, else its share of processors."""
     return os.environ.get("OMP_NUM_THREADS") or str(max(1, usable_cpus() // processes))
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs that CUDA may use, as CUDA_VISIBLE_DEVICES takes them."""
+    """The names of the usable GPUs, as CUDA_VISIBLE_DEVICES lists them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
-        # CUDA itself ignores everything from the first invalid entry on; -1 is the usual one.
+        # CUDA ignores everything from the first invalid entry on, which is usually -1.
         return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
-    found = [entry.name for entry in Path("/dev").glob("nvidia*")]
-    return sorted((name[6:] for name in found if re.fullmatch(r"nvidia\d+", name)), key=int)
+    devices = [entry.name for entry in Path("/dev").glob("nvidia*")]
+    return sorted((name[6:] for name in devices if re.fullmatch(r"nvidia\d+", name)), key=int)
 
 
 def out_of_memory_kills() -> int:
-    """How often the kernel has killed a process of this container (else machine) for memory."""
+    """How many processes of this container, or else machine, the kernel has killed for memory."""
     for path, key in (
         (_CGROUP / "memory.events", "oom_kill"),
         (_CGROUP / "memory" / "memory.oom_control", "oom_kill"),

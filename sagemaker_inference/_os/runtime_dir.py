@@ -1,4 +1,4 @@
-"""A temporary directory of a server's own, for sockets and what the front end writes."""
+"""The temporary directory of a server, for its sockets and the files of the front end."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Final
 
 _PREFIX: Final = "sagemaker-inference-"
 _LOCK: Final = "lock"
-# sun_path has 108 bytes (unix(7)), and "/sagemaker-inference-xxxxxxxx/management.sock" follows.
+# sun_path has 108 bytes (unix(7)); "/sagemaker-inference-xxxxxxxx/management.sock" is appended.
 _LONGEST_PARENT: Final = 60
 
 
 class PrivateFolder:
     """A directory that only this user can enter, with a path short enough for sockets in it.
 
-    It is locked while its server lives; the next one removes those that a server left behind
-    which was killed.
+    It is locked while its server runs. A new server removes the unlocked ones that killed servers
+    have left behind.
 
     Attributes:
-        path: where it is.
+        path: the path of the directory.
     """
 
     def __init__(self) -> None:
@@ -35,20 +35,20 @@ class PrivateFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Remove it, with what is in it."""
+        """Remove the directory and its contents."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
 def _sweep(parent: str) -> None:
     for folder in Path(parent).glob(f"{_PREFIX}*"):
-        # Another user's, one that is in use, or one that has just been made or removed.
+        # OSError: another user's, locked, or just created or removed.
         with contextlib.suppress(OSError):
             if folder.stat().st_uid == os.geteuid():
-                _remove_if_left(folder)
+                _remove_if_unlocked(folder)
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_unlocked(folder: Path) -> None:
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
