@@ -70,8 +70,8 @@ def serve(
     """
     caller = sys._getframe(1)  # noqa: SLF001 - the place where registration ends, for messages
     if name != "__main__":
-        place = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
-        program.served(name, registry, place)
+        line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
+        program.note_serve_call(name, registry, line)
         return
     configure_logger()
     if ENABLE_MULTI_MODEL:

@@ -1,8 +1,8 @@
 """AWS's ``Transformer``: a program behind a handler service of Multi Model Server (MMS).
 
-The path of a request is `InferenceHandler`; here are the names that AWS's containers override, read
-and set. ``import sagemaker_inference`` imports this module, since ``@transformer`` has its name; so
-what serving needs is imported when something is served.
+`InferenceHandler` answers the requests; this class has the names that AWS's containers override,
+read and set. ``import sagemaker_inference`` imports this module, since ``@transformer`` has its
+name, so modules that only serving needs are imported later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.signatures import Handler
 
-# One for all: subclasses skip __init__, and a process seldom loads two models at the same time.
+# One lock for all instances: subclasses skip __init__, and a process seldom loads two models at
+# the same time.
 _LOADING: Final = threading.RLock()
 
 
@@ -27,11 +28,11 @@ class Transformer:
     """Loads the program that SAGEMAKER_PROGRAM names, and answers MMS's requests with it.
 
     Subclasses may override ``_default_transform_fn``, and read and set ``_model``, ``_input_fn``,
-    ``_predict_fn``, ``_output_fn`` and ``_transform_fn``: whatever stands there answers.
+    ``_predict_fn``, ``_output_fn`` and ``_transform_fn``; each request uses their current values.
 
     Args:
-        default_inference_handler: what stands in for whatever the program leaves out; an object
-            with functions such as `DefaultInferenceHandler` has.
+        default_inference_handler: an object with the functions of `DefaultInferenceHandler`, used
+            for those that the program does not define.
     """
 
     # Subclasses that copy AWS's __init__ do not call this one.
@@ -49,7 +50,7 @@ class Transformer:
     _predict_fn: Callable[..., Any] | None = None
     _output_fn: Callable[..., Any] | None = None
     _assembled: InferenceHandler | None = None
-    # The program's own functions, and the handler that was made of those that are set now.
+    # The functions of the program, those that are currently set, and the handler made from these.
     _program_functions: tuple[Any, ...] = ()
     _current_functions: tuple[Any, ...] = ()
     _inference_handler: InferenceHandler | None = None
@@ -62,11 +63,11 @@ class Transformer:
     def validate_and_initialize(
         self, model_dir: str = environment.model_dir, context: Any = None
     ) -> None:
-        """Import the program and load its model, once; after a failure it is tried again.
+        """Import the program and load its model, once; after a failure, the next call retries.
 
         Args:
-            model_dir: where the model is; the program is in its folder ``code``.
-            context: MMS's context; its ``system_properties["gpu_id"]`` counts.
+            model_dir: the folder of the model; the program is in its folder ``code``.
+            context: MMS's context, whose ``system_properties["gpu_id"]`` is the GPU.
 
         Raises:
             StartError: the program cannot be imported or is incomplete.
@@ -84,14 +85,14 @@ class Transformer:
             self._initialized = True
 
     def transform(self, data: Sequence[Any], context: Any) -> list[Any]:
-        """Answer a batch of MMS's: one body per request; status and headers go into ``context``."""
+        """Answer a batch: one body per request; ``context`` gets the statuses and headers."""
         from sagemaker_inference._aws import mms_objects
 
         requests = mms_objects.read_requests(data, context)
         try:
             model_dir = context.system_properties.get("model_dir")
             self.validate_and_initialize(model_dir=model_dir, context=context)
-        except Exception as error:  # noqa: BLE001 - MMS would end the batch without a word
+        except Exception as error:  # noqa: BLE001 - MMS would drop the batch without a reason
             return mms_objects.answer_failed_load(requests, context, error)
         handler = self._current()
         handler.model = self._model
@@ -99,7 +100,7 @@ class Transformer:
 
     @staticmethod
     def handle_error(context: Any, inference_exception: Any, trace: str) -> list[Any]:
-        """Answer with an error's status and message; the traceback goes to the log only.
+        """Answer with the status and message of an error; its traceback is only logged.
 
         Args:
             context: MMS's context of the batch.
@@ -111,7 +112,7 @@ class Transformer:
         return mms_objects.answer_error(context, inference_exception, trace)
 
     def _validate_user_module_and_set_functions(self) -> None:
-        """Find the program and what stands in for functions that it leaves out.
+        """Find the program, and default functions for those that it does not define.
 
         Raises:
             StartError: the program cannot be imported or is incomplete.
@@ -131,17 +132,16 @@ class Transformer:
             sys.path.insert(0, code_dir)
         default = self._default_inference_handler
         fallback = aws_fallback.registry_of(default, DefaultInferenceHandler)
-        found = location.search(model_dir)
-        if found is not None:
-            handler = program.assembled(found, fallback)
+        users_program = location.search(model_dir)
+        if users_program is not None:
+            handler = program.assembled(users_program, fallback)
         elif fallback.is_empty:
             raise StartError(location.not_found_message(model_dir))
         else:
             label = type(default).__name__
             if location.is_named():
-                get_logger().warning(
-                    "%s %s serves alone.", location.not_found_message(model_dir), label
-                )
+                message = location.not_found_message(model_dir)
+                get_logger().warning("%s Serving %s alone.", message, label)
             handler = assemble(Registry(), label, fallback)
         self._assembled = handler
         self._pre_model_fn = _function(handler.before_load)
@@ -156,7 +156,7 @@ class Transformer:
     def _default_transform_fn(
         self, model: Any, input_data: Any, content_type: str, accept: str, context: Any = None
     ) -> Any:
-        """Decode, predict and encode with the functions that stand here now."""
+        """Decode, predict and encode with the functions that are currently set."""
         from sagemaker_inference._program import roles
 
         data = _call(roles.DECODER, self._input_fn, input_data, content_type, context)
@@ -175,25 +175,25 @@ class Transformer:
         )
 
     def _current(self) -> InferenceHandler:
-        """The handler of the functions that are set now.
+        """The handler for the functions that are currently set.
 
-        Where nobody has replaced them, it is the program's own, with all that it can do; otherwise
-        the whole path is ``_transform_fn``.
+        If they are unchanged, it is that of the program, with batches and negotiation; otherwise
+        it calls ``_transform_fn``.
         """
         functions = self._functions()
         is_same = len(functions) == len(self._current_functions) and all(
             now is then for now, then in zip(functions, self._current_functions, strict=True)
         )
         if self._inference_handler is None or not is_same:
-            handler = self._of_program(functions) or self._of_functions()
+            handler = self._program_handler(functions) or self._transform_fn_handler()
             handler.model_dir = self._model_dir
             if self._context is not None:
                 handler.gpu_id = self._context.system_properties.get("gpu_id")
             self._inference_handler, self._current_functions = handler, functions
         return self._inference_handler
 
-    def _of_program(self, functions: tuple[Any, ...]) -> InferenceHandler | None:
-        """The program's own handler; None where a function was replaced."""
+    def _program_handler(self, functions: tuple[Any, ...]) -> InferenceHandler | None:
+        """The handler of the program; None if a function was replaced."""
         handler = self._assembled
         transform = getattr(self._transform_fn, "__func__", None)
         is_default = transform is Transformer._default_transform_fn
@@ -201,8 +201,8 @@ class Transformer:
             return None
         return handler if handler.transformer or is_default else None
 
-    def _of_functions(self) -> InferenceHandler:
-        """A handler whose whole path is the function that stands in ``_transform_fn``."""
+    def _transform_fn_handler(self) -> InferenceHandler:
+        """A handler that calls the current ``_transform_fn`` from body to body."""
         from types import SimpleNamespace
 
         from sagemaker_inference._aws import script_functions
@@ -222,7 +222,7 @@ class Transformer:
 
 
 def _no_model() -> None:
-    """The loader of a transformer that was initialized by others: there is nothing to load."""
+    """The model loader of a transformer whose subclass sets ``_model`` itself."""
 
 
 def _function(handler: Handler | None) -> Callable[..., Any] | None:
@@ -230,14 +230,14 @@ def _function(handler: Handler | None) -> Callable[..., Any] | None:
 
 
 def _input_fn(handler: InferenceHandler, default_handler: object) -> Callable[..., Any]:
-    """What reads bodies, in AWS's spelling; a script's function as it was written.
+    """An ``input_fn`` that decodes as the handler does.
 
-    AWS's MXNet container looks at its parameters.
+    A script function is returned as it is: AWS's MXNet container inspects its parameters.
     """
-    own, default = handler.decoders.own, getattr(default_handler, "default_input_fn", None)
-    if len(own) == 1 and own[0].is_script:
-        return own[0].handler.function
-    if not own and handler.decoders.fallback and default is not None:
+    decoders, default = handler.decoders, getattr(default_handler, "default_input_fn", None)
+    if len(decoders.registered) == 1 and decoders.registered[0].is_script:
+        return decoders.registered[0].handler.function
+    if not decoders.registered and decoders.fallback and default is not None:
         return default  # type: ignore[no-any-return]
 
     def input_fn(body: Any, content_type: str | None, context: Any = None) -> Any:
@@ -245,28 +245,28 @@ def _input_fn(handler: InferenceHandler, default_handler: object) -> Callable[..
 
         header = content_type or ""
         data = body.encode() if isinstance(body, str) else body
-        decoding = handler.decoders.for_content_type(header)
+        decoding = decoders.for_content_type(header)
         if decoding.is_form:
-            return handler.decoders.convert_fields(form.decode(data, header))
+            return decoders.convert_fields(form.decode(data, header))
         return decoding.read(data, header, *([context] if decoding.handler else []))
 
     return input_fn
 
 
 def _output_fn(handler: InferenceHandler, default_handler: object) -> Callable[..., Any]:
-    """What writes predictions, in AWS's spelling; a script's function as it was written."""
-    own, default = handler.encoders.own, getattr(default_handler, "default_output_fn", None)
-    if len(own) == 1 and own[0].is_script:
-        return own[0].handler.function
-    if not own and handler.encoders.fallback and default is not None:
+    """An ``output_fn`` that encodes as the handler does; a script function as it is."""
+    encoders, default = handler.encoders, getattr(default_handler, "default_output_fn", None)
+    if len(encoders.registered) == 1 and encoders.registered[0].is_script:
+        return encoders.registered[0].handler.function
+    if not encoders.registered and encoders.fallback and default is not None:
         return default  # type: ignore[no-any-return]
 
     def output_fn(prediction: Any, accept: str, context: Any = None) -> Any:
-        """A body and its content type."""
+        """Return a body and its content type."""
         from sagemaker_inference._http.context import Context
         from sagemaker_inference._http.messages import Request
 
-        encoding = handler.encoders.for_accept(accept)
+        encoding = encoders.for_accept(accept)
         kind = encoding.content_type
         if encoding.handler is None:
             return encoding.write(prediction, kind), kind
@@ -277,10 +277,10 @@ def _output_fn(handler: InferenceHandler, default_handler: object) -> Callable[.
     return output_fn
 
 
-def _call(role: Any, function: Any, *offers: Any) -> Any:
+def _call(role: Any, function: Any, *arguments: Any) -> Any:
     from sagemaker_inference._program.signatures import Handler
 
-    return Handler.from_function(role, function).call(*offers)
+    return Handler.from_function(role, function).call(*arguments)
 
 
 def _run(handler: InferenceHandler, requests: Sequence[Any]) -> list[Any]:

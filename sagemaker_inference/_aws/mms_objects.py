@@ -215,12 +215,12 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
         return error
     if isinstance(error, MemoryError):
         return OutOfMemoryError("Memory ran out during this request.")
-    return of_prediction_exception(error) or PredictionError(
+    return from_prediction_exception(error) or PredictionError(
         "The handler service failed on this request. The endpoint's log has the cause."
     )
 
 
-def of_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
+def from_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
     """MMS's own ``PredictionException(message, error_code)`` as an error of ours, else None."""
     # Looked for by name: if user code raised it, its module has been imported.
     exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())

@@ -1,1 +1,1 @@
-"""The assembled program: decode, predict, encode, and batches of that."""
+"""The assembled program: decode, predict and encode requests, alone or in batches."""

@@ -1,4 +1,4 @@
-"""From a registry to the handler that answers requests: here a program is complete, or refused."""
+"""Assemble a registry into the handler that answers requests, or reject an incomplete program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagemaker_inference._config import Config
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.annotations import as_bytes
 from sagemaker_inference._inference.batching import Batcher
-from sagemaker_inference._inference.decoding import Decoders, body_converter, named
+from sagemaker_inference._inference.decoding import Decoders, body_converter, naming_parameter
 from sagemaker_inference._inference.encoding import Encoders
 from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._log import get_logger
@@ -35,37 +35,38 @@ def assemble(
     default_accept: str | None = None,
     config: Config | None = None,
 ) -> InferenceHandler:
-    """Close the registry and make its program complete.
+    """Close the registry and assemble its program.
 
     Args:
-        registry: what the program has registered.
-        label: how messages name the program.
-        fallback: what a framework brings along; it stands in for what the program leaves out.
-        default_accept: what to answer with where the client leaves the choice; by default what
-            SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT says, else the first type of the program's own
-            encoders, else JSON.
-        config: what the environment says; read from it when left out.
+        registry: the handlers of the program.
+        label: the program's name in messages.
+        fallback: the handlers of a framework, for roles that the program does not define.
+        default_accept: the content type of the response if the client accepts anything; by default
+            SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, else the first type of the program's encoders,
+            else JSON.
+        config: the settings; by default those of the environment.
 
     Raises:
-        StartError: the program has no model loader or nothing that predicts, an annotation asks
-            for what no body can become, or nothing writes the default answer.
+        StartError: the program has no model loader, or neither predictor nor transformer; an
+            annotation names a type that no body can be converted to; or nothing writes the default
+            content type.
     """
-    registry.close("the program was assembled; serving has begun")
+    registry.close("the program was assembled")
     parts = _Parts(registry, fallback or Registry())
     loader, predictor = parts.only(roles.MODEL_LOADER), parts.only(roles.PREDICTOR)
     transformer = parts.only(roles.TRANSFORMER)
     if transformer is not None:
-        # The whole path: what a framework would predict with has no place in it.
+        # A transformer also replaces the predictor of a framework.
         predictor = None
     if loader is None:
         raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None:
         raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))
     config = config or Config.from_environment()
-    _warn_of_pickles(config)
+    _warn_about_pickles(config)
     try:
         decoders = parts.decoders(predictor)
-        with named("body", transformer):
+        with naming_parameter("body", transformer):
             convert_body = body_converter(transformer) if transformer else as_bytes
     except RegistrationError as error:
         raise StartError(str(error)) from None
@@ -73,13 +74,13 @@ def assemble(
     encoders = parts.encoders(predictor, default)
     if default and transformer is None and not encoders.has_default:
         message = (
-            f"{_config.DEFAULT_ACCEPT.name}={default!r}: nothing here writes it. "
-            f"Name one of {', '.join(encoders.writable)}, or register an encoder for it."
+            f"{_config.DEFAULT_ACCEPT.name}={default!r} is not supported. Set it to one of "
+            f"{', '.join(encoders.writable)}, or register an encoder: @encoder({default!r})"
         )
         raise StartError(message)
     options = _batching(predictor, config)
     is_batched = predictor is not None and options.max_batch_size > 1
-    roles_used = [found.handler for found in (predictor, transformer) if found]
+    main_handlers = [item.handler for item in (predictor, transformer) if item]
     return InferenceHandler(
         model_loader=loader.handler,
         predictor=_handler(predictor),
@@ -97,17 +98,17 @@ def assemble(
             threads=options.threads,
             is_async=decoders.is_async
             or encoders.is_async
-            or any(handler.is_async for handler in roles_used),
+            or any(handler.is_async for handler in main_handlers),
         ),
     )
 
 
 class _Parts:
-    """What a program has registered, and what stands in for the rest.
+    """The handlers of a program, and those of a framework for the roles it does not define.
 
     Args:
-        registry: the program's.
-        defaults: a framework's.
+        registry: the registry of the program.
+        defaults: the registry of the framework.
     """
 
     def __init__(self, registry: Registry, defaults: Registry) -> None:
@@ -116,14 +117,14 @@ class _Parts:
 
     def only(self, role: Role) -> Registration | None:
         """The handler of a role that has at most one."""
-        found = self._registry.find(role) or self._defaults.find(role)
-        return found[0] if found else None
+        registrations = self._registry.find(role) or self._defaults.find(role)
+        return registrations[0] if registrations else None
 
     def decoders(self, predictor: Registration | None) -> Decoders:
-        """What reads bodies.
+        """The readers of request bodies.
 
         Raises:
-            RegistrationError: an annotation asks for what no body can become.
+            RegistrationError: an annotation names a type that no body can be converted to.
         """
         fallback: Sequence[Registration] = self._defaults.find(roles.DECODER)
         if not fallback and predictor is not None and predictor.is_script:
@@ -131,37 +132,39 @@ class _Parts:
         return Decoders(self._registry.find(roles.DECODER), fallback, predictor)
 
     def encoders(self, predictor: Registration | None, default_accept: str | None) -> Encoders:
-        """What writes answers."""
-        own = self._registry.find(roles.ENCODER)
+        """The writers of response bodies."""
+        registered = self._registry.find(roles.ENCODER)
         fallback: Sequence[Registration] = self._defaults.find(roles.ENCODER)
         if not fallback and predictor is not None and predictor.is_script:
             fallback = aws_fallback.encoders_of_scripts()
-        types = [name for found in own for name in found.content_types if "*" not in name]
+        types = [name for item in registered for name in item.content_types if "*" not in name]
         default = default_accept or (types[0] if types else content_types.JSON)
-        return Encoders(own, fallback, default)
+        return Encoders(registered, fallback, default)
 
 
 def _handler(registration: Registration | None) -> Handler | None:
     return registration.handler if registration else None
 
 
-def _warn_of_pickles(config: Config) -> None:
+def _warn_about_pickles(config: Config) -> None:
     if config.allow_pickle:
         get_logger().warning(
-            "%s is on: whoever can send an NPY or NPZ body can run code here",
+            "%s is on: any client that sends an NPY or NPZ body can run code here. Unset it "
+            "unless you trust every client",
             _config.ALLOW_PICKLE.name,
         )
 
 
 def _batching(predictor: Registration | None, config: Config) -> Batching:
-    """The predictor's options; environment variables override what the decorator says."""
+    """The predictor's options; environment variables override those of the decorator."""
     options = predictor.batching if predictor else Batching()
     size = config.max_batch_size or options.max_batch_size
     delay = config.max_batch_delay
     if options.max_batch_size == 1 and size != 1:
         message = (
-            f"{_config.MAX_BATCH_SIZE.name}={size} asks for batches, but the predictor takes "
-            "one request at a time. Write @predictor(max_batch_size=...), and it gets lists."
+            f"{_config.MAX_BATCH_SIZE.name}={size} enables batches, but the predictor takes "
+            f"one request at a time. Write @predictor(max_batch_size={size}) on a predictor that "
+            "takes lists, or unset the variable."
         )
         raise StartError(message)
     return replace(

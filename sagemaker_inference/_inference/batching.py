@@ -1,4 +1,4 @@
-"""Batches: how long one waits for more requests, and one call of the predictor for all of them."""
+"""Batches: how long to wait for more requests, and one call of the predictor for all of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BatchWindow:
         self._delay = concurrency.max_batch_delay
 
     def room(self, count: int) -> int:
-        """How many more requests fit a batch that has ``count``."""
+        """How many more requests fit into a batch that has ``count``."""
         return self._size - count
 
     def patience(self, count: int, open_for: float) -> float:
@@ -46,17 +46,17 @@ class BatchWindow:
 
 
 class Failed(NamedTuple):
-    """In place of a prediction: what the predictor raised on this request."""
+    """Returned in place of a prediction: the exception of the predictor on this request."""
 
     error: Exception
 
 
 class Batcher:
-    """Calls a predictor once for several requests, and keeps their failures apart.
+    """Calls a predictor once for several requests, with a separate failure for each.
 
     Args:
-        predictor: what predicts.
-        options: how it is fed.
+        predictor: the predictor.
+        options: the options of its decorator.
     """
 
     def __init__(self, predictor: Handler, options: Batching) -> None:
@@ -68,15 +68,15 @@ class Batcher:
     ) -> list[Any | Failed]:
         """One prediction, or `Failed`, for each input, in order.
 
-        Where the predictor raises on a batch, each request is tried alone, so that only those that
-        cause it fail.
+        If the predictor raises on a batch, each request is retried alone, so that only those that
+        cause the error fail.
         """
         try:
             return list(self._call(list(inputs), model, list(contexts)))
         except Exception as error:  # noqa: BLE001 - whatever user code raises is these requests'
             if len(inputs) == 1 or not self._options.retry_one_by_one:
                 return [Failed(error)] * len(inputs)
-            logger.warning("a batch of %d failed and is tried one by one: %r", len(inputs), error)
+            logger.warning("a batch of %d failed; retrying one by one: %r", len(inputs), error)
         return [
             result
             for data, context in zip(inputs, contexts, strict=True)
@@ -87,7 +87,7 @@ class Batcher:
         """Predict for all inputs at once.
 
         Raises:
-            PredictionError: the predictor returned another number of predictions or rows.
+            PredictionError: the predictor returned the wrong number of predictions or rows.
             UnprocessableInputError: one of the inputs has no rows to stack.
         """
         if self._options.collate == "list":
@@ -98,7 +98,7 @@ class Batcher:
             return [predictions[index] for index in range(len(inputs))]
         rows = [collation.row_count(item) for item in inputs]
         if min(rows) < 0:
-            message = "Rows are wanted, and the body is a single value."
+            message = "Expected rows, but the body is a single value."
             raise UnprocessableInputError(message)
         prediction = self._predictor.call(collation.concatenate(inputs), model, contexts)
         count = collation.row_count(prediction)
@@ -106,6 +106,8 @@ class Batcher:
             raise PredictionError(self._mismatch("rows", count, sum(rows)))
         return collation.split(prediction, rows)
 
-    def _mismatch(self, what: str, got: int, wanted: int) -> str:
-        count = "none" if got < 0 else str(got)
-        return f"{self._predictor.role.name} returned {count} {what} for {wanted}"
+    def _mismatch(self, unit: str, actual: int, expected: int) -> str:
+        role = self._predictor.role.name
+        if actual < 0:
+            return f"The {role} returned a single value, expected {expected} {unit}"
+        return f"The {role} returned {actual} {unit}, expected {expected}"

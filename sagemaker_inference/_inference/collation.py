@@ -1,4 +1,4 @@
-"""Inputs of several requests stacked into one, and a prediction split into theirs."""
+"""Stack the inputs of several requests into one, and split the prediction again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def concatenate(inputs: Sequence[Any]) -> Any:
     """Stack inputs along axis 0: arrays, scipy sparse matrices, pandas objects or torch tensors.
 
-    The library is the one the first input comes from; it is imported by then.
+    The type of the first input decides; its library is already imported.
     """
     first = inputs[0]
     if len(inputs) == 1:
@@ -29,23 +29,23 @@ def concatenate(inputs: Sequence[Any]) -> Any:
 
 
 def split(prediction: Any, rows: Sequence[int]) -> list[Any]:
-    """Cut a prediction along axis 0 into parts of so many rows."""
-    by_place = getattr(prediction, "iloc", prediction)
+    """Split a prediction along axis 0 into parts with these numbers of rows."""
+    by_position = getattr(prediction, "iloc", prediction)
     parts, start = [], 0
     for count in rows:
-        parts.append(by_place[start : start + count])
+        parts.append(by_position[start : start + count])
         start += count
     return parts
 
 
 def row_count(value: Any) -> int:
-    """How many rows a value has along axis 0; -1 for a single value."""
+    """The number of rows of a value along axis 0; -1 for a single value."""
     shape = getattr(value, "shape", None)
     return int(shape[0]) if shape else length(value)
 
 
 def length(value: Any) -> int:
-    """How many items a value has; -1 where it has no length."""
+    """The number of items of a value; -1 if it has no length."""
     try:
         return len(value)
     except TypeError:
@@ -53,7 +53,7 @@ def length(value: Any) -> int:
 
 
 def _is(value: Any, module: str, name: str) -> bool:
-    """Whether ``value`` is an instance of a class of a library that may not be imported."""
+    """Whether ``value`` is an instance of a class whose library may not be imported."""
     return isinstance(value, getattr(sys.modules.get(module), name, ()))
 
 

@@ -1,7 +1,6 @@
-"""From a Content-Type to what reads the body: the program's decoders, then the built-in formats.
+"""Choose the reader of a body by its Content-Type: the program's decoders, then built-in formats.
 
-Everything here is looked up once for each value of a header, so that the path of a request has no
-choice left to make.
+The choice is made once for each value of the header and cached.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Decoding(NamedTuple):
         read: ``read(body, content_type)``; with a handler, ``read(body, content_type, context)``.
         handler: the program's decoder, or None for a built-in format.
         is_async: whether ``read`` returns an awaitable.
-        is_form: whether the body is a form to be taken apart; ``read`` is not used then.
+        is_form: whether the body is a form to parse into fields; ``read`` is not used then.
     """
 
     read: Callable[..., Any]
@@ -52,37 +51,38 @@ class Decoding(NamedTuple):
 
 
 class Decoders:
-    """What reads the bodies of one program.
+    """The readers of request bodies of one program.
 
     Args:
-        own: the program's decoders, in the order of registration.
-        fallback: a framework's, for types that the program leaves.
-        predictor: what gets the data, whose annotation counts; None beside a transformer.
+        registered: the program's decoders, in the order of registration.
+        fallback: the decoders of a framework, for types that the program does not read.
+        predictor: the predictor, whose annotation chooses the type of the data; None if the
+            program has a transformer.
 
     Attributes:
         for_content_type: the `Decoding` of a Content-Type header; raises UnsupportedMediaTypeError.
-        for_part: the `Decoding` of a part of a form, by its own Content-Type.
+        for_part: the `Decoding` of a part of a form, by the Content-Type of the part.
 
     Raises:
-        RegistrationError: a parameter's annotation asks for what no body can become, or for a
+        RegistrationError: an annotation names a type that no body can be converted to, or a
             library that is not installed.
     """
 
     def __init__(
         self,
-        own: Sequence[Registration],
+        registered: Sequence[Registration],
         fallback: Sequence[Registration],
         predictor: Registration | None,
     ) -> None:
-        self.own = tuple(own)
+        self.registered = tuple(registered)
         self.fallback = tuple(fallback)
         hint = _data_hint(predictor)
         self._takes_raw_bodies = is_raw(hint)
-        with named("data", predictor):
+        with naming_parameter("data", predictor):
             self._convert = self._converter(hint)
         self._body_converters: dict[int, Callable[[Body, str], Any]] = {}
-        for registration in (*self.own, *self.fallback):
-            with named("body", registration):
+        for registration in (*self.registered, *self.fallback):
+            with naming_parameter("body", registration):
                 self._body_converters[id(registration)] = body_converter(registration)
         self.for_content_type = codecs.cached(self._find)
         self.for_part = codecs.cached(self._find_for_part)
@@ -91,35 +91,35 @@ class Decoders:
         try:
             return converter_for(hint)
         except RegistrationError:
-            # With decoders of its own, a program may make what nothing here can.
-            if self.own or self.fallback:
+            # The decoders of a program may create what the built-in formats cannot.
+            if self.registered or self.fallback:
                 return self._refuse
             raise
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Content types that can be read, the program's own first."""
-        names = [name for registration in self.own for name in registration.content_types]
+        """Content types that can be read, those of the program's decoders first."""
+        names = [name for registration in self.registered for name in registration.content_types]
         return tuple(dict.fromkeys((*names, *codecs.decodable())))
 
     @property
     def is_async(self) -> bool:
-        """Whether one of the program's decoders awaits."""
-        return any(registration.handler.is_async for registration in self.own)
+        """Whether one of the program's decoders is async."""
+        return any(registration.handler.is_async for registration in self.registered)
 
-    def reads_whole(self, content_type: str) -> bool:
-        """Whether forms, and query parameters beside this type, are not to be taken apart."""
+    def takes_raw_body(self, content_type: str) -> bool:
+        """Whether a handler takes the body of this type as it is, be it a form or empty."""
         name = content_types.parse(content_type).name
-        return self._takes_raw_bodies or most_specific(self.own, name) is not None
+        return self._takes_raw_bodies or most_specific(self.registered, name) is not None
 
     def convert_fields(self, fields: dict[str, Any]) -> Any:
-        """Make what the predictor is annotated with of a form's fields.
+        """Convert the fields of a form to the type with which the predictor is annotated.
 
         Raises:
             UnprocessableInputError: they do not fit.
         """
         if self._takes_raw_bodies:
-            message = "The body itself is wanted, not a form; send it with its own Content-Type."
+            message = "Expected a body, not a form; send it with its own Content-Type."
             raise UnprocessableInputError(message)
         if self._convert is None:
             return fields
@@ -132,31 +132,31 @@ class Decoders:
     def _find(self, content_type: str) -> Decoding:
         if not content_type:
             return self._guess()
-        if content_types.is_form(content_type) and not self.reads_whole(content_type):
+        if content_types.is_form(content_type) and not self.takes_raw_body(content_type):
             return Decoding(_no_format, is_form=True)
         name = content_types.parse(content_type).name
-        own = self._own(name)
-        if own is not None:
-            return self._with_handler(own)
+        decoder = self._decoder(name)
+        if decoder is not None:
+            return self._with_handler(decoder)
         decode = self._format(name)
         if self._convert is None:
             return Decoding(decode)
         return Decoding(partial(self._convert, decode=decode))
 
     def _find_for_part(self, content_type: str) -> Decoding:
-        """An annotation is for the form, not for its parts.
+        """The `Decoding` of a part; the predictor's annotation is for the form, not its parts.
 
-        A part without a type is text if it can be read as that; a part of a type that nothing here
-        reads stays bytes.
+        A part without a Content-Type is text if it can be decoded as text; a part of an unsupported
+        type stays bytes.
         """
         name = content_types.parse(content_type).name
-        # Multi Model Server's own back end gives the type of the form to fields that have none.
+        # Multi Model Server's stock back end gives fields without a type that of the form.
         name = "" if name == content_types.FORM else name
-        own = self._own(name) if name else None
-        return Decoding(form.reader(name)) if own is None else self._with_handler(own)
+        decoder = self._decoder(name) if name else None
+        return Decoding(form.reader(name)) if decoder is None else self._with_handler(decoder)
 
-    def _own(self, name: str) -> Registration | None:
-        return most_specific(self.own, name) or most_specific(self.fallback, name)
+    def _decoder(self, name: str) -> Registration | None:
+        return most_specific(self.registered, name) or most_specific(self.fallback, name)
 
     def _with_handler(self, registration: Registration) -> Decoding:
         call, convert = registration.handler.call, self._body_converters[id(registration)]
@@ -170,7 +170,8 @@ class Decoders:
         """The built-in format of a content type.
 
         Raises:
-            UnsupportedMediaTypeError: there is none, and the predictor does not take raw bodies.
+            UnsupportedMediaTypeError: it is not supported, and the predictor does not take raw
+                bodies.
         """
         codec = codecs.for_content_type(name)
         if codec is not None and codec.decode is not None:
@@ -190,13 +191,13 @@ class Decoders:
         raise self._unsupported(content_types.parse(content_type).name)
 
     def _guess(self) -> Decoding:
-        """Read a body without Content-Type, as batch transform may send it.
+        """The `Decoding` of a body without Content-Type, which batch transform may send.
 
-        RFC 9110 section 8.3 lets the recipient look: a program with decoders of its own gets it;
-        otherwise it is JSON where it begins like an array or an object, else CSV.
+        RFC 9110 section 8.3 allows the recipient to examine the body. The program's first decoder
+        reads it; without one, a body that starts like an array or an object is JSON, else CSV.
         """
-        if self.own:
-            return self._with_handler(self.own[0])
+        if self.registered:
+            return self._with_handler(self.registered[0])
         return Decoding(self._read_untyped)
 
     def _read_untyped(self, body: Body, _content_type: str) -> Any:
@@ -209,7 +210,7 @@ class Decoders:
 
 
 def _data_hint(predictor: Registration | None) -> Any:
-    """What one input of a predictor is annotated with; None without an annotation."""
+    """The annotation of one input of the predictor; None without one."""
     if predictor is None:
         return None
     hint = predictor.handler.hints.get("data")
@@ -220,10 +221,10 @@ def _data_hint(predictor: Registration | None) -> Any:
 
 
 def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
-    """What turns a body into what a handler takes, by the annotation of its parameter.
+    """The function that converts a body to the annotation of a handler's ``body`` parameter.
 
     Raises:
-        RegistrationError: the annotation asks for what no body of the handler's types can become.
+        RegistrationError: no body of the handler's content types can be converted to it.
     """
     hint = registration.handler.hints.get("body", bytes)
     convert = converter_for(hint) or as_bytes
@@ -235,11 +236,11 @@ def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
     ]
     if names and unread == names and convert is not as_bytes and not is_raw(hint):
         message = (
-            f"no format here reads {unread[0]}, to make of it what the annotation {hint!r} asks "
-            "for. Annotate it with bytes or str."
+            f"no built-in format reads {unread[0]}, so that it cannot be converted to {hint!r}. "
+            "Annotate it with bytes or str."
         )
         raise RegistrationError(message)
-    # Without a Content-Type the body is what the decoder says it reads.
+    # A body without a Content-Type is taken for the first type that the decoder names.
     default = next((name for name in names if name not in unread), "")
 
     def convert_body(body: Body, content_type: str) -> Any:
@@ -252,7 +253,7 @@ def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
 
 
 def most_specific(registrations: Sequence[Registration], name: str) -> Registration | None:
-    """The handler whose content type fits best: named, then ``image/*``, then ``*/*``."""
+    """The handler whose content type matches best: exactly, then ``image/*``, then ``*/*``."""
     for pattern in (name, name.partition("/")[0] + "/*", content_types.ANY):
         for registration in registrations:
             if pattern in registration.content_types:
@@ -261,8 +262,8 @@ def most_specific(registrations: Sequence[Registration], name: str) -> Registrat
 
 
 @contextlib.contextmanager
-def named(parameter: str, registration: Registration | None) -> Iterator[None]:
-    """Name the function and the parameter whose annotation is refused."""
+def naming_parameter(parameter: str, registration: Registration | None) -> Iterator[None]:
+    """Add the function and the parameter to the message of a rejected annotation."""
     try:
         yield
     except RegistrationError as error:
@@ -271,5 +272,5 @@ def named(parameter: str, registration: Registration | None) -> Iterator[None]:
 
 
 def _no_format(_body: Body, content_type: str) -> Any:
-    message = f"Content-Type {content_type[:80]!r} is not supported, and nothing here reads it."
+    message = f"Content-Type {content_type[:80]!r} is not supported."
     raise UnsupportedMediaTypeError(message)

@@ -1,7 +1,7 @@
-"""From an Accept header to what writes the answer: the program's encoders, then built-in formats.
+"""Choose the writer of a response by the Accept header: the program's encoders, then formats.
 
-The encoder is chosen before the work, once for each value of the header: a client that accepts
-nothing that can be written costs no prediction.
+The choice is made once for each value of the header, and before predicting: a request whose
+response cannot be written costs no prediction.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.registry import Registration
     from sagemaker_inference._program.signatures import Handler
 
-# Headers come from clients: what is kept about them must not grow with what they send.
+# Clients choose the header: the cache must not grow with what they send.
 _CACHE_SIZE: Final = 256
 
 
 class Encoding(NamedTuple):
-    """How answers for one Accept header are written.
+    """How responses for one Accept header are written.
 
     Attributes:
         write: ``write(prediction, content_type)``; with a handler,
             ``write(prediction, content_type, context)``.
-        content_type: what is written.
+        content_type: the negotiated content type.
         handler: the program's encoder, or None for a built-in format.
         is_async: whether ``write`` returns an awaitable.
     """
@@ -43,22 +43,25 @@ class Encoding(NamedTuple):
 
 
 class Encoders:
-    """What writes the answers of one program.
+    """The writers of response bodies of one program.
 
     Args:
-        own: the program's encoders, in the order of registration.
-        fallback: a framework's, for types that the program leaves.
-        default_accept: what to answer with where the client leaves the choice; an Accept header.
+        registered: the program's encoders, in the order of registration.
+        fallback: the encoders of a framework, for types that the program does not write.
+        default_accept: the Accept header to assume if the client accepts anything.
 
     Attributes:
         for_accept: the `Encoding` for an Accept header; raises NotAcceptableError.
-        preferred: the concrete type that a transformer should answer with for an Accept header.
+        preferred: the concrete content type to pass to a transformer for an Accept header.
     """
 
     def __init__(
-        self, own: Sequence[Registration], fallback: Sequence[Registration], default_accept: str
+        self,
+        registered: Sequence[Registration],
+        fallback: Sequence[Registration],
+        default_accept: str,
     ) -> None:
-        self.own = tuple(own)
+        self.registered = tuple(registered)
         self.fallback = tuple(fallback)
         self.default_accept = default_accept
         self.for_accept = codecs.cached(self._find)
@@ -66,18 +69,18 @@ class Encoders:
 
     @property
     def writable(self) -> tuple[str, ...]:
-        """Content types that can be written, the program's own first."""
-        names = [name for registration in self.own for name in registration.content_types]
+        """Content types that can be written, those of the program's encoders first."""
+        names = [name for registration in self.registered for name in registration.content_types]
         return tuple(dict.fromkeys((*names, *codecs.encodable())))
 
     @property
     def is_async(self) -> bool:
-        """Whether one of the program's encoders awaits."""
-        return any(registration.handler.is_async for registration in self.own)
+        """Whether one of the program's encoders is async."""
+        return any(registration.handler.is_async for registration in self.registered)
 
     @property
     def has_default(self) -> bool:
-        """Whether a client that leaves the choice gets an answer."""
+        """Whether a client that accepts anything gets a response."""
         try:
             return bool(self.for_accept("").content_type)
         except NotAcceptableError:
@@ -89,8 +92,8 @@ class Encoders:
             accept = self.default_accept
             ranges = content_types.parse_accept(accept)
         named = [name for name, _ in ranges if "*" not in name]
-        # Where nothing concrete will do, an encoder of wildcards finds out what will.
-        wildcards = [name for name, _ in ranges if most_specific(self.own, name)]
+        # If no concrete type is acceptable, an encoder registered for a wildcard names the type.
+        wildcards = [name for name, _ in ranges if most_specific(self.registered, name)]
         chosen = content_types.negotiate(accept, self._offers(named))
         chosen = chosen or content_types.negotiate(accept, wildcards)
         encoder = self._encoder(chosen) if chosen else None
@@ -103,28 +106,28 @@ class Encoders:
         return Encoding(codec.encode, chosen)
 
     def _offers(self, named: Sequence[str]) -> list[str]:
-        """What can be written, the server's favourite first."""
+        """The content types that can be written, in the server's order of preference."""
         defaults = content_types.parse_accept(self.default_accept)
         offers = [name for name, _ in defaults if "*" not in name and self._writes(name)]
         offers += [
             name
-            for registration in self.own
+            for registration in self.registered
             for name in registration.content_types
             if "*" not in name
         ]
         offers += [name for name in named if self._encoder(name) is not None]
         offers += codecs.encodable()
-        # An alias such as application/x-ndjson is as good as the name that the codec lists.
+        # Codecs list one name each; aliases such as application/x-ndjson count as well.
         offers += [
             name for name in named if (alias := codecs.for_content_type(name)) and alias.encode
         ]
         return offers
 
     def _encoder(self, name: str) -> Registration | None:
-        return most_specific(self.own, name) or most_specific(self.fallback, name)
+        return most_specific(self.registered, name) or most_specific(self.fallback, name)
 
     def _writes(self, name: str) -> bool:
-        """Whether an answer can be of this type."""
+        """Whether a response can have this type."""
         if self._encoder(name) is not None:
             return True
         codec = codecs.for_content_type(name)
@@ -134,17 +137,16 @@ class Encoders:
         for fix in filter(None, map(codecs.fix_for, named)):
             get_logger().warning("Accept %.80r cannot be answered: %s", accept, fix)
         message = (
-            f"Nothing in Accept {accept[:80]!r} can be produced; "
-            f"accept one of: {', '.join(self.writable)}."
+            f"Accept {accept[:80]!r} is not supported; accept one of: {', '.join(self.writable)}."
         )
         return NotAcceptableError(message)
 
     def _find_preferred(self, accept: str) -> str:
-        """Without a list of what a transformer offers, the client's first concrete type counts."""
+        """The client's preferred type: which types a transformer writes is not known."""
         ranges = content_types.parse_accept(accept)
-        wanted = sorted(
+        preferences = sorted(
             (-quality, index, name) for index, (name, quality) in enumerate(ranges) if quality
         )
-        if not wanted or "*" in wanted[0][2]:
+        if not preferences or "*" in preferences[0][2]:
             return self.default_accept
-        return wanted[0][2]
+        return preferences[0][2]

@@ -1,4 +1,4 @@
-"""From an exception on the path of a request to its response, and to the log."""
+"""Turn an exception during a request into its response, and log it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# Unexpected exceptions of handlers, by role.
+# The codes of unexpected exceptions, by role.
 _CODES: Final = {
     "decoder": ErrorCode.DECODER_FAILED,
     "predictor": ErrorCode.PREDICTION_FAILED,
@@ -35,37 +35,37 @@ _CODES: Final = {
 def failure_response(
     request: Request, error: Exception, handler: Handler | None, headers: Mapping[str, str]
 ) -> Response:
-    """Answer with the error's status, and log what is not the client's doing.
+    """The response with the error's status; errors that are not the client's are logged.
 
     Args:
         request: the request that failed.
-        error: what was raised.
-        handler: the program's function that raised it, or None.
+        error: the exception.
+        handler: the handler that raised it, or None.
         headers: response headers that the program has set.
     """
-    answer = _answer(request, error, handler)
-    return error_response(answer, request.id, request.accept, headers)
+    failure = _failure(request, error, handler)
+    return error_response(failure, request.id, request.accept, headers)
 
 
-def _answer(
+def _failure(
     request: Request, error: Exception, handler: Handler | None
 ) -> BaseInferenceToolkitError:
     if isinstance(error, BaseInferenceToolkitError):
-        # What user code raises on purpose is for the client; what we cannot write is our fault.
+        # 4xx is the client's mistake, and the response names it; 5xx is ours to find in the log.
         if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
         return error
-    raised = mms_objects.of_prediction_exception(error)
-    if raised is not None:
+    converted = mms_objects.from_prediction_exception(error)
+    if converted is not None:
         logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
-        return raised
+        return converted
     if isinstance(error, MemoryError):
         logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
         return OutOfMemoryError("Memory ran out during this request.")
-    where = handler.role.name if handler else "server"
-    logger.error("request %s: the %s failed", request.id, where, exc_info=users_exc_info(error))
+    role = handler.role.name if handler else "server"
+    logger.error("request %s: the %s failed", request.id, role, exc_info=users_exc_info(error))
     return PredictionError(
-        f"The {where} failed on this request. The endpoint's log has the cause under the request "
-        "id.",
-        code=_CODES.get(where, ErrorCode.INTERNAL_ERROR).value,
+        f"The {role} failed on this request. Search the endpoint's log for the request id to find "
+        "the cause.",
+        code=_CODES.get(role, ErrorCode.INTERNAL_ERROR).value,
     )

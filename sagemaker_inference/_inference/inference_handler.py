@@ -1,4 +1,4 @@
-"""The assembled program: requests in, responses out. Usable without a server."""
+"""The assembled program: requests in, responses out, with or without a server."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ logger = get_logger()
 
 
 class _Job:
-    """One request on its way through.
+    """A request in progress.
 
     Attributes:
-        handler: the program's function that is at work, for the name in an error.
-        times: when each step ended.
+        handler: the handler that is running, which error messages name.
+        times: when the request arrived and when each step ended.
     """
 
     __slots__ = ("context", "data", "encoding", "handler", "request", "response", "times")
 
-    encoding: Encoding  # there from the first step on; without one the request has failed
+    encoding: Encoding  # set by the first step, or the request has failed
 
     def __init__(self, request: Request, context: Context) -> None:
         self.request = request
@@ -57,13 +57,13 @@ class _Job:
         self.times = [perf_counter()]
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error."""
+        """Set the response to that of an error."""
         headers = self.context.response_headers
         self.response = failure_response(self.request, error, self.handler, headers)
 
 
 class InferenceHandler:
-    """A complete program; `assemble` makes one of a registry.
+    """An assembled program: it decodes, predicts and encodes. `assemble` creates it.
 
     >>> import asyncio
     >>> from sagemaker_inference import Registry, Request, assemble
@@ -79,12 +79,12 @@ class InferenceHandler:
     >>> handler.close()
 
     Attributes:
-        model_loader, predictor, transformer, before_load, warmup, on_shutdown: the program's
-            functions; exactly one of predictor and transformer is there.
-        decoders, encoders: what reads bodies and writes answers.
-        concurrency: how requests are to reach it.
-        model: what the model loader returned.
-        model_dir, gpu_id, model_name: as passed to `load`.
+        model_loader, predictor, transformer, before_load, warmup, on_shutdown: the handlers by
+            role; exactly one of predictor and transformer is not None.
+        decoders, encoders: the readers of request bodies and the writers of response bodies.
+        concurrency: how many requests it handles at the same time, and how.
+        model: the return value of the model loader.
+        model_dir, gpu_id, model_name: the arguments of `load`.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a program
@@ -120,21 +120,21 @@ class InferenceHandler:
 
     @property
     def readable(self) -> Sequence[str]:
-        """Content types that can be read; empty where only a transformer knows."""
+        """Content types that can be read; empty if a transformer decides."""
         return () if self.transformer else self.decoders.readable
 
     @property
     def writable(self) -> Sequence[str]:
-        """Content types that can be answered with; empty where only a transformer knows."""
+        """Content types that can be written; empty if a transformer decides."""
         return () if self.transformer else self.encoders.writable
 
     def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "model") -> None:
-        """Run before_load, the model loader and the warm-up. What they raise passes through.
+        """Run before_load, model_loader and warmup; their exceptions pass through.
 
         Args:
-            model_dir: where the model is.
-            gpu_id: the GPU of this process, or None.
-            model_name: the name in the context.
+            model_dir: the folder of the model.
+            gpu_id: the GPU of this worker, or None.
+            model_name: the name of the model in the context.
         """
         self.model_dir, self.gpu_id, self.model_name = model_dir, gpu_id, model_name
         context = self._context()
@@ -147,7 +147,7 @@ class InferenceHandler:
             self.warmup.call(model_dir, self.model, context)
 
     def close(self) -> None:
-        """Run the shut-down hook; what it raises is logged."""
+        """Run on_shutdown; its exceptions are logged."""
         if self.on_shutdown is None:
             return
         try:
@@ -156,10 +156,13 @@ class InferenceHandler:
             logger.exception("on_shutdown failed: %s", self.on_shutdown)
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        """Answer each request, in order. A request's failure is its own.
+        """Answer the requests, in order; each failure affects only its request.
 
-        Nothing here waits unless a handler of the program is async, so that `run_without_loop` can
-        drive it.
+        The coroutine awaits nothing unless a handler is async, so that `run_without_loop` can run
+        it.
+
+        Args:
+            requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
         jobs = [_Job(request, self._context(request)) for request in requests]
         if self.transformer is not None:
@@ -182,9 +185,9 @@ class InferenceHandler:
         job.handler = transformer
         accept = self.encoders.preferred(request.accept)
         try:
-            whole = _unpacked(request)
-            forms.try_parse_fields(request, whole)
-            body = self._transformer_body(whole, request.content_type)
+            unpacked = _unpacked(request)
+            forms.try_parse_fields(request, unpacked)
+            body = self._transformer_body(unpacked, request.content_type)
             job.times.append(perf_counter())
             result = transformer.call(self.model, body, request.content_type, accept, job.context)
             if transformer.is_async:
@@ -192,16 +195,16 @@ class InferenceHandler:
             job.times.append(perf_counter())
             job.response = reply(request, job.context, built_in_body(result, accept), accept)
         except UnsupportedFormatError as error:
-            # AWS's one class for both ends of the path; it knows which type was meant.
-            is_answer = error.content_type == accept
-            job.fail(NotAcceptableError(error.message) if is_answer else error)
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
+            # AWS has one class for 406 and 415; its content type says which of them is meant.
+            is_response_type = error.content_type == accept
+            job.fail(NotAcceptableError(error.message) if is_response_type else error)
+        except Exception as error:  # noqa: BLE001 - user code may raise anything
             job.fail(error)
 
     async def _decode(self, job: _Job) -> None:
         request = job.request
         try:
-            # Before the work, not after: a client that can't be answered costs no prediction.
+            # Before decoding: a request whose response cannot be written costs no prediction.
             job.encoding = self.encoders.for_accept(request.accept)
             body, content_type = _unpacked(request), request.content_type
             if request.fields is not None or (request.parameters and not len(body)):
@@ -213,16 +216,16 @@ class InferenceHandler:
                     await self._decode_fields(job, request.parts)
                 else:
                     job.data = await self._read(job, decoding, body, content_type)
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is this request's
+        except Exception as error:  # noqa: BLE001 - as above
             job.fail(error)
         job.handler = None
         job.times.append(perf_counter())
 
     async def _decode_parts(self, job: _Job, body: Body, content_type: str) -> None:
-        """Decode named parts: a form that came taken apart, or query parameters alone."""
+        """Decode a form that the front end has parsed, or query parameters without a body."""
         request = job.request
         if request.fields is None:
-            if self.decoders.reads_whole(content_type):
+            if self.decoders.takes_raw_body(content_type):
                 decoding = self.decoders.for_content_type(content_type)
                 job.data = await self._read(job, decoding, body, content_type)
                 return
@@ -234,7 +237,7 @@ class InferenceHandler:
 
     async def _decode_fields(self, job: _Job, parts: Sequence[Any]) -> None:
         if not parts:
-            message = "The form has no fields, or is cut off."
+            message = "The form has no fields or is truncated."
             raise BadRequestError(message)
         fields = []
         for part in parts:
@@ -301,7 +304,7 @@ def _unpacked(request: Request) -> Body:
 
 
 def _import_common_codecs() -> None:
-    """Codecs are imported when they are used; the first request must not wait for that."""
+    """Import the codecs before the first request, which would otherwise wait for that."""
     from sagemaker_inference.codecs import csv, json
 
     json.encode(json.decode(b"[[1.5]]"))
@@ -311,10 +314,10 @@ def _import_common_codecs() -> None:
 def _finished(job: _Job) -> Response:
     response = job.response
     if response is None:  # every path above ends in a response
-        message = "a request was left without an answer"
+        message = "a request has no response"
         raise RuntimeError(message)
     start, *ends = *job.times, perf_counter()
-    # What failed has fewer steps.
+    # A request that failed has fewer steps.
     decoded, predicted, encoded = (*ends, ends[-1], ends[-1])[:3]
     response.decode_seconds = decoded - start
     response.predict_seconds = predicted - decoded
@@ -323,7 +326,7 @@ def _finished(job: _Job) -> Response:
 
 
 def run_without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Drive a coroutine that never waits: a program without async handlers pays for no loop.
+    """Run a coroutine that never waits, without the cost of an event loop.
 
     Raises:
         RuntimeError: it waited.
@@ -334,5 +337,5 @@ def run_without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:
         result: _T = stop.value
         return result
     coroutine.close()
-    message = "a handler that is not async waited for something"
+    message = "a handler that is not async awaited something"
     raise RuntimeError(message)

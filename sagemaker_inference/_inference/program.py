@@ -1,4 +1,4 @@
-"""Import the user's program and make it complete. Only a worker does that, once."""
+"""Import the user's program and assemble it. A worker does this once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class _Loading:
-    """The import that is under way: how serve(), called from it, talks to `load`.
+    """The import in progress, through which serve() tells `load` what to serve.
 
-    And what was loaded: the registry that it serves, and the file's time of change. The default
-    registry holds one program at a time, the last.
+    It also has, for each loaded file, the registry and the modification time. The default registry
+    holds only the last program that was loaded.
     """
 
     module = ""
@@ -36,50 +36,55 @@ class _Loading:
     last = ""
 
 
-def served(name: str, registry: Registry, place: str) -> None:
-    """Take note that the program being loaded called serve(): its registrations are complete.
+def note_serve_call(name: str, registry: Registry, caller: str) -> None:
+    """Close the registry of the program being loaded, which has called serve().
 
-    A program that somebody else imports (a test, another program) is left alone.
+    A program that is imported elsewhere (by a test, by another program) is not affected.
+
+    Args:
+        name: the calling module.
+        registry: the registry to serve.
+        caller: file and line of the call, for messages.
     """
     if _Loading.module == name:
         _Loading.registry = registry
         script_functions.adopt(registry, sys.modules[name])
-        registry.close(f"serve(__name__) at {place}")
+        registry.close(f"serve(__name__) at {caller}")
 
 
 def load(program: Program) -> tuple[ModuleType, Registry]:
     """Import the program; return its module and the registry it serves.
 
-    One that this process has imported already, as handler services of AWS's containers do, is not
-    run again.
+    A program that is already imported, as by handler services of AWS's containers, is not run
+    again.
 
     Raises:
-        StartError: it cannot be imported; one message with file, line, cause and mend.
+        StartError: it cannot be imported; the message has file, line, cause and fix.
     """
     if program.code_dir and program.code_dir not in sys.path:
         sys.path.insert(0, program.code_dir)
-    there = _imported(program)
-    if there is not None:
-        return there
+    imported = _imported(program)
+    if imported is not None:
+        return imported
     _begin(program)
     try:
         if program.root not in sys.path:
             sys.path.insert(0, program.root)
         module = _import(program)
     except RegistrationError as error:
-        message = f"{_place(error, program)}: {error}"
+        message = f"{_line(error, program)}: {error}"
         raise StartError(message) from None
     except SyntaxError as error:
         message = f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
         if error.text:
             message += f": {error.text.strip()}"
-        message += ". Correct this line."
+        message += ". Fix this line."
         raise StartError(message) from None
     except ImportError as error:
-        message = f"{_place(error, program)}: {type(error).__name__}: {error}. {_install()}"
+        message = f"{_line(error, program)}: {type(error).__name__}: {error}. {_install()}"
         raise StartError(message) from None
     except Exception as error:
-        message = f"{_place(error, program)}: {type(error).__name__}: {error}"
+        message = f"{_line(error, program)}: {type(error).__name__}: {error}"
         raise StartError(message) from error
     finally:
         _Loading.module = ""
@@ -91,7 +96,7 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
 
 def _begin(program: Program) -> None:
     if default_registry.is_closed:
-        # What it holds is another program's, which answers with what was assembled of it.
+        # It holds the handlers of another program, which is already assembled.
         default_registry.reset()
     _Loading.module, _Loading.registry = program.module, default_registry
 
@@ -99,17 +104,17 @@ def _begin(program: Program) -> None:
 def assembled(
     program: Program, fallback: Registry | None = None, config: Config | None = None
 ) -> InferenceHandler:
-    """Import the program and make it complete.
+    """Import the program and assemble it.
 
-    Where that fails, nothing of it stays behind: it may be tried again.
+    A failure leaves nothing behind, so that it can be tried again.
 
     Args:
-        program: where it is.
-        fallback: what a framework brings along for whatever it leaves out.
-        config: what the environment says; read from it when left out.
+        program: the location of the program.
+        fallback: the handlers of a framework, for roles that the program does not define.
+        config: the settings; by default those of the environment.
 
     Raises:
-        StartError: it cannot be imported, or something is missing.
+        StartError: it cannot be imported or is incomplete.
     """
     try:
         with default_registry.attempt():
@@ -125,17 +130,16 @@ def assembled(
 
 
 def _imported(program: Program) -> tuple[ModuleType, Registry] | None:
-    """The program, where it has been imported and its registrations still stand."""
+    """The program if it is imported, unchanged, and its registrations still exist."""
     module = sys.modules.get(program.module)
     if not program.path or getattr(module, "__file__", None) != program.path or module is None:
         return None
     if program.path not in _Loading.loaded:
         return module, default_registry
-    registry, changed = _Loading.loaded[program.path]
+    registry, modified = _Loading.loaded[program.path]
     is_held = registry is not default_registry or _Loading.last == program.path
-    is_changed = changed != Path(program.path).stat().st_mtime_ns
-    stands = is_held and registry.is_closed and not is_changed
-    return (module, registry) if stands else None
+    is_unchanged = modified == Path(program.path).stat().st_mtime_ns
+    return (module, registry) if is_held and registry.is_closed and is_unchanged else None
 
 
 def _import(program: Program) -> ModuleType:
@@ -143,10 +147,13 @@ def _import(program: Program) -> ModuleType:
         return importlib.import_module(program.module)
     spec = importlib.util.spec_from_file_location(program.module, program.path)
     if spec is None or spec.loader is None:
-        message = f"{program.path} is not a Python file. Name one that ends in .py."
+        message = (
+            f"{program.path} is not a Python file. Set {_config.PROGRAM.name} to one that ends "
+            "in .py."
+        )
         raise StartError(message)
     module = importlib.util.module_from_spec(spec)
-    # Registered first, as import does: dataclasses and pickles look their module up by name.
+    # Added to sys.modules first, as import does: dataclasses and pickle look modules up by name.
     sys.modules[program.module] = module
     try:
         spec.loader.exec_module(module)
@@ -157,11 +164,11 @@ def _import(program: Program) -> ModuleType:
 
 
 def _install() -> str:
-    # Many models share the packages of one interpreter, and bring none.
+    # Many models share the packages of one interpreter: requirements.txt is not installed.
     if _config.is_on(_config.MULTI_MODEL):
-        return "Install what is missing."
-    return "Install what is missing, or list it in requirements.txt beside the program."
+        return "Install the missing package in the image."
+    return "Install the missing package, or list it in requirements.txt beside the program."
 
 
-def _place(error: BaseException, program: Program) -> str:
+def _line(error: BaseException, program: Program) -> str:
     return last_user_line(error) or program.label

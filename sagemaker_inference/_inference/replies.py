@@ -1,4 +1,4 @@
-"""From what an encoder or a transformer returned to a response."""
+"""Turn the return value of an encoder or a transformer into a response."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _ITERATORS: Final = (Iterator, AsyncIterator)
 
 
 def reply(request: Request, context: Context, result: Any, content_type: str) -> Response:
-    """The response of a body, or of a tuple of a body and its content type.
+    """The response for a body, or for a tuple of a body and its content type.
 
     Raises:
-        EncodeError: it is no body, its charset does not have its characters, or the status or the
-            type that the program has set cannot be sent.
+        EncodeError: the result is not a body, its charset cannot encode it, or the status or
+            content type that the program has set cannot be sent.
     """
     if isinstance(result, tuple):
-        result, other = result
-        content_type = other or content_type
+        result, returned_type = result
+        content_type = returned_type or content_type
     content_type = context.response_content_type or content_type
     if "*" in content_type:
-        message = f"the encoder for {content_type} named no type; return (body, type)"
+        message = f"The encoder for {content_type} must return (body, content_type)"
         raise EncodeError(message)
     status = int(context.status or _OK)
     if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
-        message = f"the program set status {status}; a response has one from 200 to 599"
+        message = f"The program set status {status}, which is not within 200 to 599"
         raise EncodeError(message)
     phrase = ascii_line(context.phrase) if context.phrase else standard_phrase(status)
     headers = context.response_headers
@@ -55,16 +55,16 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
 
 
 def built_in_body(result: Any, content_type: str) -> Any:
-    """What a transformer returned; a value other than a body is written by a built-in format.
+    """The return value of a transformer, encoded by a built-in format unless it is a body.
 
     Raises:
-        EncodeError: no format here writes it.
+        EncodeError: no built-in format writes ``content_type``.
     """
     if isinstance(result, (bytes, bytearray, memoryview, str, tuple, *_ITERATORS)):
         return result
     codec = codecs.for_content_type(content_type)
     if codec is None or codec.encode is None:
-        message = f"the transformer returned {type(result).__name__}, not bytes or str"
+        message = f"The transformer returned {type(result).__name__}, not bytes or str"
         raise EncodeError(message)
     return codec.encode(result, content_type)
 
@@ -76,7 +76,7 @@ def _body(result: Any, content_type: str) -> Body:
         return result if result.c_contiguous else result.tobytes()
     if isinstance(result, (bytes, bytearray)):
         return result
-    message = f"the encoder for {content_type} returned {type(result).__name__}, not bytes or str"
+    message = f"The encoder for {content_type} returned {type(result).__name__}, not bytes or str"
     raise EncodeError(message)
 
 
@@ -85,5 +85,5 @@ def _encoded(text: str, content_type: str) -> bytes:
     try:
         return text.encode(charset)
     except (UnicodeEncodeError, LookupError) as error:
-        message = f"the answer cannot be written as {content_type}"
+        message = f"The response cannot be written as {content_type}"
         raise EncodeError(message) from error

@@ -1,4 +1,4 @@
-"""What a worker asks of whatever answers requests."""
+"""The interface that a worker serves."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 class Servable(Protocol):
-    """A program behind a uniform face: an `InferenceHandler`, or a handler service for MMS."""
+    """An `InferenceHandler`, or a handler service for Multi Model Server."""
 
     @property
     def concurrency(self) -> Concurrency:
-        """How requests reach it."""
+        """How many requests it handles at the same time, and how."""
         ...
 
     @property
     def readable(self) -> Sequence[str]:
-        """Content types that it reads, where that is known."""
+        """Content types that can be read; empty if unknown."""
         ...
 
     @property
     def writable(self) -> Sequence[str]:
-        """Content types that it answers with, where that is known."""
+        """Content types that can be written; empty if unknown."""
         ...
 
     def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "model") -> None:
-        """Load the model; whatever it raises aborts startup."""
+        """Load the model; an exception aborts startup."""
         ...
 
     def answer(self, requests: Sequence[Request]) -> Coroutine[Any, Any, list[Response]]:
-        """Answer each request, in order; never raises for a request's failure."""
+        """Answer the requests, in order; the failure of a request is a response."""
         ...
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ def test_a_named_program_that_is_missing_is_said_and_the_framework_serves(ask, m
     with caplog.at_level(logging.WARNING):
         assert ask(Transformer(Framework()))[2] == ALL
     assert "SAGEMAKER_PROGRAM='gone.py' was not found" in caplog.text
-    assert "Framework serves alone." in caplog.text
+    assert "Serving Framework alone." in caplog.text
 
 
 @pytest.mark.parametrize(

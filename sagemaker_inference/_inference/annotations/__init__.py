@@ -1,32 +1,31 @@
-"""Type hints choose the input: from a body to what a handler's parameter is annotated with.
+"""Type hints choose the input: convert a body to the annotation of a handler's parameter.
 
 ==================================  ========================================================
 annotation                          what the handler gets
 ==================================  ========================================================
-none, ``Any``, ``object``           whatever the format gives (a decoder: bytes)
-``bytes``, ``bytearray``            the body as it came
-``memoryview``                      the same without a copy
-``str``                             the body as text, by its charset
+none, ``Any``, ``object``           what the format decodes to (a decoder: bytes)
+``bytes``, ``bytearray``            the raw body
+``memoryview``                      the raw body, without a copy
+``str``                             the body as text, decoded by its charset
 ``numpy.ndarray``                   an array of numbers or booleans, never of objects
-``pandas.DataFrame``                columns by header row or by keys of records, else 0, 1, ...
-a class of ``scipy.sparse``         that class, two-dimensional
-``torch.Tensor``                    a tensor of the array's dtype
-``dict``, ``list``                  just that
-``pyarrow.Table``                   just that, from Parquet and Arrow
-a pydantic model or dataclass, and  validated by pydantic
-``list[...]`` and the like of them
-``list[float]``, a dataclass,       validated by msgspec (extra ``types``), from JSON without
-a TypedDict, a msgspec.Struct, ...  a detour; fields may be ``numpy.ndarray``
+``pandas.DataFrame``                columns named by header row or keys of records, else 0, 1, ...
+a class of ``scipy.sparse``         an instance of that class, two-dimensional
+``torch.Tensor``                    a tensor with the dtype of the array
+``dict``, ``list``                  a dict, a list
+``pyarrow.Table``                   a table, from Parquet and Arrow
+a pydantic model or dataclass, and  an instance, validated by pydantic
+``list[...]`` etc. of them
+``list[float]``, a dataclass,       an instance, validated by msgspec (extra ``types``), from JSON
+a TypedDict, a msgspec.Struct, ...  directly; fields may be ``numpy.ndarray``
 ==================================  ========================================================
 
-``X | None`` is X or, for JSON's null, None. ``Annotated`` adds what msgspec or pydantic know. Forms
-are converted like the dict of their parts; where the annotation asks for something other than text,
-text is read as that. ``{"instances": ...}`` counts as its value where the annotation has no place
-for the whole object.
+``X | None`` is X, or None for JSON's null. ``Annotated`` adds constraints of msgspec or pydantic.
+Forms are converted as the dict of their parts; their texts are parsed as the annotation requires.
+``{"instances": ...}`` is unwrapped if the annotation matches the value rather than the object.
 
-Input that does not fit is answered with 422 and a message that names the field. A hint is read
-once, when the program is assembled; one that cannot be evaluated, or that no body can become, is
-refused then. Libraries are recognised by the annotation and never imported for the purpose.
+Input that does not fit is answered with 422 and a message that names the field. Annotations are
+read once, when the program is assembled, which rejects those that cannot be evaluated and types
+that no body can be converted to. Libraries are recognized by the annotation and never imported.
 """
 
 from __future__ import annotations
@@ -59,21 +58,21 @@ if TYPE_CHECKING:
 
 
 def is_raw(hint: Any) -> bool:
-    """Whether a handler with this annotation reads bodies of any type itself."""
+    """Whether a handler with this annotation takes raw bodies of any content type."""
     return is_raw_type(core(hint)[0])
 
 
 def converter_for(hint: Any) -> Convert | None:
-    """What an annotation asks for; None where any data will do.
+    """The function that converts bodies to an annotation; None if any data matches it.
 
     Raises:
-        RegistrationError: it cannot be evaluated, nothing here makes it of a body, or a library
+        RegistrationError: it cannot be evaluated, no body can be converted to it, or a library
             that it needs is not installed.
     """
     if isinstance(hint, str):
         message = (
-            f"the annotation {hint!r} cannot be evaluated. Define what it names at the top of the "
-            "module, and import it without TYPE_CHECKING."
+            f"the annotation {hint!r} cannot be evaluated. Define or import what it names at the "
+            "top of the module, outside of TYPE_CHECKING."
         )
         raise RegistrationError(message)
     kind, may_be_none = core(hint)
@@ -88,7 +87,7 @@ def converter_for(hint: Any) -> Convert | None:
 
 
 def item_hint(hint: Any) -> Any:
-    """What each input of a batch is annotated with: ``list[X]`` asks for X."""
+    """The annotation of each input of a batch: X for ``list[X]``."""
     if isinstance(hint, str):
         return hint
     arguments = get_args(hint)
@@ -96,7 +95,7 @@ def item_hint(hint: Any) -> Any:
 
 
 def _of_class(hint: Any) -> Convert | None:
-    """What a class that neither msgspec nor pydantic knows asks for."""
+    """The converter for a class that is unknown to both msgspec and pydantic."""
     library = library_of(hint)
     name = getattr(hint, "__name__", "")
     if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):
@@ -111,7 +110,7 @@ def _of_class(hint: Any) -> Convert | None:
 
 
 def _or_none(convert: Convert) -> Convert:
-    """What ``X | None`` stands for: JSON's null is None."""
+    """The converter for ``X | None``: JSON's null becomes None."""
 
     def convert_or_none(body: Body, content_type: str, /, decode: Decode) -> Any:
         if is_json(content_type) and _charset.utf8(body, content_type).strip() == b"null":
@@ -122,7 +121,7 @@ def _or_none(convert: Convert) -> Convert:
 
 
 def as_bytes(body: Body, _content_type: str = "", /, decode: Decode | None = None) -> bytes:
-    """The body as bytes, copied unless it is that already."""
+    """The body as bytes, copied unless it already is bytes."""
     del decode
     return body if isinstance(body, bytes) else bytes(body)
 

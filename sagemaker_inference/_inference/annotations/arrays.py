@@ -1,4 +1,4 @@
-"""Annotations that ask for arrays of numbers: numpy, scipy's sparse classes, torch."""
+"""Annotations for arrays of numbers: numpy, the sparse classes of scipy, torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def as_numbers(data: Any, body_size: int = 0) -> Any:
-    """An array of numbers or booleans.
+    """Convert decoded data to a numpy array of numbers or booleans.
 
     Args:
-        data: what a format gave.
-        body_size: the bytes it was read from.
+        data: what a format decoded.
+        body_size: the size of the body in bytes.
 
     Raises:
-        PayloadTooLargeError: it is sparse, and far larger than what was sent.
-        UnprocessableInputError: it has text, objects or rows of different lengths in it.
+        PayloadTooLargeError: it is sparse, and dense far larger than the body.
+        UnprocessableInputError: it contains text, objects or rows of different lengths.
     """
     import numpy as np
 
@@ -37,9 +37,9 @@ def as_numbers(data: Any, body_size: int = 0) -> Any:
         else:
             array = np.asarray(data)
     except (ValueError, TypeError):
-        raise UnprocessableInputError(_no_numbers(data)) from None
+        raise UnprocessableInputError(_not_numbers(data)) from None
     if array.dtype.kind not in "biufc":
-        raise UnprocessableInputError(_no_numbers(data))
+        raise UnprocessableInputError(_not_numbers(data))
     return array
 
 
@@ -49,12 +49,12 @@ def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
 
 def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:
     array = as_array(body, content_type, decode=decode)
-    kind = array.dtype.name
+    dtype = array.dtype.name
     try:
-        # By name: torch takes no other byte order, and only one of numpy's two uint64.
-        return sys.modules["torch"].from_numpy(array.astype(kind, order="C"))
+        # By name: torch takes only the native byte order, and one of numpy's two types of uint64.
+        return sys.modules["torch"].from_numpy(array.astype(dtype, order="C"))
     except TypeError:
-        message = f"torch has no tensors of {kind}; send other numbers."
+        message = f"torch does not support dtype {dtype}; send numbers of another dtype."
         raise UnprocessableInputError(message) from None
 
 
@@ -68,46 +68,47 @@ def sparse_converter(hint: Any) -> Convert:
                 data = sparse.csr_matrix(array)
             except (ValueError, TypeError, NotImplementedError):
                 message = (
-                    "A matrix is wanted, and the body is an array of "
+                    "Expected a matrix, but the body is an array of "
                     f"{array.ndim} dimensions and dtype {array.dtype.name}."
                 )
                 raise UnprocessableInputError(message) from None
         if isinstance(data, hint):
             return data
-        # The abstract bases stand for any of their classes.
+        # scipy.sparse.sparray is an abstract base: any sparse array will do.
         return sparse.csr_array(data) if hint is sparse.sparray else hint(data)
 
     return convert
 
 
-def _no_numbers(data: Any) -> str:
+def _not_numbers(data: Any) -> str:
+    """The message for data that is not an array of numbers."""
     kind = type(data).__name__
     if kind not in ("list", "ndarray"):
-        return f"An array of numbers is wanted, and the body is of type {kind}."
-    is_table = kind == "ndarray"
-    rows = data.tolist() if is_table else data
+        return f"Expected an array of numbers, but the body is of type {kind}."
+    is_array = kind == "ndarray"
+    rows = data.tolist() if is_array else data
     lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
-    found = ""
-    for index, row in enumerate(rows):
-        if lengths[index] != lengths[0]:
-            return f"An array of numbers is wanted, and row {index + 1} is of another length."
-        for place, value in enumerate(row if isinstance(row, list) else [row]):
+    first_problem = ""
+    for row_number, row in enumerate(rows, 1):
+        if lengths[row_number - 1] != lengths[0]:
+            return f"Expected an array of numbers, but row {row_number} has a different length."
+        for column_number, value in enumerate(row if isinstance(row, list) else [row], 1):
             if not isinstance(value, (int, float, complex, list)):
-                where = f"row {index + 1}, column {place + 1}"
-                told = f"A number is wanted in {where}, not {type(value).__name__} {value!r:.40}."
-                if not (is_table and _reads_as_number(value)):
-                    return told
-                found = found or told
-    if found:
-        return found
-    return (
-        "An array of numbers is wanted; the body is nested unevenly, or has numbers too large, or "
-        "other values inside."
+                problem = (
+                    f"Expected a number in row {row_number}, column {column_number}, "
+                    f"not {type(value).__name__} {value!r:.40}."
+                )
+                if not (is_array and _is_numeric_text(value)):
+                    return problem
+                first_problem = first_problem or problem
+    return first_problem or (
+        "Expected an array of numbers, but the body is nested unevenly, or contains numbers that "
+        "are too large or other values."
     )
 
 
-def _reads_as_number(value: object) -> bool:
-    """Whether it is text only because CSV has one kind for a column, and another cell is text."""
+def _is_numeric_text(value: object) -> bool:
+    """Whether it is text only because another cell is: a CSV column has a single type."""
     try:
         float(value if isinstance(value, str) else "text")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reading an annotation: what it is without Annotated and None, and which library it names."""
+"""Inspect annotations: strip Annotated and None, and recognize classes of libraries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 
 from sagemaker_inference import _content_types as content_types
 
-# What a handler gets that reads bodies itself.
+# The annotations of handlers that take raw bodies.
 RAW_TYPES: Final = (bytes, bytearray, memoryview, str)
 _LISTS: Final = (list, tuple, set, frozenset, Sequence)
 
 
 def core(hint: Any) -> tuple[Any, bool]:
-    """What is left of an annotation without Annotated and None, and whether None was in it."""
+    """The annotation without Annotated and None, and whether it allows None."""
     hint = bare(hint)
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
@@ -39,7 +39,7 @@ def library_of(kind: Any) -> str:
 
 
 def is_array_alias(hint: Any) -> bool:
-    """Whether it is ``numpy.typing.NDArray[...]``: an alias of either kind, by numpy's version."""
+    """Whether it is ``numpy.typing.NDArray[...]``, which is a ``type`` alias in some versions."""
     origin = get_origin(hint)
     named = getattr(origin, "__value__", None)
     origin = get_origin(named) if named is not None else origin
@@ -50,25 +50,25 @@ def is_array_alias(hint: Any) -> bool:
 
 
 def mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
-    """Whether pydantic has to read it: a class of pydantic's is anywhere in it."""
+    """Whether it contains a class of pydantic, so that pydantic must validate it."""
     if id(hint) in seen or "pydantic" not in sys.modules:
         return False
     seen[id(hint)] = hint
     if hasattr(hint, "__pydantic_validator__") or library_of(hint) == "pydantic":
         return True
     if get_origin(hint) is Annotated:
-        words = {library_of(type(word)) for word in hint.__metadata__}
-        if words & {"pydantic", "annotated_types"}:
+        libraries = {library_of(type(constraint)) for constraint in hint.__metadata__}
+        if libraries & {"pydantic", "annotated_types"}:
             return True
     parts = get_args(hint)
-    # The latter are TypedDicts, of typing and of typing_extensions.
+    # __required_keys__ marks the TypedDict of both typing and typing_extensions.
     if dataclasses.is_dataclass(hint) or hasattr(hint, "__required_keys__"):
         parts = tuple(fields_of(hint).values())
     return any(mentions_pydantic(part, seen) for part in parts)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """The annotations of a class; none of what is no class, or where one cannot be evaluated."""
+    """The annotations of a class; empty if it is not a class or one cannot be evaluated."""
     try:
         return get_type_hints(kind, include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
@@ -76,13 +76,13 @@ def fields_of(kind: Any) -> dict[str, Any]:
 
 
 def names_of_lists(hint: Any) -> set[str]:
-    """The fields that a form may have several values of."""
+    """The names of fields that are annotated as lists, which may occur several times in a form."""
     fields = {name: core(kind)[0] for name, kind in fields_of(core(hint)[0]).items()}
     return {name for name, kind in fields.items() if (get_origin(kind) or kind) in _LISTS}
 
 
 def with_lists(data: Any, names: set[str], content_type: str) -> Any:
-    """A form's dict, in which a list of one value is a list, too."""
+    """A form's dict with single values of list fields wrapped in a list."""
     if type(data) is not dict or not content_types.is_form(content_type):
         return data
     return {

@@ -1,4 +1,4 @@
-"""The shapes of functions that read a body, by its format or for an annotation."""
+"""The signatures of functions that decode a body, or convert it to an annotation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Decode(Protocol):
     """A built-in format: body and Content-Type in, data out."""
 
     def __call__(self, body: Body, content_type: str, /) -> Any:
-        """Read a body."""
+        """Decode a body."""
 
 
 class Convert(Protocol):
-    """What an annotation stands for."""
+    """The converter for one annotation."""
 
     def __call__(self, body: Body, content_type: str, /, decode: Decode) -> Any:
-        """Make of a body what the annotation says; ``decode`` is the format of its type.
+        """Convert a body to the annotation; ``decode`` is the format of its content type.
 
         Raises:
-            UnprocessableInputError: it was read and does not fit.
+            UnprocessableInputError: it was decoded but does not fit.
         """

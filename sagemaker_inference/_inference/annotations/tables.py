@@ -1,4 +1,4 @@
-"""Annotations that ask for tables, dicts and lists."""
+"""Annotations for tables, dicts and lists."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def checked(kind: type) -> Convert:
         if kind is dict and not isinstance(data, dict) and is_json(content_type):
             from sagemaker_inference.codecs import json
 
-            # {"instances": ...} came without its key, for who asks for no dict.
+            # The JSON codec unwraps {"instances": ...}; a dict handler wants the object.
             data = json.loads(_charset.utf8(body, content_type))
         if kind is list:
             data = plain(data)
         if not isinstance(data, kind):
-            message = f"A {kind.__name__} is wanted, and the body is of type {type(data).__name__}."
+            message = f"Expected a {kind.__name__}, but the body is of type {type(data).__name__}."
             raise UnprocessableInputError(message)
         return data
 
@@ -51,12 +51,12 @@ def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
             return pandas.DataFrame(data)
     except (ValueError, TypeError):
         pass
-    message = "The body makes no table; send rows, records, or an object of columns."
+    message = "The body is not a table; send rows, records or an object of columns."
     raise UnprocessableInputError(message)
 
 
 def _csv_frame(body: Body, content_type: str) -> Any:
-    """CSV as a table; where a header row was left out of the data, it names the columns."""
+    """CSV as a data frame; a header row, if there is one, names the columns."""
     from sagemaker_inference.codecs import csv
 
     names, columns = csv.with_names(body, content_type)
@@ -67,7 +67,7 @@ def _csv_frame(body: Body, content_type: str) -> Any:
 
 
 def plain(data: Any) -> Any:
-    if type(data) is dict:  # a form's, whose parts may be arrays
+    if type(data) is dict:  # of a form, whose parts may be arrays
         return {name: _listed(value) for name, value in data.items()}
     return _listed(data)
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
-# What JSON gives, for abstract classes such as Iterable and Number.
+# Instances of the types that JSON decodes to, to test abstract classes such as Iterable and Number.
 _PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
 
 
 def pydantic_converter(hint: Any) -> Convert | None:
-    """None where pydantic has no schema for it: of arrays among the fields, for example."""
+    """The converter that validates by pydantic; None if it has no schema (for array fields)."""
     pydantic: Any = sys.modules["pydantic"]
     try:
         adapter = pydantic.TypeAdapter(hint)
-    except Exception:  # noqa: BLE001 - pydantic calls what the classes bring along
+    except Exception:  # noqa: BLE001 - pydantic calls hooks of the classes
         return None
     read = _or_instances(adapter.validate_json, pydantic.ValidationError)
     lists = names_of_lists(hint)
@@ -58,19 +58,19 @@ def pydantic_converter(hint: Any) -> Convert | None:
 
 
 def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
-    """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps, too."""
+    """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps as well."""
 
     def read_either(text: bytes) -> Any:
         try:
             return read(text)
         except invalid:
             try:
-                found = orjson.loads(text)
+                document = orjson.loads(text)
             except orjson.JSONDecodeError:
-                found = None
-            if not isinstance(found, dict) or list(found) != ["instances"]:
+                document = None
+            if not isinstance(document, dict) or list(document) != ["instances"]:
                 raise
-        return read(orjson.dumps(found["instances"]))
+        return read(orjson.dumps(document["instances"]))
 
     return read_either
 
@@ -80,20 +80,23 @@ def msgspec_converter(hint: Any) -> Convert:
         import msgspec
     except ImportError:
         message = (
-            f"the annotation {hint!r} needs msgspec to check what clients send. "
+            f"the annotation {hint!r} needs msgspec to validate requests. "
             "Install it with: pip install 'sagemaker-inference[types]'"
         )
         raise RegistrationError(message) from None
     try:
         decoder: Any = msgspec.json.Decoder(hint, dec_hook=_as_field)
         unknown = _unknown(msgspec.inspect.type_info(hint), set())
-    except Exception as error:  # noqa: BLE001 - evaluating what fields are annotated with
-        message = f"the annotation {hint!r} is none that bodies can be read as: {error}"
+    except Exception as error:  # noqa: BLE001 - evaluates the annotations of fields
+        message = (
+            f"the annotation {hint!r} is not supported: {error}. Annotate it with a type that "
+            "docs/handlers.md lists, or register a decoder."
+        )
         raise RegistrationError(message) from None
     if unknown is not None:
         message = (
-            f"the annotation {hint!r} asks for {unknown.__module__}.{unknown.__qualname__}, which "
-            "nothing here makes of a body. Annotate it with a type that docs/handlers.md lists, or "
+            f"the annotation {hint!r} needs {unknown.__module__}.{unknown.__qualname__}, which no "
+            "body can be converted to. Annotate it with a type that docs/handlers.md lists, or "
             "register a decoder."
         )
         raise RegistrationError(message)
@@ -105,9 +108,9 @@ def msgspec_converter(hint: Any) -> Convert:
             if is_json(content_type):
                 return read(bytes(_charset.utf8(body, content_type)))
             data = with_lists(decode(body, content_type), lists, content_type)
-            # What forms have is text, whatever it stands for.
+            # The values of forms are text, which stands for numbers as well.
             strict = not content_types.is_form(content_type)
-            if type(data) is dict:  # a form's: its arrays may be wanted as they are
+            if type(data) is dict:  # of a form: fields may be annotated as arrays
                 with contextlib.suppress(msgspec.ValidationError):
                     return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
             return msgspec.convert(plain(data), hint, strict=strict, dec_hook=_as_field)
@@ -122,22 +125,22 @@ def msgspec_converter(hint: Any) -> Convert:
 
 
 def _as_field(kind: Any, value: Any) -> Any:
-    """A field that msgspec knows no type of: an array of numbers, or what it is already."""
+    """A field whose type is unknown to msgspec: an array of numbers, or unchanged."""
     if not is_array_class(kind):
         return value
     try:
         return as_numbers(value)
     except UnprocessableInputError as error:
-        # msgspec adds the field's place to this one.
+        # msgspec adds the path of the field to a ValueError.
         raise ValueError(error.message) from None
 
 
 def _unknown(info: Any, seen: set[int]) -> Any:
-    """The first class that a value must have in it, and that neither msgspec nor we make.
+    """The first class that a value must contain, but that neither msgspec nor we can create.
 
     Args:
-        info: what msgspec says of a type; it has all parts of it, and each once.
-        seen: the parts that were looked at.
+        info: msgspec's description of a type and its parts, each of which occurs once.
+        seen: the ids of the parts visited so far.
     """
     if isinstance(info, (list, tuple)):
         return next(filter(None, (_unknown(part, seen) for part in info)), None)

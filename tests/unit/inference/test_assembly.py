@@ -32,7 +32,7 @@ def whole(registry):
 def test_a_program_needs_a_model_loader_and_a_predictor(registry):
     with pytest.raises(StartError, match=r"inference\.py registers no model_loader"):
         assemble(registry, "inference.py")
-    with pytest.raises(RegistrationError, match="came after the program was assembled"):
+    with pytest.raises(RegistrationError, match="registered after the program was assembled"):
         registry.predictor(predict)
 
 
@@ -72,7 +72,7 @@ def test_the_default_goes_before_others_where_the_client_leaves_the_choice(whole
 
 def test_a_default_that_nothing_writes_is_refused(whole, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/x-foo")
-    with pytest.raises(StartError, match="ACCEPT='application/x-foo': nothing here writes it"):
+    with pytest.raises(StartError, match="ACCEPT='application/x-foo' is not supported"):
         assemble(whole, "inference.py")
     whole = Registry()
     whole.model_loader(load)
@@ -100,7 +100,7 @@ def test_an_accept_that_nothing_satisfies_is_answered_406_with_what_is_known(who
     handler = assemble(whole, "inference.py")
     with pytest.raises(NotAcceptableError) as caught:
         handler.encoders.for_accept("image/gif")
-    assert caught.value.message.startswith("Nothing in Accept 'image/gif' can be produced; accept")
+    assert caught.value.message.startswith("Accept 'image/gif' is not supported; accept")
     assert "application/json" in caught.value.message
 
 
@@ -189,7 +189,7 @@ def bodies(kind):
     if kind is not None:
         read.__annotations__["body"] = kind
     registry.decoder("*/*")(read)
-    (found,) = assemble(registry, "inference.py").decoders.own
+    (found,) = assemble(registry, "inference.py").decoders.registered
     return decoding.body_converter(found)
 
 

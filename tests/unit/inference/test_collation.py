@@ -29,8 +29,8 @@ def test_a_list_predictor_gets_the_inputs_as_they_are():
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        ([1], "predictor returned 1 predictions for 2"),
-        (None, "predictor returned none predictions for 2"),
+        ([1], "The predictor returned 1 predictions, expected 2"),
+        (None, "The predictor returned a single value, expected 2 predictions"),
     ],
 )
 def test_another_number_of_predictions_is_refused(result, words):
@@ -45,7 +45,7 @@ def test_a_concatenating_predictor_gets_one_array_and_each_request_its_rows():
 
 
 def test_another_number_of_rows_is_refused():
-    with pytest.raises(PredictionError, match="predictor returned 1 rows for 3"):
+    with pytest.raises(PredictionError, match="predictor returned 1 rows, expected 3"):
         call(lambda data: [1], [[1, 2], [3]], "concatenate")
 
 
@@ -61,7 +61,7 @@ def test_what_is_concatenated_is_split_into_what_it_was(inputs):
 
 
 def test_a_single_value_has_no_rows_to_stack():
-    with pytest.raises(UnprocessableInputError, match="Rows are wanted"):
+    with pytest.raises(UnprocessableInputError, match="Expected rows"):
         call(lambda data: data, [np.array([1]), 5], "concatenate")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_inference import default_registry, serve
-from sagemaker_inference._inference.program import _Loading, assembled, load, served
+from sagemaker_inference._inference.program import _Loading, assembled, load, note_serve_call
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.location import Program, find
 from sagemaker_inference.errors import StartError
@@ -61,7 +61,7 @@ def test_a_syntax_error_is_named_with_file_line_and_text(program):
     message = refusal(written)
     assert message.startswith(f"{written.path}, line 2: SyntaxError: ")
     assert "def predict(:" in message
-    assert message.endswith("Correct this line.")
+    assert message.endswith("Fix this line.")
 
 
 def test_a_syntax_error_without_text_is_named(program):
@@ -103,7 +103,7 @@ def test_a_program_that_is_there_already_is_read_again_after_another(program):
 def test_many_models_are_not_told_to_bring_packages(program, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
     message = refusal(program("import there_is_no_such_module"))
-    assert message.endswith("Install what is missing.")
+    assert message.endswith("Install the missing package in the image.")
 
 
 def test_an_error_while_importing_is_named_and_keeps_its_traceback(program):
@@ -123,7 +123,7 @@ def test_an_error_with_no_line_of_the_users_names_the_program(tmp_path, monkeypa
 
 
 def test_a_program_that_is_no_python_file_is_refused(program):
-    assert "is not a Python file. Name one that ends in .py." in refusal(
+    assert "is not a Python file. Set SAGEMAKER_PROGRAM to one that ends in .py." in refusal(
         program("", "inference.txt")
     )
 
@@ -148,7 +148,7 @@ PREDICTOR = "from sagemaker_inference import *\n"
         (
             "@predictor\ndef one(a): ...\n@transformer\ndef two(a, b): ...\n",
             4,
-            "stands beside the predictor one (",
+            "cannot be combined with the predictor one (",
         ),
         (
             "serve(__name__)\n@predictor\ndef late(data): ...\n",
@@ -167,7 +167,7 @@ def test_a_refused_decorator_is_named_with_file_and_line(program, source, line, 
 
 def test_a_late_decorator_names_the_line_of_serve(program):
     written = program(PREDICTOR + "serve(__name__)\n@predictor\ndef late(data): ...\n")
-    assert f"came after serve(__name__) at {written.path}, line 2." in refusal(written)
+    assert f"was registered after serve(__name__) at {written.path}, line 2." in refusal(written)
 
 
 def test_a_program_without_a_model_loader_is_refused(program):
@@ -195,7 +195,7 @@ def test_script_functions_make_a_program(program, source):
 
 def test_a_script_function_that_clashes_is_refused(program):
     source = SCRIPT + PREDICTOR + "@predictor\ndef predict(data): ...\n"
-    assert "is also a script function" in refusal(program(source))
+    assert "conflicts with the script function" in refusal(program(source))
 
 
 def test_a_registry_of_ones_own_is_served(program):
@@ -214,7 +214,7 @@ def test_serve_in_an_imported_module_does_nothing():
     with default_registry.isolated():
         serve("somebody_elses_module")
         assert default_registry._closed_by is None
-        served("somebody_elses_module", default_registry, "there")
+        note_serve_call("somebody_elses_module", default_registry, "there")
         assert default_registry._closed_by is None
 
 

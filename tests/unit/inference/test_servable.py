@@ -25,7 +25,7 @@ def test_a_coroutine_that_waits_is_refused():
     async def answer():
         await asyncio.sleep(0)
 
-    with pytest.raises(RuntimeError, match="a handler that is not async waited"):
+    with pytest.raises(RuntimeError, match="a handler that is not async awaited"):
         run_without_loop(answer())
 
 

@@ -48,14 +48,14 @@ def test_arrays_are_of_numbers():
     ("body", "words"),
     [
         (b'{"a": 1}', "the body is of type dict"),
-        (b"[[1, 2], [3]]", "row 2 is of another length"),
+        (b"[[1, 2], [3]]", "row 2 has a different length"),
         (b'[[1, 2], [3, "x"]]', "row 2, column 2, not str 'x'"),
         (b'[1, "x"]', "row 2, column 1, not str 'x'"),
         (b"[[[1], [1, 2]]]", "nested unevenly"),
         (b'"text"', "the body is of type str"),
     ],
 )
-def test_an_array_that_is_none_tells_the_place(body, words):
+def test_what_is_not_an_array_is_refused_with_row_and_column(body, words):
     with pytest.raises(UnprocessableInputError, match=words.replace("(", r"\(")):
         converted(np.ndarray, body)
 
@@ -125,7 +125,7 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
     assert converted(Tensor, b"[18446744073709551615]").array.dtype.char == np.dtype("uint64").char
     swapped = npy.encode(np.array([1.5], ">f4"))
     assert converted(Tensor, swapped, "application/x-npy").array.tolist() == [1.5]
-    with pytest.raises(UnprocessableInputError, match="torch has no tensors of"):
+    with pytest.raises(UnprocessableInputError, match="torch does not support dtype"):
         converted(Tensor, npy.encode(np.ones(1, np.longdouble)), "application/x-npy")
 
 
