@@ -184,7 +184,7 @@ def _add_sigterm_handler(mms_process: Any) -> None:
 
 def _add_sigchild_handler() -> None:
     """Reap processes that others leave behind, and nobody's own."""
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_strangers())
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_orphans())
 
 
 @contextmanager

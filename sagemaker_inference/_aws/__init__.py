@@ -1,1 +1,1 @@
-"""AWS's toolkit and Multi Model Server's Python side, spelled as existing containers spell them."""
+"""Compatibility with AWS's toolkit and the Python side of Multi Model Server."""

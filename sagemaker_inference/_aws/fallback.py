@@ -1,4 +1,4 @@
-"""What stands in for functions that a program leaves out, as AWS's toolkit has it."""
+"""Default handlers for functions that a program does not define, as in AWS's toolkit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _READABLE = (content_types.JSON, content_types.CSV, content_types.NPY, content_t
 
 
 def registry_of(default_handler: object, base: type, default_accept: str | None = None) -> Registry:
-    """The functions of a framework's default handler, registered: they back a user's program up.
+    """Register the functions of a framework's default handler, as defaults for user programs.
 
     Args:
         default_handler: an object with functions named ``default_model_fn`` and so on.
-        base: AWS's class of such handlers; what is only inherited from it does not count.
+        base: AWS's base class of such handlers; functions inherited from it are skipped.
         default_accept: as for `script_functions.adopt`.
 
     Raises:
-        RegistrationError: one of the functions cannot be called with what it is offered.
+        RegistrationError: a function cannot be called with the arguments of its role.
     """
     registry = Registry()
     names = {}
@@ -35,13 +35,13 @@ def registry_of(default_handler: object, base: type, default_accept: str | None 
     return registry
 
 
-def decoders_of_scripts() -> list[Registration]:
-    """What reads bodies for ``predict_fn``: `decoder.decode`, whose shapes programs expect."""
+def script_decoders() -> list[Registration]:
+    """The decoder for ``predict_fn``: `decoder.decode`, whose shapes programs expect."""
     return [script_functions.registration(roles.DECODER, overridable.decode, _READABLE, "")]
 
 
-def encoders_of_scripts() -> list[Registration]:
-    """What writes the predictions of ``predict_fn``: `encoder.encode`."""
+def script_encoders() -> list[Registration]:
+    """The encoder for ``predict_fn``: `encoder.encode`."""
     handler = Handler.from_function(roles.ENCODER, _encode)
     return [Registration(handler, tuple(overridable.encodable()), is_script=True)]
 

@@ -1,6 +1,6 @@
-"""For containers that start Multi Model Server's own command: its configuration and its process.
+"""Support for containers that start the ``multi-model-server`` command themselves.
 
-Our own server needs none of this (`supervisor`).
+Our supervisor does not use this module.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ MULTI_MODEL: Final = str(_ETC / "mme-mms.properties")
 LOG: Final = str(_ETC / "stock-log4j2.xml")
 
 _POLL_SECONDS: Final = 0.05
-# From the moment that no child of ours runs any more: the command may not have been started yet.
+# Counted from when this process has no children: the command may not have been started yet.
 _GRACE_SECONDS: Final = 2.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PPID, _STATE = 1, 0
 
-# Processes whose exit code somebody waits for through `ServerProcess.wait`.
+# Processes whose exit code `ServerProcess.wait` waits for.
 _awaited: set[int] = set()
 
 
 def config_file() -> str:
-    """Where the configuration goes: AWS's place, or a private directory where that is read-only."""
+    """The path of the configuration: AWS's, or in a private directory if that is read-only."""
     usual = Path("/etc", "sagemaker-mms.properties")
     if os.access(usual if usual.exists() else usual.parent, os.W_OK):
         return str(usual)
@@ -52,22 +52,22 @@ def config_file() -> str:
 
 
 def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> str:
-    """The configuration of Multi Model Server's own command.
+    """The configuration of the ``multi-model-server`` command.
 
     Args:
-        env: an `Environment`, or what has its attributes.
-        handler_service: what loads and answers; None leaves it to the model, or to
-            SAGEMAKER_HANDLER in multi-model mode.
+        env: an `Environment`, or an object with its attributes.
+        handler_service: the handler service; None leaves it to the model, or to SAGEMAKER_HANDLER
+            in multi-model mode.
         multi_model: whether models are loaded and unloaded over HTTP.
     """
     size = env.max_request_size or _config.DEFAULT_MAX_PAYLOAD_IN_MB * _config.MEGABYTE
     address = f"http://0.0.0.0:{env.inference_http_port}"
     management = f"http://0.0.0.0:{env.management_http_port}"
     if not multi_model:
-        # It has no authentication and loads code from any address: not on the network unneeded.
+        # It has no authentication and loads code from any URL, so only multi-model mode exposes it.
         management = f"unix:{tempfile.mkdtemp(prefix='sagemaker-mms-')}/management.sock"
     values = {
-        # MMS's default_response_timeout counts minutes.
+        # In seconds: MMS's default_response_timeout is in minutes.
         "default_response_timeout_seconds": env.model_server_timeout_seconds
         or env.model_server_timeout,
         "default_workers_per_model": env.model_server_workers,
@@ -84,7 +84,7 @@ def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> s
 
 
 class ServerProcess:
-    """The Java process that Multi Model Server's command has left behind.
+    """The Java process that the ``multi-model-server`` command has started.
 
     Attributes:
         pid: its process id.
@@ -95,7 +95,7 @@ class ServerProcess:
         _awaited.add(pid)
 
     def wait(self) -> int | None:
-        """Wait until it has ended; its exit code, or None where it is nobody's we could ask."""
+        """Wait until it exits; return its exit code, or None if it is not our descendant."""
         try:
             status = self._status()
         finally:
@@ -112,7 +112,7 @@ class ServerProcess:
             try:
                 return os.waitpid(self.pid, 0)[1]
             except ChildProcessError:
-                # Until its command has ended, it is the command's child.
+                # It is the child of its command until that exits.
                 if not Path("/proc", str(self.pid)).exists():
                     return None
                 time.sleep(_POLL_SECONDS)
@@ -121,58 +121,58 @@ class ServerProcess:
 def await_server(seconds: float) -> ServerProcess:
     """Find the server among the descendants of this process.
 
-    One that has died is noticed at once, and SIGTERM ends the wait and the server.
+    The wait ends early if the command has exited, and at SIGTERM, which also stops the server.
 
     Args:
-        seconds: how long it may take to appear.
+        seconds: how long to wait for the server to appear.
 
     Raises:
-        StartError: it did not appear, or is gone.
-        SystemExit: SIGTERM came.
+        StartError: it did not appear, or has exited.
+        SystemExit: SIGTERM arrived.
     """
-    # Its command detaches from Java: as subreaper (prctl(2)) we become Java's parent then, as a
-    # container's pid 1 is anyway, and get its exit code.
+    # The command detaches from Java. As a subreaper (prctl(2)) this process becomes Java's parent
+    # and gets its exit code; process 1 of a container does anyway.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     deadline = time.monotonic() + seconds
     alone_since: float | None = None
-    with _stop_signal() as stopped:
+    with _stop_signal() as received:
         while time.monotonic() < deadline:
-            family = _descendants()
-            servers = [pid for pid in family if MAIN_CLASS in _command_line(pid)]
-            if stopped:
-                for pid in servers or family:
+            descendants = _descendants()
+            servers = [pid for pid in descendants if MAIN_CLASS in _command_line(pid)]
+            if received:
+                for pid in servers or descendants:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
                 raise SystemExit(128 + signal.SIGTERM)
             if servers:
                 return ServerProcess(servers[0])
             now = time.monotonic()
-            alone_since = None if family else alone_since or now
+            alone_since = None if descendants else alone_since or now
             if alone_since is not None and now - alone_since > _GRACE_SECONDS:
                 break
             time.sleep(_POLL_SECONDS)
     message = (
-        "Multi Model Server is not running: its command ended, or did not start it in "
-        f"{seconds:g} s (SAGEMAKER_STARTUP_TIMEOUT). Its own words are above."
+        "Multi Model Server is not running: its command exited, or did not start it within "
+        f"{seconds:g} s (SAGEMAKER_STARTUP_TIMEOUT). Its output is above."
     )
     raise StartError(message)
 
 
-def reap_strangers() -> None:
-    """Reap what others have left to this process, and leave everybody's own children alone."""
-    own = os.getpid()
-    dead = [
+def reap_orphans() -> None:
+    """Reap orphans that this process has inherited, but no child that code here waits for."""
+    this_process = os.getpid()
+    zombies = [
         pid
         for pid, stat in _processes()
-        if stat[_STATE] == "Z" and int(stat[_PPID]) == own and pid not in _awaited
+        if stat[_STATE] == "Z" and int(stat[_PPID]) == this_process and pid not in _awaited
     ]
-    if not dead:
+    if not zombies:
         return
-    # Whoever holds a Popen will ask it for the exit code, which can be fetched only once.
-    # By type: isinstance would ask objects that pretend to be of a class.
-    held = [found for found in gc.get_objects() if issubclass(type(found), subprocess.Popen)]
-    claimed = {getattr(found, "pid", None) for found in held}
-    for pid in dead:
+    # The owner of a Popen will ask it for the exit code, which can be fetched only once.
+    # By type: isinstance would trust objects that pretend to be of another class.
+    popens = [item for item in gc.get_objects() if issubclass(type(item), subprocess.Popen)]
+    claimed = {getattr(popen, "pid", None) for popen in popens}
+    for pid in zombies:
         if pid not in claimed:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -180,20 +180,20 @@ def reap_strangers() -> None:
 
 @contextmanager
 def _stop_signal() -> Iterator[list[int]]:
-    """A list that has the signal in it once SIGTERM has come."""
-    came: list[int] = []
+    """A list that SIGTERM is appended to when it arrives."""
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield received
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    previous = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     try:
-        yield came
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _processes() -> Iterator[tuple[int, list[str]]]:
-    """Every process, with the fields of /proc/PID/stat from the state on (proc(5))."""
+    """All processes, with the fields of /proc/PID/stat starting at the state (proc(5))."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
@@ -201,14 +201,12 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
 
 
 def _descendants() -> list[int]:
-    """Living descendants of this process."""
+    """The running descendants of this process."""
     parents = {pid: int(stat[_PPID]) for pid, stat in _processes() if stat[_STATE] != "Z"}
-    found, added = {os.getpid()}, True
-    while added:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
-        added = bool(more)
-        found |= more
-    return sorted(found - {os.getpid()})
+    family = {os.getpid()}
+    while children := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= children
+    return sorted(family - {os.getpid()})
 
 
 def _command_line(pid: int) -> list[str]:

@@ -1,7 +1,7 @@
-"""The Python objects of Multi Model Server (MMS): only this module knows them.
+"""The Python objects of Multi Model Server (MMS), which only this module knows.
 
-In one direction, a handler service written for MMS (``handle(data, context)``) runs in our workers;
-in the other, MMS's own back end drives our `Transformer`.
+Handler services written for MMS (``handle(data, context)``) run in our workers, and our
+`Transformer` runs in the stock back end of MMS.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ logger = get_logger()
 
 
 class HandlerServiceAdapter:
-    """A handler service written for MMS, in one of our workers, with MMS's own Context.
+    """A handler service written for MMS, in one of our workers, with MMS's Context.
 
     Args:
-        handler_service: as MMS takes it: a module or a file, with ":function" or without. The
-            module has that function (``handle`` when left out) or exactly one class.
-        config: what the environment says; read from it when left out.
+        handler_service: a module or a file, optionally with ":function", as in MMS. The module has
+            that function (``handle`` by default) or exactly one class.
+        config: the settings; by default those of the environment.
     """
 
     readable: Sequence[str] = ()
@@ -64,15 +64,16 @@ class HandlerServiceAdapter:
         """Import the module and initialize its service, as MMS does.
 
         Args:
-            model_dir: where the model is.
-            gpu_id: the GPU of this process, or None.
-            model_name: the name in MMS's context.
+            model_dir: the folder of the model.
+            gpu_id: the GPU of this worker, or None.
+            model_name: the name of the model in MMS's context.
 
         Raises:
-            StartError: the module has neither the function nor exactly one class.
+            StartError: the module does not exist, or has neither the function nor exactly one
+                class.
         """
-        # MMS starts its back end in the model directory, with the handler's folder, the model
-        # directory and its code on the path.
+        # MMS starts its back end in the model folder, with the handler's folder, the model folder
+        # and its code on sys.path.
         handler, _, function = self._name.partition(":")
         folder = str(Path(handler).parent.resolve()) if handler.endswith(".py") else ""
         for path in (model_dir, str(Path(model_dir, "code")), folder):
@@ -94,7 +95,7 @@ class HandlerServiceAdapter:
         self._handle = service.handle
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        """Give the whole batch to the service, as MMS would: forms as their fields."""
+        """Pass the batch to the service, with forms as their fields, as MMS does."""
         for request in requests:
             forms.try_parse_fields(request, request.body)
         from mms.context import RequestProcessor
@@ -119,16 +120,18 @@ class HandlerServiceAdapter:
         ]
 
     def close(self) -> None:
-        """Do nothing: handler services have no hook for the end."""
+        """Do nothing: handler services have no shutdown hook."""
 
     def _call(self, data: list[Any]) -> list[Any]:
         if self._handle is None:
             message = "a handler service was called before it was loaded"
             raise RuntimeError(message)
         results = self._handle(data, self._context)
-        if not isinstance(results, list) or len(results) != len(data):
-            got = f"{len(results)}" if isinstance(results, list) else type(results).__name__
-            message = f"the handler service returned {got} for a batch of {len(data)}"
+        if not isinstance(results, list):
+            message = f"The handler service returned {type(results).__name__}, expected a list"
+            raise PredictionError(message)
+        if len(results) != len(data):
+            message = f"The handler service returned {len(results)} results, expected {len(data)}"
             raise PredictionError(message)
         return results
 
@@ -142,7 +145,7 @@ class HandlerServiceAdapter:
             logger.error(  # noqa: TRY400 - as above
                 "request %s: the result cannot be sent", request.id, exc_info=users_exc_info(error)
             )
-            failure = PredictionError(f"a result of type {type(result).__name__} cannot be sent")
+            failure = PredictionError(f"A result of type {type(result).__name__} cannot be sent")
             return error_response(failure, request.id, request.accept)
         return Response(
             body,
@@ -161,8 +164,8 @@ def _import(name: str, handler_service: str) -> ModuleType:
             raise
         message = (
             f"the handler service {handler_service!r} was not found: no module named {name!r}. Put "
-            "it beside the program that starts the server or in the model's folder code, or name "
-            "its file."
+            "it beside the program that starts the server or in the model's folder code, or pass "
+            "its path: start_model_server(handler_service='/path/to/service.py')"
         )
         raise StartError(message) from None
 
@@ -177,24 +180,23 @@ def _new_context(model_name: str, model_dir: str, gpu_id: int | None, batch_size
 
 
 def _only_class(module: ModuleType, name: str) -> Callable[[], Any]:
-    classes = [
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if found.__module__ == module.__name__
+    classes: list[Callable[[], Any]] = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__
     ]
     if len(classes) != 1:
         message = (
             f"the handler service {name!r} defines {len(classes)} classes and no function "
-            "'handle'. Give it exactly one class with handle(data, context), or name the function: "
-            f"{name}:function."
+            "'handle'. Define exactly one class with handle(data, context), or name the function: "
+            f"{name}:function"
         )
         raise StartError(message)
-    found: Callable[[], Any] = classes[0]
-    return found
+    return classes[0]
 
 
 def _headers(request: Request) -> dict[str, Any]:
-    """MMS's own dict: a parameter's name leads to its type, a header's to its value."""
+    """MMS's dict, in which the name of a part maps to its type, and of a header to its value."""
     headers: dict[str, Any] = {
         part.name: {"content-type": part.content_type} for part in request.parts
     }
@@ -216,13 +218,14 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
     if isinstance(error, MemoryError):
         return OutOfMemoryError("Memory ran out during this request.")
     return from_prediction_exception(error) or PredictionError(
-        "The handler service failed on this request. The endpoint's log has the cause."
+        "The handler service failed on this request. Search the endpoint's log for the request id "
+        "to find the cause."
     )
 
 
 def from_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
-    """MMS's own ``PredictionException(message, error_code)`` as an error of ours, else None."""
-    # Looked for by name: if user code raised it, its module has been imported.
+    """MMS's ``PredictionException(message, error_code)`` as one of our errors; else None."""
+    # Looked up in sys.modules: if user code raised it, its module is imported.
     exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())
     if not isinstance(error, exception):
         return None
@@ -231,7 +234,7 @@ def from_prediction_exception(error: Exception) -> BaseInferenceToolkitError | N
 
 
 def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
-    """The requests that MMS's stock back end hands to a service."""
+    """The requests that MMS's stock back end passes to a service."""
     requests = []
     for index, fields in enumerate(data):
         properties = context.request_processor[index].get_request_properties() or {}
@@ -243,15 +246,15 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
             content_type = _part_type(properties, name, headers)
             parts.append(Part(name, content_type, _encoded(value, content_type)))
         request_id = str((context.request_ids or {}).get(index, ""))
-        requests.append(_of_parts(request_id, headers, parts))
+        requests.append(_from_parts(request_id, headers, parts))
     return requests
 
 
-def _of_parts(request_id: str, headers: Headers, parts: list[Part]) -> Request:
-    """A request of what Multi Model Server hands over: it takes forms apart itself."""
+def _from_parts(request_id: str, headers: Headers, parts: list[Part]) -> Request:
+    """A request from the parts that MMS passes; it parses forms itself."""
     is_form = content_types.is_form(headers.find("content-type"))
     for part in parts:
-        # A form may have a field of that name.
+        # A form may have a field named "body".
         if part.name == BODY and not (is_form and not content_types.is_form(part.content_type)):
             others = [other for other in parts if other is not part]
             return Request(request_id, headers, part.value, others)
@@ -259,13 +262,13 @@ def _of_parts(request_id: str, headers: Headers, parts: list[Part]) -> Request:
 
 
 def answer_failed_load(requests: Sequence[Request], context: Any, error: Exception) -> list[Any]:
-    """Say to each client that the model could not be loaded; the log says why."""
+    """Tell each client that the model could not be loaded; the reason is logged."""
     logger.error("the model could not be loaded", exc_info=users_exc_info(error))
     failure = _failure(error)
     if isinstance(failure, PredictionError):
         failure = PredictionError(
             "The model could not be loaded; the endpoint's log has the cause. "
-            "The next request tries again.",
+            "The next request retries.",
             code=ErrorCode.MODEL_NOT_LOADED.value,
         )
     responses = [error_response(failure, request.id, request.accept) for request in requests]
@@ -273,15 +276,16 @@ def answer_failed_load(requests: Sequence[Request], context: Any, error: Excepti
 
 
 def answer_error(context: Any, error: BaseInferenceToolkitError, trace: str) -> list[Any]:
-    """Answer a whole batch with an error; the traceback goes to the log."""
-    known = context.request_ids
-    ids = [str(name) for name in known.values()] if isinstance(known, dict) and known else [""]
+    """Answer all requests of a batch with an error; its traceback is logged."""
+    by_index = context.request_ids
+    ids = [str(id_) for id_ in by_index.values()] if isinstance(by_index, dict) else []
+    ids = ids or [""]
     logger.error("requests %s failed\n%s", ids, trace)
-    return write_responses([error_response(error, name) for name in ids], context)
+    return write_responses([error_response(error, id_) for id_ in ids], context)
 
 
 def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
-    """Put responses where MMS's stock back end looks for them; returns the bodies."""
+    """Set headers and statuses on MMS's context, and return the bodies."""
     for index, response in enumerate(responses):
         context.set_response_content_type(index, response.content_type)
         for name, value in response.headers.items():
@@ -292,14 +296,14 @@ def write_responses(responses: Sequence[Response], context: Any) -> list[Any]:
 
 
 def _part_type(properties: Any, name: str, headers: Headers) -> str:
-    found = properties.get(name)
-    if isinstance(found, dict):
-        return str(found.get("content-type", ""))
+    part_headers = properties.get(name)
+    if isinstance(part_headers, dict):
+        return str(part_headers.get("content-type", ""))
     return headers.find("content-type")
 
 
 def _encoded(value: Any, content_type: str) -> Body:
-    """The bytes of a value that MMS may have decoded: JSON and text, by ``mms/protocol``."""
+    """The bytes of a value; MMS decodes JSON and text (``mms/protocol``)."""
     if isinstance(value, (bytes, bytearray)):
         return value
     if isinstance(value, str) and content_type != content_types.JSON:

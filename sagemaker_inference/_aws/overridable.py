@@ -1,7 +1,7 @@
 """AWS's ``decoder.decode`` and ``encoder.encode``, looked up at each call.
 
-Containers replace these functions on their modules and expect script functions to notice. Both
-modules stand above this one: these two imports are the only ones that point up.
+Containers replace these functions on their modules, and script functions must use the replacement.
+Both modules are above this one in the layers: no other import points up.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def decode(body: Any, content_type: str) -> Any:
-    """Read a body with whatever ``sagemaker_inference.decoder.decode`` is now."""
+    """Read a body with the current ``sagemaker_inference.decoder.decode``."""
     from sagemaker_inference import decoder
 
     return decoder.decode(body, content_type)
 
 
 def encode(prediction: Any, content_type: str) -> Any:
-    """Write a prediction with whatever ``sagemaker_inference.encoder.encode`` is now."""
+    """Write a prediction with the current ``sagemaker_inference.encoder.encode``."""
     from sagemaker_inference import encoder
 
     return encoder.encode(prediction, content_type)

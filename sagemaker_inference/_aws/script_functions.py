@@ -1,12 +1,11 @@
 """AWS's script functions: ``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn`` and so on.
 
-Each is adapted once, when it is registered, to the calling shape of its decorated sibling; after
-that, nothing asks whether a handler is a script function.
+Each is adapted, when it is registered, to the calling shape of its decorated sibling; after that,
+nothing asks whether a handler is a script function.
 
-Existing programs compare the content types they are passed with ``"application/json"``, or look in
-them for a parameter of their own (``application/json;verbose``, ``text/csv; label_size=0``). So
-what this package has dealt with is taken out (case, charset, quality, wildcards), and everything
-else stays in.
+Existing programs compare the content types they are passed with ``"application/json"``, or look for
+their own parameters (``application/json;verbose``, ``text/csv; label_size=0``). So what this
+package has handled is removed (case, charset, quality, wildcards), and the rest is kept.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ SCRIPT_FUNCTIONS: Final[dict[str, Role]] = {
 }
 
 _ITEM: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
-# What the functions of AWS's toolkit write; the first stands for "anything".
+# The types that AWS's toolkit writes; the first is the default.
 _WRITABLE: Final = (content_types.JSON, content_types.CSV, content_types.NPY)
 _BYTES: Final = (bytes, bytearray, memoryview)
 
@@ -55,17 +54,18 @@ def adopt(
     names: Mapping[str, Role] = SCRIPT_FUNCTIONS,
     default_accept: str | None = None,
 ) -> None:
-    """Register the script functions that a module defines.
+    """Register the script functions of a module.
 
     Args:
-        registry: where to register them.
-        owner: the module, or a framework's handler.
-        names: what to look for, and the role it has.
-        default_accept: the content type to answer with where the client leaves the choice; by
-            default what SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT says, or JSON.
+        registry: the registry to add them to.
+        owner: the module, or the default handler of a framework.
+        names: the names of the functions with their roles.
+        default_accept: the content type of the response if the client accepts anything; by default
+            SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, else JSON.
 
     Raises:
-        RegistrationError: one of them clashes with a decorated function.
+        RegistrationError: one of them conflicts with a decorated function, or cannot be called
+            with the arguments of its role.
     """
     default = default_accept or _config.DEFAULT_ACCEPT.text or content_types.JSON
     for name, role in names.items():
@@ -81,14 +81,14 @@ def adopt(
 def registration(
     role: Role, function: Callable[..., Any], types: Sequence[str], default_accept: str
 ) -> Registration:
-    """A script function as a handler of its role, whose annotations say nothing about its input.
+    """A script function as a handler of its role; its annotations do not choose its input.
 
     Raises:
-        RegistrationError: it cannot be called with what its role is offered.
+        RegistrationError: it cannot be called with the arguments of its role.
     """
     handler = Handler.from_function(role, function)
     call = handler.call
-    # What it gets is made of the body here; without a copy until then.
+    # The adapters below convert the body; a memoryview avoids a copy before that.
     hints: dict[str, Any] = {"body": memoryview}
     if role is roles.DECODER:
         call = _reading(call)
@@ -101,7 +101,7 @@ def registration(
 
 def _reading(call: Callable[..., Any]) -> Callable[..., Any]:
     def read_with_input_fn(body: Body, header: str, context: Context) -> Any:
-        return call(body_of(body, header), content_type(header), context)
+        return call(convert_body(body, header), content_type(header), context)
 
     return read_with_input_fn
 
@@ -110,12 +110,12 @@ def _writing(
     call: Callable[..., Any], default_accept: str, *, is_async: bool
 ) -> Callable[..., Any]:
     def write_with_output_fn(prediction: Any, _content_type: str, context: Context) -> Any:
-        wanted = accept(context.accept, default_accept)
-        return _reply(call(prediction, wanted, context), wanted)
+        accepted = accept(context.accept, default_accept)
+        return _body_and_type(call(prediction, accepted, context), accepted)
 
     async def await_output_fn(prediction: Any, _content_type: str, context: Context) -> Any:
-        wanted = accept(context.accept, default_accept)
-        return _reply(await call(prediction, wanted, context), wanted)
+        accepted = accept(context.accept, default_accept)
+        return _body_and_type(await call(prediction, accepted, context), accepted)
 
     return await_output_fn if is_async else write_with_output_fn
 
@@ -123,46 +123,46 @@ def _writing(
 def _transforming(
     call: Callable[..., Any], default_accept: str, *, is_async: bool
 ) -> Callable[..., Any]:
-    def offers(model: Any, body: Body, header: str, context: Context) -> tuple[Any, ...]:
-        wanted = accept(context.accept, default_accept)
-        return model, body_of(body, header), content_type(header), wanted, context
-
     def transform_with_transform_fn(
         model: Any, body: Body, header: str, _accept: str, context: Context
     ) -> Any:
-        offered = offers(model, body, header, context)
+        accepted = accept(context.accept, default_accept)
+        data = convert_body(body, header)
         try:
-            return _reply(call(*offered), offered[3])
+            result = call(model, data, content_type(header), accepted, context)
+            return _body_and_type(result, accepted)
         except UnsupportedFormatError as error:
-            raise _of_its_end(error, offered[3]) from None
+            raise _request_or_response_error(error, accepted) from None
 
     async def await_transform_fn(
         model: Any, body: Body, header: str, _accept: str, context: Context
     ) -> Any:
-        offered = offers(model, body, header, context)
+        accepted = accept(context.accept, default_accept)
+        data = convert_body(body, header)
         try:
-            return _reply(await call(*offered), offered[3])
+            result = await call(model, data, content_type(header), accepted, context)
+            return _body_and_type(result, accepted)
         except UnsupportedFormatError as error:
-            raise _of_its_end(error, offered[3]) from None
+            raise _request_or_response_error(error, accepted) from None
 
     return await_transform_fn if is_async else transform_with_transform_fn
 
 
-def _of_its_end(error: UnsupportedFormatError, wanted: str) -> Exception:
-    """AWS's toolkit has one class for both ends of the path; it knows which type was meant."""
-    return NotAcceptableError(error.message) if error.content_type == wanted else error
+def _request_or_response_error(error: UnsupportedFormatError, accepted: str) -> Exception:
+    """AWS's toolkit has one class for 406 and 415; its content type says which is meant."""
+    return NotAcceptableError(error.message) if error.content_type == accepted else error
 
 
-def _reply(result: Any, wanted: str) -> tuple[Any, str]:
-    """The body and content type of what a script function returned.
+def _body_and_type(result: Any, accepted: str) -> tuple[Any, str]:
+    """The body and content type for the return value of a script function.
 
-    Multi Model Server writes values other than text and bytes as JSON, whatever type they came
-    with.
+    Values other than text and bytes are encoded, as JSON if no codec writes their type: Multi
+    Model Server writes them as JSON.
     """
-    kind = response_type(wanted)
+    kind = response_type(accepted)
     if isinstance(result, tuple):
-        result, other = result
-        kind = other or kind
+        result, returned_type = result
+        kind = returned_type or kind
     if not isinstance(result, (str, *_BYTES)):
         codec = codecs.for_content_type(kind)
         if codec is None or codec.encode is None:
@@ -171,11 +171,11 @@ def _reply(result: Any, wanted: str) -> tuple[Any, str]:
     return result, kind
 
 
-def body_of(body: Body, header: str) -> str | Body:
-    """JSON and CSV as str, anything else as bytes.
+def convert_body(body: Body, header: str) -> str | Body:
+    """JSON and CSV as str, other bodies as bytearray.
 
     Raises:
-        DecodeError: it is not in the charset that the header names.
+        DecodeError: the body cannot be decoded by the charset of the header.
     """
     if content_types.parse(header).name in content_types.UTF8_TYPES:
         return _charset.text(body, header)
@@ -183,49 +183,49 @@ def body_of(body: Body, header: str) -> str | Body:
 
 
 def content_type(header: str) -> str | None:
-    """The Content-Type that a script function gets; None where the client sent none."""
+    """The Content-Type that a script function gets; None if the client sent none."""
     if not header.strip():
         return None
     name, *parameters = header.split(";")
     name = name.strip().lower()
     if name in content_types.UTF8_TYPES:
-        # Its charset was honoured when the body became str.
+        # The body is already decoded by its charset.
         parameters = _without(parameters, "charset")
     return ";".join([name, *parameters])
 
 
 def preferences(header: str) -> list[str]:
-    """The types of an Accept header, the most wanted first, without quality and charset."""
-    found: list[tuple[float, str]] = []
+    """The types of an Accept header, most preferred first, without quality and charset."""
+    by_quality: list[tuple[float, str]] = []
     for item in _ITEM.findall(header):
         ranges = content_types.parse_accept(item)
         if not ranges or ranges[0][1] == 0:
             continue
         parameters = _without(item.split(";")[1:], "q", "charset")
-        found.append((-ranges[0][1], ";".join([ranges[0][0], *parameters])))
-    found.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(text for _, text in found))
+        by_quality.append((-ranges[0][1], ";".join([ranges[0][0], *parameters])))
+    by_quality.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(text for _, text in by_quality))
 
 
 @lru_cache(maxsize=256)
 def accept(header: str, default: str) -> str:
-    """The Accept header that a script function gets: what is wanted, the most wanted first.
+    """The Accept header that a script function gets: concrete types, most preferred first.
 
     Args:
-        header: what the client sent.
-        default: what to answer with where the client leaves the choice.
+        header: the client's Accept header.
+        default: the content type if the client accepts anything.
     """
-    told: list[str] = []
+    types: list[str] = []
     for text in preferences(header):
         offers = (default, *_WRITABLE) if text != content_types.ANY else (default,)
-        told += [name for name in offers if content_types.matches(text, name)] or [text]
-    return ",".join(dict.fromkeys(told)) or default
+        types += [name for name in offers if content_types.matches(text, name)] or [text]
+    return ",".join(dict.fromkeys(types)) or default
 
 
 @lru_cache(maxsize=256)
-def response_type(wanted: str) -> str:
-    """The type of an answer whose function does not say: the first that AWS's toolkit writes."""
-    names = [content_types.parse(text).name for text in wanted.split(",")]
+def response_type(accepted: str) -> str:
+    """The content type if a function returns none: the first that AWS's toolkit writes."""
+    names = [content_types.parse(text).name for text in accepted.split(",")]
     return next((name for name in names if name in _WRITABLE), names[0])
 
 

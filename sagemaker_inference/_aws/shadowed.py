@@ -1,8 +1,8 @@
-"""What to say where another package's files lie over this one's.
+"""The error for an installation whose files another package has overwritten.
 
-AWS's PyTorch toolkit brings old copies of a dozen of them, an empty ``__init__`` among them. Then
-``from sagemaker_inference import predictor`` finds no such name, and Python looks for a module: the
-modules `model_loader`, `predictor` and `serve` are there for this alone.
+AWS's PyTorch toolkit contains old copies of a dozen files, including an empty ``__init__``. Then
+``from sagemaker_inference import predictor`` makes Python look for a module of that name, so the
+modules `model_loader`, `predictor` and `serve` exist to raise this error.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 MESSAGE: Final = (
-    "another package (sagemaker-pytorch-inference?) has put its own files into "
+    "another package (sagemaker-pytorch-inference?) has overwritten files in "
     f"{Path(__file__).parents[1]}. Install this one last: "
     "pip install --force-reinstall --no-deps sagemaker-inference"
 )
 
 
 def is_overwritten() -> bool:
-    """Whether that is so."""
+    """Whether ``__init__`` is another package's."""
     return not hasattr(sys.modules["sagemaker_inference"], "default_registry")

@@ -128,7 +128,7 @@ class _Parts:
         """
         fallback: Sequence[Registration] = self._defaults.find(roles.DECODER)
         if not fallback and predictor is not None and predictor.is_script:
-            fallback = aws_fallback.decoders_of_scripts()
+            fallback = aws_fallback.script_decoders()
         return Decoders(self._registry.find(roles.DECODER), fallback, predictor)
 
     def encoders(self, predictor: Registration | None, default_accept: str | None) -> Encoders:
@@ -136,7 +136,7 @@ class _Parts:
         registered = self._registry.find(roles.ENCODER)
         fallback: Sequence[Registration] = self._defaults.find(roles.ENCODER)
         if not fallback and predictor is not None and predictor.is_script:
-            fallback = aws_fallback.encoders_of_scripts()
+            fallback = aws_fallback.script_encoders()
         types = [name for item in registered for name in item.content_types if "*" not in name]
         default = default_accept or (types[0] if types else content_types.JSON)
         return Encoders(registered, fallback, default)

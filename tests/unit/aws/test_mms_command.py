@@ -67,12 +67,12 @@ def test_without_any_child_the_wait_ends_soon(monkeypatch):
     monkeypatch.setattr(mms_command, "_GRACE_SECONDS", 0.1)
     monkeypatch.setattr(mms_command.ctypes, "CDLL", lambda _: type("C", (), {"prctl": print}))
     began = time.monotonic()
-    with pytest.raises(StartError, match="is not running: its command ended"):
+    with pytest.raises(StartError, match="is not running: its command exited"):
         await_server(20)
     assert time.monotonic() - began < 5
 
 
-def test_a_server_that_does_not_come_in_time_is_said(monkeypatch):
+def test_a_server_that_does_not_start_in_time_is_an_error(monkeypatch):
     monkeypatch.setattr(mms_command, "_descendants", lambda: [os.getpid()])
     monkeypatch.setattr(mms_command.ctypes, "CDLL", lambda _: type("C", (), {"prctl": print}))
     failures = []
@@ -86,7 +86,7 @@ def test_a_server_that_does_not_come_in_time_is_said(monkeypatch):
     thread = threading.Thread(target=wait)
     thread.start()
     thread.join()
-    assert "did not start it in 0.2 s" in failures[0]
+    assert "did not start it within 0.2 s" in failures[0]
 
 
 def test_the_server_is_found_among_descendants(monkeypatch):
@@ -116,7 +116,7 @@ def test_the_dead_of_others_are_reaped_and_ones_own_are_left():
         stranger = os.posix_spawnp("true", ["true"], os.environ)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and os.path.exists(f"/proc/{stranger}"):  # noqa: PTH110
-            mms_command.reap_strangers()
+            mms_command.reap_orphans()
             time.sleep(0.02)
         with pytest.raises(ChildProcessError):
             os.waitpid(stranger, 0)
@@ -129,4 +129,4 @@ def test_a_process_that_is_gone_has_no_command_line():
 
 def test_nobody_is_reaped_where_nobody_has_died(monkeypatch):
     monkeypatch.setattr(mms_command, "_processes", list)
-    mms_command.reap_strangers()
+    mms_command.reap_orphans()

@@ -167,7 +167,8 @@ def test_our_own_errors_carry_their_status(service):
 
 
 @pytest.mark.parametrize(
-    ("result", "words"), [("'text'", "returned str for a batch of 1"), ("[1, 2]", "returned 2 for")]
+    ("result", "words"),
+    [("'text'", "returned str, expected a list"), ("[1, 2]", "returned 2 results, expected 1")],
 )
 def test_another_number_of_results_is_refused(service, result, words):
     status, error = failing(service, f"return {result}")
@@ -180,7 +181,7 @@ def test_a_result_that_cannot_be_sent_fails_alone(service):
     good, bad = answers(service(source), request(), request())
     assert good.status == 200
     assert bad.status == 500
-    assert error_of(bad)["message"] == "a result of type object cannot be sent"
+    assert error_of(bad)["message"] == "A result of type object cannot be sent"
 
 
 def test_a_service_that_was_not_loaded_is_answered_for(tmp_path):
