@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         """The module ``sagemaker_inference.decoder``, which is also the decorator."""
 
         def __call__(self, *types: str) -> Callable[[StepHandler], StepHandler]:
-            """Register what reads bodies of these types; see `Registry.decoder`."""
+            """Register a reader of request bodies; see `Registry.decoder`."""
             ...
 
         def decode(self, obj: Any, content_type: str) -> Any:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         SUPPORTED_CONTENT_TYPES: set[str]
 
         def __call__(self, *types: str) -> Callable[[StepHandler], StepHandler]:
-            """Register what writes these types; see `Registry.encoder`."""
+            """Register a writer of response bodies; see `Registry.encoder`."""
             ...
 
         def encode(self, array_like: Any, content_type: str) -> Any:
@@ -94,7 +94,8 @@ on_shutdown = default_registry.on_shutdown
 class _CallableModule(ModuleType):
     """A module that is also a decorator: AWS's ``decoder.decode`` and our ``@decoder``.
 
-    "Customizing module attribute access" in Python's data model documents a module's __class__.
+    Assigning ``__class__`` is documented in "Customizing module attribute access" in Python's data
+    model.
     """
 
     def __call__(self, *arguments: Any) -> Any:
@@ -104,7 +105,7 @@ class _CallableModule(ModuleType):
 for _module in (_decoder_module, _encoder_module, _transformer_module):
     _module.__class__ = _CallableModule
 
-# Starting the server takes modules that a program under test never needs.
+# Imported on first use: a program under test needs none of them.
 _LAZY: Final = {
     "serve": "sagemaker_inference.model_server",
     "Context": "sagemaker_inference._http.context",

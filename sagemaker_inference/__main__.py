@@ -9,7 +9,7 @@ from sagemaker_inference._aws import shadowed
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="sagemaker-inference", description="Serve machine-learning models on SageMaker."
     )
@@ -20,11 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     commands.add_parser(
         "prepare",
-        help="let servers start in less time, for 30 MB of disk; run it when an image is built",
+        help="make servers start faster, for 30 MB of disk; run it when building an image",
     )
     command = parser.parse_args(argv).command
     if shadowed.is_overwritten():
-        print(  # noqa: T201 - its last word, and all that is certain to be ours
+        print(  # noqa: T201 - the logging module may be another package's as well
             f"sagemaker-inference: error: {shadowed.MESSAGE}", file=sys.stderr
         )
         return 1
@@ -42,7 +42,7 @@ def _prepare() -> int:
     from sagemaker_inference._log import last_word
 
     try:
-        print(launcher.prepare())  # noqa: T201 - what was asked for
+        print(launcher.prepare())  # noqa: T201 - the output of the command
     except StartError as error:
         last_word(error)
         return 1

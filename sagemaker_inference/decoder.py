@@ -1,7 +1,7 @@
-"""Bodies to arrays in the AWS toolkit's spelling and shapes; the work is done by the codecs.
+"""Decode bodies to arrays, with the names and shapes of AWS's toolkit; the codecs do the work.
 
-Programs that register decoders get what the codecs give: CSV in two dimensions, JSON objects as
-Python objects. These functions squeeze and wrap as the AWS toolkit does.
+Decorated programs get what the codecs return: CSV in two dimensions, JSON objects as dicts. These
+functions squeeze and wrap arrays as AWS's toolkit does.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def _json_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """JSON as ``np.array`` makes it: an object becomes an array of no dimensions that holds it."""
+    """JSON as converted by ``np.array``: an object becomes a zero-dimensional object array."""
     from sagemaker_inference.codecs import json
 
     return json.to_array(string_like, dtype)
 
 
 def _csv_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """CSV without its dimensions of length 1: one row or one column in one, one value in none.
+    """CSV without dimensions of length 1: one row or column has shape (n,), one value has ().
 
-    Text makes an array of ``U``, and text beside numbers one of records. Integers beside floats
-    become floats, and empty cells NaN, where `numpy.genfromtxt` makes records and -1 of them.
+    Text becomes an array of dtype ``U``, text with numbers a record array. Integers with floats
+    become floats and empty cells NaN, unlike `numpy.genfromtxt`, which returns records and -1.
     """
     from sagemaker_inference.codecs import csv
 
@@ -41,14 +41,14 @@ def _csv_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> ND
 
 
 def _npy_to_numpy(npy_array: Body) -> NDArray[Any]:
-    """An NPY body; Python objects in it are refused."""
+    """The array of an NPY body; Python objects are rejected unless SAGEMAKER_ALLOW_PICKLE is on."""
     from sagemaker_inference.codecs import npy
 
     return npy.decode(npy_array)
 
 
 def _npz_to_sparse(npz_bytes: Body) -> Any:
-    """A scipy sparse matrix as ``scipy.sparse.save_npz`` writes it."""
+    """The matrix of a body written by ``scipy.sparse.save_npz``."""
     from sagemaker_inference.codecs import npz
 
     return npz.decode(npz_bytes)
@@ -63,15 +63,15 @@ _decoder_map: Final[dict[str, Callable[..., Any]]] = {
 
 
 def decode(obj: Any, content_type: str) -> Any:
-    """Read a body of application/json, text/csv, application/x-npy or application/x-npz.
+    """Decode a body of application/json, text/csv, application/x-npy or application/x-npz.
 
     Args:
         obj: the body; text formats may be str.
-        content_type: what it is; case and parameters do not matter.
+        content_type: one of these types; case and parameters are ignored.
 
     Raises:
-        UnsupportedFormatError: none of these types.
-        DecodeError: the body is not what the content type says.
+        UnsupportedFormatError: the content type is not one of these.
+        DecodeError: the body is not of this type.
     """
     name = content_types.parse(content_type).name if isinstance(content_type, str) else None
     decoder = _decoder_map.get(name or "")

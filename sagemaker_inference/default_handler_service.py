@@ -1,7 +1,7 @@
-"""The handler service that MMS's stock back end loads, and AWS's containers derive theirs from.
+"""The handler service that the stock back end of MMS loads, and that AWS's containers subclass.
 
-MMS wants exactly one class whose ``__module__`` is this module, and no function ``handle`` beside
-it (``mms/model_loader.py``): nothing else may be defined here.
+MMS requires exactly one class whose ``__module__`` is this module, and no function ``handle``
+(``mms/model_loader.py``): nothing else may be defined here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sagemaker_inference.transformer import Transformer
 class DefaultHandlerService:
     """Serves the program that SAGEMAKER_PROGRAM names.
 
-    Subclasses may set ``_service`` whenever they like, without calling ``__init__`` here.
+    Subclasses may set ``_service`` at any time, without calling this ``__init__``.
 
     Args:
-        transformer: what answers; one for the user's program when left out.
+        transformer: the object that answers; a `Transformer` for the user's program by default.
     """
 
     _service: Any = None
@@ -30,8 +30,8 @@ class DefaultHandlerService:
     def initialize(self, context: Any) -> None:
         """Load the program and its model, from ``context.system_properties["model_dir"]``.
 
-        What goes wrong passes through. Our own back end ends the start with it; MMS's stock back
-        end logs it, and the next request tries again.
+        Exceptions pass through. In our workers they abort startup; the stock back end of MMS logs
+        them, and the next request retries.
         """
         configure_logger()
         model_dir = context.system_properties.get("model_dir")
@@ -41,5 +41,5 @@ class DefaultHandlerService:
         self._service.validate_and_initialize(model_dir=model_dir, context=context)
 
     def handle(self, data: Any, context: Any) -> Any:
-        """Answer a batch of MMS's: one body per request."""
+        """Answer a batch: one body per request."""
         return self._service.transform(data, context)

@@ -1,6 +1,6 @@
-"""What a framework's container derives its handler from, in AWS's spelling.
+"""The base class of the default handlers in framework containers, with AWS's names.
 
-A container's own functions stand in for whatever the user's program does not define.
+The functions of a container are used for those that the user's program does not define.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from sagemaker_inference import (
 
 
 class DefaultInferenceHandler:
-    """The functions that a program may leave out.
+    """The functions that a program does not have to define.
 
-    Override any of them, as methods or as static methods; the context may be left out, and further
-    parameters that have a default keep it. ``default_pre_model_fn(model_dir)`` and
-    ``default_model_warmup_fn(model_dir, model)`` are called where a subclass defines them.
+    Override any of them, as methods or static methods. The context may be omitted, and additional
+    parameters keep their defaults. ``default_pre_model_fn(model_dir)`` and
+    ``default_model_warmup_fn(model_dir, model)`` are called if a subclass defines them.
     """
 
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:
         """Load the model.
 
         Raises:
-            NotImplementedError: always; what a model is, only a framework or a program knows.
+            NotImplementedError: always; only a framework or a program can load its models.
         """
         del model_dir, context
         raise NotImplementedError(_missing("model_fn(model_dir)", "loads the model"))
 
     def default_input_fn(self, input_data: Any, content_type: str, context: Any = None) -> Any:
-        """Read a body of JSON, CSV, NPY or NPZ.
+        """Decode a body of JSON, CSV, NPY or NPZ.
 
         Raises:
-            UnsupportedFormatError: it is none of these.
+            UnsupportedFormatError: the content type is not one of these.
         """
         del context
         return decoder.decode(input_data, content_type)
@@ -49,22 +49,22 @@ class DefaultInferenceHandler:
         """Predict.
 
         Raises:
-            NotImplementedError: always; as for the model.
+            NotImplementedError: always; only a framework or a program can predict.
         """
         del data, model, context
         raise NotImplementedError(_missing("predict_fn(data, model)", "predicts"))
 
     def default_output_fn(self, prediction: Any, accept: str, context: Any = None) -> Any:
-        """Write a prediction as the JSON, CSV or NPY that the client wants most.
+        """Encode a prediction as JSON, CSV or NPY, whichever the client prefers.
 
         Returns:
             The body and its content type.
 
         Raises:
-            UnsupportedFormatError: it wants none of these.
+            UnsupportedFormatError: the client accepts none of these.
         """
         del context
-        # Its own order is a set's; where the client leaves the choice, JSON it is.
+        # The types are a set, without an order: JSON is the default.
         known = encoder.SUPPORTED_CONTENT_TYPES
         offers = sorted(known, key=lambda name: name != content_types.JSON)
         chosen = content_types.negotiate(accept, offers)
@@ -75,6 +75,6 @@ class DefaultInferenceHandler:
 
 def _missing(function: str, what: str) -> str:
     return (
-        f"nothing {what}: the program defines no {function}, and neither does the default handler. "
+        f"nothing {what}: neither the program nor the default handler defines {function}. "
         f"Add it to inference.py: def {function}: ..."
     )

@@ -1,4 +1,4 @@
-"""Arrays to bodies in the AWS toolkit's spelling; the work is done by the codecs."""
+"""Encode arrays to bodies, with the names of AWS's toolkit; the codecs do the work."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def _array_to_json(array_like: object) -> str:
-    """JSON text; NaN and infinities, which JSON has not, become null."""
+    """JSON text; NaN and infinities, which JSON does not have, become null."""
     from sagemaker_inference.codecs import json
 
     return json.encode(array_like).decode()
 
 
 def _array_to_npy(array_like: object) -> bytes:
-    """What `numpy.save` writes."""
+    """An NPY body, as `numpy.save` writes it."""
     from sagemaker_inference.codecs import npy
 
     return npy.encode(array_like)
 
 
 def _array_to_csv(array_like: object) -> str:
-    """One line for each row of a matrix, or for each value of a vector."""
+    """CSV text: a line for each row of a matrix, or for each value of a vector."""
     from sagemaker_inference.codecs import csv
 
     return csv.encode(array_like).decode()
@@ -42,15 +42,15 @@ SUPPORTED_CONTENT_TYPES: Final = set(_encoder_map)
 
 
 def encode(array_like: Any, content_type: str) -> Any:
-    """Write a prediction as application/json, text/csv (both str) or application/x-npy (bytes).
+    """Encode a prediction as application/json, text/csv (both str) or application/x-npy (bytes).
 
     Args:
-        array_like: an array, or anything that makes one.
-        content_type: what to write; case and parameters do not matter.
+        array_like: an array, or a value that numpy converts to one.
+        content_type: one of these types; case and parameters are ignored.
 
     Raises:
-        UnsupportedFormatError: none of these types.
-        EncodeError: the prediction cannot be written so.
+        UnsupportedFormatError: the content type is not one of these.
+        EncodeError: the prediction cannot be written as this type.
     """
     name = content_types.parse(content_type).name if isinstance(content_type, str) else None
     encoder = _encoder_map.get(name or "")

@@ -1,4 +1,4 @@
-"""Not for use: see `_aws.shadowed`."""
+"""Do not import: see `_aws.shadowed`."""
 
 from sagemaker_inference._aws.shadowed import MESSAGE
 

@@ -32,7 +32,7 @@ logger = get_logger()
 DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
 REQUIREMENTS_PATH = str(Path(environment.code_dir, "requirements.txt"))
 
-# What containers import that start Multi Model Server's own command, as Hugging Face's does.
+# For containers that start the command multi-model-server themselves, as Hugging Face's does.
 ENABLE_MULTI_MODEL: Final = _config.is_on(_config.MULTI_MODEL)
 DEFAULT_MMS_MODEL_NAME: Final = "model"
 DEFAULT_MMS_LOG_FILE: Final = mms_command.LOG
@@ -42,8 +42,8 @@ MMS_NAMESPACE: Final = mms_command.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
 _ONE_MODEL: Final = (
-    f"{_config.MULTI_MODEL.name} is set, and serve(__name__) serves one model. Leave the "
-    "variable out, or start the server for many models with: sagemaker-inference serve"
+    f"{_config.MULTI_MODEL.name} is set, but serve(__name__) serves one model. Unset the variable, "
+    "or serve many models with: sagemaker-inference serve"
 )
 
 
@@ -57,18 +57,18 @@ def serve(
 ) -> None:
     """Serve this program; call it as ``serve(__name__)`` at the end of the file.
 
-    Under ``__main__`` this process becomes the server and does not come back; where the file is
-    imported, nothing happens.
+    If the file runs as ``__main__``, this process becomes the server and the call does not return;
+    if it is imported, nothing happens. A problem is logged and exits with code 1.
 
     Args:
         name: ``__name__`` of the calling module.
-        model_dir: where the model is. When left out: ``model`` in SAGEMAKER_BASE_DIR (/opt/ml)
-            where that exists, else ``model`` beside the program, else the program's folder.
-        host: address to serve; all by default, as a container must.
-        port: port to serve; SAGEMAKER_BIND_TO_PORT or 8080 when left out.
-        registry: what the program has registered its handlers with, if not the default.
+        model_dir: the folder of the model; by default ``model`` in SAGEMAKER_BASE_DIR (/opt/ml)
+            if it exists, else ``model`` beside the program, else the program's folder.
+        host: the address to listen on; all addresses by default, which a container needs.
+        port: the port to listen on; SAGEMAKER_BIND_TO_PORT or 8080 by default.
+        registry: the registry with the program's handlers, if not the default one.
     """
-    caller = sys._getframe(1)  # noqa: SLF001 - the place where registration ends, for messages
+    caller = sys._getframe(1)  # noqa: SLF001 - the line where registration ends, for messages
     if name != "__main__":
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
@@ -88,7 +88,7 @@ def serve(
         )
     except (StartError, TypeError) as error:
         _exit(error)
-    # A fresh interpreter: whatever the program has imported leaves this process's memory.
+    # A fresh interpreter frees the memory of what the program has imported.
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(  # noqa: S606 - our own interpreter
@@ -101,22 +101,22 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     """Serve a handler service, and return when the server has stopped.
 
     Args:
-        handler_service: a module or file with a class or function as Multi Model Server takes it;
-            by default the program that SAGEMAKER_PROGRAM names in the model's folder ``code``.
-            With SAGEMAKER_MULTI_MODEL, it is used for every model that is loaded.
+        handler_service: the module or file of a handler service for Multi Model Server, optionally
+            with ":function"; by default the program that SAGEMAKER_PROGRAM names in the model's
+            folder ``code``. With SAGEMAKER_MULTI_MODEL, it serves every model that is loaded.
 
     Raises:
-        SystemExit: with the server's exit code, where that is not 0.
+        SystemExit: with the server's exit code, unless that is 0.
     """
     configure_logger()
     try:
         if os.path.exists(REQUIREMENTS_PATH):  # noqa: PTH110 - AWS's containers look for this call
-            with _stopping_at_once():
+            with _exiting_on_signals():
                 _install_requirements()
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
-            # Of many models, each brings its own.
+            # Each of many models has its own program.
             served = "" if ENABLE_MULTI_MODEL else location.find(model_dir)
         settings = settings_from_environment(served, model_dir)
         code = supervisor.run(settings, reap_strangers=os.getpid() == 1)
@@ -127,7 +127,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # Decided when somebody asks for it: it may take a directory of its own.
+    # Computed on access, since it may create a directory.
     if name != "MMS_CONFIG_FILE":
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
@@ -139,33 +139,37 @@ def _install_requirements() -> None:
     """Install the requirements.txt of the code folder.
 
     Raises:
-        RequirementsError: (a ValueError) it failed; the message has the installer's last lines.
+        RequirementsError: (a ValueError) it failed; the message has the last lines of the
+            installer.
     """
     requirements.install(REQUIREMENTS_PATH)
 
 
 def _set_python_path() -> None:
-    """Put the code folder on the path of processes that are started from now on, and of this."""
+    """Put the code folder on the path of this process and of those it starts later."""
     code_dir = environment.code_dir
-    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    others = [folder for folder in before if folder and folder != code_dir]
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [folder for folder in folders if folder and folder != code_dir]
     os.environ["PYTHONPATH"] = os.pathsep.join([code_dir, *others])
     if code_dir not in sys.path:
         sys.path.insert(0, code_dir)
 
 
 def _create_model_server_config_file(env: Any, handler_service: str | None = None) -> None:
-    """Write the configuration of Multi Model Server's own command to MMS_CONFIG_FILE."""
+    """Write the configuration of the command multi-model-server to MMS_CONFIG_FILE."""
     multi_model = ENABLE_MULTI_MODEL
     text = mms_command.properties(env, handler_service, multi_model=multi_model)
     utils.write_file(sys.modules[__name__].MMS_CONFIG_FILE, text)
 
 
 def _retry_retrieve_mms_server_process(startup_timeout: float) -> mms_command.ServerProcess:
-    """Find the Java process of Multi Model Server's own command.
+    """Find the Java process that the command multi-model-server starts.
+
+    Args:
+        startup_timeout: how long to wait for it, in seconds.
 
     Raises:
-        StartError: it is gone, or did not come in so many seconds.
+        StartError: it has exited, or did not start in time.
     """
     return mms_command.await_server(startup_timeout)
 
@@ -177,36 +181,36 @@ def _add_sigterm_handler(mms_process: Any) -> None:
         try:
             os.kill(mms_process.pid, signal.SIGTERM)
         except OSError:
-            logger.debug("the server had ended before SIGTERM came")
+            logger.debug("the server exited before SIGTERM arrived")
 
     signal.signal(signal.SIGTERM, _terminate)
 
 
 def _add_sigchild_handler() -> None:
-    """Reap processes that others leave behind, and nobody's own."""
+    """Reap orphans that this process inherits."""
     signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_orphans())
 
 
 @contextmanager
-def _stopping_at_once() -> Iterator[None]:
-    """End this process at SIGTERM or SIGINT, whose default would leave the installer behind."""
+def _exiting_on_signals() -> Iterator[None]:
+    """Exit on SIGTERM or SIGINT, whose default action would leave the installer running."""
 
     def stop(number: int, _frame: object) -> NoReturn:
         logger.info("%s: stopping; the packages are not installed", signal.Signals(number).name)
         raise SystemExit(0)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _default_model_dir(main: Program) -> str:
     if Path(environment.model_dir).is_dir():
         return environment.model_dir
-    # A module's root is the working directory; its folder is where its file is.
+    # The root of a module is the working directory, which need not have its file.
     file = getattr(sys.modules["__main__"], "__file__", None)
     folder = Path(file).resolve().parent if file and not main.path else Path(main.root)
     beside = folder / "model"

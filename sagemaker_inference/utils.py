@@ -1,4 +1,4 @@
-"""AWS's five helpers, for handler services that import them. Nothing else belongs here."""
+"""The five helpers of AWS's toolkit, for handler services that import them; nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_file(path: str, mode: str = "r") -> Any:
-    """The contents of a file: str, or bytes where the mode has a ``b``."""
+    """The contents of a file: str, or bytes if the mode has a ``b``."""
     with Path(path).open(mode) as file:
         return file.read()
 
@@ -24,9 +24,9 @@ def write_file(path: str, data: Any, mode: str = "w") -> None:
 
 
 def retrieve_content_type_header(request_property: Mapping[str, Any]) -> Any:
-    """The Content-Type among request headers, whatever its case; None if there is none.
+    """The Content-Type among request headers, case-insensitive; None if there is none.
 
-    ``ContentType`` counts too. A name that only begins so (``Content-Type-Options``) does not.
+    ``ContentType`` counts as well, but not names that only start alike (``Content-Type-Options``).
     """
     for name, value in request_property.items():
         if name.lower() in ("content-type", "contenttype"):
@@ -35,17 +35,17 @@ def retrieve_content_type_header(request_property: Mapping[str, Any]) -> Any:
 
 
 def parse_accept(accept: str) -> list[str]:
-    """The types of an Accept header, the most wanted first, without their quality.
+    """The types of an Accept header, most preferred first, without their quality.
 
-    Types that the client rules out (``q=0``) are left out.
+    Types with ``q=0`` are omitted.
     """
     return script_functions.preferences(accept)
 
 
 def remove_crlf(illegal_string: str | None) -> str:
-    """Make a text fit for a reason phrase: a blank for each line end, ASCII, "" for None.
+    """The text as a reason phrase: ASCII, with a space for each line break; "" for None.
 
-    MMS's front end closes the connection to a worker that sends anything else, for good.
+    MMS's front end permanently closes the connection to a worker that sends anything else.
     """
     text = (illegal_string or "").replace("\r", " ").replace("\n", " ")
     return text.encode("ascii", "replace").decode()

@@ -42,7 +42,7 @@ def test_a_server_that_has_ended_before_sigterm_is_no_error(caplog):
         os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert "had ended before SIGTERM" in caplog.text
+    assert "exited before SIGTERM" in caplog.text
 
 
 def test_a_timeout_that_nobody_set_is_not_told(monkeypatch, caplog):
