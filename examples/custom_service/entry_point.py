@@ -1,4 +1,4 @@
-"""Serves service.py on this package's own back end."""
+"""Serves service.py in the workers of this package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a framework's container brings along: a model of words and their weights, as JSON."""
+"""The default handler of a framework's container: its models are words and weights, as JSON."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from sagemaker_inference.default_inference_handler import DefaultInferenceHandle
 
 
 class WordsHandler(DefaultInferenceHandler):
-    """Stands in for whatever the user's program leaves out."""
+    """Used for the functions that the user's program does not define."""
 
     def default_model_fn(self, model_dir):
         return json.loads(Path(model_dir, "words.json").read_text())

@@ -7,7 +7,7 @@ from sagemaker_inference.transformer import Transformer
 
 
 class HandlerService(DefaultHandlerService):
-    """Serves the user's program with the framework's functions behind it."""
+    """Serves the user's program, with the framework's functions as defaults."""
 
     def __init__(self):
         super().__init__(Transformer(default_inference_handler=WordsHandler()))

@@ -1,9 +1,8 @@
-"""Read what comes with a request, and say more than a body: the context.
+"""Read the headers of a request, and set the status and headers of the response.
 
-The caller names one of two scales in the custom attributes ("scale=fahrenheit"; Celsius otherwise)
-and sends temperatures; they come back in kelvins. The answer's custom attributes say which scale
-was taken, a header carries the caller's inference id, and the status is 203 where the scale was
-guessed.
+The caller sends temperatures, with their scale in the custom attributes ("scale=fahrenheit";
+Celsius by default), and gets kelvins. The custom attributes of the response name the scale, a
+header has the caller's inference id, and the status is 203 if the scale was assumed.
 """
 
 from http import HTTPStatus

@@ -1,12 +1,11 @@
-"""Tell irises apart: class probabilities by a softmax regression.
+"""Classify irises: class probabilities by a softmax regression.
 
-In: rows of sepal length, sepal width, petal length and petal width, in centimetres. Out: a row of
-the probabilities of setosa, versicolor and virginica for each. Both are CSV or JSON, as the
-client's Content-Type and Accept say: the codecs for these are built in, so nothing here mentions
-them.
+In: rows of sepal length, sepal width, petal length and petal width, in centimetres. Out: for each
+row, the probabilities of setosa, versicolor and virginica. The client's Content-Type and Accept
+choose CSV, JSON or another built-in format.
 
-`load` runs once in each model process, before the port opens. `predict` runs for each request;
-a row that does not fit is the client's mistake, and the client is told so. train.py made the model.
+`load` runs once in each worker, before the port opens. `predict` runs for each request; a row of
+the wrong length is the client's mistake, answered with 422. train.py creates the model.
 """
 
 from pathlib import Path

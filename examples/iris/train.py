@@ -4,10 +4,10 @@ Usage: python examples/iris/train.py [MODEL_DIR], by default the folder "model" 
 
 iris.csv holds the 150 flowers of R. A. Fisher, "The use of multiple measurements in taxonomic
 problems", Annals of Eugenics 7 (1936), 179-188, known from the UCI Machine Learning Repository.
-The numbers are those of the paper, as scikit-learn packages them: UCI's copy has two wrong
-rows. The data are in the public domain.
+The numbers are those of the paper, as in scikit-learn; UCI's copy has two wrong rows. The data are
+in the public domain.
 """
-# ruff: noqa: T201 - whoever trains wants to see how well it went
+# ruff: noqa: T201 - the output of the script
 
 import csv
 import sys
@@ -44,11 +44,11 @@ def fit(lengths, species):
     coefficients = np.zeros((inputs.shape[1], len(SPECIES)))
     intercepts = np.zeros(len(SPECIES))
     for _ in range(STEPS):
-        wrong = softmax(inputs @ coefficients + intercepts) - targets
-        coefficients -= STEP_SIZE * (inputs.T @ wrong / len(inputs) + DECAY * coefficients)
-        intercepts -= STEP_SIZE * wrong.mean(axis=0)
-    # The scaling goes into the weights, so that centimetres can be served as they come. Rounded,
-    # since matrix products differ in their last digits from one processor to the next.
+        residuals = softmax(inputs @ coefficients + intercepts) - targets
+        coefficients -= STEP_SIZE * (inputs.T @ residuals / len(inputs) + DECAY * coefficients)
+        intercepts -= STEP_SIZE * residuals.mean(axis=0)
+    # The weights include the scaling, so that the program can take centimetres. They are rounded,
+    # since the last digits of matrix products differ between processors.
     coefficients = coefficients / deviation[:, np.newaxis]
     return coefficients.round(6), (intercepts - mean @ coefficients).round(6)
 
@@ -60,8 +60,8 @@ def main(model_dir):
     coefficients, intercepts = fit(lengths[~held_out], species[~held_out])
     for name, part in (("training", ~held_out), ("held-out", held_out)):
         guesses = (lengths[part] @ coefficients + intercepts).argmax(axis=1)
-        right = int((guesses == species[part]).sum())
-        print(f"{name} accuracy: {right}/{part.sum()} = {right / part.sum():.3f}")
+        correct = int((guesses == species[part]).sum())
+        print(f"{name} accuracy: {correct}/{part.sum()} = {correct / part.sum():.3f}")
     model_dir.mkdir(parents=True, exist_ok=True)
     np.savez(model_dir / "iris.npz", coefficients=coefficients, intercepts=intercepts)
     print(f"wrote {model_dir / 'iris.npz'}")

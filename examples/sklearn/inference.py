@@ -1,11 +1,11 @@
-"""Read handwritten digits with a scikit-learn pipeline, many requests at a time.
+"""Recognize handwritten digits with a scikit-learn pipeline, in batches.
 
 In: rows of 64 grey values from 0 (paper) to 16 (ink), an 8 by 8 image each, as CSV, JSON or NPY.
 Out: a digit for each row.
 
-A call of the pipeline costs about the same for one row and for many. So `predict` asks for
-batches: what arrives while it works is stacked into one array, and each request gets its own rows
-of the result back. A request that does not fit fails alone.
+A call of the pipeline costs about the same for one row as for many. So `predict` takes batches:
+requests that arrive during a prediction are stacked into one array, and each gets its rows of the
+result. A request that does not fit fails alone.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Weigh the words of a review: the whole path of a request in one function.
+"""Score the words of a review, from body to body in one function.
 
-A transformer stands for decoder, predictor and encoder. It gets the body as it came (as text,
-since the parameter says str) and gives the body that goes out, with its content type.
+A transformer replaces decoder, predictor and encoder. It takes the body of the request (as text,
+since the parameter is annotated with str) and returns that of the response with its content type.
 """
 
 import json
@@ -22,11 +22,11 @@ def transform(model, body: str, content_type, accept):
     if not content_type.startswith("text/plain"):
         message = "Send the review as text/plain."
         raise UnsupportedMediaTypeError(message)
-    found = [word for word in re.findall(r"\w+", body.lower()) if word in model]
-    score = sum(model[word] for word in found)
+    words = [word for word in re.findall(r"\w+", body.lower()) if word in model]
+    score = sum(model[word] for word in words)
     if accept == "text/plain":
         return f"{score:+d}\n", "text/plain; charset=utf-8"
-    return json.dumps({"score": score, "words": found}), "application/json"
+    return json.dumps({"score": score, "words": words}), "application/json"
 
 
 serve(__name__)

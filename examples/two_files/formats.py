@@ -1,4 +1,4 @@
-"""Formats that are not built in: points as lines of "x y", answers as a Markdown table."""
+"""Formats that are not built in: points as lines of "x y", predictions as a Markdown table."""
 
 import numpy as np
 

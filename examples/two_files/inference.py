@@ -1,7 +1,7 @@
-"""Distances to the nearest of three towns; the formats live in a file of their own.
+"""Distances to the nearest of three towns; the formats are in a second file.
 
-Importing formats.py registers its decoder and its encoder: decorators work in any module that the
-program imports, above serve(__name__).
+Importing formats.py registers its decoder and encoder: decorators work in any module that the
+program imports above serve(__name__).
 """
 
 import formats  # noqa: F401 - importing it registers the formats

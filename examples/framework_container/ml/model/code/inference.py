@@ -1,4 +1,4 @@
-"""A user's program for this container; the loading of the model is the framework's."""
+"""A user's program for this container; the framework loads the model."""
 
 from sagemaker_inference import predictor
 
