@@ -41,6 +41,8 @@ def predict_fn(data, model):
 """
 START = "from sagemaker_inference import model_server\nmodel_server.start_model_server()\n"
 VARIANTS = 3
+# Nothing is in progress for so long: an unload that takes longer has waited for a worker that hangs.
+SLOW_SECONDS = 4.5
 # What may become of a request to a name that is fought over, or whose worker is killed.
 LOAD = {200, 409, 500}
 INVOKE = {200, 404, 500, 503}
@@ -90,7 +92,10 @@ class Soak:
         return reply.status
 
     def _unload(self, name: str, allowed: set[int]) -> int:
+        began = time.monotonic()
         reply = self.server.request(method="DELETE", path=self._url(name))
+        if time.monotonic() - began > SLOW_SECONDS:
+            self._note("slow unload", reply.status, set(), time.monotonic() - began)
         self._note("unload", reply.status, allowed, reply.body)
         return reply.status
 

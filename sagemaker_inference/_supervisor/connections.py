@@ -99,14 +99,17 @@ class Connections:
 
     def arm(self, slot: int) -> None:
         """Hand the connection's next request out."""
-        self.epoll.register(slots.FIRST_FD + slot, slots.ARMED if self._is_armed else 0)
+        if self._is_armed:
+            self.epoll.register(slots.FIRST_FD + slot, slots.ARMED)
 
     def disarm(self) -> None:
         """Hand out no more requests: those that no worker has taken stay where they are."""
         for slot in self._open:
             if self.table.state(slot)[0] == slots.IDLE:
+                # Not by asking for no events: the end of a connection would be told all the same,
+                # again and again.
                 with contextlib.suppress(FileNotFoundError):  # it was never armed
-                    self.epoll.modify(slots.FIRST_FD + slot, 0)
+                    self.epoll.unregister(slots.FIRST_FD + slot)
         self._is_armed = False
 
     def rearm_idle(self) -> None:

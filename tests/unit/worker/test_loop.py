@@ -558,3 +558,23 @@ def test_a_connection_handed_out_twice_is_served_once(bench: Bench) -> None:
     bench.connections.rearm_idle()
     bench.front[0].settimeout(10)
     bench.expect(answer("2", b"B"))
+
+
+def test_what_is_disarmed_is_handed_to_nobody(connections: Connections) -> None:
+    pairs = [socket.socketpair() for _ in range(3)]
+    idle, busy, never = (connections.add(theirs) for _, theirs in pairs)
+    assert idle is not None
+    assert busy is not None
+    assert never is not None
+    connections.arm(idle)
+    connections.arm(busy)
+    connections.table.write(busy, slots.RUNNING, 4711, 1, "id-9")
+    connections.disarm()
+    connections.arm(never)
+    connections.rearm_idle()
+    for ours, _ in pairs:
+        ours.send(b"x")
+    assert [fd for fd, _ in connections.epoll.poll(0.1)] == [connections.fd(busy)]
+    for ours, _ in pairs:
+        ours.close()
+    assert connections.epoll.poll(0.1) == []
