@@ -41,7 +41,7 @@ def predict_fn(data, model):
 """
 START = "from sagemaker_inference import model_server\nmodel_server.start_model_server()\n"
 VARIANTS = 3
-# Nothing is in progress for so long: an unload that takes longer has waited for a worker that hangs.
+# Nothing is in progress for so long: an unload that takes longer has waited for a worker in vain.
 SLOW_SECONDS = 4.5
 # What may become of a request to a name that is fought over, or whose worker is killed.
 LOAD = {200, 409, 500}

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-# The front end closes its connections when they are idle. Where requests wait on them that no
-# worker will take, the supervisor does it, after so many seconds: that the front end is to refuse
-# them, and the end of a connection, come by different sockets.
+# The front end closes its connections when they are idle. Where requests wait that no worker will
+# take, the supervisor closes them; the front end has so long to hear first that it is to refuse
+# those, since that and the end of a connection come by different sockets.
 _HEARD_SECONDS: Final = 0.25
 # After which it is not waited for any more.
 _RETIRED_SECONDS: Final = 2.0
+# Slots are scarce where many models share them: a worker has so many fewer requests ahead, which is
+# four connections for most, and programs that could use more leave some to others.
+_LESS_AHEAD: Final = 4
+_FAIR_SHARE: Final = 4
 _NO_SLOT: Final = "no connection is left for it; unload others first"
 
 
@@ -104,6 +108,7 @@ class Deployment:
         self._loop, self._front_end, folder, self._pool = surroundings
         self._owner = owner
         self._path = str(Path(folder, f"{number}.sock"))
+        self._is_one_of_many = settings.multi_model
         self._is_known = False  # to the front end
         self._are_workers_gone = False
         self._is_short_of_slots = False
@@ -150,9 +155,7 @@ class Deployment:
         """Have the front end connect, unless it has."""
         if self._is_known or self.stage is not Stage.LOADING:
             return
-        count = self._front_end.connections_for(report.slots, self.workers.target)
-        # The last few slots are for who has none at all.
-        count = max(self._front_end.connections_for(1, 1), min(count, self._pool.free // 2))
+        count = self._connections_for(report.slots)
         if not self._connections.reserve(count):
             logger.error("model %s: %s", self._routes[0], _NO_SLOT)
             self._fail(Outcome(_NO_SLOT, out_of_memory=True))
@@ -163,6 +166,15 @@ class Deployment:
             self._on_deployed(report, error)
 
         self._front_end.deploy(self.number, self._path, count, self._routes, on_deployed)
+
+    def _connections_for(self, slots: int) -> int:
+        """How many connections the front end is to open, of those that are still to be had."""
+        workers, free = self.workers.target, self._pool.free
+        wanted = self._front_end.connections_for(slots, workers)
+        if self._is_one_of_many:
+            fewer = self._front_end.connections_for(max(1, slots - _LESS_AHEAD), workers)
+            wanted = min(fewer, max(_FAIR_SHARE, free // 4))
+        return max(self._front_end.connections_for(1, 1), min(wanted, free, MAX_SLOTS - 1))
 
     def _on_deployed(self, report: Report, error: str) -> None:
         if self.stage is not Stage.LOADING:

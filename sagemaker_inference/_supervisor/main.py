@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._frontends.base import FrontEnd
 
 _FAILED: Final = 1
-# A request that has been handed to a deployment's workers may wait there for those before it: a
-# worker has up to seven on its connections besides those that it works on (`Concurrency`).
+# A request that was handed to a deployment may wait there for those before it: a worker has up to
+# seven on its connections besides those that it is working on (Concurrency.connections).
 _ROUNDS: Final = 8
 # The front end must not lose patience before the supervisor has.
 _MARGIN_SECONDS: Final = 30

@@ -174,7 +174,7 @@ class Supervisor:
 
     # What the models do (model_repository.RepositoryOwner).
 
-    def on_lost(self, name: str, outcome: Outcome) -> None:  # noqa: ARG002
+    def on_lost(self, name: str, outcome: Outcome) -> None:  # noqa: ARG002 - the log has it
         """End with a failure, unless there are others."""
         if self._settings.config.multi_model:
             logger.error("model %s could not be loaded, or not be kept; the cause is above", name)

@@ -43,7 +43,7 @@ def test_a_model_is_loaded_described_and_unloaded(
     number = models.ask("POST", "/models", {"model_name": "a b", "url": url})
     deploy = models.deploy()
     assert deploy["routes"] == ["/models/a b/invoke", "/predictions/a b"]
-    assert deploy["connections"] == 8
+    assert deploy["connections"] == 4
     assert models.reply() == (number, 200, {"status": "Workers scaled"})
     again = models.answer("POST", "/models", {"model_name": "a b", "url": url})
     assert again == refused(409, "ConflictStatusException", "Model a b is already registered.")

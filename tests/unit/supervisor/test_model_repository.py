@@ -7,7 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from model_bench import FAILING, ModelBench
+from model_bench import FAILING, SOURCE, ModelBench
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._supervisor import deployment, model_repository
@@ -164,11 +164,13 @@ def test_a_model_beyond_the_last_connection_is_507(
 
 
 def test_the_last_connections_are_shared(models: ModelBench) -> None:
-    taken = models.pool.take(MAX_SLOTS - 6)
-    models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
-    assert models.deploy()["connections"] == 8 // 2 - 1
-    models.reply()
-    models.pool.give_back(taken)
+    source = SOURCE.replace("def transform_fn", "async def transform_fn")
+    for free, expected in ((MAX_SLOTS, 35), (100, 25), (6, 4), (2, 2)):
+        taken = models.pool.take(models.pool.free - free)
+        models.ask("POST", "/models", {"model_name": str(free), "url": models.model(source)})
+        assert models.deploy()["connections"] == expected
+        assert models.reply()[1] == 200
+        models.pool.give_back(taken)
 
 
 def test_more_connections_than_slots_fail_the_load(
@@ -198,7 +200,7 @@ def test_a_connection_that_breaks_gives_its_slot_to_the_next(models: ModelBench)
     [first, *_] = models.connections[number]
     connections = first_of(models)._connections
     first.close()
-    models.wait(lambda: len(list(connections)) == 7)
+    models.wait(lambda: len(list(connections)) == 3)
     assert models.pool.free == free
 
 
@@ -209,12 +211,12 @@ def test_a_slot_on_which_a_worker_is_still_at_work_is_left_alone(models: ModelBe
     wait_running(models)
     first.close()
     connections = first_of(models)._connections
-    models.wait(lambda: len(list(connections)) == 7)
+    models.wait(lambda: len(list(connections)) == 3)
     free = models.pool.free
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(first_of(models)._path)
     models.connections[number][0] = sock
-    models.wait(lambda: len(list(connections)) == 8)
+    models.wait(lambda: len(list(connections)) == 4)
     assert models.pool.free == free - 1
 
 
