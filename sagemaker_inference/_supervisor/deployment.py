@@ -108,7 +108,7 @@ class Deployment:
         self._loop, self._front_end, folder, self._pool = surroundings
         self._owner = owner
         self._path = str(Path(folder, f"{number}.sock"))
-        self._is_one_of_many = settings.multi_model
+        self._is_one_of_many = settings.config.multi_model
         self._is_known = False  # to the front end
         self._are_workers_gone = False
         self._is_short_of_slots = False
