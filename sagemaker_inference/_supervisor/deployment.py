@@ -177,8 +177,6 @@ class Deployment:
         return max(self._front_end.connections_for(1, 1), min(wanted, free, MAX_SLOTS - 1))
 
     def _on_deployed(self, report: Report, error: str) -> None:
-        if self.stage is not Stage.LOADING:
-            return
         if error or self._is_short_of_slots:
             self._is_known = not error
             cause = _NO_SLOT if self._is_short_of_slots else f"the front end has failed: {error}"
@@ -229,8 +227,6 @@ class Deployment:
 
     def on_all_stopped(self) -> None:
         """Close the connections, unless the front end does."""
-        if self._are_workers_gone or self.stage is Stage.GONE:
-            return
         self._are_workers_gone = True
         if self._is_known:
             self._loop.after(_HEARD_SECONDS, self._close_connections)

@@ -156,23 +156,28 @@ class ModelRepository:
             False where it is being loaded or scaled just now; then nothing happens.
         """
         deployment = model.deployment
-        if model.on_done is not None:
+        if model.on_done is not None or (deployment and deployment.workers.is_scaling):
             return False
+        before = model.min_workers, model.max_workers
+        model.min_workers, model.max_workers = least, most
         now = deployment.workers.target if deployment else 0
         count = max(least, min(now, most))
-        if deployment is None:
-            if count:
-                model.settings = replace(model.settings, workers=count)
-                self._deploy(model, on_done)
-            else:
-                on_done(Outcome())
+
+        def finish(outcome: Outcome) -> None:
+            if outcome.cause:
+                model.min_workers, model.max_workers = before
+            on_done(outcome)
+
+        if deployment is None and count:
+            model.settings = replace(model.settings, workers=count)
+            self._deploy(model, finish)
+        elif deployment is None:
+            on_done(Outcome())
         elif count:
-            if not deployment.workers.scale(count, GRACE_SECONDS, on_done):
-                return False
+            deployment.workers.scale(count, GRACE_SECONDS, finish)
         else:
             model.deployment = None
             self._retire(deployment, GRACE_SECONDS, lambda: on_done(Outcome()))
-        model.min_workers, model.max_workers = least, most
         return True
 
     def _retire(
@@ -183,22 +188,20 @@ class ModelRepository:
 
     # What deployments do (deployment.DeploymentOwner).
 
-    def _model_of(self, deployment: Deployment) -> Model | None:
-        return next((m for m in self._models.values() if m.deployment is deployment), None)
+    def _model_of(self, deployment: Deployment) -> Model:
+        # One that is being unloaded says nothing any more but that it is gone.
+        return next(m for m in self._models.values() if m.deployment is deployment)
 
     def on_deployed(self, deployment: Deployment, report: Report) -> None:
         """A load is over."""
         model = self._model_of(deployment)
-        if model is not None:
-            model.is_new = False
-            model.report = report
-            model.finish(Outcome())
+        model.is_new = False
+        model.report = report
+        model.finish(Outcome())
 
     def on_failed(self, deployment: Deployment, outcome: Outcome) -> None:
         """A load has failed, or a model is lost."""
         model = self._model_of(deployment)
-        if model is None:
-            return
         model.deployment = None
         if model.on_done is None:
             del self._models[model.name]
@@ -206,8 +209,6 @@ class ModelRepository:
             return
         if model.is_new:
             del self._models[model.name]
-        else:
-            model.min_workers = model.max_workers = 0
         # Whoever is told may load it again: the memory has to be free.
         self._deployments[deployment].append(lambda: model.finish(outcome))
 

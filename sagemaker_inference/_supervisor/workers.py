@@ -235,19 +235,19 @@ class Workers:
             self._forget_forks()
             self._owner.on_all_stopped()
 
-    def scale(self, count: int, seconds: float, on_done: Callable[[Outcome], None]) -> bool:
-        """Change how many there are.
+    @property
+    def is_scaling(self) -> bool:
+        """Whether their number is being changed."""
+        return self._scaling is not None
+
+    def scale(self, count: int, seconds: float, on_done: Callable[[Outcome], None]) -> None:
+        """Change how many there are; no other such change is going on.
 
         Args:
             count: how many there are to be, 1 or more.
             seconds: how long those that are too many may go on with their requests.
             on_done: gets the outcome; where it is a failure there are as many as before.
-
-        Returns:
-            False where another such change is not over yet; then nothing happens.
         """
-        if self._scaling is not None:
-            return False
         self._scaling = _Scaling(self._target, on_done)
         self._target = count
         deadline = monotonic() + seconds
@@ -256,7 +256,6 @@ class Workers:
                 self._end_when_idle(worker, deadline)
         self._start_missing()
         self._check_scaling()
-        return True
 
     def _end_when_idle(self, worker: WorkerHandle, deadline: float) -> None:
         worker.is_ending = True
@@ -315,7 +314,7 @@ class Workers:
         if not self._were_all_loaded:
             self._owner.on_failed(Outcome(_NOT_STARTED))
         elif self._scaling is not None:
-            self._take_back_scaling(Outcome(_NOT_STARTED))
+            self._take_back(self._scaling, Outcome(_NOT_STARTED))
         else:
             self._loop.after(_RETRY_SECONDS, self._start_what_is_missing)
 
@@ -406,7 +405,8 @@ class Workers:
         elif not self._were_all_loaded:
             self._owner.on_failed(_outcome_of(worker, code, out_of_memory=out_of_memory))
         elif self._scaling is not None and worker.index >= self._scaling.before:
-            self._take_back_scaling(_outcome_of(worker, code, out_of_memory=out_of_memory))
+            outcome = _outcome_of(worker, code, out_of_memory=out_of_memory)
+            self._take_back(self._scaling, outcome)
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
             self._replace(worker, code)
@@ -420,10 +420,9 @@ class Workers:
             table.reset_answered(worker.index)
             self._start_one(worker.index)
 
-    def _take_back_scaling(self, outcome: Outcome) -> None:
+    def _take_back(self, scaling: _Scaling, outcome: Outcome) -> None:
         """Let those go that were to be added: one of them could not load."""
-        if self._scaling is not None:
-            self._target = self._scaling.before
+        self._target = scaling.before
         for worker in self._workers:
             if worker.index >= self._target:
                 worker.is_ending = True

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from model_bench import FAILING, ModelBench
 
-from sagemaker_inference._supervisor import management
+from sagemaker_inference._supervisor import management, workers
 from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
-    import pytest
-
     from sagemaker_inference._supervisor.settings import Settings
 
 
@@ -373,3 +373,104 @@ def test_a_preloaded_model_comes_and_goes(tmp_path: Path) -> None:
     broken = one.model(FAILING.format("raise ValueError('broken')"), "broken")
     assert one.answer("POST", "/models", {"model_name": "m", "url": broken})[0] == 500
     one.close()
+
+
+def test_workers_that_cannot_be_started_fail_the_change(
+    models: ModelBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise OSError(7, "Argument list too long")
+
+    url = models.model()
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "spawn", fail)
+        status, answer = models.answer("POST", "/models", {"model_name": "m", "url": url})
+        assert (status, answer["code"]) == (500, 500)
+        assert answer["message"].endswith("its process could not be started")
+        assert "a model process could not be started: [Errno 7] Argument list" in caplog.text
+    models.load()
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "spawn", fail)
+        status, _ = models.answer("PUT", "/models/m?min_worker=2&synchronous=true")
+        assert status == 500
+    assert models.answer("GET", "/models/m")[1]["maxWorkers"] == 1
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_worker_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, preload: bool
+) -> None:
+    monkeypatch.setattr(workers, "_RETRY_SECONDS", 0.05)
+    one = ModelBench(tmp_path, preload=preload)
+    one.load()
+    before = {worker.child.pid for worker in all_of(one)}
+    real, failed = workers.spawn, []
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise OSError(11, "no process")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(workers, "spawn", fail_once)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    one.wait(lambda: bool(failed))
+    one.wait(
+        lambda: (
+            len(all_of(one)) == len(before)
+            and not before & {worker.child.pid for worker in all_of(one)}
+            and all(worker.is_loaded for worker in all_of(one))
+        )
+    )
+    one.close()
+
+
+def all_of(models: ModelBench) -> list[Any]:
+    model = models.repository.find("m")
+    assert model is not None
+    assert model.deployment is not None
+    return model.deployment.workers._all()
+
+
+def test_a_worker_too_many_finishes_its_request(models: ModelBench) -> None:
+    number = models.load(initial_workers=2)
+    model = models.repository.find("m")
+    assert model is not None
+    assert model.deployment is not None
+    found = model.deployment
+    fronts = models.connections[number][:2]
+    for front in fronts:
+        front.send(predict("id-1", b"{'sleep': 0.5}"))
+
+    def are_running() -> bool:
+        pids = [worker.child.pid for worker in found.workers.handles]
+        return all(found._connections.held_by(pid) for pid in pids)
+
+    models.wait(are_running)
+    assert models.answer("PUT", "/models/m?min_worker=1&synchronous=true")[0] == 200
+    for front in fronts:
+        assert b"m {'sleep': 0.5}" in front.recv(1000)
+    assert models.repository.count == 1
+
+
+def test_a_batch_is_as_large_as_the_client_says(models: ModelBench) -> None:
+    source = """
+        import os
+        from sagemaker_inference import model_loader, predictor
+
+        @model_loader
+        def load(model_dir):
+            return None
+
+        @predictor(max_batch_size=2)
+        def predict(data, model):
+            return data
+    """
+    url = models.model(source)
+    models.ask(
+        "POST",
+        "/models",
+        {"model_name": "m", "url": url, "batch_size": 30, "max_batch_delay": 5},
+    )
+    assert models.deploy()["connections"] == 30 + 7 - 4
