@@ -186,7 +186,7 @@ BROKEN = {
     ),
     "two predictors": (
         ECHO.replace("serve(", "@predictor\ndef again(data, model): ...\n\nserve("),
-        r"again \(.*inference.py, line \d+\): predict \(.*inference.py, line \d+\) is already",
+        r"again \(.*inference.py, line \d+\) conflicts with predict \(.*inference.py, line \d+\)",
     ),
     "four arguments": (
         ECHO.replace("predict(data, model)", "predict(data, model, context, extra)"),
@@ -206,11 +206,11 @@ BROKEN = {
             "from sagemaker_inference import transformer\n"
             "@transformer\ndef whole(model, body): ...\n\nserve(",
         ),
-        r"@transformer on whole \(.*inference.py, line \d+\) stands beside the predictor predict",
+        r"@transformer on whole \(.*inference.py, line \d+\) cannot be combined with the predictor",
     ),
     "late decorator": (
         f"{ECHO}from sagemaker_inference import encoder\n@encoder('a/b')\ndef write(data): ...\n",
-        r"write \(.*inference.py, line \d+\) came after serve\(__name__\) at .*inference.py, line",
+        r"write \(.*, line \d+\) was registered after serve\(__name__\) at .*inference.py, line",
     ),
 }
 
@@ -358,7 +358,9 @@ def test_a_port_that_is_no_number_is_told(start: Start) -> None:
 
 def test_an_unknown_option_is_told_with_those_there_are(start: Start) -> None:
     log = refused(start(ECHO.replace("@predictor", "@predictor(max_batch=3)")))
-    assert "@predictor has no option max_batch. There are: max_batch_size" in log.splitlines()[-1]
+    assert (
+        "@predictor has no option max_batch. Its options are max_batch_size" in log.splitlines()[-1]
+    )
 
 
 def test_a_loader_that_exits_ends_the_start_with_its_place(start: Start) -> None:
