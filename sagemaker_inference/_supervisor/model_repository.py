@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.deployment import Deployment, Stage
 from sagemaker_inference._supervisor.workers import Outcome
@@ -12,7 +13,6 @@ from sagemaker_inference._supervisor.workers import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._supervisor.deployment import Surroundings
     from sagemaker_inference._supervisor.settings import Settings
 
@@ -61,7 +61,7 @@ class Model:
         self.url = url
         self.version = version
         self.deployment: Deployment | None = None
-        self.report: Report | None = None
+        self.report = Report("")
         self.min_workers = self.max_workers = settings.workers
         self.is_new = True
         self.on_done: Done | None = None

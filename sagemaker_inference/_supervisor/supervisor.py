@@ -126,7 +126,7 @@ class Supervisor:
         def on_done(outcome: Outcome) -> None:
             if outcome.cause:
                 self._exit_code = _FAILED
-            elif model.report is not None:
+            else:
                 self._open(_line_of_one(self._settings, model.report))
 
         self._repository.load(model, on_done)

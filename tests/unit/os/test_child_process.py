@@ -111,6 +111,7 @@ def test_a_child_is_not_waited_for():
         (3, "ended with exit code 3"),
         (-11, "was killed by SIGSEGV"),
         (-99, "was killed by signal 99"),
+        (UNKNOWN_EXIT, "ended"),
     ],
 )
 def test_an_exit_code_is_told_in_words(code, words):

@@ -161,3 +161,11 @@ def test_a_connection_that_is_gone_before_it_is_accepted(bench: Bench) -> None:
     assert bench.control._socket is not None
     bench.control._read(bench.control._socket)
     assert bench.lost == []
+
+
+def test_a_front_end_that_hangs_up_with_something_unread_is_lost_once(bench: Bench) -> None:
+    front = bench.connect()
+    bench.control.send("reply", body="x" * (1 << 20))
+    front.close()
+    bench.wait(lambda: bench.lost)
+    assert bench.lost == ["it cannot be written to: Broken pipe"]

@@ -12,6 +12,7 @@ from model_bench import FAILING, SOURCE, ModelBench
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._supervisor import deployment, model_repository
 from sagemaker_inference._supervisor.deployment import Stage
+from sagemaker_inference._supervisor.workers import Outcome
 from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
@@ -294,4 +295,7 @@ def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) 
     models.repository.check_time_limits()
     found.close()
     found.retire(0.0)
+    found.on_failed(Outcome("too late"))
+    found._kill()
+    assert models.lost == []
     assert models.reply()[1] == 200
