@@ -47,7 +47,11 @@ def while_serving(one: Supervisor, act: Callable[[], None]) -> int:
         deadline = time.monotonic() + 30
         while not one._is_serving and time.monotonic() < deadline:
             time.sleep(0.02)
-        act()
+        try:
+            act()
+        except BaseException:
+            stop()  # or it would serve for ever
+            raise
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -68,7 +72,7 @@ def test_a_load_may_outlast_the_patience_with_the_front_end(
     one = supervise(ECHO.replace("return None", "import time; time.sleep(6)"))
 
     def act() -> None:
-        assert send(one._settings.port, "[1]").json == [1]
+        assert send(one._settings.config.port, "[1]").json == [1]
         stop()
 
     assert while_serving(one, act) == 0
@@ -84,7 +88,7 @@ def test_a_request_that_outlasts_the_stop_is_cut_off(
     one = supervise(ECHO.replace("return data", "import time; time.sleep(20)"))
 
     def act() -> None:
-        pending = threading.Thread(target=try_to_send, args=(one._settings.port,))
+        pending = threading.Thread(target=try_to_send, args=(one._settings.config.port,))
         pending.start()
         time.sleep(0.5)
         stop()
@@ -115,7 +119,7 @@ def test_more_connections_than_slots_are_refused_and_serving_goes_on(
         deadline = time.monotonic() + 10
         while "more than" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert send(one._settings.port, "[1]").json == [1]
+        assert send(one._settings.config.port, "[1]").json == [1]
         for sock in strangers:
             sock.close()
         stop()
