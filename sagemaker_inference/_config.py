@@ -258,6 +258,13 @@ LOG_FORMAT: Final = Variable(
 VMARGS: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
 )
+CLASS_CACHE: Final = Variable(
+    "SAGEMAKER_CLASS_CACHE",
+    _switch,
+    default=True,
+    meaning="`false`: servers outside containers keep no class data in `~/.cache`, with which Java "
+    "starts faster",
+)
 ALLOW_PICKLE: Final = Variable(
     "SAGEMAKER_ALLOW_PICKLE",
     _switch,
@@ -302,6 +309,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     LOG_LEVEL,
     LOG_FORMAT,
     VMARGS,
+    CLASS_CACHE,
     ALLOW_PICKLE,
     MULTI_MODEL,
     SAFE_PORT_RANGE,

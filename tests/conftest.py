@@ -33,6 +33,8 @@ def clean_environ() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith("SAGEMAKER_"):
                 patch.delenv(name)
+        # Nor do tests' servers use or make class data, unless they are about that.
+        patch.setenv("SAGEMAKER_CLASS_CACHE", "false")
         yield
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagemaker_inference._frontends.mms import class_data, jar
-from sagemaker_inference._frontends.mms.java import find_java
 from tests.server.conftest import ECHO, Server, free_port
 
 if TYPE_CHECKING:
@@ -47,22 +45,6 @@ def test_ping_answers_and_a_request_is_answered(shared: Start) -> None:
     reply = server.request("[[1, 2], [3, 4]]")
     assert (reply.status, reply.json) == (200, [[1, 2], [3, 4]])
     assert reply.headers["content-type"] == "application/json"
-
-
-def test_the_front_ends_classes_come_from_an_archive(
-    serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(class_data, "_FOLDER", tmp_path)
-    java = find_java()
-    archive = class_data.make(java.path, java.flags, jar.class_path())
-    loaded = tmp_path / "loaded.txt"
-    arguments = f"-XX:SharedArchiveFile={archive} -Xlog:class+load:file={loaded}"
-    server = serve(env={"SAGEMAKER_MODEL_SERVER_VMARGS": arguments})
-    assert server.request("[1]").json == [1]
-    # A list of classes that has aged, or flags that do not fit, would show here.
-    sources = [line.rpartition("source: ")[2] for line in loaded.read_text().splitlines()]
-    assert sources.count("shared objects file") > 0.85 * len(sources)
-    assert not [line for line in sources if line.endswith(".jar")]
 
 
 def test_a_module_of_a_package_is_served(serve: Start, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.base import Launch
 from sagemaker_inference._frontends.mms import class_data
+from sagemaker_inference._frontends.mms.command import front_end_command
 from sagemaker_inference._frontends.mms.jar import class_path
 from sagemaker_inference._frontends.mms.java import find_java
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
@@ -20,8 +21,6 @@ from sagemaker_inference._os import resources
 if TYPE_CHECKING:
     from sagemaker_inference._frontends.mms.java import Java
 
-_MAIN_CLASS: Final = "sagemaker.inference.frontend.FrontEnd"
-_LOG_CONFIGURATION: Final = Path(__file__).parents[2] / "etc" / "log4j2.xml"
 _CONFIGURATION: Final = "config.properties"
 # Measured with the smallest requests: 30 µs of a thread for each, and 45 µs of a worker.
 _WORKERS_PER_THREAD: Final = 2
@@ -31,6 +30,8 @@ _MEGABYTE: Final = 1024 * 1024
 _HEAP_PER_PAYLOAD: Final = 20
 _DIRECT_PER_PAYLOAD: Final = 40
 _LEAST_MB: Final = 128
+# In the user's arguments, these are about class data.
+_OF_CLASS_DATA: Final = ("-Xshare", "-XX:AOT", "-XX:Shared", "-XX:ArchiveClasses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class MultiModelServer:
         payload_limit: most bytes of a request's or a response's body.
         answer_timeout: seconds until it gives up waiting for a worker or for the supervisor.
         vmargs: further arguments for the virtual machine, after ours.
+        class_cache: whether class data in the user's cache folder is used, and made.
     """
 
     java: Java
@@ -55,6 +57,7 @@ class MultiModelServer:
     payload_limit: int
     answer_timeout: int
     vmargs: str
+    class_cache: bool = False
 
     @classmethod
     def find(  # noqa: PLR0913 - what is served, and how
@@ -72,8 +75,17 @@ class MultiModelServer:
         Raises:
             StartError: one of them is missing, or too old.
         """
-        java = find_java()
-        return cls(java, class_path(), host, port, workers, payload_limit, answer_timeout, vmargs)
+        return cls(
+            java=find_java(),
+            jars=class_path(),
+            host=host,
+            port=port,
+            workers=workers,
+            payload_limit=payload_limit,
+            answer_timeout=answer_timeout,
+            vmargs=vmargs,
+            class_cache=_config.CLASS_CACHE.read(),
+        )
 
     @property
     def hint(self) -> str:
@@ -95,7 +107,7 @@ class MultiModelServer:
         properties = self.properties(control_socket)
         lines = (f"{name}={_escaped(value)}\n" for name, value in properties.items())
         path.write_text("".join(lines))
-        return Launch(self._command(folder, path), dict(os.environ))
+        return Launch(self._command(path), dict(os.environ))
 
     def properties(self, control_socket: str) -> dict[str, str]:
         """The configuration; names as in MMS's ``docs/configuration.md``, but for the socket's."""
@@ -111,28 +123,37 @@ class MultiModelServer:
             "enable_envvars_config": "true",
         }
 
-    def _command(self, folder: str, configuration: Path) -> list[str]:
-        archive = class_data.find(self.java.path, self.jars)
-        return [
-            self.java.path,
-            *self.java.flags,
-            *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
-            "-Xms16m",
+    def _command(self, configuration: Path) -> list[str]:
+        return front_end_command(
+            self.java,
+            self.jars,
+            configuration,
+            *self._class_data(),
             f"-Xmx{self._megabytes(_HEAP_PER_PAYLOAD)}m",
             f"-XX:MaxDirectMemorySize={self._megabytes(_DIRECT_PER_PAYLOAD)}m",
-            *self.java.buffer_flags,
-            # What nobody sees takes time at every start: management beans of the log, and the
-            # address of a network card in the names of connections.
-            "-Dlog4j2.disable.jmx=true",
-            "-Dio.netty.machineId=00:00:00:00:00:00:00:01",
-            f"-Djava.io.tmpdir={folder}",
-            f"-Dlog4j.configurationFile={_LOG_CONFIGURATION.as_uri()}",
             *_arguments(self.vmargs),
-            "-cp",
-            self.jars,
-            _MAIN_CLASS,
-            str(configuration),
-        ]
+        )
+
+    def background(self, folder: str) -> Launch | None:
+        """What to run in the background of a server, so that later ones start faster; or None.
+
+        Args:
+            folder: a private directory, for temporary files: what is killed leaves some.
+        """
+        if not self.class_cache or self._has_users_class_data:
+            return None
+        command = class_data.background_command(self.java, self.jars)
+        return None if command is None else Launch(command, {**os.environ, "TMPDIR": folder})
+
+    @property
+    def _has_users_class_data(self) -> bool:
+        return any(flag in self.vmargs for flag in _OF_CLASS_DATA)
+
+    def _class_data(self) -> list[str]:
+        # Java does not start with both ours and the user's.
+        if self._has_users_class_data:
+            return []
+        return class_data.find(self.java, self.jars, cached=self.class_cache)
 
     def _megabytes(self, per_payload: int) -> int:
         """A limit of memory that has room for so many bodies."""
@@ -147,9 +168,9 @@ def prepare() -> str:
         StartError: it could not be made.
     """
     java = find_java()
-    path = class_data.make(java.path, java.flags, class_path())
+    path = class_data.make(java, class_path())
     size = path.stat().st_size / _MEGABYTE
-    return f"The front end's classes for {java.path} (Java {java.version}): {path}, {size:.0f} MB"
+    return f"Class data for {java.path} (Java {java.version}): {path}, {size:.0f} MB"
 
 
 def _arguments(text: str) -> list[str]:
