@@ -34,6 +34,9 @@ class FakeFrontEnd:
     def prepare(self, folder: str, control_socket: str) -> Launch:
         return Launch(self.command, {"CONTROL_SOCKET": control_socket})
 
+    def background(self, folder: str) -> Launch | None:
+        return None
+
     def connections_for(self, slots: int, workers: int) -> int:
         return slots * workers
 

@@ -51,3 +51,11 @@ class FrontEnd(Protocol):
             workers: how many workers there are.
         """
         ...
+
+    def background(self, folder: str) -> Launch | None:
+        """What to run in the background of a server, so that later ones start faster; or None.
+
+        Args:
+            folder: a private directory, for temporary files: what is killed leaves some.
+        """
+        ...

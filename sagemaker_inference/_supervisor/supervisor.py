@@ -25,6 +25,7 @@ from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._ipc.slots import reserve
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
+from sagemaker_inference._os.background import BackgroundProcess
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._supervisor.deployment import Surroundings
@@ -51,6 +52,7 @@ STOP_SECONDS: Final = 24.0
 # For a front end that still has answers to pass on when its time is over.
 _LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
+_BACKGROUND_SECONDS: Final = 10.0
 # The line that says what is served must stay readable.
 _NAMED_TYPES: Final = 3
 _HEALTHY: Final = '{\n  "status": "Healthy"\n}\n'
@@ -76,6 +78,7 @@ class Supervisor:
         self._exit_code: int | None = None
         self._is_serving = False
         self._stop_began = 0.0
+        self._background: BackgroundProcess | None = None
 
     def run(self) -> int:
         """Serve; returns the exit code.
@@ -145,6 +148,7 @@ class Supervisor:
             else:
                 self._is_serving = True
                 logger.info("%s", line)
+                self._loop.after(_BACKGROUND_SECONDS, self._start_background)
 
         self._front_end.set_health(200, _HEALTHY)
         self._front_end.open(on_opened)
@@ -155,6 +159,8 @@ class Supervisor:
             return
         self._repository.reap()
         self._front_end.reap()
+        if self._background is not None:
+            self._background.reap()
         if self._reap_strangers:
             _reap_strangers()
 
@@ -216,7 +222,14 @@ class Supervisor:
         )
         self._repository.kill()
 
+    def _start_background(self) -> None:
+        launch = self._front_end_kind.background(self._folder.path)
+        if launch is not None and not self._stop_began:
+            self._background = BackgroundProcess(self._loop, *launch, delay=0)
+
     def _end_all(self) -> None:
+        if self._background is not None:
+            self._background.close()
         self._repository.close()
         self._front_end.close()
         if self._reap_strangers:

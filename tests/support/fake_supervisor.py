@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from documents import ROOT
 
-from sagemaker_inference._frontends.mms.jar import find_jar
+from sagemaker_inference._frontends.mms.command import front_end_command
+from sagemaker_inference._frontends.mms.jar import class_path
 from sagemaker_inference._frontends.mms.java import find_java
 from sagemaker_inference._http.messages import Response
 from sagemaker_inference._ipc import wire
@@ -26,24 +27,19 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._http.messages import Request
 
-MAIN_CLASS = "sagemaker.inference.frontend.FrontEnd"
-_ETC = ROOT / "sagemaker_inference" / "etc"
 _VALUE_LIMIT = 1 << 28
 MEGABYTE = 1 << 20
 
 
 def java_command(config: Path, *vmargs: str) -> list[str]:
     """Return what starts the front end."""
-    java = find_java()
-    return [
-        *(java.path, *java.flags, "-Xmx256m", "-XX:MaxDirectMemorySize=512m"),
-        *java.buffer_flags,
-        "-Dlog4j2.disable.jmx=true",
-        f"-Dlog4j.configurationFile={(_ETC / 'log4j2.xml').as_uri()}",
+    return front_end_command(
+        find_java(),
+        class_path(),
+        config,
+        *("-Xmx256m", "-XX:MaxDirectMemorySize=512m"),
         *vmargs,
-        *("-cp", f"{_ETC / 'frontend.jar'}:{find_jar()}"),
-        *(MAIN_CLASS, str(config)),
-    ]
+    )
 
 
 def free_port() -> int:
