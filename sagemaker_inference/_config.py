@@ -133,6 +133,14 @@ def _log_format(text: str) -> str:
     return _matching(lambda given: given.lower() in ("json", "text"), "json")(text).lower()
 
 
+def _metrics(text: str) -> str:
+    if text.lower() in (*_ON, *_OFF):
+        return "prometheus" if text.lower() in _ON else ""
+    return _matching(lambda value: value.lower() in ("emf", "both"), "true, false, emf or both")(
+        text
+    ).lower()
+
+
 def _log_level(text: str) -> int:
     """A number or a name of the logging module; INFO for anything else.
 
@@ -278,6 +286,14 @@ MULTI_MODEL: Final = Variable(
     meaning="`true`: models are loaded and unloaded over HTTP, each with one worker unless "
     "`SAGEMAKER_MODEL_SERVER_WORKERS` says more",
 )
+METRICS: Final = Variable(
+    "SAGEMAKER_METRICS",
+    _metrics,
+    "prometheus",
+    "`true` answers `GET /metrics` in Prometheus' format; `emf` logs metrics in CloudWatch's "
+    "embedded metric format instead, `both` does both, `false` neither",
+    default_text="`true`",
+)
 SAFE_PORT_RANGE: Final = Variable[str | None](
     "SAGEMAKER_SAFE_PORT_RANGE",
     _matching(_is_range, "25000-25999"),
@@ -312,6 +328,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     CLASS_CACHE,
     ALLOW_PICKLE,
     MULTI_MODEL,
+    METRICS,
     SAFE_PORT_RANGE,
     CODEARTIFACT_REPOSITORY,
 )
@@ -351,6 +368,7 @@ class Config:
         vmargs: further arguments for Java.
         allow_pickle: whether NPY and NPZ bodies may hold Python objects.
         multi_model: whether models are loaded and unloaded over HTTP.
+        metrics: "prometheus" (`GET /metrics`), "emf" (log lines), "both", or "" for neither.
     """
 
     port: int
@@ -367,6 +385,7 @@ class Config:
     vmargs: str
     allow_pickle: bool
     multi_model: bool
+    metrics: str
 
     @classmethod
     def from_environment(cls) -> Config:
@@ -392,6 +411,7 @@ class Config:
             vmargs=VMARGS.read(),
             allow_pickle=ALLOW_PICKLE.read(),
             multi_model=MULTI_MODEL.read(),
+            metrics=METRICS.read(),
         )
 
 

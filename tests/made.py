@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._program.registry import Registry
-    from sagemaker_inference._supervisor.workers import Outcome
+    from sagemaker_inference._supervisor.outcome import Outcome
 
 
 def config(**changes: Any) -> Config:

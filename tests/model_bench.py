@@ -12,12 +12,13 @@ from made import settings
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import ModelRepository
+from sagemaker_inference._supervisor.worker_records import Records
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sagemaker_inference._supervisor.front_end import Request
-    from sagemaker_inference._supervisor.workers import Outcome
+    from sagemaker_inference._supervisor.outcome import Outcome
 
 SOURCE = """
     import time
@@ -46,7 +47,7 @@ class ModelBench(Bench):
         super().__init__(folder, FakeFrontEnd())
         self.lost: list[str] = []
         self.is_stopped = False
-        surroundings = Surroundings(self.loop, self.process, str(folder), self.pool)
+        surroundings = Surroundings(self.loop, self.process, str(folder), self.pool, Records())
         self.repository = ModelRepository(surroundings, self)
         self.settings = settings(multi_model=True, **changes)
         self.management = Management(self.settings, self.repository, self.process)

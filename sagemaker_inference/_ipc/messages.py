@@ -36,6 +36,7 @@ class Assignment:
         config: what the environment says.
         is_zygote: whether it loads the model only to be forked; see `_worker.zygote`.
         path: where the model is invoked, for the access log.
+        metrics_fd: memory for metrics that the supervisor reads, or -1.
     """
 
     program: Program | None
@@ -52,11 +53,13 @@ class Assignment:
     config: Config
     is_zygote: bool = False
     path: str = INVOCATIONS
+    metrics_fd: int = -1
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that the process inherits."""
-        return self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
+        fds = self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
+        return fds if self.metrics_fd < 0 else (*fds, self.metrics_fd)
 
     def dump(self) -> str:
         """As text for the environment."""

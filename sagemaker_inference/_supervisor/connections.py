@@ -88,6 +88,11 @@ class Connections:
         return more[0] if more else None
 
     @property
+    def busy(self) -> int:
+        """On how many a worker is at work."""
+        return sum(self.table.state(slot)[0] != slots.IDLE for slot in self._open)
+
+    @property
     def is_open(self) -> bool:
         """Whether workers are to go on."""
         return self._stop_write >= 0

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from sagemaker_inference._ipc.slots import MAX_SLOTS, SlotTable
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.connections import Connections
-from sagemaker_inference._supervisor.workers import Outcome, Workers
+from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._supervisor.front_end import FrontEndProcess
     from sagemaker_inference._supervisor.settings import Settings
     from sagemaker_inference._supervisor.slot_pool import SlotPool
+    from sagemaker_inference._supervisor.worker_records import Records
 
 logger = get_logger()
 
@@ -55,12 +57,14 @@ class Surroundings(NamedTuple):
         front_end: what sends requests.
         folder: a private directory for sockets.
         pool: the slots of all deployments.
+        records: what is counted of each model.
     """
 
     loop: EventLoop
     front_end: FrontEndProcess
     folder: str
     pool: SlotPool
+    records: Records
 
 
 class DeploymentOwner(Protocol):
@@ -105,7 +109,7 @@ class Deployment:
         self.number = number
         self.stage = Stage.LOADING
         self._routes = routes
-        self._loop, self._front_end, folder, self._pool = surroundings
+        self._loop, self._front_end, folder, self._pool, records = surroundings
         self._owner = owner
         self._path = str(Path(folder, f"{number}.sock"))
         self._is_one_of_many = settings.config.multi_model
@@ -113,8 +117,15 @@ class Deployment:
         self._are_workers_gone = False
         self._is_short_of_slots = False
         self._connections = Connections(SlotTable(), self._pool)
-        self.workers = Workers(settings, self._loop, self._connections, self)
+        self.workers = Workers(
+            settings, self._loop, self._connections, self, records.find(settings.model_name)
+        )
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    @property
+    def busy(self) -> int:
+        """How many requests its workers are at work on."""
+        return self._connections.busy
 
     def start(self) -> None:
         """Start the workers; when all have loaded, the front end is told."""
@@ -149,7 +160,7 @@ class Deployment:
         self._loop.unwatch(self._connections.fd(slot))
         self._connections.close(slot)
 
-    # What its workers do (workers.WorkersOwner).
+    # What its workers do (outcome.WorkersOwner).
 
     def on_all_loaded(self, report: Report) -> None:
         """Have the front end connect, unless it has."""

@@ -7,14 +7,14 @@ import binascii
 import math
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os.child_process import ChildProcess, describe_exit
 from sagemaker_inference._supervisor.control import ControlSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._os.event_loop import EventLoop
@@ -33,6 +33,7 @@ _OPEN: Final = "open"
 _DEPLOY: Final = "deploy"
 _RETIRE: Final = "retire"
 _DRAIN: Final = "drain"
+_STATS: Final = "stats"
 # What each of its answers answers.
 _ANSWERS: Final = {
     "hello": _HELLO,
@@ -94,6 +95,10 @@ class FrontEndProcess:
         loop: calls back when it has something to say.
         folder: a private directory.
         owner: hears what it does.
+
+    Attributes:
+        counts: what it has counted of requests, for each path and model, when it was last asked.
+        version: what it runs on.
     """
 
     def __init__(
@@ -104,6 +109,10 @@ class FrontEndProcess:
         self._owner = owner
         self._child: ChildProcess | None = None
         self._awaited: dict[tuple[str, int], _Awaited] = {}
+        self._asked: dict[str, Sequence[str]] = {}
+        self._counting: list[Callable[[], None]] = []
+        self.counts: Sequence[Mapping[str, Any]] = ()
+        self.version = ""
         path = str(Path(folder, _SOCKET))
         self._launch = front_end.prepare(folder, path)
         self._control = ControlSocket(loop, path, self._on_message, self._on_lost)
@@ -129,9 +138,20 @@ class FrontEndProcess:
         """Say what it answers to /ping from now on."""
         self._control.send("health", status=status, content_type="application/json", body=body)
 
-    def ask(self, paths: Sequence[str]) -> None:
-        """Say which paths it asks the supervisor about; ``*`` is any one segment."""
-        self._control.send("ask", paths=list(paths))
+    def ask(self, paths: Sequence[str], purpose: str = "") -> None:
+        """Say which paths it asks the supervisor about; ``*`` is any one segment.
+
+        Args:
+            paths: in place of those that were set for the same purpose before.
+            purpose: keeps apart what different parts of the supervisor answer.
+        """
+        self._asked[purpose] = paths
+        self._control.send("ask", paths=[path for some in self._asked.values() for path in some])
+
+    def count(self, on_counted: Callable[[], None]) -> None:
+        """Have it say what it has counted: `counts` are new when it calls back."""
+        self._counting.append(on_counted)
+        self._control.send(_STATS, id=_WITHOUT_ID)
 
     def connections_for(self, slots: int, workers: int) -> int:
         """How many connections it opens; see `FrontEnd`."""
@@ -200,6 +220,11 @@ class FrontEndProcess:
         if kind == "request":
             self._on_request(message)
             return
+        if kind == _STATS:
+            self._on_stats(message)
+            return
+        if kind == _HELLO:
+            self.version = str(message.get("version", ""))
         awaited = self._awaited.pop((_ANSWERS.get(kind, ""), number), None)
         if awaited is not None:
             error = message.get("error", "no reason given") if kind.endswith("_failed") else ""
@@ -214,6 +239,17 @@ class FrontEndProcess:
             logger.error("the front end has sent a request that cannot be read")  # noqa: TRY400
             return
         self._owner.on_request(request)
+
+    def _on_stats(self, message: Message) -> None:
+        self.counts = message.get("routes", ())
+        counting, self._counting = self._counting, []
+        for on_counted in counting:
+            on_counted()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while there is one."""
+        return None if self._child is None else self._child.pid
 
     def _on_lost(self, reason: str) -> None:
         def give_up() -> None:

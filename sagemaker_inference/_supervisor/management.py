@@ -8,7 +8,6 @@ these requests on; nothing here waits.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -31,6 +30,7 @@ from sagemaker_inference._supervisor.management_error import (
     UNAVAILABLE,
     ManagementError,
 )
+from sagemaker_inference._supervisor.metrics import resident_bytes
 from sagemaker_inference._supervisor.model_repository import Model
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from sagemaker_inference._supervisor.front_end import FrontEndProcess, Request
     from sagemaker_inference._supervisor.load_request import LoadRequest
     from sagemaker_inference._supervisor.model_repository import ModelRepository
+    from sagemaker_inference._supervisor.outcome import Outcome
     from sagemaker_inference._supervisor.settings import Settings
     from sagemaker_inference._supervisor.worker_handle import WorkerHandle
-    from sagemaker_inference._supervisor.workers import Outcome
 
 logger = get_logger()
 
@@ -56,7 +56,6 @@ _ACCEPTED: Final = 202
 _MOST_WORKERS: Final = 256
 _SCALED: Final = "Workers scaled"
 _PROCESSING: Final = "Processing worker updates..."
-_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Management:
@@ -325,13 +324,5 @@ def _worker(handle: WorkerHandle, *, has_gpu: bool) -> dict[str, Any]:
         "startTime": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "status": "READY" if handle.is_loaded else "LOADING",
         "gpu": has_gpu,
-        "memoryUsage": _resident(handle.child.pid),
+        "memoryUsage": resident_bytes(handle.child.pid),
     }
-
-
-def _resident(pid: int) -> int:
-    """Resident memory of a process, in bytes: the second field of /proc/PID/statm, by proc(5)."""
-    try:
-        return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE_SIZE
-    except (OSError, IndexError):
-        return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.deployment import Deployment, Stage
-from sagemaker_inference._supervisor.workers import Outcome
+from sagemaker_inference._supervisor.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

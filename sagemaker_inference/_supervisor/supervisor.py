@@ -18,6 +18,7 @@ import socket
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
@@ -28,12 +29,15 @@ from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
+from sagemaker_inference._supervisor import emf, health, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
+from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES
 from sagemaker_inference._supervisor.slot_pool import SlotPool
+from sagemaker_inference._supervisor.worker_records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +45,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._supervisor.front_end import Request
+    from sagemaker_inference._supervisor.outcome import Outcome
     from sagemaker_inference._supervisor.settings import Settings
-    from sagemaker_inference._supervisor.workers import Outcome
 
 logger = get_logger()
 
@@ -101,7 +105,10 @@ class Supervisor:
             self._front_end = FrontEndProcess(
                 self._front_end_kind, self._loop, self._folder.path, self
             )
-            surroundings = Surroundings(self._loop, self._front_end, self._folder.path, SlotPool())
+            self._records = Records(lambda name: self._repository.find(name) is not None)
+            surroundings = Surroundings(
+                self._loop, self._front_end, self._folder.path, SlotPool(), self._records
+            )
             self._repository = ModelRepository(surroundings, self)
         except StartError:
             self._loop.close()
@@ -110,6 +117,7 @@ class Supervisor:
         signals = _Signals(self._loop, self._on_signal)
         try:
             self._front_end.start()
+            self._serve_metrics()
             if settings.config.multi_model:
                 self._serve_many()
             else:
@@ -122,6 +130,32 @@ class Supervisor:
             signals.close()
             self._loop.close()
         return self._exit_code
+
+    def _serve_metrics(self) -> None:
+        self._metrics = metrics.Metrics(
+            self._loop,
+            self._repository,
+            self._front_end,
+            self._records,
+            self._health,
+            has_many=self._settings.config.multi_model,
+        )
+        if self._settings.config.metrics in ("prometheus", "both"):
+            self._front_end.ask([metrics.PATH], metrics.PATH)
+        if self._settings.config.metrics in ("emf", "both"):
+            lines = EmbeddedMetrics(self._metrics.families)
+            self._loop.every(emf.SECONDS, lambda: self._metrics.collect(lines.write))
+
+    def _health(self) -> health.State:
+        models = self._repository.models
+        wanted = sum(m.deployment.workers.target for m in models if m.deployment)
+        able = sum(
+            handle.state == "ready"
+            for m in models
+            if m.deployment
+            for handle in m.deployment.workers.handles
+        )
+        return health.judge(health.Facts(self._is_serving, wanted, able, 0.0))
 
     def _serve_one(self) -> None:
         model = Model(self._settings, _ROUTES, self._settings.model_dir)
@@ -175,8 +209,11 @@ class Supervisor:
         self._exit_code = exit_code
 
     def on_request(self, request: Request) -> None:
-        """Answer a request about models."""
-        self._management.handle(request)
+        """Answer a request that the front end has asked about."""
+        if unquote(request.target.partition("?")[0]) == metrics.PATH:
+            self._metrics.handle(request)
+        else:
+            self._management.handle(request)
 
     # What the models do (model_repository.RepositoryOwner).
 

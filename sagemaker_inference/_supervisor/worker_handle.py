@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._log import get_logger
@@ -17,6 +17,7 @@ from sagemaker_inference._os.child_process import (
     python_command,
     starters_python_path,
 )
+from sagemaker_inference._supervisor.worker_records import WorkerArea
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,9 @@ FORKED: Final = "forked"
 
 _LONGEST_REPORT: Final = 65536
 
+State = Literal["starting", "loading", "ready", "stuck", "ending"]
+STATES: Final[tuple[State, ...]] = ("starting", "loading", "ready", "stuck", "ending")
+
 
 class WorkerHandle:
     """A worker, or the zygote that workers are forked from.
@@ -47,9 +51,16 @@ class WorkerHandle:
         patience: seconds beyond the time limit in which it ends a request by itself.
         is_overdue: whether it was killed because it exceeded a time limit.
         is_ending: whether it is to end, and not to be replaced.
+        area: the metrics that it writes, or None.
     """
 
-    def __init__(self, index: int, child: ChildProcess, control: socket.socket) -> None:
+    def __init__(
+        self,
+        index: int,
+        child: ChildProcess,
+        control: socket.socket,
+        area: WorkerArea | None = None,
+    ) -> None:
         self.index = index
         self.child = child
         self.control = control
@@ -59,6 +70,16 @@ class WorkerHandle:
         self.patience = 0.0
         self.is_overdue = False
         self.is_ending = False
+        self.area = area
+
+    @property
+    def state(self) -> State:
+        """What it is doing, in a word."""
+        if self.is_overdue:
+            return "stuck"
+        if self.is_ending:
+            return "ending"
+        return "ready" if self.is_loaded else "loading" if self.stage else "starting"
 
     @property
     def is_loaded(self) -> bool:
@@ -126,14 +147,18 @@ class ForkPipes:
     Attributes:
         control: our end of the socket.
         sources: our ends of its standard output and standard error.
-        theirs: descriptors of the socket's other end, of its standard output and standard error.
+        area: the metrics that it will write, or None.
+        theirs: descriptors of the socket's other end, of its standard output and standard error,
+            and of its metrics.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_metrics: bool = True) -> None:
         self.control, theirs = _control_pair()
         out, err = os.pipe(), os.pipe()
         self.sources = out[0], err[0]
-        self.theirs = theirs.detach(), out[1], err[1]
+        self.area = WorkerArea() if has_metrics else None
+        shared = () if self.area is None else (self.area.take_fd(),)
+        self.theirs = theirs.detach(), out[1], err[1], *shared
 
     def close_theirs(self) -> None:
         """Close what has been sent to the zygote."""
@@ -145,6 +170,8 @@ class ForkPipes:
         self.control.close()
         for source in self.sources:
             os.close(source)
+        if self.area is not None:
+            self.area.close()
 
 
 def spawn(
@@ -166,6 +193,8 @@ def spawn(
     control, theirs = _control_pair()
     # Another number than 2: in the worker that one leads here, to be remembered.
     log_fd = os.dup(2)
+    area = WorkerArea() if settings.config.metrics else None
+    metrics_fd = -1 if area is None else area.take_fd()
     try:
         assignment = Assignment(
             program=settings.program,
@@ -182,6 +211,7 @@ def spawn(
             config=settings.config,
             is_zygote=is_zygote,
             path=settings.path,
+            metrics_fd=metrics_fd,
         )
         child = ChildProcess.spawn(
             python_command("sagemaker_inference._worker.main"),
@@ -190,11 +220,15 @@ def spawn(
         )
     except OSError:
         control.close()
+        if area is not None:
+            area.close()
         raise
     finally:
         theirs.close()
         os.close(log_fd)
-    return WorkerHandle(index, child, control)
+        if metrics_fd >= 0:
+            os.close(metrics_fd)
+    return WorkerHandle(index, child, control, area)
 
 
 def _environment(settings: Settings, assignment: Assignment, gpu: str | None) -> dict[str, str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import signal
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference._ipc.slots import RUNNING
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess, adopt_orphans, describe_exit
 from sagemaker_inference._supervisor import lost_requests
+from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.worker_handle import (
     FAILED,
     FORKED,
@@ -23,6 +24,7 @@ from sagemaker_inference._supervisor.worker_handle import (
     WorkerHandle,
     spawn,
 )
+from sagemaker_inference._supervisor.worker_records import ModelRecord
 from sagemaker_inference._worker.zygote import request_copy
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._os.event_loop import EventLoop
     from sagemaker_inference._supervisor.connections import Connections
+    from sagemaker_inference._supervisor.outcome import WorkersOwner
     from sagemaker_inference._supervisor.settings import Settings
 
 logger = get_logger()
@@ -43,40 +46,6 @@ _RETRY_SECONDS: Final = 1.0
 # One that is one too many ends between two requests, for which it is looked at so often.
 _IDLE_POLL_SECONDS: Final = 0.02
 _NOT_STARTED: Final = "its process could not be started"
-
-
-class Outcome(NamedTuple):
-    """How a change has ended.
-
-    Attributes:
-        cause: in a line, why it failed; "" where it succeeded.
-        out_of_memory: whether it was memory that it failed for.
-        is_unloaded: whether somebody has unloaded the model meanwhile.
-    """
-
-    cause: str = ""
-    out_of_memory: bool = False
-    is_unloaded: bool = False
-
-
-class WorkersOwner(Protocol):
-    """Who wants to know what becomes of the workers."""
-
-    def on_all_loaded(self, report: Report) -> None:
-        """Every worker can answer; called again after a replacement has loaded."""
-        ...
-
-    def on_failed(self, outcome: Outcome) -> None:
-        """There is no point in going on; the log says why at length, the outcome in a line."""
-        ...
-
-    def on_all_stopped(self) -> None:
-        """Every worker has ended as it was told to."""
-        ...
-
-    def close_connection(self, slot: int) -> None:
-        """A connection can no longer be used."""
-        ...
 
 
 class _Scaling(NamedTuple):
@@ -92,15 +61,22 @@ class Workers:
         loop: calls back when one of them has something to say.
         connections: what they work on.
         owner: hears what becomes of them.
+        record: keeps what is counted of them.
     """
 
     def __init__(
-        self, settings: Settings, loop: EventLoop, connections: Connections, owner: WorkersOwner
+        self,
+        settings: Settings,
+        loop: EventLoop,
+        connections: Connections,
+        owner: WorkersOwner,
+        record: ModelRecord | None = None,
     ) -> None:
         self._settings = settings
         self._loop = loop
         self._connections = connections
         self._owner = owner
+        self._record = record or ModelRecord()
         self._target = settings.workers
         self._workers: list[WorkerHandle] = []
         self._zygote: WorkerHandle | None = None
@@ -133,6 +109,11 @@ class Workers:
     def target(self) -> int:
         """How many workers there are to be."""
         return self._target
+
+    @property
+    def processes(self) -> list[WorkerHandle]:
+        """All that there are now, the zygote too."""
+        return self._all()
 
     @property
     def handles(self) -> list[WorkerHandle]:
@@ -295,7 +276,9 @@ class Workers:
     def _fork_one(self, index: int) -> None:
         if self._zygote is None or not self._zygote.is_loaded:
             return  # copies for all missing places follow when the zygote has loaded
-        pipes = self._being_forked[index] = ForkPipes()
+        pipes = self._being_forked[index] = ForkPipes(
+            has_metrics=bool(self._settings.config.metrics)
+        )
         try:
             request_copy(self._zygote.control, index, pipes.theirs)
         except OSError:  # it is gone, which is about to be noticed, or it hangs
@@ -340,7 +323,8 @@ class Workers:
         if report.stage == FORKED:
             pipes = self._being_forked.pop(report.index)
             child = ChildProcess(report.pid, pipes.sources)
-            self._workers.append(self._watched(WorkerHandle(report.index, child, pipes.control)))
+            worker = WorkerHandle(report.index, child, pipes.control, pipes.area)
+            self._workers.append(self._watched(worker))
             return
         worker.stage, worker.patience = report.stage, report.patience
         if report.stage == FAILED:
@@ -348,8 +332,11 @@ class Workers:
         elif report.stage != LOADED or worker.is_ending:
             return
         elif worker is self._zygote:
+            self._record.load_seconds = monotonic() - worker.started
             self._start_missing()
         else:
+            if self._zygote is None:
+                self._record.load_seconds = monotonic() - worker.started
             for slot in self._connections:
                 self._pass_on(slot, worker)
             if self.all_loaded:
@@ -364,6 +351,8 @@ class Workers:
         while (report := worker.next_report(self._loop)) is not None:
             self._hear(worker, report)
         worker.close(self._loop)
+        self._record.bury(worker.area)
+        worker.area = None
 
     def _forget_forks(self) -> None:
         for pipes in self._being_forked.values():
@@ -409,6 +398,9 @@ class Workers:
             self._take_back(self._scaling, outcome)
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
+            self._record.restarts[
+                "out_of_memory" if out_of_memory else "timeout" if worker.is_overdue else "died"
+            ] += 1
             self._replace(worker, code)
 
     def _replace(self, worker: WorkerHandle, code: int) -> None:

@@ -27,6 +27,7 @@ from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._worker.request_metrics import RequestMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +151,7 @@ class Loop:
         self._control = control
         self._table = SlotTable(assignment.table_fd)
         self._access = access
+        self.metrics = RequestMetrics()
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
         self._looked = monotonic()
@@ -164,6 +166,7 @@ class Loop:
                 self._wait_for_more(works, window)
             while works:
                 requests = [request for work in works for request in work.requests]
+                self.metrics.batch(len(requests))
                 responses = iter(self.answer_now(requests))
                 followers = [
                     self.finish(work, list(islice(responses, len(work.requests)))) for work in works
@@ -266,6 +269,7 @@ class Loop:
                 self._give_back(connection)
         for request, response in answers:
             self._access.write(request, response, work.waited)
+            self.metrics.record(response, work.waited)
         return follower
 
     def _sendable(self, request: Request, response: Response) -> Response:

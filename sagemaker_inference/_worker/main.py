@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _log as toolkit_logging
+from sagemaker_inference import metrics
 from sagemaker_inference._aws.mms_objects import HandlerServiceAdapter
 from sagemaker_inference._errors import OutOfMemoryError, StartError
 from sagemaker_inference._http.error_response import one_line
@@ -46,6 +47,10 @@ def run(assignment: Assignment) -> int:
     slots.reserve()
     toolkit_logging.configure_root()
     control = socket.socket(fileno=assignment.control_fd)
+    if assignment.metrics_fd >= 0:
+        # Before the program is imported, which may count then.
+        metrics.attach(assignment.metrics_fd)
+        os.close(assignment.metrics_fd)
     try:
         service = _prepare(assignment)
         control.send(_report("assembled", service))

@@ -14,23 +14,25 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from sagemaker_inference import metrics
 from sagemaker_inference._ipc.fds import send_fds
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._os.child_process import die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _INDEX: Final = struct.Struct("=i")
+_MOST_FDS: Final = 4
 
 
-def request_copy(control: socket.socket, index: int, fds: tuple[int, int, int]) -> None:
+def request_copy(control: socket.socket, index: int, fds: Sequence[int]) -> None:
     """Ask a zygote for a worker.
 
     Args:
         control: the socket to the zygote.
         index: the place of the new process among the workers.
-        fds: its control socket, standard output and standard error.
+        fds: its control socket, standard output, standard error, and memory for metrics if any.
 
     Raises:
         OSError: the zygote is gone, or hangs.
@@ -49,7 +51,7 @@ def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], i
     gc.collect()
     gc.freeze()
     while True:
-        data, raw, _, _ = socket.recv_fds(control, _INDEX.size, 3)
+        data, raw, _, _ = socket.recv_fds(control, _INDEX.size, _MOST_FDS)
         (index,) = _INDEX.unpack(data)
         fds = array.array("i", raw)
         pid = _fork_twice(lambda fds=fds, index=index: _become(control, fds, index, serve))  # type: ignore[misc]
@@ -68,6 +70,8 @@ def _become(
     os.setsid()
     os.dup2(fds[1], 1)
     os.dup2(fds[2], 2)
+    if len(fds) == _MOST_FDS:
+        metrics.attach(fds[-1])
     for fd in fds[1:]:
         os.close(fd)
     return serve(socket.socket(fileno=fds[0]), index)

@@ -258,6 +258,20 @@ class Histogram(_Metric):
             cells[place + bisect.bisect_left(self.buckets, value)] += 1
             cells[place + len(self.buckets) + 1] += value
 
+    def recorder(self) -> Callable[[float], None]:
+        """The fastest way to observe, for the calling thread alone; without labels."""
+        place = self.series({}).place()
+        if place is None:
+            return lambda _value: None
+        cells, bounds, bucket = _STATE.area.cells, self.buckets, bisect.bisect_left
+        total = place + len(bounds) + 1
+
+        def record(value: float) -> None:
+            cells[place + bucket(bounds, value)] += 1
+            cells[total] += value
+
+        return record
+
     def count(self, **labels: Any) -> float:
         """How many observations this process has made."""
         return sum(self.series(labels).values()[:-1])
@@ -404,6 +418,14 @@ def histogram(
         message = f"the histogram {name} at {place}: buckets must ascend, got {buckets!r}"
         raise RegistrationError(message)
     return cast("Histogram", _STATE.add(Histogram(name, description, labels, place, bounds)))
+
+
+def server_histogram(
+    name: str, description: str, buckets: Sequence[float] = DEFAULT_BUCKETS
+) -> Histogram:
+    """Create a histogram of the server itself, whose names programs cannot take."""
+    made = Histogram(name, description, (), "the server", tuple(buckets))
+    return cast("Histogram", _STATE.add(made))
 
 
 def timed(name: str, description: str = "") -> Callable[[_Function], _Function]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sagemaker_inference.metrics._cells import Described
 
@@ -27,6 +27,7 @@ class Family:
         buckets: a histogram's upper bounds.
         over_workers: how gauges of several processes become one.
         series: the numbers, by labels.
+        bounds: the upper bounds of a series whose buckets are others than the family's.
     """
 
     name: str
@@ -35,10 +36,20 @@ class Family:
     buckets: tuple[float, ...] = ()
     over_workers: str = "sum"
     series: dict[_Labels, list[float]] = field(default_factory=dict)
+    bounds: dict[_Labels, tuple[float, ...]] = field(default_factory=dict)
 
-    def add(self, labels: dict[str, str], values: list[float]) -> None:
-        """Merge the numbers of one thread of one process."""
+    def add(
+        self, labels: Mapping[str, str], values: list[float], buckets: tuple[float, ...] = ()
+    ) -> None:
+        """Merge the numbers of one thread of one process.
+
+        Where a program was changed and loaded again with other buckets, the first ones stay.
+        """
         key = tuple(labels.items())
+        if key not in self.series and buckets != self.buckets:
+            self.bounds[key] = buckets
+        if buckets != self.bounds.get(key, self.buckets):
+            return
         old = self.series.get(key)
         if old is None:
             self.series[key] = list(values)
@@ -46,6 +57,11 @@ class Family:
             self.series[key] = self._merged(old, values)
         else:
             self.series[key] = [one + other for one, other in zip(old, values, strict=True)]
+
+    def merge(self, other: Family) -> None:
+        """Add the numbers of other processes."""
+        for labels, values in other.series.items():
+            self.add(dict(labels), values, other.bounds.get(labels, other.buckets))
 
     def _merged(self, old: list[float], new: list[float]) -> list[float]:
         if self.over_workers == "sum":
@@ -72,7 +88,7 @@ def families(processes: Iterable[Iterable[Described]]) -> list[Family]:
                 continue  # a program that was changed and loaded again beside the old one
             labels = about["labels"]
             if family.kind != "gauge":
-                family.add(labels, values)
+                family.add(labels, values, tuple(about.get("buckets", ())))
                 continue
             key = family.name, tuple(labels.items())
             if key not in last or values[1] >= last[key][1][1]:
@@ -100,7 +116,8 @@ def text(exposed: Iterable[Family]) -> str:
         lines += [f"# HELP {name} {_escaped_help(family.help)}", f"# TYPE {name} {family.kind}"]
         for labels, values in family.series.items():
             if family.kind == "histogram":
-                lines += _histogram(name, labels, values, family.buckets)
+                bounds = family.bounds.get(labels, family.buckets)
+                lines += _histogram(name, labels, values, bounds)
             else:
                 lines.append(f"{name}{_labels(labels)} {_number(values[0])}")
     return "".join(f"{line}\n" for line in lines)

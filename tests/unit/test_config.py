@@ -23,6 +23,7 @@ def test_without_variables_everything_has_its_default():
         vmargs="",
         allow_pickle=False,
         multi_model=False,
+        metrics="prometheus",
     )
 
 
@@ -43,6 +44,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g",
         "SAGEMAKER_ALLOW_PICKLE": "1",
         "SAGEMAKER_MULTI_MODEL": "yes",
+        "SAGEMAKER_METRICS": "Both",
     }.items():
         monkeypatch.setenv(name, value)
     config = Config.from_environment()
@@ -61,6 +63,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         vmargs="-Xmx1g",
         allow_pickle=True,
         multi_model=True,
+        metrics="both",
     )
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from model_bench import FAILING, ModelBench
 
-from sagemaker_inference._supervisor import management, workers
+from sagemaker_inference._supervisor import workers
+from sagemaker_inference._supervisor.management import Management
+from sagemaker_inference._supervisor.metrics import resident_bytes
 from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def test_a_fault_of_ours_is_500_and_the_log_says_which(
     def fail(*_arguments: object) -> Settings:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(management.Management, "_settings_of", fail)
+    monkeypatch.setattr(Management, "_settings_of", fail)
     found = models.answer("POST", "/models", {"model_name": "m", "url": models.model()})
     assert found == refused(500, "InternalServerException", "the server failed; its log says why")
     assert "ZeroDivisionError" in caplog.text
@@ -358,8 +360,8 @@ def test_nothing_is_loaded_when_the_server_stops(models: ModelBench) -> None:
 
 
 def test_the_memory_of_a_process_that_is_gone_is_none() -> None:
-    assert management._resident(2**22 + 1) == 0
-    assert management._resident(os.getpid()) > 0
+    assert resident_bytes(2**22 + 1) == 0
+    assert resident_bytes(os.getpid()) > 0
 
 
 def test_a_preloaded_model_comes_and_goes(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from made import settings
 
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import front_end, main, supervisor
+from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, Settings
 from sagemaker_inference._supervisor.supervisor import Supervisor
-from sagemaker_inference._supervisor.workers import Outcome
 from sagemaker_inference.errors import StartError
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor.connections import Connections
+from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
-from sagemaker_inference._supervisor.workers import Outcome, Workers
+from sagemaker_inference._supervisor.workers import Workers
 from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:

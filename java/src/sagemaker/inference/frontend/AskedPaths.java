@@ -12,20 +12,22 @@ import java.util.List;
 final class AskedPaths {
     private static final String ANY = "*";
 
+    private final List<String> paths;
     private final List<String[]> patterns = new ArrayList<>();
 
     AskedPaths(List<String> paths) {
+        this.paths = List.copyOf(paths);
         paths.forEach(path -> patterns.add(segments(path)));
     }
 
     /**
-     * Returns whether a path is one of these.
+     * Returns the pattern that a path matches, or null.
      *
      * @param rawPath not decoded: an encoded slash belongs to its segment
      */
-    boolean contain(String rawPath) {
+    String find(String rawPath) {
         if (patterns.isEmpty()) {
-            return false;
+            return null;
         }
         String[] segments = segments(rawPath);
         for (int i = 0; i < segments.length; i++) {
@@ -33,7 +35,12 @@ final class AskedPaths {
                 segments[i] = new QueryStringDecoder(segments[i]).path();
             }
         }
-        return patterns.stream().anyMatch(pattern -> matches(pattern, segments));
+        for (int i = 0; i < paths.size(); i++) {
+            if (matches(patterns.get(i), segments)) {
+                return paths.get(i);
+            }
+        }
+        return null;
     }
 
     private static String[] segments(String path) {

@@ -37,6 +37,7 @@ final class Clients extends ChannelInitializer<Channel> {
     private final RequestTargetHandler targets = new RequestTargetHandler();
     private final Deployments deployments;
     private final SupervisorRequests requests;
+    private final Stats stats = new Stats();
     private final ChannelGroup connected = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
     private final List<Runnable> whenDrained = new ArrayList<>();
     private volatile Health health = Health.UNKNOWN;
@@ -95,6 +96,10 @@ final class Clients extends ChannelInitializer<Channel> {
 
     SupervisorRequests supervisorRequests() {
         return requests;
+    }
+
+    Stats stats() {
+        return stats;
     }
 
     Health health() {

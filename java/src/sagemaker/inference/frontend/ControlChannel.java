@@ -76,6 +76,7 @@ final class ControlChannel implements SupervisorRequests.Control {
                         .channel();
         JsonObject hello = message("hello");
         hello.addProperty("pid", ProcessHandle.current().pid());
+        hello.addProperty("version", "Java " + Runtime.version());
         send(hello);
     }
 

@@ -3,6 +3,7 @@ package sagemaker.inference.frontend;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import io.netty.util.concurrent.EventExecutor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
@@ -23,18 +24,21 @@ final class ControlCommands implements Consumer<JsonObject> {
     private final Clients clients;
     private final Deployments deployments;
     private final SupervisorRequests requests;
+    private final EventExecutor control;
 
     ControlCommands(
             Consumer<JsonObject> answers,
             ServerSocket server,
             Clients clients,
             Deployments deployments,
-            SupervisorRequests requests) {
+            SupervisorRequests requests,
+            EventExecutor control) {
         this.answers = answers;
         this.server = server;
         this.clients = clients;
         this.deployments = deployments;
         this.requests = requests;
+        this.control = control;
     }
 
     @Override
@@ -63,12 +67,22 @@ final class ControlCommands implements Consumer<JsonObject> {
             case "reply":
                 requests.onReply(message);
                 break;
+            case "stats":
+                int question = message.get(ID).getAsInt();
+                clients.stats().collect(control, routes -> answerStats(question, routes));
+                break;
             case "drain":
                 server.close(() -> clients.drain(() -> answer("drained", null, null, null)));
                 break;
             default:
                 break;
         }
+    }
+
+    private void answerStats(int id, JsonArray routes) {
+        JsonObject answer = ControlChannel.message("stats", id);
+        answer.add("routes", routes);
+        answers.accept(answer);
     }
 
     private void deploy(JsonObject message) {

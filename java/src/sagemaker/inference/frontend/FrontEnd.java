@@ -92,7 +92,9 @@ public final class FrontEnd extends ModelServer {
                 new Deployments(control.executor(), loops, settings, FrontEnd::workers);
         Clients clients = new Clients(ssl, settings, deployments, requests);
         ServerSocket server = new ServerSocket(connector, acceptors, loops, clients);
-        control.start(new ControlCommands(control::send, server, clients, deployments, requests));
+        control.start(
+                new ControlCommands(
+                        control::send, server, clients, deployments, requests, control.executor()));
         return control.closeFuture();
     }
 

@@ -33,7 +33,9 @@ import org.slf4j.LoggerFactory;
 final class Router extends ChannelInboundHandlerAdapter {
     private static final Logger LOGGER = LoggerFactory.getLogger(Router.class);
 
-    private static final String PING = "/ping";
+    private static final String PING = LoopStats.PING;
+    // As what a request is counted whose client has disconnected before the response.
+    private static final int CLIENT_GONE = 499;
     private static final String PING_METHODS = "GET, HEAD, POST";
     private static final Set<HttpMethod> PINGS =
             Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.POST);
@@ -44,14 +46,19 @@ final class Router extends ChannelInboundHandlerAdapter {
 
     private final Clients clients;
     private final EventLoop loop;
+    private final LoopStats stats;
     private ChannelHandlerContext context;
     private Exchange current;
+    // Where the request is counted, until its response; null if there is no request.
+    private RouteStats counted;
+    private long startedAt;
     // Whether the last request has its response.
     private boolean isAnswered;
 
     Router(Clients clients, EventLoop loop) {
         this.clients = clients;
         this.loop = loop;
+        stats = clients.stats().on(loop);
     }
 
     @Override
@@ -63,6 +70,7 @@ final class Router extends ChannelInboundHandlerAdapter {
     public void channelRead(ChannelHandlerContext context, Object message) {
         FullHttpRequest request = (FullHttpRequest) message;
         isAnswered = false;
+        startedAt = System.nanoTime();
         try {
             route(request);
         } catch (OutOfMemoryError | RuntimeException error) {
@@ -73,14 +81,21 @@ final class Router extends ChannelInboundHandlerAdapter {
     private void route(FullHttpRequest request) {
         String uri = request.uri();
         if (!request.decoderResult().isSuccess()) {
+            count(stats.others, request);
             refuseUnreadable(exchange(request), request.decoderResult().cause());
         } else if (isPath(uri, Routes.INVOCATIONS)) {
             routeInvocations(request);
         } else if (isPath(uri, PING)) {
+            count(stats.pings, request);
             ping(exchange(request));
         } else {
             routeOther(request, new QueryStringDecoder(uri));
         }
+    }
+
+    private void count(RouteStats route, FullHttpRequest request) {
+        counted = route;
+        route.start(request.content().readableBytes());
     }
 
     private static boolean isPath(String uri, String path) {
@@ -102,13 +117,14 @@ final class Router extends ChannelInboundHandlerAdapter {
     }
 
     private void routeInvocations(FullHttpRequest request) {
+        Map<String, List<String>> query = query(request);
+        String model = targetModel(request.headers(), query);
+        Routes routes = clients.deployments().routes();
+        countInvocation(request, Routes.INVOCATIONS, model, routes);
         if (!isPost(request)) {
             refuseMethod(exchange(request), HttpMethod.POST.name());
             return;
         }
-        Map<String, List<String>> query = query(request);
-        String model = targetModel(request.headers(), query);
-        Routes routes = clients.deployments().routes();
         if (model != null) {
             Deployment deployment = routes.findModel(model);
             if (deployment == null) {
@@ -128,6 +144,13 @@ final class Router extends ChannelInboundHandlerAdapter {
                     "name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
             exchange(request).refuse(ErrorCode.BAD_REQUEST, message);
         }
+    }
+
+    /** Counts a request, also under its model's name if that is deployed. */
+    private void countInvocation(
+            FullHttpRequest request, String path, String model, Routes routes) {
+        boolean isNamed = model != null && routes.findModel(model) != null;
+        count(isNamed ? stats.find(path, model, routes) : stats.find(path), request);
     }
 
     private static boolean isPost(FullHttpRequest request) {
@@ -155,20 +178,27 @@ final class Router extends ChannelInboundHandlerAdapter {
 
     private void routeOther(FullHttpRequest request, QueryStringDecoder target) {
         String path = target.path();
-        Deployment deployment = clients.deployments().routes().find(path);
+        Routes routes = clients.deployments().routes();
+        Deployment deployment = routes.find(path);
         String model = Routes.modelOf(path);
         SupervisorRequests supervisor = clients.supervisorRequests();
+        String asked = supervisor.paths().find(target.rawPath());
+        if (deployment != null || asked == null && model != null) {
+            countInvocation(request, Routes.label(path), model, routes);
+        } else {
+            count(asked == null ? stats.others : stats.find(asked), request);
+        }
         if (deployment != null) {
             if (isPost(request)) {
                 invoke(request, deployment, query(request));
             } else {
                 refuseMethod(exchange(request), HttpMethod.POST.name());
             }
-        } else if (supervisor.paths().contain(target.rawPath())) {
-            SupervisorRequests.Asked asked =
+        } else if (asked != null) {
+            SupervisorRequests.Asked question =
                     supervisor.exchange(this, request, clients.responses(), loop);
-            current = asked;
-            asked.submit();
+            current = question;
+            question.submit();
         } else if (model != null) {
             refuseModel(exchange(request), model);
         } else {
@@ -236,6 +266,9 @@ final class Router extends ChannelInboundHandlerAdapter {
     /** Answers a request whose routing failed. */
     private void onFailure(FullHttpRequest request, Throwable error) {
         boolean isOutOfMemory = error instanceof OutOfMemoryError;
+        if (counted == null && !isAnswered) {
+            count(stats.others, request);
+        }
         if (isOutOfMemory) {
             logOutOfMemory(error);
         } else {
@@ -260,10 +293,20 @@ final class Router extends ChannelInboundHandlerAdapter {
 
     /** Sends the response to the current request. */
     void respond(FullHttpResponse response) {
+        boolean isHead = current != null && current.request.method().equals(HttpMethod.HEAD);
         current = null;
         isAnswered = true;
+        countAnswer(response.status().code(), isHead ? 0 : response.content().readableBytes());
         // A client must not wait for a response that could not be written.
         context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE_ON_FAILURE);
+    }
+
+    private void countAnswer(int status, int bytes) {
+        RouteStats route = counted;
+        if (route != null) {
+            counted = null;
+            route.finish(status, System.nanoTime() - startedAt, bytes);
+        }
     }
 
     @Override
@@ -271,6 +314,7 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (current != null) {
             Exchange abandoned = current;
             current = null;
+            countAnswer(CLIENT_GONE, 0);
             abandoned.cancel();
         }
     }
@@ -298,6 +342,8 @@ final class Router extends ChannelInboundHandlerAdapter {
             FullHttpResponse response =
                     clients.responses().error(code, message, Exchange.newId(), false);
             response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+            stats.others.start(0);
+            stats.others.finish(code.status, 0, response.content().readableBytes());
             // Without lingering, since the part of the request that was read takes memory.
             context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE);
         }

@@ -41,6 +41,14 @@ final class Routes {
         return others.get(MODELS + name + INVOKE);
     }
 
+    /** Returns how metrics call a decoded path that has a deployment. */
+    static String label(String path) {
+        if (modelOf(path) == null) {
+            return path;
+        }
+        return path.startsWith(MODELS) ? MODELS + "*" + INVOKE : PREDICTIONS + "*";
+    }
+
     /** Returns the name of the model that a path invokes, or null if it invokes none. */
     static String modelOf(String path) {
         String name = "";

@@ -8,6 +8,7 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.embedded.EmbeddedChannel;
+import io.netty.util.concurrent.ImmediateEventExecutor;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -72,7 +73,8 @@ final class ControlTests {
                         null,
                         bench.handlers,
                         bench.deployments,
-                        bench.requests);
+                        bench.requests,
+                        ImmediateEventExecutor.INSTANCE);
         order(commands, "{'type':'health','status':204,'content_type':'','body':'','more':1}");
         checkContains(bench.send(Bench.get("/ping")), "HTTP/1.1 204 ");
         order(commands, "{'type':'ask','paths':['/models']}");

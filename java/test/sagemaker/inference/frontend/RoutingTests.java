@@ -180,13 +180,13 @@ final class RoutingTests {
     private static void patterns() {
         AskedPaths paths = new AskedPaths(List.of("/models/*", "/a/*/b"));
         for (String path : new String[] {"/models/x", "/models/a%2Fb", "/a/x/b", "/m%6fdels/x"}) {
-            check(paths.contain(path), path);
+            check(paths.find(path) != null, path);
         }
         for (String path :
                 new String[] {"/models", "/models/", "/models/x/", "/models/x/y", "/a//b", "/"}) {
-            check(!paths.contain(path), path);
+            check(paths.find(path) == null, path);
         }
-        check(!new AskedPaths(List.of()).contain("/"));
+        check(new AskedPaths(List.of()).find("/") == null);
     }
 
     private static JsonObject json(String text, Object... values) {

@@ -34,6 +34,7 @@ public final class Tests {
         WorkersTests.addTo(all);
         ControlTests.addTo(all);
         DrainTests.addTo(all);
+        StatsTests.addTo(all);
         int passed = 0;
         int failed = 0;
         for (Map.Entry<String, Test> test : all.tests.entrySet()) {

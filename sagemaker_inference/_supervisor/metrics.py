@@ -1,0 +1,222 @@
+"""The server's metrics: what the front end, the supervisor and all workers have counted.
+
+Nothing here waits for a worker: their numbers are in shared memory. The front end is asked for its
+numbers, and where it does not answer at once, those that it gave last are used.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference._supervisor import health
+from sagemaker_inference._supervisor.worker_handle import STATES
+from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._supervisor.front_end import FrontEndProcess, Request
+    from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
+    from sagemaker_inference._supervisor.worker_records import Records
+
+PATH: Final = "/metrics"
+_PREFIX: Final = "sagemaker_inference_"
+# The front end's buckets (RouteStats.java), in seconds.
+_DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# How long a scrape waits for the front end's numbers.
+_PATIENCE_SECONDS: Final = 0.05
+_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
+_OK, _METHOD_NOT_ALLOWED = 200, 405
+
+
+class Metrics:
+    """Collects all numbers, and answers ``GET /metrics``.
+
+    Args:
+        loop: calls back when the front end has not answered.
+        repository: the models.
+        front_end: what counts requests, and what requests for metrics come from.
+        records: what is counted of workers.
+        state: the health of the server.
+        has_many: whether there are many models, which a label tells apart.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that has numbers
+        self,
+        loop: EventLoop,
+        repository: ModelRepository,
+        front_end: FrontEndProcess,
+        records: Records,
+        state: Callable[[], health.State],
+        *,
+        has_many: bool,
+    ) -> None:
+        self._loop = loop
+        self._repository = repository
+        self._front_end = front_end
+        self._records = records
+        self._state = state
+        self._has_many = has_many
+
+    def handle(self, request: Request) -> None:
+        """Answer a request for metrics."""
+        if request.method not in ("GET", "HEAD"):
+            message = f"The method is {request.method}; {PATH} takes GET and HEAD.\n".encode()
+            headers = [("content-type", "text/plain"), ("allow", "GET, HEAD")]
+            self._front_end.reply(request.id, _METHOD_NOT_ALLOWED, message, headers)
+            return
+
+        def answer() -> None:
+            body = text(self.families()).encode()
+            self._front_end.reply(request.id, _OK, body, [("content-type", CONTENT_TYPE)])
+
+        self.collect(answer)
+
+    def collect(self, then: Callable[[], None]) -> None:
+        """Get the front end's numbers, then call back, once."""
+        waiting = [then]
+
+        def go_on() -> None:
+            while waiting:
+                waiting.pop()()
+
+        self._front_end.count(go_on)
+        self._loop.after(_PATIENCE_SECONDS, go_on)
+
+    def families(self) -> list[Family]:
+        """All metrics, with the front end's numbers as it gave them last."""
+        models = self._repository.models
+        return [*self._of_requests(models), *self._of_models(models), *self._of_server()]
+
+    def _label(self, model: str) -> dict[str, str]:
+        return {"model": model} if self._has_many and model else {}
+
+    def _of_requests(self, models: list[Model]) -> Iterator[Family]:
+        requests = _family("counter", "requests", "Requests by path and status.")
+        durations = _family(
+            "histogram",
+            "request_duration_seconds",
+            "Seconds from the whole request to its response.",
+            _DURATIONS,
+        )
+        received = _family("counter", "request_bytes", "Bytes of the bodies of requests.")
+        sent = _family("counter", "response_bytes", "Bytes of the bodies of responses.")
+        in_front: dict[str, int] = {}
+        for counts in self._front_end.counts:
+            model, path = counts["model"], {"path": counts["path"]}
+            labels = {**path, **self._label(model)}
+            for status, count in counts["statuses"].items():
+                requests.add({**labels, "status": status}, [count])
+            durations.add(path, [*counts["durations"], counts["seconds"]], _DURATIONS)
+            received.add(labels, [counts["request_bytes"]])
+            sent.add(labels, [counts["response_bytes"]])
+            name = model if self._has_many else ""
+            if path["path"] in _INVOKING:
+                in_front[name] = in_front.get(name, 0) + counts["running"]
+        yield from (requests, durations, received, sent)
+        running = _family("gauge", "requests_running", "Requests that a worker is at work on.")
+        waiting = _family(
+            "gauge",
+            "requests_waiting",
+            "Requests that wait for a worker.",
+        )
+        for model in models:
+            busy = model.deployment.busy if model.deployment is not None else 0
+            running.add(self._label(model.name), [busy, 0.0])
+            there = in_front.get(model.name if self._has_many else "", 0)
+            waiting.add(self._label(model.name), [max(0, there - busy), 0.0])
+        yield from (running, waiting)
+
+    def _of_models(self, models: list[Model]) -> Iterator[Family]:
+        there = {model.name: model for model in models}
+        load = _family("gauge", "model_load_seconds", "Seconds that a worker took to load.")
+        workers = _family("gauge", "workers", "Workers by what they are doing.")
+        restarts = _family("counter", "worker_restarts", "Workers that were replaced, by reason.")
+        resident = _family("gauge", "resident_bytes", "Resident memory of each process.")
+        by_name: dict[str, Family] = {}
+        for name, record in self._records.models.items():
+            label = self._label(name)
+            if record.load_seconds is not None and name in there:
+                load.add(label, [record.load_seconds, 0.0])
+            for reason, count in record.restarts.items():
+                restarts.add({"reason": reason, **label}, [count])
+            deployment = there[name].deployment if name in there else None
+            handles = deployment.workers.processes if deployment else []
+            states = [handle.state for handle in handles]
+            for state in STATES if name in there else ():
+                workers.add({"state": state, **label}, [states.count(state), 0.0])
+            for handle in handles:
+                process = {"process": f"worker-{handle.index}", **label}
+                resident.add(process, [resident_bytes(handle.child.pid), 0.0])
+            areas = [handle.area for handle in handles if handle.area is not None]
+            for family in record.families(areas):
+                kept = by_name.setdefault(family.name, _like(family))
+                if kept.kind == family.kind:
+                    kept.merge(self._labelled(family, label))
+        resident.add({"process": "supervisor"}, [resident_bytes(os.getpid()), 0.0])
+        if self._front_end.pid is not None:
+            resident.add({"process": "front_end"}, [resident_bytes(self._front_end.pid), 0.0])
+        yield from (load, workers, restarts, resident)
+        yield from by_name.values()
+
+    @staticmethod
+    def _labelled(family: Family, label: dict[str, str]) -> Family:
+        # Histograms of the server are for all models together: with 64 models, theirs alone would
+        # be half a megabyte.
+        if not label or (family.name.startswith(_PREFIX) and family.kind == "histogram"):
+            return family
+        labelled = _like(family)
+        for labels, values in family.series.items():
+            bounds = family.bounds.get(labels, family.buckets)
+            labelled.add({**label, **dict(labels)}, values, bounds)
+        return labelled
+
+    def _of_server(self) -> Iterator[Family]:
+        endpoint = Family("sagemaker_endpoint_health", "gauge", "1 for the state of the endpoint.")
+        now = self._state()
+        for state in health.STATES:
+            endpoint.add({"state": state}, [float(state == now), 0.0])
+        info = _family("gauge", "build_info", "What serves.")
+        info.add(
+            {
+                "version": _version(),
+                "python": platform.python_version(),
+                "front_end": self._front_end.version,
+            },
+            [1.0, 0.0],
+        )
+        yield from (endpoint, info)
+
+
+# The paths of requests that workers answer.
+_INVOKING: Final = ("/invocations", "/models/*/invoke", "/predictions/*")
+
+
+def _family(kind: str, name: str, description: str, buckets: tuple[float, ...] = ()) -> Family:
+    return Family(_PREFIX + name, kind, description, buckets)
+
+
+def _like(family: Family) -> Family:
+    return Family(family.name, family.kind, family.help, family.buckets, family.over_workers)
+
+
+@functools.cache
+def _version() -> str:
+    try:
+        return version("sagemaker-inference")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process: the second field of /proc/PID/statm, by proc(5)."""
+    try:
+        return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * _PAGE_SIZE
+    except (OSError, IndexError):
+        return 0

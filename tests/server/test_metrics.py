@@ -1,0 +1,143 @@
+"""``GET /metrics``: what is counted, of whom, and when it answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.server.conftest import Server
+
+pytestmark = pytest.mark.java
+
+PROGRAM = """
+import os, signal, time
+from sagemaker_inference import metrics, model_loader, predictor, serve
+
+seen = metrics.counter("seen", "Requests that the predictor has seen.", labels=("kind",))
+
+@model_loader
+def load(model_dir):
+    seen.inc(kind="load")
+    return None
+
+@predictor
+def predict(data, model):
+    seen.inc(kind="predict")
+    if data == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return data
+
+serve(__name__)
+"""
+_SERIES = re.compile(r"(\S+?)(?:\{(.*)\})? (\S+)")
+
+
+def scrape(server: Server) -> dict[tuple[str, str], float]:
+    """All series by name and labels."""
+    reply = server.request(method="GET", path="/metrics")
+    assert reply.status == 200, reply
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    series = {}
+    for line in reply.body.decode().splitlines():
+        if not line.startswith("#"):
+            name, labels, value = _SERIES.fullmatch(line).groups()
+            assert (name, labels) not in series, line
+            series[name, labels or ""] = float(value)
+    return series
+
+
+def requests(series: dict[tuple[str, str], float]) -> dict[str, float]:
+    name = "sagemaker_inference_requests_total"
+    return {labels: value for (found, labels), value in series.items() if found == name}
+
+
+@pytest.mark.parametrize("env", [{}, {"SAGEMAKER_PRELOAD": "true"}])
+def test_every_request_counts_once_whoever_answers_it(
+    serve: Callable[..., Server], env: dict[str, str]
+) -> None:
+    server = serve(PROGRAM, workers=2, env=env)
+    assert scrape(server)["sagemaker_endpoint_health", 'state="healthy"'] == 1
+    server.all_at_once(["[1]"] * 40)
+    assert server.request(b'"kill"').status == 500
+    server.all_at_once(["[1]"] * 10)
+    server.request(b"{")
+    for method, path in (("GET", "/ping"), ("HEAD", "/ping"), ("GET", "/x"), ("GET", "/y?z=1")):
+        server.request(method=method, path=path)
+    series = scrape(server)
+    # The first scrape also waited for.
+    assert requests(series) == {
+        'path="/invocations",status="200"': 50,
+        'path="/invocations",status="400"': 1,
+        'path="/invocations",status="500"': 1,
+        'path="/metrics",status="200"': 1,
+        'path="/ping",status="200"': 2,
+        'path="other",status="404"': 2,
+    }
+    durations = "sagemaker_inference_request_duration_seconds"
+    assert series[f"{durations}_count", 'path="/invocations"'] == 52
+    assert series[f"{durations}_bucket", 'path="/invocations",le="+Inf"'] == 52
+    assert series["sagemaker_inference_request_bytes_total", 'path="/invocations"'] == 157
+    assert series["sagemaker_inference_worker_restarts_total", 'reason="died"'] == 1
+    assert series["sagemaker_inference_predict_seconds_count", ""] == 51
+    assert series["sagemaker_inference_requests_running", ""] == 0
+    assert series["sagemaker_inference_requests_waiting", ""] == 0
+    assert series["sagemaker_inference_model_load_seconds", ""] > 0
+    assert series["sagemaker_inference_resident_bytes", 'process="front_end"'] > 1 << 20
+    # Of the killed one, too.
+    assert series["seen_total", 'kind="predict"'] == 51
+    assert "/metrics" not in server.log
+
+
+def test_it_answers_while_no_worker_does(serve: Callable[..., Server]) -> None:
+    server = serve(PROGRAM, workers=1)
+    (worker,) = server.pids("_worker.main")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        series = scrape(server)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert series["sagemaker_inference_workers", 'state="ready"'] == 1
+    assert server.request(method="HEAD", path="/metrics").body == b""
+    refused = server.request(method="POST", path="/metrics")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(("value", "status"), [("false", 404), ("emf", 404), ("both", 200)])
+def test_it_can_be_turned_off(serve: Callable[..., Server], value: str, status: int) -> None:
+    server = serve(PROGRAM, env={"SAGEMAKER_METRICS": value})
+    assert server.request(b"[1]").status == 200
+    assert server.request(method="GET", path="/metrics").status == status
+
+
+def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(
+        arguments=("-m", "sagemaker_inference", "serve"), env={"SAGEMAKER_MULTI_MODEL": "true"}
+    )
+    for name in ("one", "two"):
+        code = tmp_path / name / "code"
+        code.mkdir(parents=True)
+        (code / "inference.py").write_text(PROGRAM)
+        body = f'{{"model_name": "{name}", "url": "{code.parent}"}}'
+        assert server.request(body, path="/models").status == 200
+        assert server.request(b"[1]", path=f"/models/{name}/invoke").status == 200
+    assert server.request(method="DELETE", path="/models/two").status == 200
+    series = scrape(server)
+    assert requests(series) == {
+        'path="/models",status="200"': 2,
+        'path="/models/*",status="200"': 1,
+        'path="/models/*/invoke",model="one",status="200"': 1,
+        'path="/models/*/invoke",model="two",status="200"': 1,
+    }
+    assert series["sagemaker_inference_workers", 'state="ready",model="one"'] == 1
+    assert ("sagemaker_inference_workers", 'state="ready",model="two"') not in series
+    assert series["seen_total", 'model="one",kind="predict"'] == 1
+    assert series["seen_total", 'model="two",kind="predict"'] == 1
+    assert series["sagemaker_inference_predict_seconds_count", ""] == 2

@@ -1,0 +1,189 @@
+"""The page of metrics, its size, and what stays of workers that are gone."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagemaker_inference import metrics
+from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._supervisor.metrics import Metrics
+from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
+from sagemaker_inference._worker.request_metrics import RequestMetrics
+from sagemaker_inference.metrics._exposition import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    metrics.reset()
+    yield
+    metrics.reset()
+
+
+def worker(feed: Callable[[], Any]) -> WorkerArea:
+    """What a worker has written."""
+    area = WorkerArea()
+    fd = area.take_fd()
+    metrics.attach(fd)
+    os.close(fd)
+    feed()
+    metrics.reset()
+    return area
+
+
+def counting(amount: int) -> WorkerArea:
+    return worker(lambda: metrics.counter("hits", "Hits.").inc(amount))
+
+
+def test_counters_of_workers_that_are_gone_stay() -> None:
+    record = Records().find("m")
+    living = counting(1)
+    record.bury(counting(2))
+    record.bury(counting(3))
+    record.bury(None)
+    assert "hits_total 6\n" in text(record.families([living]))
+    record.bury(living)
+    assert "hits_total 6\n" in text(record.families([]))
+
+
+def test_gauges_of_workers_that_are_gone_do_not_stay() -> None:
+    record = Records().find("m")
+    record.bury(worker(lambda: metrics.gauge("depth", "Depth.").set(3)))
+    assert record.families([]) == []
+
+
+def test_a_metric_that_has_changed_with_the_program_does_no_harm() -> None:
+    record = Records().find("m")
+    record.bury(worker(lambda: metrics.histogram("a", "A.", buckets=(1, 2)).observe(1)))
+    record.bury(worker(lambda: metrics.counter("b", "B.").inc()))
+    areas = [
+        worker(lambda: metrics.histogram("a", "A.", buckets=(1, 2, 3)).observe(1)),
+        worker(lambda: metrics.gauge("b", "B.").set(7)),
+    ]
+    page = text(record.families(areas))
+    assert 'a_bucket{le="3"} 1' in page
+    assert "b 7" in page
+    for area in areas:
+        area.close()
+
+
+def test_an_area_with_nonsense_is_left_out() -> None:
+    area = WorkerArea()
+    fd = area.take_fd()
+    metrics.attach(fd)
+    os.close(fd)
+    metrics.counter("hits", "Hits.").inc()
+    metrics._STATE.area._memory[-(1 << 20) : -(1 << 20) + 4] = b"\xff}{,"
+    assert area.read() == []
+    area.close()
+
+
+def test_records_of_models_that_are_gone_become_one() -> None:
+    there = {"m7"}
+    records = Records(lambda name: name in there)
+    for number in range(250):
+        record = records.find(f"m{number}")
+        record.restarts["died"] += 1
+        record.bury(counting(1))
+    assert len(records.models) <= 101
+    assert records.find("m7").restarts["died"] == 1
+    assert sum(record.restarts["died"] for record in records.models.values()) == 250
+    pages = [text(record.families([])) for record in records.models.values()]
+    assert sum(int(page.split()[-1]) for page in pages) == 250
+
+
+class _FrontEnd:
+    """Answers when it is told to."""
+
+    def __init__(self, counts: list[dict[str, Any]]) -> None:
+        self.counts = counts
+        self.version = "Java 17"
+        self.pid = os.getpid()
+        self.replies: list[tuple[Any, ...]] = []
+        self.asked: list[Callable[[], None]] = []
+
+    def count(self, on_counted: Callable[[], None]) -> None:
+        self.asked.append(on_counted)
+
+    def reply(self, *reply: Any) -> None:
+        self.replies.append(reply)
+
+
+def counts(model: str) -> dict[str, Any]:
+    return {
+        "path": "/models/*/invoke",
+        "model": model,
+        "statuses": {"200": 123456, "400": 1234, "500": 1},
+        "durations": [100000] * 14,
+        "seconds": 1234.56789,
+        "request_bytes": 10**12,
+        "response_bytes": 10**12,
+        "running": 3,
+    }
+
+
+def test_the_page_of_64_models_and_16_workers_stays_small() -> None:
+    records = Records()
+    names = [f"a-model-{number}" for number in range(64)]
+    models = []
+
+    def feed() -> None:
+        numbers = RequestMetrics()
+        numbers.batch(1)
+        numbers.record(SimpleNamespace(decode_seconds=0.1, predict_seconds=0.1), 0.0)  # type: ignore[arg-type]
+
+    for number, name in enumerate(names):
+        records.find(name).load_seconds = 1.2345678
+        records.find(name).restarts["died"] = 1
+        handles = [
+            SimpleNamespace(
+                state="ready",
+                index=0,
+                area=worker(feed),
+                child=SimpleNamespace(pid=os.getpid()),
+            )
+        ] * (number < 16)
+        deployment = SimpleNamespace(busy=1, workers=SimpleNamespace(processes=handles))
+        models.append(SimpleNamespace(name=name, deployment=deployment))
+    front_end = _FrontEnd([counts(name) for name in names])
+    page = Metrics(
+        EventLoop(),
+        SimpleNamespace(models=models),  # type: ignore[arg-type]
+        front_end,  # type: ignore[arg-type]
+        records,
+        lambda: "healthy",
+        has_many=True,
+    )
+    made = text(page.families())
+    assert len(made) < 100_000
+    assert made.count('model="a-model-63"') > 10
+    assert 'requests_waiting{model="a-model-1"} 2\n' in made
+    assert "predict_seconds_count 16\n" in made
+
+
+def test_a_front_end_that_does_not_answer_is_not_waited_for() -> None:
+    front_end = _FrontEnd([])
+    loop = EventLoop()
+    page = Metrics(
+        loop,
+        SimpleNamespace(models=[]),  # type: ignore[arg-type]
+        front_end,  # type: ignore[arg-type]
+        Records(),
+        lambda: "critical",
+        has_many=False,
+    )
+    page.handle(SimpleNamespace(id=3, method="GET"))  # type: ignore[arg-type]
+    assert front_end.replies == []
+    loop.turn()
+    ((number, status, body, _),) = front_end.replies
+    assert (number, status) == (3, 200)
+    assert b'sagemaker_endpoint_health{state="critical"} 1\n' in body
+    front_end.asked[0]()  # which comes too late
+    assert len(front_end.replies) == 1
+    loop.close()
