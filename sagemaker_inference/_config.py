@@ -294,6 +294,13 @@ METRICS: Final = Variable(
     "embedded metric format instead, `both` does both, `false` neither",
     default_text="`true`",
 )
+PING_WHILE_LOADING: Final = Variable(
+    "SAGEMAKER_PING_WHILE_LOADING",
+    _switch,
+    default=True,
+    meaning="`false` keeps the port closed until the model is loaded; else `/ping` answers 503 and "
+    "says how far the start is",
+)
 SAFE_PORT_RANGE: Final = Variable[str | None](
     "SAGEMAKER_SAFE_PORT_RANGE",
     _matching(_is_range, "25000-25999"),
@@ -329,6 +336,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     ALLOW_PICKLE,
     MULTI_MODEL,
     METRICS,
+    PING_WHILE_LOADING,
     SAFE_PORT_RANGE,
     CODEARTIFACT_REPOSITORY,
 )
@@ -369,6 +377,7 @@ class Config:
         allow_pickle: whether NPY and NPZ bodies may hold Python objects.
         multi_model: whether models are loaded and unloaded over HTTP.
         metrics: "prometheus" (`GET /metrics`), "emf" (log lines), "both", or "" for neither.
+        ping_while_loading: whether the port is open while the model loads.
     """
 
     port: int
@@ -386,6 +395,7 @@ class Config:
     allow_pickle: bool
     multi_model: bool
     metrics: str
+    ping_while_loading: bool
 
     @classmethod
     def from_environment(cls) -> Config:
@@ -412,6 +422,7 @@ class Config:
             allow_pickle=ALLOW_PICKLE.read(),
             multi_model=MULTI_MODEL.read(),
             metrics=METRICS.read(),
+            ping_while_loading=PING_WHILE_LOADING.read(),
         )
 
 

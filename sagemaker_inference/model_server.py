@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,6 @@ from sagemaker_inference._supervisor import requirements
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, settings_from_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import NoReturn
 
     from sagemaker_inference._program.registry import Registry
@@ -110,15 +109,18 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     """
     configure_logger()
     try:
-        if os.path.exists(REQUIREMENTS_PATH):  # noqa: PTH110 - AWS's containers look for this call
-            with _exiting_on_signals():
-                _install_requirements()
+        # AWS's containers look for this call.
+        has_requirements = os.path.exists(REQUIREMENTS_PATH)  # noqa: PTH110
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
-            # Each of many models has its own program.
-            served = "" if ENABLE_MULTI_MODEL else location.find(model_dir)
+            # Each of many models has its own program, and a package may contain the only one's.
+            is_known = not (ENABLE_MULTI_MODEL or has_requirements)
+            served = location.find(model_dir) if is_known else ""
         settings = settings_from_environment(served, model_dir)
+        if has_requirements:
+            # By the supervisor, so that /ping can say so meanwhile.
+            settings = replace(settings, requirements=REQUIREMENTS_PATH)
         code = supervisor.run(settings, reap_strangers=os.getpid() == 1)
     except StartError as error:
         _exit(error)
@@ -189,22 +191,6 @@ def _add_sigterm_handler(mms_process: Any) -> None:
 def _add_sigchild_handler() -> None:
     """Reap orphans that this process inherits."""
     signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_orphans())
-
-
-@contextmanager
-def _exiting_on_signals() -> Iterator[None]:
-    """Exit on SIGTERM or SIGINT, whose default action would leave the installer running."""
-
-    def stop(number: int, _frame: object) -> NoReturn:
-        logger.info("%s: stopping; the packages are not installed", signal.Signals(number).name)
-        raise SystemExit(0)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _default_model_dir(main: Program) -> str:

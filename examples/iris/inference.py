@@ -4,7 +4,7 @@ In: rows of sepal length, sepal width, petal length and petal width, in centimet
 row, the probabilities of setosa, versicolor and virginica. The client's Content-Type and Accept
 choose CSV, JSON or another built-in format.
 
-`load` runs once in each worker, before the port opens. `predict` runs for each request; a row of
+`load` runs once in each worker, before requests arrive. `predict` runs for each request; a row of
 the wrong length is the client's mistake, answered with 422. train.py creates the model.
 """
 

@@ -85,6 +85,7 @@ class InferenceHandler:
         concurrency: how many requests it handles at the same time, and how.
         model: the return value of the model loader.
         model_dir, gpu_id, model_name: the arguments of `load`.
+        on_warmup: called when the model is loaded and the warmup begins.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a program
@@ -115,6 +116,7 @@ class InferenceHandler:
         self.model_dir = ""
         self.gpu_id: int | None = None
         self.model_name = "model"
+        self.on_warmup: Callable[[], object] = lambda: None
         self._transformer_body = transformer_body
         self._batcher = batcher
 
@@ -144,6 +146,7 @@ class InferenceHandler:
         if self.transformer is None:
             _import_common_codecs()
         if self.warmup:
+            self.on_warmup()
             self.warmup.call(model_dir, self.model, context)
 
     def close(self) -> None:

@@ -80,7 +80,8 @@ class Report:
     """What a worker tells the supervisor.
 
     Attributes:
-        stage: "assembled" when the program is imported and complete, "loaded" when it can answer,
+        stage: "assembled" when the program is imported and complete, "warming" when the model is
+            loaded and the warmup begins, "loaded" when it can answer,
             "forked" when a zygote has made a copy of itself, "failed" when the program or the
             model cannot be loaded, and its log has said why.
         slots: connections of the front end that keep this process busy.

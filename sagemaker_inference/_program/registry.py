@@ -92,7 +92,7 @@ class Registry:
     def model_loader(self, function: Any = None, /) -> Any:
         """Register the function that loads the model: ``load(model_dir, context) -> model``.
 
-        It runs once in each worker, before the port opens. ``model_dir`` is a str. What it returns
+        It runs once in each worker, before requests arrive. ``model_dir`` is a str. What it returns
         is passed to the predictor or the transformer; an exception aborts startup.
 
         >>> registry = Registry()
@@ -242,7 +242,7 @@ class Registry:
     def warmup(self, function: Any = None, /) -> Any:
         """Register a hook that runs after loading: ``warm(model_dir, model, context)``.
 
-        It runs once in each worker, before the port opens; an exception aborts startup.
+        It runs once in each worker, before requests arrive; an exception aborts startup.
 
         >>> registry = Registry()
         >>> @registry.warmup

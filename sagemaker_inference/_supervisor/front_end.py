@@ -134,9 +134,19 @@ class FrontEndProcess:
         self._await(_OPEN, _WITHOUT_ID, on_opened)
         self._control.send(_OPEN)
 
-    def set_health(self, status: int, body: str) -> None:
-        """Say what it answers to /ping from now on."""
-        self._control.send("health", status=status, content_type="application/json", body=body)
+    def set_health(self, status: int, body: str, valid_for: int = 0) -> None:
+        """Say what it answers to /ping from now on.
+
+        Args:
+            status: the HTTP status.
+            body: JSON, or "".
+            valid_for: seconds after which it answers 503, unless it hears of health again; 0 for
+                as long as it hears nothing else.
+        """
+        content_type = "application/json" if body else ""
+        self._control.send(
+            "health", status=status, content_type=content_type, body=body, valid_for=valid_for
+        )
 
     def ask(self, paths: Sequence[str], purpose: str = "") -> None:
         """Say which paths it asks the supervisor about; ``*`` is any one segment.

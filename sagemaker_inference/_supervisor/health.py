@@ -6,7 +6,16 @@ again.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+import json
+import time
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference._supervisor.front_end import FrontEndProcess
+    from sagemaker_inference._supervisor.model_repository import ModelRepository
 
 State = Literal["healthy", "initializing", "degraded", "critical"]
 STATES: Final[tuple[State, ...]] = ("healthy", "initializing", "degraded", "critical")
@@ -14,6 +23,19 @@ STATES: Final[tuple[State, ...]] = ("healthy", "initializing", "degraded", "crit
 # A worker that died is replaced within this time, if its model loads quickly; SageMaker takes
 # the instance away only after a sustained failure.
 CRITICAL_SECONDS: Final = 10.0
+
+# A supervisor that is silent for so long cannot be trusted with its last report.
+_VALID_SECONDS: Final = 5
+_OK, _UNAVAILABLE = 200, 503
+
+Phase = Literal["installing", "importing", "loading", "warming up"]
+# What a worker has reported last, and so what it is doing.
+_PHASES: Final[dict[str, Phase]] = {
+    "": "importing",
+    "assembled": "loading",
+    "warming": "warming up",
+    "loaded": "warming up",
+}
 
 
 class Facts(NamedTuple):
@@ -42,3 +64,99 @@ def judge(facts: Facts) -> State:
         return "healthy"
     is_critical = not facts.able and facts.unable_for >= CRITICAL_SECONDS
     return "critical" if is_critical and not facts.has_many else "degraded"
+
+
+class Health:
+    """Looks at the facts, and has the front end answer ``/ping`` by them.
+
+    Args:
+        repository: the models.
+        front_end: what answers pings.
+        has_many: whether models come and go, and each is its own concern.
+        clock: seconds, for tests.
+
+    Attributes:
+        is_installing: whether packages are being installed.
+        is_loaded: whether what is to be served from the start has been able to answer.
+    """
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        front_end: FrontEndProcess,
+        *,
+        has_many: bool,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._repository = repository
+        self._front_end = front_end
+        self._has_many = has_many
+        self._clock = clock
+        self._able_at = clock()
+        self._phase: Phase | None = None
+        self._since = ""
+        self._pushed: tuple[int, str] | None = None
+        self.is_installing = False
+        self.is_loaded = False
+
+    @property
+    def facts(self) -> Facts:
+        """What there is now."""
+        now = self._clock()
+        workers = [m.deployment.workers for m in self._repository.models if m.deployment]
+        wanted = sum(some.target for some in workers)
+        able = sum(handle.state == "ready" for some in workers for handle in some.handles)
+        if able or not wanted:
+            self._able_at = now
+        return Facts(self.is_loaded, wanted, able, now - self._able_at, self._has_many)
+
+    @property
+    def state(self) -> State:
+        """The state of the server."""
+        return judge(self.facts)
+
+    def check(self) -> None:
+        """Have the front end answer as things are now, if that has changed."""
+        answer = self._answer()
+        if answer != self._pushed:
+            self._push(answer)
+
+    def beat(self) -> None:
+        """As `check`, and show that the supervisor is alive."""
+        self._push(self._answer())
+
+    def _push(self, answer: tuple[int, str]) -> None:
+        self._pushed = answer
+        self._front_end.set_health(*answer, _VALID_SECONDS)
+
+    def _answer(self) -> tuple[int, str]:
+        state = self.state
+        if state == "initializing":
+            phase = self._phase_now()
+            if phase != self._phase:
+                self._phase, self._since = phase, _now()
+            return _UNAVAILABLE, _line(status=state, phase=phase, since=self._since)
+        if state == "critical":
+            cause = f"no worker has been able to answer for {CRITICAL_SECONDS:g} s; see the log"
+            return _UNAVAILABLE, _line(status=state, cause=cause)
+        return _OK, ""
+
+    def _phase_now(self) -> Phase:
+        if self.is_installing:
+            return "installing"
+        stages = {
+            handle.stage
+            for model in self._repository.models
+            if model.deployment
+            for handle in model.deployment.workers.processes
+        }
+        # As far as the last of them.
+        return next((phase for stage, phase in _PHASES.items() if stage in stages), "importing")
+
+
+def _line(**fields: str) -> str:
+    return json.dumps(fields) + "\n"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

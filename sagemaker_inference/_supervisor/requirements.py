@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._log import configure_logger, get_logger, last_word
 
 logger = get_logger()
 
@@ -71,6 +71,17 @@ def install(path: str) -> None:
     if failure is not None:
         raise RequirementsError(_explained(path, failure, lines)) from None
     importlib.invalidate_caches()
+
+
+def main(argv: list[str]) -> int:
+    """Install the packages of the file that is the first argument; returns the exit code."""
+    configure_logger()
+    try:
+        install(argv[1])
+    except StartError as error:
+        last_word(error)
+        return 1
+    return 0
 
 
 def _installer() -> list[str]:

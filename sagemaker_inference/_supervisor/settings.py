@@ -35,6 +35,8 @@ class Settings:
         gpus: the GPU of each worker in turn; empty for none.
         path: where the model is invoked, for the access log.
         model_name: the model's name, for handlers.
+        requirements: a file of packages that are installed first, or "". Where neither a program
+            nor a handler service is given, the program is looked for afterwards.
     """
 
     config: Config
@@ -46,6 +48,7 @@ class Settings:
     gpus: list[str]
     path: str = INVOCATIONS
     model_name: str = MODEL_NAME
+    requirements: str = ""
 
     def dump(self) -> str:
         """As text for a command line."""

@@ -2,11 +2,11 @@
 
 One process with one thread and one loop; no user code is ever imported here. What it promises:
 
-- the port opens when every model is loaded; a load that fails ends everything, with exit code 1;
+- `/ping` is 503 until every model is loaded; a load that fails ends everything, with exit code 1;
 - a worker that dies or hangs is replaced, and what it was working on gets an answer;
 - whatever ends, ends all: no process is left behind.
 
-With many models, which are loaded over HTTP, the port opens at once, and what becomes of one of
+With many models, which are loaded over HTTP, `/ping` is 200 at once, and what becomes of one of
 them is no concern of the others.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -27,12 +28,15 @@ from sagemaker_inference._ipc.slots import reserve
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
+from sagemaker_inference._os.child_process import ChildProcess, describe_exit, python_command
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
-from sagemaker_inference._supervisor import emf, health, metrics
+from sagemaker_inference._program import location
+from sagemaker_inference._supervisor import emf, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
+from sagemaker_inference._supervisor.health import Health
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES
@@ -59,7 +63,6 @@ _TICK_SECONDS: Final = 1.0
 _BACKGROUND_SECONDS: Final = 10.0
 # The line that says what is served must stay readable.
 _NAMED_TYPES: Final = 3
-_HEALTHY: Final = '{\n  "status": "Healthy"\n}\n'
 _ROUTES: Final = (INVOCATIONS, f"/models/{MODEL_NAME}/invoke", f"/predictions/{MODEL_NAME}")
 _OK, _FAILED = 0, 1
 
@@ -81,6 +84,9 @@ class Supervisor:
         self._reap_strangers = reap_strangers
         self._exit_code: int | None = None
         self._is_serving = False
+        self._is_port_open = False
+        self._line = ""
+        self._installer: ChildProcess | None = None
         self._stop_began = 0.0
         self._background: BackgroundProcess | None = None
 
@@ -110,6 +116,9 @@ class Supervisor:
                 self._loop, self._front_end, self._folder.path, SlotPool(), self._records
             )
             self._repository = ModelRepository(surroundings, self)
+            self._health = Health(
+                self._repository, self._front_end, has_many=settings.config.multi_model
+            )
         except StartError:
             self._loop.close()
             self._folder.close()
@@ -118,13 +127,17 @@ class Supervisor:
         try:
             self._front_end.start()
             self._serve_metrics()
-            if settings.config.multi_model:
-                self._serve_many()
+            if settings.config.ping_while_loading:
+                self._open()
+            if settings.requirements:
+                self._install()
             else:
-                self._serve_one()
+                self._serve()
             self._loop.every(_TICK_SECONDS, self._tick)
             while self._exit_code is None:
                 self._loop.turn()
+                if self._is_port_open and not settings.config.multi_model:
+                    self._health.check()
         finally:
             self._end_all()
             signals.close()
@@ -137,7 +150,7 @@ class Supervisor:
             self._repository,
             self._front_end,
             self._records,
-            self._health,
+            lambda: self._health.state,
             has_many=self._settings.config.multi_model,
         )
         if self._settings.config.metrics in ("prometheus", "both"):
@@ -146,16 +159,50 @@ class Supervisor:
             lines = EmbeddedMetrics(self._metrics.families)
             self._loop.every(emf.SECONDS, lambda: self._metrics.collect(lines.write))
 
-    def _health(self) -> health.State:
-        models = self._repository.models
-        wanted = sum(m.deployment.workers.target for m in models if m.deployment)
-        able = sum(
-            handle.state == "ready"
-            for m in models
-            if m.deployment
-            for handle in m.deployment.workers.handles
-        )
-        return health.judge(health.Facts(self._is_serving, wanted, able, 0.0))
+    def _install(self) -> None:
+        """Install packages, in a process of its own, and go on when that has ended."""
+        self._health.is_installing = True
+        command = python_command("sagemaker_inference._supervisor.requirements")
+        # What an installer that is killed leaves behind goes with the folder.
+        env = {**os.environ, "TMPDIR": self._folder.path}
+        child = ChildProcess.spawn([*command, self._settings.requirements], env=env)
+        for relay in child.relays:
+            self._loop.watch_relay(relay)
+        self._installer = child
+
+    def _on_installed(self, code: int) -> None:
+        self._end_installer()
+        self._health.is_installing = False
+        if code != _OK:
+            # It has logged why; where it could not, because it was killed.
+            if code < 0:
+                logger.error("the installer of packages %s", describe_exit(code))
+            self._exit_code = _FAILED
+        elif self._exit_code is None:
+            self._serve()
+
+    def _end_installer(self) -> None:
+        child, self._installer = self._installer, None
+        if child is not None:
+            child.kill_group()
+            child.wait()
+            for relay in child.relays:
+                self._loop.unwatch(relay.source)
+                relay.close()
+
+    def _serve(self) -> None:
+        """Serve what there is to serve.
+
+        Raises:
+            StartError: there is no program.
+        """
+        settings = self._settings
+        if settings.config.multi_model:
+            self._serve_many()
+            return
+        if settings.program is None and not settings.handler_service:
+            self._settings = replace(settings, program=location.find(settings.model_dir))
+        self._serve_one()
 
     def _serve_one(self) -> None:
         model = Model(self._settings, _ROUTES, self._settings.model_dir)
@@ -164,28 +211,43 @@ class Supervisor:
             if outcome.cause:
                 self._exit_code = _FAILED
             else:
-                self._open(_line_of_one(self._settings, model.report))
+                self._be_ready(_line_of_one(self._settings, model.report))
 
         self._repository.load(model, on_done)
 
     def _serve_many(self) -> None:
         self._management = Management(self._settings, self._repository, self._front_end)
-        self._open(_line_of_many(self._settings))
+        self._be_ready(_line_of_many(self._settings))
 
-    def _open(self, line: str) -> None:
-        """Have the front end open its port, and say what is served."""
+    def _be_ready(self, line: str) -> None:
+        """Say what is served, once the port is open."""
+        self._line = line
+        self._health.is_loaded = True
+        if self._is_port_open:
+            self._announce()
+        elif not self._settings.config.ping_while_loading:
+            self._open()
+
+    def _open(self) -> None:
+        """Have the front end open its port."""
 
         def on_opened(error: str) -> None:
             if error:
                 logger.error("the front end could not open its port: %s", error)
                 self._exit_code = _FAILED
-            else:
-                self._is_serving = True
-                logger.info("%s", line)
-                self._loop.after(_BACKGROUND_SECONDS, self._start_background)
+                return
+            self._is_port_open = True
+            if self._line:
+                self._announce()
 
-        self._front_end.set_health(200, _HEALTHY)
+        self._health.beat()
         self._front_end.open(on_opened)
+
+    def _announce(self) -> None:
+        self._health.beat()
+        self._is_serving = True
+        logger.info("%s", self._line)
+        self._loop.after(_BACKGROUND_SECONDS, self._start_background)
 
     def _on_signal(self, number: int) -> None:
         if number != signal.SIGCHLD:
@@ -195,10 +257,14 @@ class Supervisor:
         self._front_end.reap()
         if self._background is not None:
             self._background.reap()
+        code = None if self._installer is None else self._installer.reap()
+        if code is not None:
+            self._on_installed(code)
         if self._reap_strangers:
             _reap_strangers()
 
     def _tick(self) -> None:
+        self._health.beat()
         self._repository.check_time_limits()
         self._front_end.check_time_limits()
 
@@ -236,6 +302,9 @@ class Supervisor:
 
     def _on_stop(self, number: int) -> None:
         if not self._is_serving:
+            if self._health.is_installing:
+                name = signal.Signals(number).name
+                logger.info("%s: stopping; the packages are not installed", name)
             self._exit_code = _OK
         elif self._stop_began:
             self._exit_code = 128 + number
@@ -267,6 +336,7 @@ class Supervisor:
     def _end_all(self) -> None:
         if self._background is not None:
             self._background.close()
+        self._end_installer()
         self._repository.close()
         self._front_end.close()
         if self._reap_strangers:

@@ -18,6 +18,7 @@ from sagemaker_inference._aws.mms_objects import HandlerServiceAdapter
 from sagemaker_inference._errors import OutOfMemoryError, StartError
 from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._inference import program
+from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._worker import zygote
@@ -54,6 +55,8 @@ def run(assignment: Assignment) -> int:
     try:
         service = _prepare(assignment)
         control.send(_report("assembled", service))
+        if isinstance(service, InferenceHandler):
+            service.on_warmup = lambda: control.send(_report("warming", service))
         _load(service, assignment)
     except StartError as error:
         toolkit_logging.last_word(error, error.__cause__)

@@ -13,8 +13,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from documents import ROOT
-
 from sagemaker_inference._frontends.mms.command import front_end_command
 from sagemaker_inference._frontends.mms.jar import class_path
 from sagemaker_inference._frontends.mms.java import find_java

@@ -24,6 +24,7 @@ def test_without_variables_everything_has_its_default():
         allow_pickle=False,
         multi_model=False,
         metrics="prometheus",
+        ping_while_loading=True,
     )
 
 
@@ -45,6 +46,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_ALLOW_PICKLE": "1",
         "SAGEMAKER_MULTI_MODEL": "yes",
         "SAGEMAKER_METRICS": "Both",
+        "SAGEMAKER_PING_WHILE_LOADING": "off",
     }.items():
         monkeypatch.setenv(name, value)
     config = Config.from_environment()
@@ -64,6 +66,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         allow_pickle=True,
         multi_model=True,
         metrics="both",
+        ping_while_loading=False,
     )
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 

@@ -32,7 +32,7 @@ def pid(bench: Bench) -> int:
 
 def test_the_port_is_opened_when_it_says_so(bench: Bench) -> None:
     answers: list[str] = []
-    bench.process.set_health(200, "{}")
+    bench.process.set_health(200, "{}", 5)
     bench.process.open(answers.append)
     bench.send("hello", pid=1)
     assert bench.next() == {
@@ -40,6 +40,7 @@ def test_the_port_is_opened_when_it_says_so(bench: Bench) -> None:
         "status": 200,
         "content_type": "application/json",
         "body": "{}",
+        "valid_for": 5,
     }
     assert bench.next() == {"type": "open"}
     assert answers == []

@@ -52,7 +52,10 @@ final class ControlCommands implements Consumer<JsonObject> {
                         new Health(
                                 message.get("status").getAsInt(),
                                 message.get("content_type").getAsString(),
-                                message.get("body").getAsString()));
+                                message.get("body").getAsString(),
+                                message.has("valid_for")
+                                        ? message.get("valid_for").getAsLong()
+                                        : 0));
                 break;
             case "ask":
                 requests.setPaths(new AskedPaths(strings(message.getAsJsonArray("paths"))));

@@ -42,6 +42,8 @@ final class RoutingTests {
             checkContains(known, "content-type: application/json\r\n");
             check(known.endsWith("\r\n\r\n{}"), known);
         }
+        bench.handlers.setHealth(new Health(200, "", "", 3600));
+        checkContains(bench.send(Bench.get("/ping")), "HTTP/1.1 200 ");
         String refused = bench.send(Bench.request("PUT", "/ping"));
         checkContains(refused, "HTTP/1.1 405 ");
         checkContains(refused, "allow: GET, HEAD, POST\r\n");
