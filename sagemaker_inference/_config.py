@@ -6,12 +6,11 @@ frozen `Config` that its processes hand on.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from sagemaker_inference import _parsers
 from sagemaker_inference._errors import StartError
 
 if TYPE_CHECKING:
@@ -24,20 +23,6 @@ HIGHEST_PORT: Final = 32766
 MEGABYTE: Final = 1024 * 1024
 # The front end counts bytes in a signed int of 32 bits.
 _MOST_PAYLOAD_IN_MB: Final = 2047
-_ON: Final = ("true", "1", "yes", "on")
-_OFF: Final = ("", "false", "0", "no", "off")
-_RANGE: Final = re.compile(r"(\d+)-(\d+)")
-_LEVELS: Final = {
-    "NOTSET": 0,
-    "DEBUG": 10,
-    "INFO": 20,
-    "WARN": 30,
-    "WARNING": 30,
-    "ERROR": 40,
-    "FATAL": 50,
-    "CRITICAL": 50,
-}
-_MEDIA_TYPE: Final = re.compile(r"[^/\s]+/.+")
 
 
 class EnvironmentVariableError(StartError, ValueError):
@@ -85,76 +70,6 @@ class Variable(Generic[_T]):
             raise EnvironmentVariableError(message) from None
 
 
-def _number(
-    unit: str, *, least: float, example: str, whole: bool, most: float = math.inf
-) -> Callable[[str], Any]:
-    def parse(text: str) -> float:
-        try:
-            value = int(text) if whole else float(text)
-        except ValueError:
-            value = math.nan
-        if not value >= least or value == math.inf:
-            kind = "a whole number" if whole else "a number"
-            message = f"is not {kind} of {unit}, {least:g} or more. Set it, e.g. to {example}"
-            raise ValueError(message)
-        if value > most:
-            message = (
-                f"is over {most:g}, the most that the front end takes. Set it to that or less."
-            )
-            raise ValueError(message)
-        return value
-
-    return parse
-
-
-def _switch(text: str) -> bool:
-    if text.lower() in (*_ON, *_OFF):
-        return text.lower() in _ON
-    message = "is neither true nor false. Set one, or leave it out."
-    raise ValueError(message)
-
-
-def _matching(fits: Callable[[str], object], example: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if fits(text):
-            return text
-        message = f"cannot be used. Set it to e.g. {example}, or leave it out."
-        raise ValueError(message)
-
-    return parse
-
-
-def _is_range(text: str) -> bool:
-    match = _RANGE.fullmatch(text)
-    return match is not None and int(match[1]) <= int(match[2])
-
-
-def _log_format(text: str) -> str:
-    return _matching(lambda given: given.lower() in ("json", "text"), "json")(text).lower()
-
-
-def _metrics(text: str) -> str:
-    if text.lower() in (*_ON, *_OFF):
-        return "prometheus" if text.lower() in _ON else ""
-    return _matching(lambda value: value.lower() in ("emf", "both"), "true, false, emf or both")(
-        text
-    ).lower()
-
-
-def _log_level(text: str) -> int:
-    """A number or a name of the logging module; INFO for anything else.
-
-    A log level is no reason to keep an endpoint down.
-    """
-    level = level_of(text)
-    return _LEVELS["INFO"] if level is None else level
-
-
-def level_of(text: str) -> int | None:
-    """The log level that a text names, or None."""
-    return int(text) if text.isdigit() else _LEVELS.get(text.upper())
-
-
 PROGRAM: Final = Variable(
     "SAGEMAKER_PROGRAM",
     str,
@@ -167,14 +82,14 @@ BASE_DIR: Final = Variable(
 )
 PORT: Final = Variable(
     "SAGEMAKER_BIND_TO_PORT",
-    _number("a port", least=1, example="8080.", whole=True),
+    _parsers.number("a port", least=1, example="8080.", whole=True),
     8080,
     "the port to serve",
     f"1 to {HIGHEST_PORT}",
 )
 WORKERS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_WORKERS",
-    _number("model processes", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number("model processes", least=1, example="1, or leave it out.", whole=True),
     None,
     "workers: processes with a model of their own each",
     "count",
@@ -182,14 +97,14 @@ WORKERS: Final = Variable[int | None](
 )
 PRELOAD: Final = Variable(
     "SAGEMAKER_PRELOAD",
-    _switch,
+    _parsers.switch,
     default=False,
     meaning="`true` loads the model once and forks the workers, which share its memory; without "
     "GPUs only",
 )
 TIMEOUT_SECONDS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
-    _number("seconds", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number("seconds", least=1, example="1, or leave it out.", whole=True),
     None,
     "longest prediction; then 504",
     "seconds",
@@ -198,14 +113,14 @@ TIMEOUT_SECONDS: Final = Variable[int | None](
 # SageMaker waits 60 s for an answer of a real-time endpoint.
 TIMEOUT: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    _number("seconds", least=1, example="60.", whole=True),
+    _parsers.number("seconds", least=1, example="60.", whole=True),
     60,
     "the same, where the one above is unset",
     "seconds",
 )
 STARTUP_TIMEOUT: Final = Variable(
     "SAGEMAKER_STARTUP_TIMEOUT",
-    _number("seconds", least=1, example="600.", whole=True),
+    _parsers.number("seconds", least=1, example="600.", whole=True),
     600,
     "longest loading of the model; then exit code 1",
     "seconds",
@@ -214,7 +129,7 @@ STARTUP_TIMEOUT: Final = Variable(
 DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
-    _number(
+    _parsers.number(
         "megabytes",
         least=1,
         example="1, or leave it out.",
@@ -226,23 +141,32 @@ MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "MB",
     str(DEFAULT_MAX_PAYLOAD_IN_MB),
 )
+# What a batch transform job may send; a real-time endpoint gets 25 MB at most.
+_BATCH_PAYLOAD_IN_MB: Final = 100
+BATCH: Final = Variable(
+    "SAGEMAKER_BATCH",
+    _parsers.switch,
+    default=False,
+    meaning="set by SageMaker in batch transform jobs: bodies may have "
+    f"{_BATCH_PAYLOAD_IN_MB} MB, unless the variable above says otherwise",
+)
 MAX_BATCH_SIZE: Final = Variable[int | None](
     "SAGEMAKER_MAX_BATCH_SIZE",
-    _number("requests", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number("requests", least=1, example="1, or leave it out.", whole=True),
     None,
     "overrides `max_batch_size` of a predictor that takes batches",
     "requests",
 )
 MAX_BATCH_DELAY: Final = Variable[float | None](
     "SAGEMAKER_MAX_BATCH_DELAY",
-    _number("seconds", least=0, example="1, or leave it out.", whole=False),
+    _parsers.number("seconds", least=0, example="1, or leave it out.", whole=False),
     None,
     "overrides `max_batch_delay`",
     "seconds",
 )
 DEFAULT_ACCEPT: Final = Variable[str | None](
     "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
-    _matching(_MEDIA_TYPE.fullmatch, "application/json"),
+    _parsers.matching(_parsers.MEDIA_TYPE.fullmatch, "application/json"),
     None,
     "what to answer with where the client leaves the choice",
     "content type",
@@ -250,15 +174,15 @@ DEFAULT_ACCEPT: Final = Variable[str | None](
 )
 LOG_LEVEL: Final = Variable(
     "SAGEMAKER_CONTAINER_LOG_LEVEL",
-    _log_level,
-    _LEVELS["INFO"],
+    _parsers.log_level,
+    _parsers.LEVELS["INFO"],
     "log level; above 20 there are no access lines",
     "number or name",
     "20 (INFO)",
 )
 LOG_FORMAT: Final = Variable(
     "SAGEMAKER_LOG_FORMAT",
-    _log_format,
+    _parsers.log_format,
     "text",
     "`json` writes every log line as JSON; prints stay as they are",
     default_text="text",
@@ -275,20 +199,20 @@ CLASS_CACHE: Final = Variable(
 )
 ALLOW_PICKLE: Final = Variable(
     "SAGEMAKER_ALLOW_PICKLE",
-    _switch,
+    _parsers.switch,
     default=False,
     meaning="`true` takes NPY and NPZ bodies with Python objects, which can run any code",
 )
 MULTI_MODEL: Final = Variable(
     "SAGEMAKER_MULTI_MODEL",
-    _switch,
+    _parsers.switch,
     default=False,
     meaning="`true`: models are loaded and unloaded over HTTP, each with one worker unless "
     "`SAGEMAKER_MODEL_SERVER_WORKERS` says more",
 )
 METRICS: Final = Variable(
     "SAGEMAKER_METRICS",
-    _metrics,
+    _parsers.metrics,
     "prometheus",
     "`true` answers `GET /metrics` in Prometheus' format; `emf` logs metrics in CloudWatch's "
     "embedded metric format instead, `both` does both, `false` neither",
@@ -296,14 +220,30 @@ METRICS: Final = Variable(
 )
 PING_WHILE_LOADING: Final = Variable(
     "SAGEMAKER_PING_WHILE_LOADING",
-    _switch,
+    _parsers.switch,
     default=True,
     meaning="`false` keeps the port closed until the model is loaded; else `/ping` answers 503 and "
     "says how far the start is",
 )
+MAX_CONCURRENT_TRANSFORMS: Final = Variable[int | None](
+    "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+    _parsers.transforms,
+    None,
+    "requests that a batch transform job sends at the same time, unless the job says",
+    "1 to 100",
+    "what the workers can handle at once",
+)
+BATCH_STRATEGY: Final = Variable[str | None](
+    "SAGEMAKER_BATCH_STRATEGY",
+    _parsers.batch_strategy,
+    None,
+    "`MULTI_RECORD` or `SINGLE_RECORD`: what a batch transform job puts into a request, unless the "
+    "job says",
+    default_text="by what the program reads",
+)
 SAFE_PORT_RANGE: Final = Variable[str | None](
     "SAGEMAKER_SAFE_PORT_RANGE",
-    _matching(_is_range, "25000-25999"),
+    _parsers.matching(_parsers.is_range, "25000-25999"),
     None,
     "kept in `Environment` for programs that ask; the server needs no further port",
     "ports",
@@ -326,6 +266,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     TIMEOUT,
     STARTUP_TIMEOUT,
     MAX_PAYLOAD_IN_MB,
+    BATCH,
     MAX_BATCH_SIZE,
     MAX_BATCH_DELAY,
     DEFAULT_ACCEPT,
@@ -337,6 +278,8 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     MULTI_MODEL,
     METRICS,
     PING_WHILE_LOADING,
+    MAX_CONCURRENT_TRANSFORMS,
+    BATCH_STRATEGY,
     SAFE_PORT_RANGE,
     CODEARTIFACT_REPOSITORY,
 )
@@ -378,6 +321,9 @@ class Config:
         multi_model: whether models are loaded and unloaded over HTTP.
         metrics: "prometheus" (`GET /metrics`), "emf" (log lines), "both", or "" for neither.
         ping_while_loading: whether the port is open while the model loads.
+        max_payload_in_mb: the largest body where that is set; else None.
+        max_concurrent_transforms, batch_strategy: what a batch transform job is to do; None leaves
+            it to the program.
     """
 
     port: int
@@ -396,6 +342,9 @@ class Config:
     multi_model: bool
     metrics: str
     ping_while_loading: bool
+    max_payload_in_mb: int | None
+    max_concurrent_transforms: int | None
+    batch_strategy: str | None
 
     @classmethod
     def from_environment(cls) -> Config:
@@ -412,7 +361,7 @@ class Config:
             preload=PRELOAD.read(),
             timeout=TIMEOUT_SECONDS.read() or TIMEOUT.read(),
             startup_timeout=STARTUP_TIMEOUT.read(),
-            payload_limit=(MAX_PAYLOAD_IN_MB.read() or DEFAULT_MAX_PAYLOAD_IN_MB) * MEGABYTE,
+            payload_limit=_payload_in_mb() * MEGABYTE,
             max_batch_size=MAX_BATCH_SIZE.read(),
             max_batch_delay=MAX_BATCH_DELAY.read(),
             default_accept=DEFAULT_ACCEPT.read(),
@@ -423,12 +372,20 @@ class Config:
             multi_model=MULTI_MODEL.read(),
             metrics=METRICS.read(),
             ping_while_loading=PING_WHILE_LOADING.read(),
+            max_payload_in_mb=MAX_PAYLOAD_IN_MB.read(),
+            max_concurrent_transforms=MAX_CONCURRENT_TRANSFORMS.read(),
+            batch_strategy=BATCH_STRATEGY.read(),
         )
+
+
+def _payload_in_mb() -> int:
+    default = _BATCH_PAYLOAD_IN_MB if BATCH.read() else DEFAULT_MAX_PAYLOAD_IN_MB
+    return MAX_PAYLOAD_IN_MB.read() or default
 
 
 def is_on(switch: Variable[bool]) -> bool:
     """Whether a switch is on; a malformed value counts as off until a server starts."""
-    return switch.text.lower() in _ON
+    return switch.text.lower() in _parsers.ON
 
 
 def table() -> str:

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import _config
+from sagemaker_inference import _config, _parsers
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +33,7 @@ def level() -> int:
 def warn_of_unknown_level() -> None:
     """Log that SAGEMAKER_CONTAINER_LOG_LEVEL is not a level."""
     variable = _config.LOG_LEVEL
-    if variable.text and _config.level_of(variable.text) is None:
+    if variable.text and _parsers.level_of(variable.text) is None:
         get_logger().warning(
             "%s=%r is not a log level; using INFO. Set it to a number or a name, such as WARNING",
             variable.name,

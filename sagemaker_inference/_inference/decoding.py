@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.registry import Registration
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
+
+
+# Formats that batch transform splits into records.
+_ROWS: Final = (
+    content_types.CSV,
+    "application/jsonlines",
+    "application/x-recordio-protobuf",
+    "text/libsvm",
+)
 
 
 class Decoding(NamedTuple):
@@ -101,6 +110,14 @@ class Decoders:
         """Content types that can be read, those of the program's decoders first."""
         names = [name for registration in self.registered for name in registration.content_types]
         return tuple(dict.fromkeys((*names, *codecs.decodable())))
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether no decoder of the program reads a format that holds several records."""
+        if self._takes_raw_bodies:
+            return False
+        decoders = (most_specific(self.registered, name) for name in _ROWS)
+        return all(decoder is None or decoder.is_script for decoder in decoders)
 
     @property
     def is_async(self) -> bool:

@@ -126,6 +126,15 @@ class InferenceHandler:
         return () if self.transformer else self.decoders.readable
 
     @property
+    def reads_rows(self) -> bool:
+        """Whether a body may hold several records, as far as that can be known.
+
+        Yes where built-in formats read rows, and for script functions, which AWS's toolkit has
+        given many records ever since. A decoder of such a format, or a transformer, may read one.
+        """
+        return not self.transformer and self.decoders.reads_rows
+
+    @property
     def writable(self) -> Sequence[str]:
         """Content types that can be written; empty if a transformer decides."""
         return () if self.transformer else self.encoders.writable

@@ -90,6 +90,8 @@ class Report:
         index, pid: which copy, and its process id, where one was forked.
         cause: in a line, why it failed.
         out_of_memory: whether it was memory that loading failed for.
+        limit: how many requests it handles at the same time.
+        reads_rows: whether a body may hold several records.
     """
 
     stage: str
@@ -101,6 +103,8 @@ class Report:
     pid: int = 0
     cause: str = ""
     out_of_memory: bool = False
+    limit: int = 1
+    reads_rows: bool = True
 
     def dump(self) -> bytes:
         """As bytes for the socket."""

@@ -32,9 +32,10 @@ from sagemaker_inference._os.child_process import ChildProcess, describe_exit, p
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._program import location
-from sagemaker_inference._supervisor import emf, metrics
+from sagemaker_inference._supervisor import emf, execution_parameters, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.emf import EmbeddedMetrics
+from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.health import Health
 from sagemaker_inference._supervisor.management import Management
@@ -127,6 +128,8 @@ class Supervisor:
         try:
             self._front_end.start()
             self._serve_metrics()
+            if not settings.config.multi_model:
+                self._serve_execution_parameters()
             if settings.config.ping_while_loading:
                 self._open()
             if settings.requirements:
@@ -204,6 +207,20 @@ class Supervisor:
             self._settings = replace(settings, program=location.find(settings.model_dir))
         self._serve_one()
 
+    def _serve_execution_parameters(self) -> None:
+        """Tell batch transform jobs what to send; jobs have one model."""
+
+        def find() -> dict[str, Any] | None:
+            model = self._repository.find(self._settings.model_name)
+            deployment, report = (model.deployment, model.report) if model else (None, None)
+            if not self._health.is_loaded or deployment is None or report is None:
+                return None
+            workers = deployment.workers.target
+            return execution_parameters.parameters(self._settings.config, workers, report)
+
+        self._execution_parameters = ExecutionParameters(self._front_end, find)
+        self._front_end.ask([execution_parameters.PATH], execution_parameters.PATH)
+
     def _serve_one(self) -> None:
         model = Model(self._settings, _ROUTES, self._settings.model_dir)
 
@@ -276,8 +293,11 @@ class Supervisor:
 
     def on_request(self, request: Request) -> None:
         """Answer a request that the front end has asked about."""
-        if unquote(request.target.partition("?")[0]) == metrics.PATH:
+        path = unquote(request.target.partition("?")[0])
+        if path == metrics.PATH:
             self._metrics.handle(request)
+        elif path == execution_parameters.PATH:
+            self._execution_parameters.handle(request)
         else:
             self._management.handle(request)
 

@@ -121,5 +121,14 @@ def _failure(error: StartError) -> bytes:
 def _report(stage: str, service: Servable) -> bytes:
     concurrency = service.concurrency
     patience = _PATIENCE if concurrency.is_async else 0.0
-    report = Report(stage, concurrency.connections, patience, service.readable, service.writable)
+    report = Report(
+        stage,
+        concurrency.connections,
+        patience,
+        service.readable,
+        service.writable,
+        limit=concurrency.limit,
+        # AWS's own handler services read what a job sends without being asked: many records.
+        reads_rows=not isinstance(service, InferenceHandler) or service.reads_rows,
+    )
     return report.dump()

@@ -74,6 +74,7 @@ def test_a_ping_says_how_far_the_start_is(start: Callable[..., Server], tmp_path
     assert reply.headers["content-type"] == "application/json"
     early = server.request(b"[1]")
     assert (early.status, early.headers["retry-after"]) == (503, "5")
+    assert server.request(method="GET", path="/execution-parameters").status == 503
     metrics = server.request(method="GET", path="/metrics")
     assert b'sagemaker_endpoint_health{state="initializing"} 1' in metrics.body
     (tmp_path / "import").touch()
@@ -88,6 +89,12 @@ def test_a_ping_says_how_far_the_start_is(start: Callable[..., Server], tmp_path
         reply = server.request(method=method, path="/ping")
         assert (reply.status, reply.body) == (200, b"")
     assert server.request(b"[1]").status == 200
+    told = server.request(method="GET", path="/execution-parameters").json
+    assert told == {
+        "MaxConcurrentTransforms": 1,
+        "BatchStrategy": "MULTI_RECORD",
+        "MaxPayloadInMB": 6,
+    }
 
 
 def test_a_load_that_fails_still_ends_the_server(

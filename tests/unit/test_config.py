@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from sagemaker_inference import _config
+from sagemaker_inference import _config, _parsers
 from sagemaker_inference._config import Config, EnvironmentVariableError
 
 
@@ -25,6 +25,9 @@ def test_without_variables_everything_has_its_default():
         multi_model=False,
         metrics="prometheus",
         ping_while_loading=True,
+        max_payload_in_mb=None,
+        max_concurrent_transforms=None,
+        batch_strategy=None,
     )
 
 
@@ -47,6 +50,8 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_MULTI_MODEL": "yes",
         "SAGEMAKER_METRICS": "Both",
         "SAGEMAKER_PING_WHILE_LOADING": "off",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "7",
+        "SAGEMAKER_BATCH_STRATEGY": "SingleRecord",
     }.items():
         monkeypatch.setenv(name, value)
     config = Config.from_environment()
@@ -67,6 +72,9 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         multi_model=True,
         metrics="both",
         ping_while_loading=False,
+        max_payload_in_mb=2,
+        max_concurrent_transforms=7,
+        batch_strategy="SINGLE_RECORD",
     )
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
@@ -104,7 +112,7 @@ def test_a_switch_is_on_by_true_or_one(monkeypatch):
     ("text", "level"), [("10", 10), ("error", 40), ("WARN", 30), ("loud", None), ("1.5", None)]
 )
 def test_a_log_level_is_a_number_or_a_name(monkeypatch, text, level):
-    assert _config.level_of(text) == level
+    assert _parsers.level_of(text) == level
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", text)
     assert Config.from_environment().log_level == (20 if level is None else level)
 
@@ -142,3 +150,32 @@ def test_a_malformed_value_is_refused_when_a_server_starts(monkeypatch, name, va
 def test_other_values_are_not(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     Config.from_environment()
+
+
+def test_a_batch_transform_job_may_send_larger_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_BATCH", "true")
+    assert Config.from_environment().payload_limit == 100 << 20
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "7")
+    assert Config.from_environment().payload_limit == 7 << 20
+
+
+@pytest.mark.parametrize("text", ["0", "101", "many", "-1"])
+def test_a_job_sends_1_to_100_requests_at_once(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", text)
+    with pytest.raises(EnvironmentVariableError, match="is not a number from 1 to 100"):
+        Config.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("SAGEMAKER_BATCH_STRATEGY", "ALL", "is not MULTI_RECORD or SINGLE_RECORD"),
+        ("SAGEMAKER_METRICS", "statsd", "Set it to e.g. true, false, emf or both"),
+    ],
+)
+def test_other_words_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(EnvironmentVariableError, match=message):
+        Config.from_environment()

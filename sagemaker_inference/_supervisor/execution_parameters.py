@@ -1,0 +1,78 @@
+"""``GET /execution-parameters``: what a batch transform job is to send, unless the job says.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference import _config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference._config import Config
+    from sagemaker_inference._ipc.messages import Report
+    from sagemaker_inference._supervisor.front_end import FrontEndProcess, Request
+
+PATH: Final = "/execution-parameters"
+# What SageMaker sends unless it is told otherwise, and the most that it allows: also for the
+# product of both.
+_USUAL_PAYLOAD_IN_MB: Final = 6
+_MOST: Final = 100
+_OK, _METHOD_NOT_ALLOWED, _UNAVAILABLE = 200, 405, 503
+
+
+def parameters(config: Config, workers: int, report: Report) -> dict[str, Any]:
+    """What a job is to send.
+
+    Args:
+        config: what the environment says.
+        workers: how many workers there are.
+        report: what one of them has reported.
+    """
+    limit = config.payload_limit // _config.MEGABYTE
+    payload = min(config.max_payload_in_mb or min(_USUAL_PAYLOAD_IN_MB, limit), _MOST)
+    transforms = config.max_concurrent_transforms or workers * report.limit
+    strategy = "MULTI_RECORD" if report.reads_rows else "SINGLE_RECORD"
+    return {
+        "MaxConcurrentTransforms": max(1, min(transforms, _MOST, _MOST // payload)),
+        "BatchStrategy": config.batch_strategy or strategy,
+        "MaxPayloadInMB": payload,
+    }
+
+
+class ExecutionParameters:
+    """Answers requests for them.
+
+    Args:
+        front_end: what the requests come from.
+        find: the parameters; None while the model is not loaded.
+    """
+
+    def __init__(
+        self, front_end: FrontEndProcess, find: Callable[[], dict[str, Any] | None]
+    ) -> None:
+        self._front_end = front_end
+        self._find = find
+
+    def handle(self, request: Request) -> None:
+        """Answer a request."""
+        if request.method not in ("GET", "HEAD"):
+            message = f"the method is {request.method}; {PATH} takes GET and HEAD"
+            self._send(request, _METHOD_NOT_ALLOWED, {"message": message}, ("allow", "GET, HEAD"))
+            return
+        found = self._find()
+        if found is None:
+            message = "the model is not loaded yet"
+            self._send(request, _UNAVAILABLE, {"message": message}, ("retry-after", "5"))
+        else:
+            self._send(request, _OK, found)
+
+    def _send(
+        self, request: Request, status: int, document: dict[str, Any], *more: tuple[str, str]
+    ) -> None:
+        headers = [("content-type", "application/json"), *more]
+        self._front_end.reply(request.id, status, json.dumps(document).encode(), headers)
