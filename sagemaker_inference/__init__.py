@@ -75,6 +75,7 @@ __all__ = [
     "decoder",
     "default_registry",
     "encoder",
+    "health_check",
     "model_loader",
     "on_shutdown",
     "predictor",
@@ -88,6 +89,7 @@ model_loader = default_registry.model_loader
 predictor = default_registry.predictor
 before_load = default_registry.before_load
 warmup = default_registry.warmup
+health_check = default_registry.health_check
 on_shutdown = default_registry.on_shutdown
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import overridable, script_functions
 from sagemaker_inference._program import roles
-from sagemaker_inference._program.registry import Registration, Registry
+from sagemaker_inference._program.registration import Registration
+from sagemaker_inference._program.registry import Registry
 from sagemaker_inference._program.signatures import Handler
 
 _READABLE = (content_types.JSON, content_types.CSV, content_types.NPY, content_types.NPZ)

@@ -19,7 +19,7 @@ from sagemaker_inference import _config, codecs
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import NotAcceptableError, UnsupportedFormatError
 from sagemaker_inference._program import roles
-from sagemaker_inference._program.registry import Registration
+from sagemaker_inference._program.registration import Registration
 from sagemaker_inference._program.signatures import Handler
 from sagemaker_inference.codecs import _charset
 

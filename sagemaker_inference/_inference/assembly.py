@@ -23,7 +23,7 @@ from sagemaker_inference._program.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.roles import Role
     from sagemaker_inference._program.signatures import Handler
 
@@ -88,6 +88,7 @@ def assemble(
         transformer_body=convert_body,
         before_load=_handler(parts.only(roles.BEFORE_LOAD)),
         warmup=_handler(parts.only(roles.WARMUP)),
+        health_check=parts.only(roles.HEALTH_CHECK),
         on_shutdown=_handler(parts.only(roles.ON_SHUTDOWN)),
         decoders=decoders,
         encoders=encoders,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._http.context import Context
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
-    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
 

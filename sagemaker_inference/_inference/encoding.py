@@ -18,7 +18,7 @@ from sagemaker_inference._log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagemaker_inference._program.registry import Registration
+    from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
 
 # Clients choose the header: the cache must not grow with what they send.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.decoding import Decoders, Decoding
     from sagemaker_inference._inference.encoding import Encoders, Encoding
     from sagemaker_inference._program.concurrency import Concurrency
+    from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
     from sagemaker_inference.codecs import Body
 
@@ -79,6 +80,7 @@ class InferenceHandler:
     >>> handler.close()
 
     Attributes:
+        health_check: the program's health check, with its interval.
         model_loader, predictor, transformer, before_load, warmup, on_shutdown: the handlers by
             role; exactly one of predictor and transformer is not None.
         decoders, encoders: the readers of request bodies and the writers of response bodies.
@@ -97,6 +99,7 @@ class InferenceHandler:
         transformer_body: Callable[[Body, str], Any],
         before_load: Handler | None,
         warmup: Handler | None,
+        health_check: Registration | None,
         on_shutdown: Handler | None,
         decoders: Decoders,
         encoders: Encoders,
@@ -108,6 +111,7 @@ class InferenceHandler:
         self.transformer = transformer
         self.before_load = before_load
         self.warmup = warmup
+        self.health_check = health_check
         self.on_shutdown = on_shutdown
         self.decoders = decoders
         self.encoders = encoders
@@ -157,6 +161,13 @@ class InferenceHandler:
         if self.warmup:
             self.on_warmup()
             self.warmup.call(model_dir, self.model, context)
+
+    def is_healthy(self) -> bool:
+        """Whether the program's health check is content; what it raises passes through."""
+        if self.health_check is None:
+            return True
+        result = self.health_check.handler.call(self.model, self._context())
+        return result is None or bool(result)
 
     def close(self) -> None:
         """Run on_shutdown; its exceptions are logged."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 # Where clients send requests to the one model.
 INVOCATIONS: Final = "/invocations"
+# The stage of a worker whose program's health check has failed: it ends, and is to be replaced.
+UNHEALTHY: Final = "unhealthy"
 # The name of the model where there is one.
 MODEL_NAME: Final = "model"
 
@@ -81,9 +83,9 @@ class Report:
 
     Attributes:
         stage: "assembled" when the program is imported and complete, "warming" when the model is
-            loaded and the warmup begins, "loaded" when it can answer,
-            "forked" when a zygote has made a copy of itself, "failed" when the program or the
-            model cannot be loaded, and its log has said why.
+            loaded and the warmup begins, "loaded" when it can answer, "unhealthy" when its health
+            check has failed, "forked" when a zygote has made a copy of itself, "failed" when the
+            program or the model cannot be loaded, and its log has said why.
         slots: connections of the front end that keep this process busy.
         patience: seconds beyond the time limit in which the process ends a request by itself.
         readable, writable: content types, for the line that says what is served.

@@ -10,13 +10,15 @@ Registration comes first, then serving: a registry that serves is closed and rej
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import RegistrationError
-from sagemaker_inference._program import roles, signatures
+from sagemaker_inference._program import registration, roles, signatures
 from sagemaker_inference._program.concurrency import Batching
+from sagemaker_inference._program.registration import HEALTH_INTERVAL, Registration
 from sagemaker_inference._program.signatures import Handler
 
 if TYPE_CHECKING:
@@ -50,24 +52,6 @@ if TYPE_CHECKING:
     TransformerHandler = TypeVar(
         "TransformerHandler", bound=_Two | _Three | _Four | _Five | _TwoAndContext
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A handler and the options of its decorator.
-
-    Attributes:
-        handler: the function and how to call it.
-        content_types: what a decoder reads or an encoder writes; empty for other roles.
-        batching: how a predictor receives requests; the default for other roles.
-        is_script: whether it is a script function of AWS's toolkit. It is already adapted to the
-            calling shape of its decorated sibling, so nothing asks while a request is handled.
-    """
-
-    handler: Handler
-    content_types: tuple[str, ...] = ()
-    batching: Batching = field(default_factory=Batching)
-    is_script: bool = False
 
 
 class Registry:
@@ -256,6 +240,43 @@ class Registry:
         return self._decorate(roles.WARMUP, function)
 
     @overload
+    def health_check(self, function: LifecycleHandler, /) -> LifecycleHandler: ...
+    @overload
+    def health_check(
+        self, /, *, interval: float = HEALTH_INTERVAL
+    ) -> Callable[[LifecycleHandler], LifecycleHandler]: ...
+    def health_check(self, function: Any = None, /, *, interval: float = HEALTH_INTERVAL) -> Any:
+        """Register a check of the model: ``check(model, context)``.
+
+        Each worker calls it between requests, at most once in ``interval`` seconds, also while
+        there are none. If it returns False or raises, the worker is replaced.
+
+        >>> registry = Registry()
+        >>> @registry.health_check(interval=30)
+        ... def check(model):
+        ...     return model.gpu_is_there()
+
+        Args:
+            function: the check, where the decorator is used without parentheses.
+            interval: seconds from the end of a call to the next one.
+
+        Raises:
+            RegistrationError: the interval is not a number above 0, the function cannot be called
+                with these arguments, is async, or another health check is registered.
+        """
+        is_number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
+        if not (is_number and 0 < interval < inf):
+            message = f"@health_check: interval must be a number of seconds > 0, got {interval!r}."
+            raise RegistrationError(message)
+
+        def register(function: Any) -> Any:
+            handler = Handler.from_function(roles.HEALTH_CHECK, function)
+            self.add(Registration(handler, interval=float(interval)))
+            return function
+
+        return register if function is None else register(function)
+
+    @overload
     def on_shutdown(self, function: LifecycleHandler, /) -> LifecycleHandler: ...
     @overload
     def on_shutdown(self, /) -> Callable[[LifecycleHandler], LifecycleHandler]: ...
@@ -290,10 +311,12 @@ class Registry:
                 "Register handlers at the top level of the program, above serve(__name__)."
             )
             raise RegistrationError(message)
-        replaced = [existing for existing in self._registrations if _overlap(existing, new)]
+        replaced = [
+            existing for existing in self._registrations if registration.overlap(existing, new)
+        ]
         for existing in replaced:
-            if not _is_same_function(existing.handler, new.handler):
-                raise RegistrationError(_conflict(existing, new))
+            if not registration.is_same_function(existing.handler, new.handler):
+                raise RegistrationError(registration.conflict(existing, new))
         if problem := self._exclusion(role):
             message = f"@{role.name} on {new.handler} {problem}"
             raise RegistrationError(message)
@@ -398,39 +421,6 @@ class Registry:
                     "decoder, predictor and encoder."
                 )
         return None
-
-
-def _overlap(existing: Registration, new: Registration) -> bool:
-    if existing.handler.role is not new.handler.role:
-        return False
-    return not new.content_types or bool({*existing.content_types} & {*new.content_types})
-
-
-def _is_same_function(existing: Handler, new: Handler) -> bool:
-    """Whether a function is registered again: after a reload, or by a notebook cell run twice."""
-    if existing.function is new.function:
-        return True
-    (old_module, old_name), (module, name) = (
-        (
-            getattr(handler.function, "__module__", None),
-            getattr(handler.function, "__qualname__", ""),
-        )
-        for handler in (existing, new)
-    )
-    is_named = name != "" and not name.endswith("<lambda>")
-    return is_named and (old_module, old_name) == (module, name)
-
-
-def _conflict(existing: Registration, new: Registration) -> str:
-    if new.is_script:  # only one of the two has a decorator to name
-        existing, new = new, existing
-    shared = [name for name in new.content_types if name in existing.content_types]
-    decorator = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
-    script = "the script function " if existing.is_script else ""
-    return (
-        f"{decorator} on {new.handler} conflicts with {script}{existing.handler}. "
-        "Keep one of the two and remove the other."
-    )
 
 
 default_registry: Final = Registry()

@@ -151,7 +151,10 @@ class Health:
             for handle in model.deployment.workers.processes
         }
         # As far as the last of them.
-        return next((phase for stage, phase in _PHASES.items() if stage in stages), "importing")
+        for stage, phase in _PHASES.items():
+            if stage in stages:
+                return phase
+        return "importing"
 
 
 def _line(**fields: str) -> str:

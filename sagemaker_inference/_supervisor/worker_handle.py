@@ -8,7 +8,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal
 
-from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
+from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNHEALTHY, Assignment, Report
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import (
@@ -77,7 +77,7 @@ class WorkerHandle:
         """What it is doing, in a word."""
         if self.is_overdue:
             return "stuck"
-        if self.is_ending:
+        if self.is_ending or self.stage == UNHEALTHY:
             return "ending"
         return "ready" if self.is_loaded else "loading" if self.stage else "starting"
 

@@ -10,6 +10,7 @@ import signal
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sagemaker_inference._ipc.messages import UNHEALTHY
 from sagemaker_inference._ipc.slots import RUNNING
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
@@ -153,7 +154,7 @@ class Workers:
         for worker in self._all():
             if worker.is_overdue or worker.is_ending:
                 continue
-            if worker.is_loaded:
+            if worker.is_loaded or worker.stage == UNHEALTHY:
                 self._check_predictions(worker)
             elif monotonic() - worker.started > self._settings.config.startup_timeout:
                 logger.error(
@@ -398,9 +399,9 @@ class Workers:
             self._take_back(self._scaling, outcome)
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
-            self._record.restarts[
-                "out_of_memory" if out_of_memory else "timeout" if worker.is_overdue else "died"
-            ] += 1
+            reason = "timeout" if worker.is_overdue else "died"
+            reason = UNHEALTHY if worker.stage == UNHEALTHY else reason
+            self._record.restarts["out_of_memory" if out_of_memory else reason] += 1
             self._replace(worker, code)
 
     def _replace(self, worker: WorkerHandle, code: int) -> None:

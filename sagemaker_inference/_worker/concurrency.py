@@ -76,9 +76,26 @@ class _Tasks:
     async def serve(self) -> None:
         """Serve until the server stops and what runs is answered."""
         self._listen()
+        self._check_later()
         await self._stopped.wait()
         if self._running:
             await asyncio.wait(self._running)
+
+    def _check_later(self) -> None:
+        wait = self._loop.checks.wait
+        if wait >= 0:
+            self._asyncio_loop.call_later(wait, self._check)
+
+    def _check(self) -> None:
+        if self._loop.stopping:
+            return
+        if self._loop.checks.fail():
+            # Those that are running are still answered.
+            self._loop.stopping = True
+            self._asyncio_loop.remove_reader(self._loop.epoll.fileno())
+            self._stopped.set()
+        else:
+            self._check_later()
 
     def _listen(self) -> None:
         self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
@@ -102,6 +119,6 @@ class _Tasks:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if len(self._running) == self._concurrency - 1:
+        if len(self._running) == self._concurrency - 1 and not self._loop.stopping:
             self._listen()
         task.result()

@@ -27,6 +27,7 @@ from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class Loop:
         self._table = SlotTable(assignment.table_fd)
         self._access = access
         self.metrics = RequestMetrics()
+        self.checks = HealthChecks(servable, control)
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
         self._looked = monotonic()
@@ -161,7 +163,7 @@ class Loop:
         window = BatchWindow(self.servable.concurrency)
         while not self.stopping:
             asked = monotonic()
-            works = self.take(self.epoll.poll(-1, window.room(0)), asked)
+            works = self.take(self.epoll.poll(self.checks.wait, window.room(0)), asked)
             if works:
                 self._wait_for_more(works, window)
             while works:
@@ -172,6 +174,8 @@ class Loop:
                     self.finish(work, list(islice(responses, len(work.requests)))) for work in works
                 ]
                 works = [work for work in followers if work is not None]
+            if self.checks.fail():
+                return
 
     def _wait_for_more(self, works: list[Work], window: BatchWindow) -> None:
         opened = asked = monotonic()

@@ -78,9 +78,10 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
         path=assignment.path,
         as_json=assignment.config.log_format == "json",
     )
-    run_loop(Loop(service, assignment, control, access))
+    loop = Loop(service, assignment, control, access)
+    run_loop(loop)
     service.close()
-    return 0
+    return 1 if loop.checks.has_failed else 0
 
 
 def run_loop(loop: Loop) -> None:

@@ -15,6 +15,7 @@ from sagemaker_inference import (
     decoder,
     default_registry,
     encoder,
+    health_check,
     model_loader,
     on_shutdown,
     predictor,
@@ -54,6 +55,15 @@ def predict(data: list[float], model: dict[str, float]) -> float:
 @encoder("text/plain")
 def write(prediction: float) -> tuple[bytes, str]:
     return str(prediction).encode(), "text/plain"
+
+
+@health_check
+def check(model: dict[str, float]) -> bool:
+    return bool(model)
+
+
+@health_check(interval=30)
+def check_without_model() -> None: ...
 
 
 @on_shutdown()

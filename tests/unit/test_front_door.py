@@ -25,7 +25,14 @@ def isolated():
 
 
 def test_the_decorators_are_the_default_registrys():
-    for name in ("model_loader", "predictor", "before_load", "warmup", "on_shutdown"):
+    for name in (
+        "model_loader",
+        "predictor",
+        "before_load",
+        "warmup",
+        "health_check",
+        "on_shutdown",
+    ):
         assert getattr(sagemaker_inference, name) == getattr(default_registry, name)
 
 

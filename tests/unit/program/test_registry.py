@@ -17,6 +17,7 @@ BARE_OR_CALLED = [
     "transformer",
     "before_load",
     "warmup",
+    "health_check",
     "on_shutdown",
 ]
 
@@ -40,7 +41,7 @@ def refusal(register, *arguments, **options):
 def test_a_decorator_gives_the_same_function_back_bare_and_called(registry, name):
     def function(first, second): ...
 
-    if name in ("model_loader", "before_load", "on_shutdown"):
+    if name in ("model_loader", "before_load", "health_check", "on_shutdown"):
 
         def function(first): ...
 
@@ -282,3 +283,22 @@ def test_a_refused_registration_leaves_the_interpreters_hooks_alone(registry):
     with pytest.raises(RegistrationError):
         registry.predictor(5)
     assert sys.excepthook is before
+
+
+def test_a_health_check_has_an_interval(registry):
+    @registry.health_check(interval=2)
+    def check(model): ...
+
+    assert only(registry, roles.HEALTH_CHECK).interval == 2.0
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), "10", True, None])
+def test_an_interval_is_a_number_of_seconds_above_0(registry, interval):
+    message = refusal(registry.health_check, interval=interval)
+    assert f"interval must be a number of seconds > 0, got {interval!r}" in message
+
+
+def test_a_health_check_cannot_be_async(registry):
+    async def check(model): ...
+
+    assert "which is async" in refusal(registry.health_check, check)

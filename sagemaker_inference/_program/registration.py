@@ -1,0 +1,69 @@
+"""A registered handler with the options of its decorator, and how two of them conflict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference._program.concurrency import Batching
+
+if TYPE_CHECKING:
+    from sagemaker_inference._program.signatures import Handler
+
+# Seconds between two health checks of a worker, if the program does not say.
+HEALTH_INTERVAL: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A handler and the options of its decorator.
+
+    Attributes:
+        handler: the function and how to call it.
+        content_types: what a decoder reads or an encoder writes; empty for other roles.
+        batching: how a predictor receives requests; the default for other roles.
+        interval: seconds between two calls of a health check; not used for other roles.
+        is_script: whether it is a script function of AWS's toolkit. It is already adapted to the
+            calling shape of its decorated sibling, so nothing asks while a request is handled.
+    """
+
+    handler: Handler
+    content_types: tuple[str, ...] = ()
+    batching: Batching = field(default_factory=Batching)
+    interval: float = HEALTH_INTERVAL
+    is_script: bool = False
+
+
+def overlap(existing: Registration, new: Registration) -> bool:
+    """Whether only one of the two can be registered."""
+    if existing.handler.role is not new.handler.role:
+        return False
+    return not new.content_types or bool({*existing.content_types} & {*new.content_types})
+
+
+def is_same_function(existing: Handler, new: Handler) -> bool:
+    """Whether a function is registered again: after a reload, or by a notebook cell run twice."""
+    if existing.function is new.function:
+        return True
+    (old_module, old_name), (module, name) = (
+        (
+            getattr(handler.function, "__module__", None),
+            getattr(handler.function, "__qualname__", ""),
+        )
+        for handler in (existing, new)
+    )
+    is_named = name != "" and not name.endswith("<lambda>")
+    return is_named and (old_module, old_name) == (module, name)
+
+
+def conflict(existing: Registration, new: Registration) -> str:
+    """The message for two that overlap."""
+    if new.is_script:  # only one of the two has a decorator to name
+        existing, new = new, existing
+    shared = [name for name in new.content_types if name in existing.content_types]
+    decorator = f"@{new.handler.role.name}" + (f'("{shared[0]}")' if shared else "")
+    script = "the script function " if existing.is_script else ""
+    return (
+        f"{decorator} on {new.handler} conflicts with {script}{existing.handler}. "
+        "Keep one of the two and remove the other."
+    )
