@@ -192,7 +192,7 @@ VMARGS: Final = Variable(
 )
 CLASS_CACHE: Final = Variable(
     "SAGEMAKER_CLASS_CACHE",
-    _switch,
+    _parsers.switch,
     default=True,
     meaning="`false`: servers outside containers keep no class data in `~/.cache`, with which Java "
     "starts faster",
