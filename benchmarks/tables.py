@@ -87,7 +87,7 @@ def readme(results: dict[str, Any], summary: Summary, goals: Iterable[Goal], plo
         _section(results, names, shown, summary),
         "What was wanted:",
         _judged(summary, goals),
-        "[benchmarks/README.md](benchmarks/README.md) tells what is compared, and how.",
+        "[benchmarks/README.md](benchmarks/README.md) says what is compared, and how.",
     ]
     return "\n\n".join(pieces) + "\n"
 
