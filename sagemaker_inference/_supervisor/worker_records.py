@@ -11,9 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._log import get_logger
-from sagemaker_inference.metrics import MOST_SERIES, OTHER
 from sagemaker_inference.metrics._cells import Reader, make_file
 from sagemaker_inference.metrics._exposition import Family, families
+from sagemaker_inference.metrics._instruments import MOST_SERIES, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

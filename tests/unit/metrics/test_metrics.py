@@ -11,7 +11,7 @@ import pytest
 
 from sagemaker_inference import Registry, metrics
 from sagemaker_inference.errors import RegistrationError
-from sagemaker_inference.metrics import _cells, _exposition
+from sagemaker_inference.metrics import _cells, _exposition, _instruments
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_label_values_are_bounded(caplog):
     for user in range(150):
         hits.inc(user=user)
     assert hits.value(user=99) == 1
-    assert hits.value(user=metrics.OTHER) == 50
+    assert hits.value(user=_instruments.OTHER) == 50
     assert caplog.text.count("has 100 sets of label values") == 1
 
 

@@ -13,6 +13,7 @@ from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor.metrics import Metrics
 from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
 from sagemaker_inference._worker.request_metrics import RequestMetrics
+from sagemaker_inference.metrics import _instruments
 from sagemaker_inference.metrics._exposition import text
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_an_area_with_nonsense_is_left_out() -> None:
     metrics.attach(fd)
     os.close(fd)
     metrics.counter("hits", "Hits.").inc()
-    metrics._STATE.area._memory[-(1 << 20) : -(1 << 20) + 4] = b"\xff}{,"
+    _instruments.STATE.area._memory[-(1 << 20) : -(1 << 20) + 4] = b"\xff}{,"
     assert area.read() == []
     area.close()
 
