@@ -28,7 +28,6 @@ from sagemaker_inference._ipc.slots import reserve
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
-from sagemaker_inference._os.child_process import ChildProcess, describe_exit, python_command
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._program import location
@@ -38,6 +37,7 @@ from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.health import Health
+from sagemaker_inference._supervisor.installer import Installer
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES
@@ -87,7 +87,6 @@ class Supervisor:
         self._is_serving = False
         self._is_port_open = False
         self._line = ""
-        self._installer: ChildProcess | None = None
         self._stop_began = 0.0
         self._background: BackgroundProcess | None = None
 
@@ -117,6 +116,7 @@ class Supervisor:
                 self._loop, self._front_end, self._folder.path, SlotPool(), self._records
             )
             self._repository = ModelRepository(surroundings, self)
+            self._installer = Installer(self._loop, self._folder.path, self._on_installed)
             self._health = Health(
                 self._repository, self._front_end, has_many=settings.config.multi_model
             )
@@ -133,7 +133,8 @@ class Supervisor:
             if settings.config.ping_while_loading:
                 self._open()
             if settings.requirements:
-                self._install()
+                self._health.is_installing = True
+                self._installer.start(settings.requirements)
             else:
                 self._serve()
             self._loop.every(_TICK_SECONDS, self._tick)
@@ -162,36 +163,12 @@ class Supervisor:
             lines = EmbeddedMetrics(self._metrics.families)
             self._loop.every(emf.SECONDS, lambda: self._metrics.collect(lines.write))
 
-    def _install(self) -> None:
-        """Install packages, in a process of its own, and go on when that has ended."""
-        self._health.is_installing = True
-        command = python_command("sagemaker_inference._supervisor.requirements")
-        # What an installer that is killed leaves behind goes with the folder.
-        env = {**os.environ, "TMPDIR": self._folder.path}
-        child = ChildProcess.spawn([*command, self._settings.requirements], env=env)
-        for relay in child.relays:
-            self._loop.watch_relay(relay)
-        self._installer = child
-
     def _on_installed(self, code: int) -> None:
-        self._end_installer()
         self._health.is_installing = False
         if code != _OK:
-            # It has logged why; where it could not, because it was killed.
-            if code < 0:
-                logger.error("the installer of packages %s", describe_exit(code))
             self._exit_code = _FAILED
         elif self._exit_code is None:
             self._serve()
-
-    def _end_installer(self) -> None:
-        child, self._installer = self._installer, None
-        if child is not None:
-            child.kill_group()
-            child.wait()
-            for relay in child.relays:
-                self._loop.unwatch(relay.source)
-                relay.close()
 
     def _serve(self) -> None:
         """Serve what there is to serve.
@@ -274,9 +251,7 @@ class Supervisor:
         self._front_end.reap()
         if self._background is not None:
             self._background.reap()
-        code = None if self._installer is None else self._installer.reap()
-        if code is not None:
-            self._on_installed(code)
+        self._installer.reap()
         if self._reap_strangers:
             _reap_strangers()
 
@@ -356,7 +331,7 @@ class Supervisor:
     def _end_all(self) -> None:
         if self._background is not None:
             self._background.close()
-        self._end_installer()
+        self._installer.close()
         self._repository.close()
         self._front_end.close()
         if self._reap_strangers:
