@@ -1,7 +1,7 @@
 """NPY, one array in numpy's own format (NEP 1, versions 1.0 to 3.0).
 
-`decode` returns the array as it was saved: dtype, byte order, shape and memory order. It shares
-memory with the body, so the array of a ``bytes`` body is read-only; ``data.copy()`` is writable.
+`decode` returns the array as it was saved: dtype, byte order, shape and memory order. It can be
+changed in place: it shares memory with a body that is writable, and is a copy of any other.
 Bool, integers, floats, complex numbers, datetimes, fixed-length text and bytes are read, and
 structured dtypes of these, nested or with padding too. The header is parsed, not evaluated, and its
 shape must fit the length of the body before an array is created. An array of Python objects is a
@@ -68,7 +68,7 @@ class _Header(NamedTuple):
 
 
 def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
-    """Read one array, without copying it.
+    """Read one array, without copying it if the body is writable.
 
     Raises:
         DecodeError: the header is malformed, or does not fit the length of the data.
@@ -90,6 +90,9 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
             f"bytes from byte {start}, and the body has {len(body) - start}"
         )
         raise DecodeError(msg)
+    if memoryview(body).readonly:
+        # Programs change their input in place, whatever its format and size.
+        body, start = bytearray(memoryview(body)[start:]), 0
     try:
         array: NDArray[Any] = np.ndarray(
             header.shape, header.dtype, body, start, order="F" if header.fortran else "C"

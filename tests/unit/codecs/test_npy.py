@@ -98,8 +98,18 @@ def test_the_array_shares_memory_with_the_body():
     decoded = npy.decode(body)
     decoded[0] = 7
     assert npy.decode(bytes(body))[0] == 7
-    assert not npy.decode(bytes(body)).flags.writeable
     same(npy.decode(memoryview(body)), np.array([7.0, 0, 0]))
+
+
+@pytest.mark.parametrize("kind", [bytes, memoryview, bytearray])
+@pytest.mark.parametrize("rows", [2, 20_000])
+def test_an_array_can_be_changed_in_place_whatever_the_body(kind, rows):
+    body = npy.encode(np.asfortranarray(np.zeros((rows, 3))))
+    decoded = npy.decode(kind(body))
+    decoded += 1
+    assert decoded.flags.f_contiguous
+    assert npy.encode(np.asfortranarray(np.zeros((rows, 3)))) == body
+    assert decoded.sum() == rows * 3
 
 
 def test_shapes_of_long_integers_from_python_2_are_read():
