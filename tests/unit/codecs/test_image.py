@@ -62,16 +62,28 @@ def test_a_body_that_is_not_an_image_is_refused(body):
         image.decode(body)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-def test_an_image_cut_off_anywhere_is_refused(form):
+@pytest.mark.parametrize(
+    ("form", "end"),
+    # A PNG's last chunk says only that nothing follows.
+    [("PNG", 24), ("JPEG", 0), ("WEBP", 0)],
+)
+def test_an_image_that_lacks_pixels_is_refused(form, end):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form)
     body = buffer.getvalue()
-    for size in range(0, len(body) - 12, 7):
+    for size in range(0, len(body) - end, 7):
         with pytest.raises(DecodeError) as caught:
             image.decode(body[:size])
         assert len(caught.value.message) <= 300
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_what_follows_an_image_is_ignored(form):
+    """As in motion photos of phones, which have a film behind the picture."""
+    body = drawn("RGB", form, (9, 9))
+    film = bytes(8) + b"ftypmp42" + bytes(10_000)
+    np.testing.assert_array_equal(image.decode(body + film), image.decode(body))
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
