@@ -47,7 +47,12 @@ register(
 )
 register(f"{__name__}.npz", content_types.NPZ)
 register(f"{__name__}.text", content_types.TEXT)
-register(f"{__name__}.octet_stream", content_types.OCTET_STREAM, "binary/octet-stream")
+register(
+    f"{__name__}.octet_stream",
+    content_types.OCTET_STREAM,
+    "binary/octet-stream",
+    "file-path/raw-bytes",  # the DataSerializer of SageMaker's SDK
+)
 register(f"{__name__}.recordio", "application/x-recordio-protobuf")
 register(f"{__name__}.libsvm", "text/libsvm", "text/x-libsvm", decode_needs="scipy")
 register(

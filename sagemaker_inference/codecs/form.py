@@ -15,6 +15,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import orjson
+
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
 from sagemaker_inference._errors import DecodeError, InferenceError
@@ -73,10 +75,11 @@ def fields(body: Body | str, content_type: str) -> list[Field]:
     kind, parameters = content_types.parse(content_type)
     data = body.encode() if isinstance(body, str) else bytes(body)
     if kind == content_types.FORM:
-        pairs = _pairs(data)
-        if len(pairs) == 1 and pairs[0][0][:1] in ("[", "{") and b"=" not in data:
-            msg = "Invalid form: it looks like JSON; send it with Content-Type: application/json"
+        if _is_json(data):
+            # curl -d sends any body as a form unless it is told otherwise.
+            msg = "Invalid form: it is JSON; send it with Content-Type: application/json"
             raise DecodeError(msg)
+        pairs = _pairs(data)
         # The bytes of a value, percent-encoded or not, are in the charset of the form.
         return [Field(name, "", bytes(utf8(value, content_type))) for name, value in pairs]
     boundary = parameters.get("boundary", "")
@@ -111,6 +114,17 @@ def named(error: InferenceError, name: str) -> InferenceError:
     """Add the name of a part to the message of its error."""
     error.message = f"Part {repr(name)[:40]}: {error.message}"[:300]
     return error
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether a form is JSON: browsers escape brackets and braces."""
+    if data.lstrip()[:1] not in (b"[", b"{"):
+        return False
+    try:
+        orjson.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _pairs(data: bytes) -> list[tuple[str, bytes]]:

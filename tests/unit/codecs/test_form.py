@@ -67,7 +67,7 @@ def test_the_value_of_a_repeated_name_is_a_list():
         (b"\xff=1", "application/x-www-form-urlencoded", "a name is not UTF-8"),
         (b"a=%zz", "application/x-www-form-urlencoded", "a percent sign at byte 2"),
         (b"a=%4", "application/x-www-form-urlencoded", "a percent sign at byte 2"),
-        (b"[1, 2]", "application/x-www-form-urlencoded", "it looks like JSON"),
+        (b"[1, 2]", "application/x-www-form-urlencoded", "it is JSON"),
         (b"&".join([b"a=1"] * 10_001), "application/x-www-form-urlencoded", "Over 10000"),
     ],
 )  # fmt: skip
