@@ -7,6 +7,10 @@ import re
 from pathlib import Path
 from typing import Final
 
+# Where GPUs have no device file each: Windows' subsystem for Linux, and Jetson.
+_UNCOUNTED: Final = (Path("/dev/dxg"), Path("/dev/nvmap"))
+# What CUDA takes besides numbers, each also as a prefix.
+_IDENTIFIERS: Final = ("GPU-", "MIG-")
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -39,13 +43,25 @@ def threads(processes: int) -> str:
 
 def gpus() -> list[str]:
     """The names of the usable GPUs, as CUDA_VISIBLE_DEVICES lists them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",")]
-        # CUDA ignores everything from the first invalid entry on, which is usually -1.
-        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
     devices = [entry.name for entry in Path("/dev").glob("nvidia*")]
-    return sorted((name[6:] for name in devices if re.fullmatch(r"nvidia\d+", name)), key=int)
+    numbers = sorted((name[6:] for name in devices if re.fullmatch(r"nvidia\d+", name)), key=int)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return numbers
+    names: list[str] = []
+    for entry in visible.split(","):
+        name = entry.strip()
+        # CUDA ignores everything from the first entry on that names nothing, usually -1, and
+        # counts the devices that this container has from 0.
+        is_there = (
+            int(name) < len(numbers) or any(path.exists() for path in _UNCOUNTED)
+            if re.fullmatch(r"\d+", name)
+            else name.startswith(_IDENTIFIERS)
+        )
+        if not is_there or name in names:
+            break
+        names.append(name)
+    return names
 
 
 def out_of_memory_kills() -> int:

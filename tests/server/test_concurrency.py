@@ -49,9 +49,9 @@ def test_each_gpu_has_a_process_that_sees_it_as_the_first(serve: Serve) -> None:
         "import os, time; time.sleep(0.2); "
         "return [context.gpu_id, os.environ['CUDA_VISIBLE_DEVICES']]",
     )
-    server = serve(source, workers=None, env={"CUDA_VISIBLE_DEVICES": "4,7"})
+    server = serve(source, workers=None, env={"CUDA_VISIBLE_DEVICES": "GPU-4,GPU-7"})
     replies = server.all_at_once(["1"] * 4)
-    assert sorted({tuple(reply.json) for reply in replies}) == [(0, "4"), (0, "7")]
+    assert sorted({tuple(reply.json) for reply in replies}) == [(0, "GPU-4"), (0, "GPU-7")]
 
 
 BATCHES = """

@@ -266,7 +266,7 @@ def test_no_model_comes_from_the_network(many: Callable[..., Models]) -> None:
 
 
 def test_each_model_gets_a_gpu(many: Callable[..., Models]) -> None:
-    one = many(CUDA_VISIBLE_DEVICES="4,7")
+    one = many(CUDA_VISIBLE_DEVICES="GPU-4,GPU-7")
     source = """
         import os
 
@@ -279,7 +279,7 @@ def test_each_model_gets_a_gpu(many: Callable[..., Models]) -> None:
     path = one.write("m", source)
     for name in "ab":
         assert one.load(name, path).status == 200
-    assert sorted(one.invoke(name).json for name in "ab") == ["4", "7"]
+    assert sorted(one.invoke(name).json for name in "ab") == ["GPU-4", "GPU-7"]
 
 
 def test_a_process_that_dies_is_replaced_and_goes_with_its_model(

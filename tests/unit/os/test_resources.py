@@ -33,11 +33,33 @@ def test_a_quota_of_cgroup_v1_counts(cgroup, quota, period, count):
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("0,2", ["0", "2"]), ("", []), ("-1", []), ("1,-1,2", ["1"]), ("GPU-abc", ["GPU-abc"])],
+    [
+        ("0,2", ["0", "2"]),
+        ("", []),
+        ("-1", []),
+        ("1,-1,2", ["1"]),
+        ("0,3,1", ["0"]),
+        ("1,1,2", ["1"]),
+        ("0,,1", ["0"]),
+        ("none", []),
+        ("NoDevFiles", []),
+        ("GPU-abc, MIG-def", ["GPU-abc", "MIG-def"]),
+    ],
 )
 def test_cudas_own_choice_of_gpus_counts(monkeypatch, visible, names):
+    devices = [Path("/dev", f"nvidia{number}") for number in range(3)]
+    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: iter(devices))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert resources.gpus() == names
+
+
+def test_a_number_names_no_gpu_on_a_machine_without(monkeypatch, tmp_path):
+    monkeypatch.setattr(Path, "glob", lambda _self, _pattern: iter(()))
+    monkeypatch.setattr(resources, "_UNCOUNTED", (tmp_path / "dxg",))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert resources.gpus() == []
+    (tmp_path / "dxg").touch()  # GPUs without a device file each
+    assert resources.gpus() == ["0", "1"]
 
 
 def test_gpus_are_counted_by_their_devices(monkeypatch):

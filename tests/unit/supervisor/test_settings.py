@@ -29,7 +29,7 @@ def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
 
 def test_preloading_with_gpus_is_refused(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_PRELOAD", "true")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     with pytest.raises(StartError, match="on a machine with GPUs"):
         settings_from_environment("service", "/models")
 
