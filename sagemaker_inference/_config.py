@@ -184,7 +184,7 @@ LOG_FORMAT: Final = Variable(
     "SAGEMAKER_LOG_FORMAT",
     _parsers.log_format,
     "text",
-    "`json` writes every log line as JSON; prints stay as they are",
+    "`json` writes every log line as JSON, what the program prints too",
     default_text="text",
 )
 VMARGS: Final = Variable(

@@ -1,12 +1,18 @@
-"""The package's logger, and the container's log level."""
+"""The package's logger, the container's log level, and what a program's log looks like by default.
+
+Lines have one format of time, and the id of the request that they belong to.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import logging.handlers
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,15 +20,98 @@ from sagemaker_inference import _config, _parsers
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
 _NAME: Final = "sagemaker-inference"
 _PACKAGE: Final = str(Path(__file__).parent)
 _FORMAT: Final = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
+# The id of the request that this thread or task works on, or the ids of a batch; "" outside one.
+current_request: Final[ContextVar[str]] = ContextVar("sagemaker_inference_request", default="")
+
+
 def get_logger() -> logging.Logger:
     """The logger named "sagemaker-inference"."""
-    return logging.getLogger(_NAME)
+    logger = logging.getLogger(_NAME)
+    # A subclass of somebody's own is left alone.
+    if type(logger) is logging.Logger:
+        # The documented way to choose a class, setLoggerClass, is for all loggers of a process.
+        logger.__class__ = _ToolkitLogger
+    return logger
+
+
+class _ToolkitLogger(logging.Logger):
+    """A logger whose errors reach the log, whatever a program configures.
+
+    A failed request's client is told that the log has the cause. `logging.config` disables loggers
+    that it does not know, ``logging.disable`` disables all, and handlers may raise.
+    """
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name in logging
+        return super().isEnabledFor(level) or _is_loud(level)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        if self.disabled and _is_loud(record.levelno):
+            self.callHandlers(record)
+        else:
+            super().handle(record)
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as above
+        is_loud = _is_loud(record.levelno)
+        try:
+            if not is_loud or _reaches_console(record):
+                super().callHandlers(record)
+                return
+            if self.hasHandlers():
+                super().callHandlers(record)
+        except Exception:
+            if not is_loud:
+                raise
+        _handler().handle(record)
+
+
+def _is_loud(level_number: int) -> bool:
+    return level_number >= logging.ERROR and level_number >= level()
+
+
+def _reaches_console(record: logging.LogRecord, besides: logging.Handler | None = None) -> bool:
+    """Whether a handler other than ``besides`` writes a record to the console."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        for handler in logger.handlers:
+            is_other = handler is not besides and record.levelno >= handler.level
+            if is_other and _is_console(handler):
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    if isinstance(handler, logging.StreamHandler):
+        return not isinstance(handler, logging.FileHandler)
+    # rich writes to a console of its own; a queue is usually read by a handler that writes to one.
+    return isinstance(handler, logging.handlers.QueueHandler) or hasattr(handler, "console")
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives log records the attribute ``request_id``; "" outside a request.
+
+    >>> import logging, sys
+    >>> from sagemaker_inference.logging import RequestIdFilter
+    >>> handler = logging.StreamHandler(sys.stdout)
+    >>> handler.addFilter(RequestIdFilter())
+    >>> handler.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
+    >>> logging.getLogger("example").addHandler(handler)
+    >>> logging.getLogger("example").warning("no request yet")
+    [] no request yet
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attribute, unless the program has set it, and let the record pass."""
+        if not hasattr(record, "request_id"):
+            record.request_id = current_request.get()
+        return True
 
 
 def level() -> int:
@@ -56,34 +145,100 @@ def configure_logger() -> None:
 
 
 def configure_root() -> None:
-    """Log everything in this process to stderr, including the user's messages.
+    """Log everything in this process to stderr, including the user's messages, by default.
 
-    Call it before user code is imported, so that what the user configures overrides it.
+    Call it before user code is imported. What the program configures overrides it: the default
+    leaves a record to any handler of the program that writes it to the console, and it is gone
+    after ``logging.basicConfig``, which would do nothing while the root has a handler.
     """
     root = logging.getLogger()
-    root.addHandler(_handler())
+    default = _DefaultHandler(sys.stderr)
+    default.setFormatter(_formatter())
+    root.addHandler(default)
     root.setLevel(level())
+    original = logging.basicConfig
+
+    @functools.wraps(original)
+    def basic_config(**options: Any) -> None:
+        root.removeHandler(default)
+        try:
+            original(**options)
+        finally:
+            if not root.handlers:  # it raised
+                root.addHandler(default)
+
+    # Functions such as logging.info call it, too, but only while the root has no handler.
+    logging.basicConfig = basic_config
+
+
+class _DefaultHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes what no handler of the program writes."""
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        return not _reaches_console(record, self) and super().filter(record)
 
 
 def _handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if is_json() else logging.Formatter(_FORMAT))
+    handler.setFormatter(_formatter())
     return handler
+
+
+def _formatter() -> logging.Formatter:
+    return _JsonLines() if is_json() else _Lines(_FORMAT)
+
+
+def timestamp(seconds: float) -> str:
+    """A time of the system's clock in the format of all log lines: ISO 8601, to milliseconds."""
+    whole = int(seconds)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{text}.{int((seconds - whole) * 1000):03d}Z"
+
+
+class _Lines(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
+        return timestamp(record.created)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as above
+        line = super().formatMessage(record)
+        request = _request_of(record)
+        return f"{line} id={request}" if request and request not in line else line
 
 
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        document = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            document["traceback"] = self.formatException(record.exc_info)
-        elif record.exc_text:
-            document["traceback"] = record.exc_text
-        return json.dumps(document)
+        trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        if record.stack_info:
+            trace = f"{trace}\n{record.stack_info}" if trace else record.stack_info
+        return json_line(
+            record.created,
+            record.levelname,
+            record.name,
+            record.getMessage(),
+            request=_request_of(record),
+            trace=trace or "",
+        )
+
+
+def json_line(  # noqa: PLR0913 - the fields of a line
+    seconds: float, level_name: str, logger: str, message: str, *, request: str, trace: str = ""
+) -> str:
+    """A log line as a JSON object."""
+    document = {
+        "time": timestamp(seconds),
+        "level": level_name,
+        "logger": logger,
+        "message": message,
+    }
+    if request:
+        document["request_id"] = request
+    if trace:
+        document["traceback"] = trace
+    return json.dumps(document)
+
+
+def _request_of(record: logging.LogRecord) -> str:
+    return str(getattr(record, "request_id", "") or current_request.get())
 
 
 def last_word(message: object, cause: BaseException | None = None) -> None:

@@ -50,10 +50,13 @@ class AccessLog:
         """
         if self._is_silent:
             return
-        now = int(time.time())
+        # As _log.timestamp writes it, but for the seconds, which are written once in a second.
+        milliseconds = time.time_ns() // 1_000_000
+        now = milliseconds // 1000
         if now != self._second:
             self._second = now
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        stamp = f"{self._stamp}.{milliseconds % 1000:03d}Z"
         times = (
             waited * 1000,
             response.decode_seconds * 1000,
@@ -63,7 +66,7 @@ class AccessLog:
         if self._as_json:
             names = ("queue_ms", "decode_ms", "predict_ms", "encode_ms")
             document = {
-                "time": self._stamp,
+                "time": stamp,
                 "level": "INFO",
                 "method": "POST",
                 "path": self._path,
@@ -74,5 +77,5 @@ class AccessLog:
             line = json.dumps(document)
         else:
             # The fastest of the ways to format, and this is done for every request.
-            line = self._line % (self._stamp, response.status, *times, request.id)
+            line = self._line % (stamp, response.status, *times, request.id)
         os.write(self._fd, line.encode() + b"\n")

@@ -1,6 +1,8 @@
 import json
 import logging
+import logging.config
 import re
+import sys
 
 import pytest
 
@@ -66,24 +68,13 @@ def test_a_handler_at_the_root_is_enough(bare_logger, monkeypatch):
     assert bare_logger.handlers == []
 
 
-def test_everything_that_is_logged_goes_to_stderr(monkeypatch, capsys):
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(root, "level", root.level)
-    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "ERROR")
-    toolkit_logging.configure_root()
-    logging.getLogger("a.users.own").error("lost")
-    logging.getLogger("a.users.own").warning("quiet")
-    assert capsys.readouterr().err.endswith(" - a.users.own - ERROR - lost\n")
-
-
 def test_lines_are_json_where_asked(bare_logger, monkeypatch, capsys):
     monkeypatch.setenv("SAGEMAKER_LOG_FORMAT", " JSON ")
     toolkit_logging.configure_logger()
     bare_logger.info("serving %s", "iris")
     bare_logger.error("failed", exc_info=ZeroDivisionError("by zero"))
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
     assert first == {"level": "INFO", "logger": "sagemaker-inference", "message": "serving iris"}
     assert second["traceback"] == "ZeroDivisionError: by zero"
 
@@ -98,6 +89,173 @@ def test_the_last_word_is_a_message_with_the_cause(monkeypatch, capsys):
     found = json.loads(capsys.readouterr().err)
     assert (found["level"], found["message"]) == ("ERROR", "100 % wrong")
     assert found["traceback"] == "ZeroDivisionError: by zero\n"
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """Make the root logger that of a fresh worker; within the test, where pytest listens there."""
+    root = logging.getLogger()
+
+    def configure():
+        root.handlers.clear()  # pytest adds its own again for the next phase
+        monkeypatch.setattr(root, "level", root.level)
+        monkeypatch.setattr(logging, "basicConfig", logging.basicConfig)
+        toolkit_logging.configure_root()
+        root.manager._clear_cache()
+        return root
+
+    yield configure
+    for handler in root.handlers[:]:
+        if not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+    root.manager._clear_cache()
+
+
+def test_everything_that_is_logged_goes_to_stderr(configure, monkeypatch, capsys):
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "ERROR")
+    configure()
+    logging.getLogger("a.users.own").error("lost")
+    logging.getLogger("a.users.own").warning("quiet")
+    assert capsys.readouterr().err.endswith(" - a.users.own - ERROR - lost\n")
+
+
+def test_basic_config_of_a_program_overrides_the_default(configure, capsys):
+    configure()
+    logging.basicConfig(level=logging.DEBUG, format="MYAPP|%(message)s")
+    logging.getLogger("mine").debug("hello")
+    assert capsys.readouterr().err == "MYAPP|hello\n"
+
+
+def test_a_basic_config_that_fails_keeps_the_default(configure, capsys):
+    configure()
+    with pytest.raises(ValueError, match="should not be specified together"):
+        logging.basicConfig(stream=sys.stderr, filename="log")
+    logging.getLogger("mine").warning("hello")
+    assert capsys.readouterr().err.endswith(" - mine - WARNING - hello\n")
+
+
+def test_functions_of_logging_use_the_default(configure, capsys):
+    configure()
+    logging.info("hello")  # noqa: LOG015 - what programs do
+    assert capsys.readouterr().err.endswith(" - root - INFO - hello\n")
+
+
+def test_a_programs_own_handler_does_not_double_lines(configure, capsys, monkeypatch):
+    configure()
+    own = logging.getLogger("own.handler")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    monkeypatch.setattr(own, "handlers", [logging.NullHandler(), handler])
+    own.warning("once")
+    own.info("below the level of the handler")
+    once, below = capsys.readouterr().err.splitlines()
+    assert once == "once"
+    assert below.endswith(" - own.handler - INFO - below the level of the handler")
+
+
+def test_a_handler_that_does_not_write_to_the_console_leaves_the_default(
+    configure, capsys, monkeypatch, tmp_path
+):
+    root = configure()
+    file = logging.FileHandler(tmp_path / "log")
+    root.addHandler(file)
+    logging.getLogger("mine").warning("hello")
+    file.close()
+    assert capsys.readouterr().err.endswith("hello\n")
+    assert (tmp_path / "log").read_text() == "hello\n"
+
+
+class Broken(logging.Handler):
+    def emit(self, record):
+        raise OSError(record)
+
+
+def silence(logger, how):
+    if how == "dictConfig":
+        logging.config.dictConfig({"version": 1})
+    elif how == "disable":
+        logging.disable(logging.CRITICAL)
+    elif how == "level":
+        logger.setLevel(logging.CRITICAL)
+    elif how == "propagate":
+        logger.propagate = False
+    elif how == "handler":
+        logger.addHandler(Broken())
+    else:
+        logging.getLogger().handlers.clear()
+
+
+@pytest.mark.parametrize(
+    "how", ["dictConfig", "disable", "level", "propagate", "handler", "no handlers"]
+)
+def test_errors_of_this_package_are_never_silenced(configure, monkeypatch, capsys, how):
+    root = configure()
+    logger = toolkit_logging.get_logger()
+    for name in ("disabled", "level", "propagate", "handlers"):
+        value = getattr(logger, name)
+        monkeypatch.setattr(logger, name, list(value) if name == "handlers" else value)
+    others = [item for item in root.manager.loggerDict.values() if isinstance(item, logging.Logger)]
+    before = {item: item.disabled for item in others}
+    try:
+        silence(logger, how)
+        logger.error("request 1 failed", exc_info=ZeroDivisionError("by zero"))
+        logger.debug("a detail")
+    finally:
+        logging.disable(logging.NOTSET)
+        for item, disabled in before.items():
+            item.disabled = disabled
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith(" - sagemaker-inference - ERROR - request 1 failed")
+    assert lines[1:] == ["ZeroDivisionError: by zero"]
+
+
+def test_the_containers_level_silences_errors(configure, monkeypatch, capsys):
+    configure()
+    monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "CRITICAL")
+    monkeypatch.setattr(toolkit_logging.get_logger(), "disabled", True)
+    toolkit_logging.get_logger().error("hidden")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_lines_name_the_request_they_belong_to(configure, monkeypatch, capsys, as_json):
+    root = configure()
+    formatter = toolkit_logging._JsonLines() if as_json else root.handlers[0].formatter
+    root.handlers[0].setFormatter(formatter)
+    token = toolkit_logging.current_request.set("id-7")
+    logging.getLogger("mine").warning("slow")
+    logging.getLogger("mine").warning("request id-7 is slow")
+    toolkit_logging.current_request.reset(token)
+    logging.getLogger("mine").warning("between requests")
+    inside, named, outside = capsys.readouterr().err.splitlines()
+    if as_json:
+        ids = [json.loads(line).get("request_id") for line in (inside, named, outside)]
+        assert ids == ["id-7", "id-7", None]
+    else:
+        assert inside.endswith(" - slow id=id-7")
+        assert named.endswith(" - request id-7 is slow")
+        assert outside.endswith(" - between requests")
+
+
+def test_a_programs_own_format_can_have_the_id(monkeypatch, capsys):
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
+    handler.addFilter(toolkit_logging.RequestIdFilter())
+    logger = logging.getLogger("own.format")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    token = toolkit_logging.current_request.set("id-7")
+    logger.warning("slow")
+    logger.warning("own", extra={"request_id": "mine"})
+    toolkit_logging.current_request.reset(token)
+    assert capsys.readouterr().err == "[id-7] slow\n[mine] own\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "1970-01-01T00:00:00.000Z"), (1.9999, "1970-01-01T00:00:01.999Z")],
+)
+def test_times_are_iso_8601_to_milliseconds(seconds, text):
+    assert toolkit_logging.timestamp(seconds) == text
 
 
 class Text(str):

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 
 import pytest
 
@@ -34,6 +35,12 @@ def test_a_line_has_status_times_and_id(written):
     assert line.endswith(
         "Z INFO POST /invocations 404 queue=12.3 decode=1.00 predict=250.00 encode=0.00 ms id=id-1"
     )
+
+
+def test_times_are_to_the_millisecond(written):
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    assert re.fullmatch(stamp, written().split()[0])
+    assert re.fullmatch(stamp, json.loads(written(as_json=True).splitlines()[0])["time"])
 
 
 def test_a_line_names_the_model_among_many(written):
