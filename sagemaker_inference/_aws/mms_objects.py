@@ -26,7 +26,7 @@ from sagemaker_inference._errors import (
 from sagemaker_inference._http import forms
 from sagemaker_inference._http.error_response import ascii_line, error_response
 from sagemaker_inference._http.messages import BODY, Headers, Part, Request, Response, whole_body
-from sagemaker_inference._log import get_logger, users_exc_info
+from sagemaker_inference._log import current_request, get_logger, users_exc_info
 from sagemaker_inference._program.concurrency import Concurrency
 
 if TYPE_CHECKING:
@@ -106,14 +106,19 @@ class HandlerServiceAdapter:
         context.request_processor = [RequestProcessor(_headers(request)) for request in requests]
         context.metrics = MetricsStore(context.request_ids, context.model_name)
         data = [{part.name: _value(part) for part in request.parts} for request in requests]
+        token = current_request.set(",".join(request.id for request in requests))
         try:
             results = self._call(data)
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # sys.exit must not end the worker either
             failure = _failure(error)
             logger.error(  # noqa: TRY400 - without this package's own frames
                 "requests %s failed", [r.id for r in requests], exc_info=users_exc_info(error)
             )
             return [error_response(failure, request.id, request.accept) for request in requests]
+        finally:
+            current_request.reset(token)
         return [
             self._response(index, result, request)
             for index, (result, request) in enumerate(zip(results, requests, strict=True))
@@ -212,7 +217,7 @@ def _text(result: Any) -> bytes:
     return (result if isinstance(result, str) else json.dumps(result)).encode()
 
 
-def _failure(error: Exception) -> BaseInferenceToolkitError:
+def _failure(error: BaseException) -> BaseInferenceToolkitError:
     if isinstance(error, BaseInferenceToolkitError):
         return error
     if isinstance(error, MemoryError):
@@ -223,7 +228,7 @@ def _failure(error: Exception) -> BaseInferenceToolkitError:
     )
 
 
-def from_prediction_exception(error: Exception) -> BaseInferenceToolkitError | None:
+def from_prediction_exception(error: BaseException) -> BaseInferenceToolkitError | None:
     """MMS's ``PredictionException(message, error_code)`` as one of our errors; else None."""
     # Looked up in sys.modules: if user code raised it, its module is imported.
     exception = getattr(sys.modules.get("mms.service"), "PredictionException", ())

@@ -61,6 +61,8 @@ def assemble(
     if loader is None:
         raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None:
+        if loader.is_script:
+            raise StartError(_missing_script(label))
         raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))
     config = config or Config.from_environment()
     _warn_about_pickles(config)
@@ -140,7 +142,8 @@ class _Parts:
             fallback = aws_fallback.script_encoders()
         types = [name for item in registered for name in item.content_types if "*" not in name]
         default = default_accept or (types[0] if types else content_types.JSON)
-        return Encoders(registered, fallback, default)
+        is_chosen = default_accept is not None
+        return Encoders(registered, fallback, default, is_chosen=is_chosen)
 
 
 def _handler(registration: Registration | None) -> Handler | None:
@@ -172,6 +175,13 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
         options,
         max_batch_size=size,
         max_batch_delay=options.max_batch_delay if delay is None else delay,
+    )
+
+
+def _missing_script(label: str) -> str:
+    return (
+        f"{label} has a model_fn, but neither predict_fn nor transform_fn. Add one:\n"
+        "    def predict_fn(data, model):\n        return model.predict(data)"
     )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagemaker_inference._errors import PredictionError, UnprocessableInputError
 from sagemaker_inference._inference import collation
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._inference.failures import must_pass
+from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class BatchWindow:
 class Failed(NamedTuple):
     """Returned in place of a prediction: the exception of the predictor on this request."""
 
-    error: Exception
+    error: BaseException
 
 
 class Batcher:
@@ -73,15 +74,22 @@ class Batcher:
         """
         try:
             return list(self._call(list(inputs), model, list(contexts)))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is these requests'
+        except BaseException as error:
+            # Whatever user code raises is these requests'.
+            if must_pass(error, is_async=False):
+                raise
             if len(inputs) == 1 or not self._options.retry_one_by_one:
                 return [Failed(error)] * len(inputs)
             logger.warning("a batch of %d failed; retrying one by one: %r", len(inputs), error)
         return [
             result
             for data, context in zip(inputs, contexts, strict=True)
-            for result in self.predict([data], model, [context])
+            for result in self._predict_alone(data, model, context)
         ]
+
+    def _predict_alone(self, data: Any, model: Any, context: Context) -> list[Any | Failed]:
+        current_request.set(context.request_id)
+        return self.predict([data], model, [context])
 
     def _call(self, inputs: list[Any], model: Any, contexts: list[Context]) -> Sequence[Any]:
         """Predict for all inputs at once.

@@ -34,12 +34,23 @@ class Encoding(NamedTuple):
         content_type: the negotiated content type.
         handler: the program's encoder, or None for a built-in format.
         is_async: whether ``write`` returns an awaitable.
+        is_free: whether neither the client nor the program has chosen the content type.
     """
 
     write: Callable[..., Any]
     content_type: str
     handler: Handler | None = None
     is_async: bool = False
+    is_free: bool = False
+
+    def for_prediction(self, prediction: Any) -> Encoding:
+        """This, or octet-stream for bytes, which JSON cannot hold, where the choice is free."""
+        if not self.is_free or not isinstance(prediction, (bytes, bytearray, memoryview)):
+            return self
+        codec = codecs.for_content_type(content_types.OCTET_STREAM)
+        if codec is None or codec.encode is None:
+            return self
+        return Encoding(codec.encode, content_types.OCTET_STREAM)
 
 
 class Encoders:
@@ -49,6 +60,7 @@ class Encoders:
         registered: the program's encoders, in the order of registration.
         fallback: the encoders of a framework, for types that the program does not write.
         default_accept: the Accept header to assume if the client accepts anything.
+        is_chosen: whether somebody has chosen it.
 
     Attributes:
         for_accept: the `Encoding` for an Accept header; raises NotAcceptableError.
@@ -60,10 +72,13 @@ class Encoders:
         registered: Sequence[Registration],
         fallback: Sequence[Registration],
         default_accept: str,
+        *,
+        is_chosen: bool = False,
     ) -> None:
         self.registered = tuple(registered)
         self.fallback = tuple(fallback)
         self.default_accept = default_accept
+        self.is_chosen = is_chosen
         self.for_accept = codecs.cached(self._find)
         self.preferred = lru_cache(_CACHE_SIZE)(self._find_preferred)
 
@@ -87,10 +102,12 @@ class Encoders:
             return False
 
     def _find(self, accept: str) -> Encoding:
-        ranges = content_types.parse_accept(accept)
-        if all(name == content_types.ANY and quality for name, quality in ranges):
+        # What is not a media type, such as "a", counts as absent.
+        ranges = [(name, q) for name, q in content_types.parse_accept(accept) if "/" in name]
+        is_any = all(name == content_types.ANY and quality for name, quality in ranges)
+        if is_any:
             accept = self.default_accept
-            ranges = content_types.parse_accept(accept)
+            ranges = list(content_types.parse_accept(accept))
         named = [name for name, _ in ranges if "*" not in name]
         # If no concrete type is acceptable, an encoder registered for a wildcard names the type.
         wildcards = [name for name, _ in ranges if most_specific(self.registered, name)]
@@ -103,7 +120,8 @@ class Encoders:
         codec = codecs.for_content_type(chosen) if chosen else None
         if chosen is None or codec is None or codec.encode is None:
             raise self._not_acceptable(accept, named)
-        return Encoding(codec.encode, chosen)
+        is_free = is_any and accept == content_types.JSON and not self.is_chosen
+        return Encoding(codec.encode, chosen, is_free=is_free)
 
     def _offers(self, named: Sequence[str]) -> list[str]:
         """The content types that can be written, in the server's order of preference."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -32,8 +33,21 @@ _CODES: Final = {
 }
 
 
+def must_pass(error: BaseException, *, is_async: bool) -> bool:
+    """Whether an exception is not the failure of a request: it closes or cancels a coroutine.
+
+    All others are, also those that Exception does not cover: ``sys.exit`` and argparse's errors,
+    time-outs of gevent and func_timeout. They must not end the worker, nor fail other requests.
+    """
+    if isinstance(error, Exception):
+        return False
+    # Nobody has raised it if asyncio is not imported.
+    cancelled = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", ())
+    return isinstance(error, GeneratorExit) or (is_async and isinstance(error, cancelled))
+
+
 def failure_response(
-    request: Request, error: Exception, handler: Handler | None, headers: Mapping[str, str]
+    request: Request, error: BaseException, handler: Handler | None, headers: Mapping[str, str]
 ) -> Response:
     """The response with the error's status; errors that are not the client's are logged.
 
@@ -48,7 +62,7 @@ def failure_response(
 
 
 def _failure(
-    request: Request, error: Exception, handler: Handler | None
+    request: Request, error: BaseException, handler: Handler | None
 ) -> BaseInferenceToolkitError:
     if isinstance(error, BaseInferenceToolkitError):
         # 4xx is the client's mistake, and the response names it; 5xx is ours to find in the log.

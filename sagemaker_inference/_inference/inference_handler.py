@@ -15,9 +15,9 @@ from sagemaker_inference._errors import (
 from sagemaker_inference._http import content_coding, forms
 from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference.batching import Failed
-from sagemaker_inference._inference.failures import failure_response
-from sagemaker_inference._inference.replies import built_in_body, reply
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._inference.failures import failure_response, must_pass
+from sagemaker_inference._inference.replies import built_in_body, reply, with_charset
+from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class _Job:
         self.response: Response | None = None
         self.times = [perf_counter()]
 
-    def fail(self, error: Exception) -> None:
-        """Set the response to that of an error."""
+    def fail(self, error: BaseException) -> None:
+        """Set the response to that of an error, unless it cancels the request."""
+        if must_pass(error, is_async=self.handler is not None and self.handler.is_async):
+            raise error
         headers = self.context.response_headers
         self.response = failure_response(self.request, error, self.handler, headers)
 
@@ -175,7 +177,7 @@ class InferenceHandler:
             return
         try:
             self.on_shutdown.call(self.model, self._context())
-        except Exception:
+        except BaseException:
             logger.exception("on_shutdown failed: %s", self.on_shutdown)
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
@@ -188,16 +190,23 @@ class InferenceHandler:
             requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
         jobs = [_Job(request, self._context(request)) for request in requests]
-        if self.transformer is not None:
-            for job in jobs:
-                await self._transform(job, self.transformer)
-        else:
-            for job in jobs:
-                await self._decode(job)
-            await self._predict([job for job in jobs if job.response is None])
-            for job in jobs:
-                if job.response is None:
-                    await self._encode(job)
+        before = current_request.set("")
+        try:
+            if self.transformer is not None:
+                for job in jobs:
+                    current_request.set(job.request.id)
+                    await self._transform(job, self.transformer)
+            else:
+                for job in jobs:
+                    current_request.set(job.request.id)
+                    await self._decode(job)
+                await self._predict([job for job in jobs if job.response is None])
+                for job in jobs:
+                    if job.response is None:
+                        current_request.set(job.request.id)
+                        await self._encode(job)
+        finally:
+            current_request.reset(before)
         return [_finished(job) for job in jobs]
 
     def _context(self, request: Request | None = None) -> Context:
@@ -221,7 +230,7 @@ class InferenceHandler:
             # AWS has one class for 406 and 415; its content type says which of them is meant.
             is_response_type = error.content_type == accept
             job.fail(NotAcceptableError(error.message) if is_response_type else error)
-        except Exception as error:  # noqa: BLE001 - user code may raise anything
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
             job.fail(error)
 
     async def _decode(self, job: _Job) -> None:
@@ -239,7 +248,7 @@ class InferenceHandler:
                     await self._decode_fields(job, request.parts)
                 else:
                     job.data = await self._read(job, decoding, body, content_type)
-        except Exception as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
         job.handler = None
         job.times.append(perf_counter())
@@ -288,13 +297,15 @@ class InferenceHandler:
         if self._batcher is None:
             for job in jobs:
                 job.handler = predictor
+                current_request.set(job.request.id)
                 try:
                     data = predictor.call(job.data, self.model, job.context)
                     job.data = await data if predictor.is_async else data
-                except Exception as error:  # noqa: BLE001 - as above
+                except BaseException as error:  # noqa: BLE001 - as above
                     job.fail(error)
         else:
             contexts = [job.context for job in jobs]
+            current_request.set(",".join(job.request.id for job in jobs))
             results = self._batcher.predict([job.data for job in jobs], self.model, contexts)
             for job, result in zip(jobs, results, strict=True):
                 job.handler, job.data = predictor, result
@@ -305,19 +316,22 @@ class InferenceHandler:
             job.times.append(now)
 
     async def _encode(self, job: _Job) -> None:
-        encoding = job.encoding
+        encoding = job.encoding.for_prediction(job.data)
         job.handler = encoding.handler
         try:
+            content_type = encoding.content_type
             if encoding.handler is None:
-                result = encoding.write(job.data, encoding.content_type)
+                result = encoding.write(job.data, content_type)
+                if not isinstance(job.data, (bytes, bytearray, memoryview)):
+                    content_type = with_charset(content_type)
             else:
                 result = encoding.write(job.data, encoding.content_type, job.context)
                 if encoding.is_async:
                     result = await result
-            job.response = reply(job.request, job.context, result, encoding.content_type)
+            job.response = reply(job.request, job.context, result, content_type)
         except UnsupportedFormatError as error:
             job.fail(NotAcceptableError(error.message))
-        except Exception as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
 
 

@@ -45,6 +45,8 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
     if isinstance(result, _ITERATORS):
         return Response(result, content_type, status=status, headers=headers, phrase=phrase)
     body = _body(result, content_type)
+    if isinstance(result, str):
+        content_type = with_charset(content_type)
     accepted = request.headers.find("accept-encoding")
     if content_coding.is_worth_packing(len(body), content_type, accepted) and not any(
         name.lower() == "content-encoding" for name in headers
@@ -67,6 +69,15 @@ def built_in_body(result: Any, content_type: str) -> Any:
         message = f"The transformer returned {type(result).__name__}, not bytes or str"
         raise EncodeError(message)
     return codec.encode(result, content_type)
+
+
+def with_charset(content_type: str) -> str:
+    """The type of plain text with its charset, without which some clients take it for Latin-1.
+
+    Other types stay as they are: SageMaker's SDK compares that of CSV for equality.
+    """
+    is_bare = content_type.strip().lower() == content_types.TEXT
+    return f"{content_types.TEXT}; charset=utf-8" if is_bare else content_type
 
 
 def _body(result: Any, content_type: str) -> Body:

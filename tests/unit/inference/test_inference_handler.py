@@ -356,3 +356,60 @@ def test_a_request_left_without_an_answer_is_a_bug_of_ours():
 
 def test_an_empty_batch_has_no_answers(doubling):
     assert run_without_loop(loaded(doubling).answer([])) == []
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "a"])
+def test_bytes_go_out_as_they_are_where_the_type_is_free(registry, accept):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: b"\x00\xff")
+    [response] = run_without_loop(loaded(registry).answer([request(accept=accept)]))
+    assert (response.status, response.content_type) == (200, "application/octet-stream")
+    assert bytes(response.body) == b"\x00\xff"
+
+
+def test_bytes_are_not_json_where_json_is_asked_for(registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: b"\x00\xff")
+    [response] = run_without_loop(loaded(registry).answer([request(accept="application/json")]))
+    assert response.status == 500
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("text/plain", "text/plain; charset=utf-8"), ("text/csv", "text/csv")],
+)
+def test_plain_text_has_a_charset_and_csv_has_none(registry, accept, content_type):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: "h\u00e9llo")
+    [response] = run_without_loop(loaded(registry).answer([request(accept=accept)]))
+    assert response.content_type == content_type
+
+
+def test_an_errors_text_is_utf_8(registry):
+    registry.model_loader(lambda: None)
+
+    @registry.predictor
+    def predict(data):
+        raise errors.UnprocessableInputError("h\u00e9llo \ud800")
+
+    [response] = run_without_loop(loaded(registry).answer([request()]))
+    assert "h\u00e9llo ?".encode() in bytes(response.body)
+
+
+def test_the_raw_bytes_of_sagemakers_sdk_are_bytes(registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(len)
+    [response] = run_without_loop(
+        loaded(registry).answer([request(b"\x00\xff", "file-path/raw-bytes")])
+    )
+    assert bytes(response.body) == b"2"
+
+
+@pytest.mark.parametrize("body", [b'{"a": "b=c"}', b'["x=1&y"]', b"[1, 2]"])
+def test_json_that_curl_sends_as_a_form_is_named(registry, body):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    form_type = "application/x-www-form-urlencoded"
+    [response] = run_without_loop(loaded(registry).answer([request(body, form_type)]))
+    assert response.status == 400
+    assert b"send it with Content-Type: application/json" in bytes(response.body)
