@@ -43,8 +43,16 @@ class Handler:
     hints: Mapping[str, Any]
 
     @classmethod
-    def from_function(cls, role: Role, function: Callable[..., Any]) -> Handler:
+    def from_function(
+        cls, role: Role, function: Callable[..., Any], *, checks_names: bool = False
+    ) -> Handler:
         """Read the signature of ``function``.
+
+        Args:
+            role: the role to register it for.
+            function: the function.
+            checks_names: whether a parameter must not have the name of another argument than it
+                gets. AWS's toolkit passes arguments to script functions regardless of names.
 
         Raises:
             RegistrationError: it is not callable, or cannot take the arguments of its role.
@@ -55,6 +63,12 @@ class Handler:
                 f"Decorate a function: def {role}: ..."
             )
             raise RegistrationError(message)
+        if _is_generator(function) and role.may_be_async:
+            message = (
+                f"@{role.name} is on {describe(function)}, an async generator, whose values are "
+                "not sent one by one. Make it an async def that returns one value."
+            )
+            raise RegistrationError(message)
         is_async = _is_async(function)
         if is_async and not role.may_be_async:
             message = (
@@ -62,6 +76,8 @@ class Handler:
                 "when it is called. Make it a plain def."
             )
             raise RegistrationError(message)
+        if checks_names:
+            _check_names(role, function)
         return cls(role, function, _adapt(role, function), is_async, _hints(role, function))
 
     def __str__(self) -> str:
@@ -96,6 +112,13 @@ def _is_async(function: Callable[..., Any]) -> bool:
         function = function.func
     call = type(function).__call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = type(function).__call__
+    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call)
 
 
 def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:
@@ -201,6 +224,30 @@ def _by_keyword(
         )
 
     return call_with_keywords
+
+
+def _check_names(role: Role, function: Callable[..., Any]) -> None:
+    """Reject ``predict(model, data)``: arguments are passed by position.
+
+    Raises:
+        RegistrationError: a parameter has the name of an argument that another parameter gets.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [item.name for item in parameters if item.kind in kinds and item.name != CONTEXT]
+    for name, argument in zip(names, role.arguments, strict=False):
+        if name != argument and name in role.arguments:
+            count = max(len(names), role.arguments.index(name) + 1)
+            message = (
+                f"@{role.name} is on {describe(function)}, whose parameter {name!r} gets the "
+                f"{argument}: arguments are passed by position. "
+                f"Write: def {getattr(function, '__name__', 'handler')}"
+                f"({', '.join(role.arguments[:count])})"
+            )
+            raise RegistrationError(message)
 
 
 def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter

@@ -258,3 +258,31 @@ def test_a_file_below_the_working_directory_is_named_relative_to_it(program, tmp
     names = {}
     exec(code, names)  # noqa: S102 - the test's own text
     assert signatures.describe(names["predict"]) == "predict (inference.py, line 1)"
+
+
+@pytest.mark.parametrize(
+    ("decorate", "function", "fix"),
+    [
+        ("predictor", lambda model, data: data, r"\(data, model\)"),
+        ("predictor", lambda model: model, r"\(data, model\)"),
+        ("warmup", lambda model: model, r"\(model_dir, model\)"),
+        ("transformer", lambda body, model: body, r"\(model, body\)"),
+    ],
+)
+def test_parameters_in_the_wrong_order_are_refused(registry, decorate, function, fix):
+    with pytest.raises(RegistrationError, match="passed by position.*" + fix):
+        getattr(registry, decorate)(function)
+
+
+def test_other_names_and_keywords_are_free(registry):
+    registry.predictor(lambda x, *, model: x)
+    registry.decoder("a/b")(lambda stream, content_type: stream)
+    registry.on_shutdown(lambda model: None)
+
+
+def test_an_async_generator_is_refused(registry):
+    async def predict(data):
+        yield data
+
+    with pytest.raises(RegistrationError, match="an async generator"):
+        registry.predictor(predict)
