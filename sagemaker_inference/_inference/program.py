@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from sagemaker_inference import _config
 from sagemaker_inference._aws import script_functions
 from sagemaker_inference._errors import RegistrationError, StartError
+from sagemaker_inference._inference import import_advice
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._log import last_user_line
 from sagemaker_inference._program.registry import Registry, default_registry
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from sagemaker_inference._config import Config
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.location import Program
+
+
+# The name under which multiprocessing runs a program in a child that it spawns.
+_SPAWNED: Final = "__mp_main__"
 
 
 class _Loading:
@@ -46,17 +52,25 @@ def note_serve_call(name: str, registry: Registry, caller: str) -> None:
         registry: the registry to serve.
         caller: file and line of the call, for messages.
     """
+    if name == _SPAWNED:
+        # What a worker's functions are pickled as is found without running the program again.
+        module = sys.modules[name]
+        sys.modules.setdefault(Path(str(module.__file__)).stem, module)
     if _Loading.module == name:
         _Loading.registry = registry
         script_functions.adopt(registry, sys.modules[name])
         registry.close(f"serve(__name__) at {caller}")
 
 
-def load(program: Program) -> tuple[ModuleType, Registry]:
+def load(program: Program, *, as_main: bool = False) -> tuple[ModuleType, Registry]:
     """Import the program; return its module and the registry it serves.
 
     A program that is already imported, as by handler services of AWS's containers, is not run
     again.
+
+    Args:
+        program: the location of the program.
+        as_main: whether its names are those of ``__main__`` too, as under ``python inference.py``.
 
     Raises:
         StartError: it cannot be imported; the message has file, line, cause and fix.
@@ -65,33 +79,58 @@ def load(program: Program) -> tuple[ModuleType, Registry]:
         sys.path.insert(0, program.code_dir)
     imported = _imported(program)
     if imported is not None:
+        if as_main:
+            _stand_for_main(imported[0])
         return imported
     _begin(program)
     try:
         if program.root not in sys.path:
             sys.path.insert(0, program.root)
-        module = _import(program)
-    except RegistrationError as error:
-        message = f"{_line(error, program)}: {error}"
-        raise StartError(message) from None
-    except SyntaxError as error:
-        message = f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-        if error.text:
-            message += f": {error.text.strip()}"
-        message += ". Fix this line."
-        raise StartError(message) from None
-    except ImportError as error:
-        message = f"{_line(error, program)}: {type(error).__name__}: {error}. {_install()}"
-        raise StartError(message) from None
-    except Exception as error:
-        message = f"{_line(error, program)}: {type(error).__name__}: {error}"
-        raise StartError(message) from error
+        module = _import(program, as_main=as_main)
+    except StartError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a program may raise anything
+        is_clear = isinstance(error, (RegistrationError, SyntaxError))
+        raise StartError(_explained(error, program)) from (None if is_clear else error)
     finally:
         _Loading.module = ""
     if program.path:
         _Loading.loaded[program.path] = _Loading.registry, Path(program.path).stat().st_mtime_ns
         _Loading.last = program.path
     return module, _Loading.registry
+
+
+def _explained(error: BaseException, program: Program) -> str:
+    """Why the program cannot be imported, with file, line and, where it is known, the fix."""
+    line = last_user_line(error) or program.label
+    if isinstance(error, RegistrationError):
+        return f"{line}: {error}"
+    if isinstance(error, SyntaxError):
+        message = f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+        if error.text:
+            message += f": {error.text.strip()}"
+        return message + ". Fix this line."
+    if isinstance(error, SystemExit):
+        line = _last_line_below(program.root, error) or line
+        return (
+            f"{line}: the program exited (SystemExit: {error.code}) while it was imported, with "
+            f"the arguments {sys.argv[1:]}. Workers import it as well: pass the arguments that it "
+            "needs, and exit only within functions."
+        )
+    message = f"{line}: {type(error).__name__}: {error}"
+    if isinstance(error, ImportError):
+        message += f". {import_advice.advice(error, program)}"
+    return message
+
+
+def _last_line_below(folder: str, error: BaseException) -> str:
+    """The last line of the program's own files: argparse, for one, exits in a file of its own."""
+    lines = [
+        f"{frame.filename}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(folder)
+    ]
+    return lines[-1] if lines else ""
 
 
 def _begin(program: Program) -> None:
@@ -102,7 +141,11 @@ def _begin(program: Program) -> None:
 
 
 def assembled(
-    program: Program, fallback: Registry | None = None, config: Config | None = None
+    program: Program,
+    fallback: Registry | None = None,
+    config: Config | None = None,
+    *,
+    as_main: bool = False,
 ) -> InferenceHandler:
     """Import the program and assemble it.
 
@@ -112,13 +155,15 @@ def assembled(
         program: the location of the program.
         fallback: the handlers of a framework, for roles that the program does not define.
         config: the settings; by default those of the environment.
+        as_main: as for `load`.
 
     Raises:
         StartError: it cannot be imported or is incomplete.
     """
+    main = sys.modules["__main__"]
     try:
         with default_registry.attempt():
-            module, registry = load(program)
+            module, registry = load(program, as_main=as_main)
             try:
                 script_functions.adopt(registry, module)
             except RegistrationError as error:
@@ -126,6 +171,7 @@ def assembled(
             return assemble(registry, program.label, fallback, config=config)
     except StartError:
         sys.modules.pop(program.module, None)
+        _stand_for_main(main)
         raise
 
 
@@ -142,9 +188,12 @@ def _imported(program: Program) -> tuple[ModuleType, Registry] | None:
     return (module, registry) if is_held and registry.is_closed and is_unchanged else None
 
 
-def _import(program: Program) -> ModuleType:
+def _import(program: Program, *, as_main: bool) -> ModuleType:
     if not program.path:
-        return importlib.import_module(program.module)
+        module = importlib.import_module(program.module)
+        if as_main:
+            _stand_for_main(module)
+        return module
     spec = importlib.util.spec_from_file_location(program.module, program.path)
     if spec is None or spec.loader is None:
         message = (
@@ -155,6 +204,9 @@ def _import(program: Program) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Added to sys.modules first, as import does: dataclasses and pickle look modules up by name.
     sys.modules[program.module] = module
+    if as_main:
+        # Before it runs: it may load a model that was pickled as __main__.Scaler.
+        _stand_for_main(module)
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -163,12 +215,8 @@ def _import(program: Program) -> ModuleType:
     return module
 
 
-def _install() -> str:
-    # Many models share the packages of one interpreter: requirements.txt is not installed.
-    if _config.is_on(_config.MULTI_MODEL):
-        return "Install the missing package in the image."
-    return "Install the missing package, or list it in requirements.txt beside the program."
-
-
-def _line(error: BaseException, program: Program) -> str:
-    return last_user_line(error) or program.label
+def _stand_for_main(module: ModuleType) -> None:
+    """Make a module ``__main__``, for pickles and for what multiprocessing runs in its children."""
+    sys.modules["__main__"] = module
+    if _SPAWNED in sys.modules:
+        sys.modules[_SPAWNED] = module

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,14 @@ class Program:
         root: the folder that is put first on ``sys.path``.
         path: its file; "" if it is imported by name (``python -m package.inference``).
         code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" if there is none.
+        arguments: its ``sys.argv``; empty if it was not started by a command line.
     """
 
     module: str
     root: str
     path: str = ""
     code_dir: str = ""
+    arguments: Sequence[str] = field(default=(), compare=False)
 
     @property
     def label(self) -> str:
@@ -48,7 +54,8 @@ class Program:
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         if spec is not None:
-            return cls(spec.name.removesuffix(".__main__"), str(Path.cwd()))
+            module = spec.name.removesuffix(".__main__")
+            return cls(module, str(Path.cwd()), arguments=_command_line())
         path = getattr(main, "__file__", None)
         if path is None or not Path(path).is_file():
             message = (
@@ -56,7 +63,7 @@ class Program:
                 "has no file. Save it as inference.py and run: python inference.py"
             )
             raise StartError(message)
-        return cls.from_file(path)
+        return replace(cls.from_file(path), arguments=_command_line())
 
     @classmethod
     def from_name(cls, name: str, code_dir: str) -> Program | None:
@@ -72,6 +79,20 @@ class Program:
         if dotted.with_name(dotted.name + ".py").is_file() or (dotted / "__init__.py").is_file():
             return cls(name, code_dir)
         return None
+
+
+def _command_line() -> list[str]:
+    """``sys.argv`` as it was at the start: a program may have changed it since."""
+    words = sys.orig_argv
+    file = getattr(sys.modules["__main__"], "__file__", None) or ""
+    for index in range(1, len(words)):
+        if words[index - 1] == "-m":
+            break
+        if file and Path(words[index]).resolve() == Path(file).resolve():
+            return words[index:]
+    if "-m" in words:  # the path of the module's file takes the place of its name
+        return [file, *words[words.index("-m") + 2 :]]
+    return list(sys.argv)
 
 
 def search(model_dir: str) -> Program | None:

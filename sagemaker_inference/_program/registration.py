@@ -53,7 +53,14 @@ def is_same_function(existing: Handler, new: Handler) -> bool:
         for handler in (existing, new)
     )
     is_named = name != "" and not name.endswith("<lambda>")
-    return is_named and (old_module, old_name) == (module, name)
+    # A file may be imported under its name besides __main__ or, in a child, __mp_main__.
+    is_main = "__main__" in (old_module, module) or "__mp_main__" in (old_module, module)
+    is_same_file = is_main and _file(existing) == _file(new) != ""
+    return is_named and old_name == name and (old_module == module or is_same_file)
+
+
+def _file(handler: Handler) -> str:
+    return str(getattr(getattr(handler.function, "__code__", None), "co_filename", ""))
 
 
 def conflict(existing: Registration, new: Registration) -> str:

@@ -377,7 +377,8 @@ class Registry:
 
         def register(function: StepHandler) -> StepHandler:
             names = tuple(content_types.parse(name).name for name in types)
-            self.add(Registration(Handler.from_function(role, function), names))
+            handler = Handler.from_function(role, function, checks_names=True)
+            self.add(Registration(handler, names))
             return function
 
         return register
@@ -396,7 +397,7 @@ class Registry:
             raise RegistrationError(message)
 
         def register(function: Any) -> Any:
-            handler = Handler.from_function(role, function)
+            handler = Handler.from_function(role, function, checks_names=True)
             if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):
                 message = (
                     f"@{role.name} is on {handler}, which is async and runs concurrently without "

@@ -12,9 +12,12 @@ from __future__ import annotations
 import array
 import contextlib
 import os
-import select
 import socket
 from itertools import islice
+
+# Looked up before the program is imported: gevent and eventlet replace them in their modules.
+from select import epoll
+from socket import socket as _Socket  # noqa: N812 - a class
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -141,7 +144,7 @@ class Loop:
         self, servable: Servable, assignment: Assignment, control: socket.socket, access: AccessLog
     ) -> None:
         self.servable = servable
-        self.epoll = select.epoll.fromfd(assignment.epoll_fd)
+        self.epoll = epoll.fromfd(assignment.epoll_fd)
         self.timeout = assignment.config.timeout
         self.stopping = False
         self._stop_fd = assignment.stop_fd
@@ -280,7 +283,7 @@ class Loop:
         """The response, or a failure in place of one that the front end could not pass on."""
         try:
             response.body = whole_body(response)
-        except Exception as error:
+        except BaseException as error:
             logger.exception("request %s: the body of the answer failed", request.id)
             failure = EncodeError(f"The answer cannot be sent: {type(error).__name__}")
             return error_response(failure, request.id, request.accept)
@@ -328,7 +331,7 @@ class Loop:
                 old.sock.detach()
             fd = os.dup2(fds[0], slots.FIRST_FD + got, inheritable=False)
             os.close(fds[0])
-            connection = Connection(got, number, socket.socket(fileno=fd))
+            connection = Connection(got, number, _Socket(fileno=fd))
             self._connections[got] = connection
             if got == slot and number == generation:
                 return connection

@@ -6,7 +6,6 @@ The supervisor starts it with its `Assignment` in the environment variable `ASSI
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from dataclasses import replace
@@ -23,10 +22,14 @@ from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._worker import zygote
 from sagemaker_inference._worker.access_log import AccessLog
+from sagemaker_inference._worker.children import Inheritance
 from sagemaker_inference._worker.loop import Loop
+from sagemaker_inference._worker.prints import print_json
 
 if TYPE_CHECKING:
     from sagemaker_inference._inference.servable import Servable
+
+logger = toolkit_logging.get_logger()
 
 # An async request is given up by the loop; only a loop that is stuck needs the supervisor.
 _PATIENCE: Final = 5.0
@@ -39,14 +42,14 @@ def main(_argv: list[str]) -> int:
 
 def run(assignment: Assignment) -> int:
     """Run a worker; returns its exit code."""
-    # The supervisor decides when to stop: a Ctrl-C reaches the whole group of processes. Handlers
-    # rather than SIG_IGN, since programs that user code starts would inherit that.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
+    inheritance = Inheritance(_own_fds(assignment))
+    inheritance.begin()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     slots.reserve()
     toolkit_logging.configure_root()
+    if assignment.config.log_format == "json":
+        print_json()
     control = socket.socket(fileno=assignment.control_fd)
     if assignment.metrics_fd >= 0:
         # Before the program is imported, which may count then.
@@ -64,10 +67,19 @@ def run(assignment: Assignment) -> int:
         return 1
     if assignment.is_zygote:
         control.send(_report("loaded", service))
-        zygote.serve_copies(
-            control, lambda own, index: _serve(service, replace(assignment, index=index), own)
-        )
+
+        def serve_copy(own: socket.socket, index: int) -> int:
+            copy = replace(assignment, index=index, control_fd=own.fileno())
+            inheritance.take_over(_own_fds(copy))
+            return _serve(service, copy, own)
+
+        zygote.serve_copies(control, serve_copy, inheritance.copying)
     return _serve(service, assignment, control)
+
+
+def _own_fds(assignment: Assignment) -> list[int]:
+    """The descriptors that stay open; that of metrics is closed once it is mapped."""
+    return [fd for fd in assignment.fds if fd != assignment.metrics_fd]
 
 
 def _serve(service: Servable, assignment: Assignment, control: socket.socket) -> int:
@@ -79,7 +91,12 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
         as_json=assignment.config.log_format == "json",
     )
     loop = Loop(service, assignment, control, access)
-    run_loop(loop)
+    try:
+        run_loop(loop)
+    except SystemExit:
+        # Handlers' own are answers: this one comes from a task or a callback of the program.
+        logger.exception("the program ended this worker by sys.exit outside its handlers")
+        raise
     service.close()
     return 1 if loop.checks.has_failed else 0
 
@@ -99,7 +116,10 @@ def run_loop(loop: Loop) -> None:
 def _prepare(assignment: Assignment) -> Servable:
     if assignment.program is None:
         return HandlerServiceAdapter(assignment.handler_service, assignment.config)
-    return program.assembled(assignment.program, config=assignment.config)
+    if assignment.program.arguments:
+        # As under `python inference.py --option`.
+        sys.argv = list(assignment.program.arguments)
+    return program.assembled(assignment.program, config=assignment.config, as_main=True)
 
 
 def _load(service: Servable, assignment: Assignment) -> None:

@@ -12,6 +12,7 @@ import gc
 import os
 import socket
 import struct
+from socket import socket as _Socket  # noqa: N812 - gevent replaces the one in the module
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sagemaker_inference import metrics
@@ -21,6 +22,7 @@ from sagemaker_inference._os.child_process import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 _INDEX: Final = struct.Struct("=i")
 _MOST_FDS: Final = 4
@@ -40,12 +42,17 @@ def request_copy(control: socket.socket, index: int, fds: Sequence[int]) -> None
     send_fds(control, _INDEX.pack(index), fds)
 
 
-def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], int]) -> NoReturn:
+def serve_copies(
+    control: socket.socket,
+    serve: Callable[[socket.socket, int], int],
+    copying: Callable[[], AbstractContextManager[None]],
+) -> NoReturn:
     """Fork a worker for each request; the supervisor ends it by a signal.
 
     Args:
         control: the socket to the supervisor.
         serve: what a copy does with its own control socket and index; returns its exit code.
+        copying: the context in which a fork keeps what is the worker's own.
     """
     # What the garbage collector never looks at stays shared.
     gc.collect()
@@ -54,7 +61,8 @@ def serve_copies(control: socket.socket, serve: Callable[[socket.socket, int], i
         data, raw, _, _ = socket.recv_fds(control, _INDEX.size, _MOST_FDS)
         (index,) = _INDEX.unpack(data)
         fds = array.array("i", raw)
-        pid = _fork_twice(lambda fds=fds, index=index: _become(control, fds, index, serve))  # type: ignore[misc]
+        with copying():
+            pid = _fork_twice(lambda fds=fds, index=index: _become(control, fds, index, serve))  # type: ignore[misc]
         for fd in fds:
             os.close(fd)
         control.send(Report("forked", index=index, pid=pid).dump())
@@ -74,7 +82,7 @@ def _become(
         metrics.attach(fds[-1])
     for fd in fds[1:]:
         os.close(fd)
-    return serve(socket.socket(fileno=fds[0]), index)
+    return serve(_Socket(fileno=fds[0]), index)
 
 
 def _fork_twice(work: Callable[[], int]) -> int:

@@ -336,3 +336,22 @@ def test_a_program_that_is_on_the_path_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", ["", str(tmp_path / "elsewhere")])
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "serve")
     assert find(str(tmp_path)).path == str(tmp_path / "elsewhere" / "serve.py")
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["python", "-X", "utf8", "inference.py", "-m", "3"], ["inference.py", "-m", "3"]),
+        (["python", "-m", "package.inference", "--x"], ["FILE", "--x"]),
+        (["python", "-c", "..."], ["changed"]),
+    ],
+)
+def test_a_programs_command_line_is_that_of_the_start(monkeypatch, tmp_path, words, arguments):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "inference.py"
+    file.touch()
+    main_is(monkeypatch, __file__=str(file), __spec__=None)
+    monkeypatch.setattr(sys, "argv", ["changed"])
+    monkeypatch.setattr(sys, "orig_argv", words)
+    expected = [str(file) if word == "FILE" else word for word in arguments]
+    assert Program.from_main().arguments == expected

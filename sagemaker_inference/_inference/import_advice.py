@@ -1,0 +1,86 @@
+"""What to do about an import of the program that failed: advice that fits the cause."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagemaker_inference import _config
+
+if TYPE_CHECKING:
+    from sagemaker_inference._program.location import Program
+
+
+def advice(error: ImportError, program: Program) -> str:
+    """A sentence or two: how to fix what an ImportError is about."""
+    text, name = str(error), error.name or ""
+    if "relative import" in text:
+        module = Path(program.path).stem if program.path else program.module
+        return (
+            f"{module}.py runs as a program, which is not in a package: write "
+            "'from helpers import x' instead of 'from .helpers import x', or start it with "
+            "python -m package.module."
+        )
+    if "partially initialized module" in text or "circular import" in text:
+        return _about_circles(name, program)
+    if (shadow := _shadow(name, program)) is not None:
+        return (
+            f"{shadow} is imported instead of the package {name.partition('.')[0]!r}: rename the "
+            "file."
+        )
+    # Also a submodule that the installed version of its package does not have.
+    is_other_version = "." in name or not isinstance(error, ModuleNotFoundError)
+    return _about_versions(name) if is_other_version and _is_installed(name) else _install()
+
+
+def _about_circles(name: str, program: Program) -> str:
+    shadow = _shadow(name, program)
+    if shadow is not None:
+        return f"{shadow} has the name of the module that it imports: rename the file."
+    return (
+        "Two modules import each other: move what both need into a third one, or import within "
+        "the function that needs it."
+    )
+
+
+def _about_versions(name: str) -> str:
+    subject = f"The package {name.partition('.')[0]!r}" if name else "The package"
+    return (
+        f"{subject} is installed, but not in a version that fits: the traceback shows which module "
+        "asks for what. Pin versions that go together in requirements.txt."
+    )
+
+
+def _install() -> str:
+    # Many models share the packages of one interpreter: requirements.txt is not installed.
+    if _config.is_on(_config.MULTI_MODEL):
+        return "Install the missing package in the image."
+    return "Install the missing package, or list it in requirements.txt beside the program."
+
+
+def _shadow(name: str, program: Program) -> str | None:
+    """The user's file that has the name of a package, if it was imported in its place."""
+    root = name.partition(".")[0]
+    file = getattr(sys.modules.get(root), "__file__", None) if root else None
+    if file is None or Path(file).parent != Path(program.root):
+        return None
+    is_standard = root in sys.stdlib_module_names
+    return str(file) if is_standard or _is_elsewhere(root, program) else None
+
+
+def _is_elsewhere(name: str, program: Program) -> bool:
+    """Whether a package of this name is installed outside the program's folder."""
+    from importlib.machinery import PathFinder
+
+    folders = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(program.root)]
+    return PathFinder.find_spec(name, folders) is not None
+
+
+def _is_installed(name: str) -> bool:
+    root = name.partition(".")[0]
+    try:
+        return bool(root) and importlib.util.find_spec(root) is not None
+    except (ImportError, ValueError):
+        return root in sys.modules

@@ -1,0 +1,77 @@
+"""What the message about an import that failed says to do."""
+
+import sys
+
+import pytest
+
+from sagemaker_inference._inference import program as programs
+from sagemaker_inference.errors import StartError
+
+CASES = {
+    "missing": ("import no_such_package", "list it in requirements.txt beside the program"),
+    "relative": ("from .helpers import x", "write 'from helpers import x' instead of"),
+    "submodule": ("import json.no_such_module", "The package 'json' is installed, but not in"),
+    "name": ("from json import no_such_name", "The package 'json' is installed, but not in"),
+    "circle": ("import circle_a", "Two modules import each other"),
+    "shadow": ("import numpy.linalg", "rename the file"),
+}
+HELPERS = {
+    "circle_a": "from circle_b import b\na = 1",
+    "circle_b": "from circle_a import a\nb = 1",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_advice_fits_the_cause(program, tmp_path, monkeypatch, case):
+    source, advice = CASES[case]
+    for name, text in HELPERS.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    if case == "shadow":
+        (tmp_path / "numpy.py").write_text("")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
+            monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(StartError) as caught:
+        programs.load(program(source))
+    message = str(caught.value)
+    assert advice in message
+    assert ", line 1: " in message
+    # The log shows the traceback, with what the import was caused by.
+    assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_a_program_that_exits_while_it_is_imported_is_named(program):
+    with pytest.raises(StartError, match=r"inference\.py, line 2: the program exited") as caught:
+        programs.load(program("import argparse\nargparse.ArgumentParser().exit(2)"))
+    assert isinstance(caught.value.__cause__, SystemExit)
+
+
+PICKLED = """
+import pickle
+class Scaler:
+    pass
+loaded = pickle.loads(b"c__main__\\nScaler\\n.")
+"""
+
+
+def test_a_worker_finds_the_programs_names_in_main(program, monkeypatch):
+    """Already while the program runs: it may load a model that `python train.py` pickled."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setitem(sys.modules, "__mp_main__", sys.modules["__main__"])
+    module, _ = programs.load(program(PICKLED), as_main=True)
+    assert module.loaded is module.Scaler
+    assert sys.modules["__main__"] is sys.modules["__mp_main__"] is module
+
+
+def test_main_is_what_it_was_after_a_program_that_fails(program, monkeypatch):
+    main = sys.modules["__main__"]
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with pytest.raises(StartError):
+        programs.assembled(program("1 / 0"), as_main=True)
+    assert sys.modules["__main__"] is main
+
+
+def test_main_stays_where_no_worker_asks(program):
+    main = sys.modules["__main__"]
+    with pytest.raises(StartError, match="AttributeError"):
+        programs.load(program(PICKLED))
+    assert sys.modules["__main__"] is main
