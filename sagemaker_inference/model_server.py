@@ -110,17 +110,21 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     configure_logger()
     try:
         # AWS's containers look for this call.
-        has_requirements = os.path.exists(REQUIREMENTS_PATH)  # noqa: PTH110
+        path = REQUIREMENTS_PATH if os.path.exists(REQUIREMENTS_PATH) else ""  # noqa: PTH110
+        # The layout of the SDK's ModelBuilder: the program is in the model's folder itself.
+        beside = Path(environment.model_dir, "requirements.txt")
+        if not (path or ENABLE_MULTI_MODEL) and beside.is_file():
+            path = str(beside)
         model_dir = environment.model_dir
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
             # Each of many models has its own program, and a package may contain the only one's.
-            is_known = not (ENABLE_MULTI_MODEL or has_requirements)
+            is_known = not (ENABLE_MULTI_MODEL or path)
             served = location.find(model_dir) if is_known else ""
         settings = settings_from_environment(served, model_dir)
-        if has_requirements:
+        if path:
             # By the supervisor, so that /ping can say so meanwhile.
-            settings = replace(settings, requirements=REQUIREMENTS_PATH)
+            settings = replace(settings, requirements=path)
         code = supervisor.run(settings, reap_strangers=os.getpid() == 1)
     except StartError as error:
         _exit(error)
@@ -204,5 +208,8 @@ def _default_model_dir(main: Program) -> str:
 
 
 def _exit(error: Exception) -> NoReturn:
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        # In a notebook or at a prompt, SystemExit hides the message, or ends the session.
+        raise error
     last_word(error)
     sys.exit(1)
