@@ -38,6 +38,8 @@ def as_numbers(data: Any, body_size: int = 0) -> Any:
             array = np.asarray(data)
     except (ValueError, TypeError):
         raise UnprocessableInputError(_not_numbers(data)) from None
+    if array.dtype.kind == "O" and all(map(_is_number_or_none, array.flat)):
+        array = array.astype(np.float64)  # None becomes NaN
     if array.dtype.kind not in "biufc":
         raise UnprocessableInputError(_not_numbers(data))
     return array
@@ -78,6 +80,10 @@ def sparse_converter(hint: Any) -> Convert:
         return sparse.csr_array(data) if hint is sparse.sparray else hint(data)
 
     return convert
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or type(value) in (int, float, bool)
 
 
 def _not_numbers(data: Any) -> str:

@@ -43,16 +43,26 @@ def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
         return _csv_frame(body, content_type)
     data = decode(body, content_type)
     if hasattr(data, "to_pandas"):  # an Arrow table
-        return data.to_pandas()
+        return _with_float_gaps(data.to_pandas())
     if hasattr(data, "toarray"):  # scipy's sparse classes
         data = as_numbers(data, len(body))
     try:
         if data is not None:
-            return pandas.DataFrame(data)
+            return _with_float_gaps(pandas.DataFrame(data))
     except (ValueError, TypeError):
         pass
     message = "The body is not a table; send rows, records or an object of columns."
     raise UnprocessableInputError(message)
+
+
+def _with_float_gaps(frame: Any) -> Any:
+    """Columns that have no value at all as NaN: they hold numbers in other requests."""
+    gaps = [
+        name
+        for name, column in frame.items()
+        if column.dtype == object and len(column) and column.isna().all()
+    ]
+    return frame.astype(dict.fromkeys(gaps, "float64")) if gaps else frame
 
 
 def _csv_frame(body: Body, content_type: str) -> Any:

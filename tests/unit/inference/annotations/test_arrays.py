@@ -132,3 +132,10 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
 def test_stacked_inputs_are_each_what_the_whole_is_annotated_with():
     handler = served(np.ndarray, max_batch_size=4, collate="concatenate")
     assert asked(handler, b'["x"]').status == 422
+
+
+def test_missing_numbers_are_nan():
+    assert arrays.as_numbers([None]).dtype == arrays.as_numbers([1.5]).dtype == np.float64
+    assert np.isnan(arrays.as_numbers([[None, 1]])[0, 0])
+    with pytest.raises(UnprocessableInputError):
+        arrays.as_numbers([None, "1"])

@@ -11,6 +11,8 @@ from support.annotated import (
     converted,
 )
 
+from sagemaker_inference._inference.annotations import tables
+from sagemaker_inference.codecs import json
 from sagemaker_inference.errors import (
     UnprocessableInputError,
 )
@@ -63,3 +65,9 @@ def test_dicts_and_lists_are_checked():
         converted(dict, b"[1, 2]")
     with pytest.raises(UnprocessableInputError, match="Expected a list"):
         converted(list, b'{"a": 1}')
+
+
+@pytest.mark.parametrize("body", [b'[{"a": null}]', b'{"a": [null]}', b"[[null]]", b'[{"a": 1.5}]'])
+def test_a_column_without_values_has_the_dtype_of_numbers(body):
+    frame = tables.as_frame(body, "application/json", decode=json.decode)
+    assert [str(dtype) for dtype in frame.dtypes] == ["float64"]
