@@ -41,7 +41,7 @@ def unpack(body: Body, codings: str) -> Body:
         if name in ("gzip", "x-gzip", "deflate"):
             body = _inflate(body, name)
         elif name not in ("", "identity"):
-            message = f"Content-Encoding {name[:40]!r} is not supported; send gzip or none."
+            message = f"Content-Encoding {name[:40]!r} is not supported; send gzip, deflate or none"
             raise UnsupportedMediaTypeError(message)
     return body
 

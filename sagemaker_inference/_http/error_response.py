@@ -50,7 +50,9 @@ def error_response(
         code = getattr(error, "code", None) or ErrorCode.for_status(status)
         code = _text(code)[:_CODE_LIMIT]
         document = {"error": {"code": code, "message": message, "request_id": request_id}}
-        body, content_type = json.dumps(document).encode(), content_types.JSON
+        # In UTF-8: SageMaker quotes it in OriginalMessage, where \\u00e9 is hard to read.
+        text = json.dumps(document, ensure_ascii=False)
+        body, content_type = text.encode(errors="replace"), content_types.JSON
     return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
 
 

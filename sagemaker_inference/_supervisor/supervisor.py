@@ -375,7 +375,7 @@ def _line_of_one(settings: Settings, report: Report) -> str:
         f"OMP_NUM_THREADS={resources.threads(settings.workers)}); "
         f"reads {_first(report.readable) or 'what the program reads'}; "
         f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "
-        f"'Content-Type: {report.readable[0] if report.readable else 'application/json'}' "
+        f"'Content-Type: {_example(report.readable)}' "
         f"--data-binary @FILE {url}{INVOCATIONS}"
     )
 
@@ -393,6 +393,11 @@ def _url(settings: Settings) -> str:
     """Where a client on this machine reaches the server."""
     host = "127.0.0.1" if settings.host == ALL_ADDRESSES else settings.host
     return f"http://{host}:{settings.config.port}"
+
+
+def _example(readable: Sequence[str]) -> str:
+    """A content type to try; scripts and some decoders read "*/*", which no request has."""
+    return next((name for name in readable if "*" not in name), "application/json")
 
 
 def _first(names: Sequence[str]) -> str:
