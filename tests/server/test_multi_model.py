@@ -449,7 +449,9 @@ def test_a_killed_supervisor_leaves_no_process(many: Callable[..., Models]) -> N
 
 def test_the_models_run_with_a_containers_handler_service(many: Callable[..., Models]) -> None:
     example = ROOT / "examples" / "framework_container"
-    one = many(handler="'handler_service'", PYTHONPATH=str(example))
+    # In front of what is there: the package may be found by it, too.
+    path = os.pathsep.join([str(example), os.environ.get("PYTHONPATH", "")])
+    one = many(handler="'handler_service'", PYTHONPATH=path)
     assert one.load("m", example / "ml" / "model").status == 200
     reply = one.invoke("m", '["what a lovely day"]')
     assert reply.status == 200, reply.body
