@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from made import request
+from support.builders import request
 
 from sagemaker_inference import Registry, default_registry
 from sagemaker_inference._http.context import Context

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import mms_bytes
 import pytest
-from documents import ROOT, blocks, exchanges
+from support import mms_bytes
+from support.documents import ROOT, blocks, exchanges
 
 import sagemaker_inference
 from sagemaker_inference import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from documents import Block
+    from support.documents import Block
 
     from sagemaker_inference import Registry
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
+from support.documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
 
 from sagemaker_inference import default_registry
 from sagemaker_inference._http.messages import Headers, Request
@@ -24,7 +24,7 @@ from sagemaker_inference._program.location import Program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from documents import Exchange
+    from support.documents import Exchange
 
     from sagemaker_inference._inference.inference_handler import InferenceHandler
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from documents import PYTHON, ROOT, Curl, served
+from support.documents import PYTHON, ROOT, Curl, served
 
 EXAMPLE = ROOT / "examples" / "iris"
 

@@ -2,10 +2,10 @@
 
 import sys
 
-import mms_bytes
 import pytest
 from mms.model_loader import ModelLoaderFactory
 from mms.protocol.otf_message_handler import retrieve_msg
+from support import mms_bytes
 
 PROGRAM = """
 from sagemaker_inference import errors, model_loader, predictor

@@ -3,12 +3,12 @@
 import socket
 import threading
 
-import mms_bytes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mms.context import Context, RequestProcessor
 from mms.protocol import otf_message_handler as mms_protocol
+from support import mms_bytes
 
 from sagemaker_inference._http.messages import Response
 from sagemaker_inference._ipc import wire

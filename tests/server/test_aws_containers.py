@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from documents import PYTHON, ROOT, exchanges, served
+from support.documents import PYTHON, ROOT, exchanges, served
 
 from sagemaker_inference._frontends.mms.java import find_java
 from tests.server.conftest import Server, free_port

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from documents import ROOT
+from support.documents import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

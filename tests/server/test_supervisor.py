@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from made import settings
+from support.builders import settings
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._program.location import Program

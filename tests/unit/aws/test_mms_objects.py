@@ -1,8 +1,8 @@
 import sys
 
 import pytest
-from made import error_of, form, request
 from mms.context import Context, RequestProcessor
+from support.builders import error_of, form, request
 
 from sagemaker_inference._aws.mms_objects import (
     HandlerServiceAdapter,

@@ -6,7 +6,7 @@ import doctest
 import sys
 
 import pytest
-from made import answer, error_of, form, request
+from support.builders import answer, error_of, form, request
 
 from sagemaker_inference import codecs
 from sagemaker_inference._inference.assembly import assemble

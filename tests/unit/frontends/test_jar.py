@@ -7,7 +7,7 @@ import subprocess
 import zipfile
 
 import pytest
-from documents import ROOT
+from support.documents import ROOT
 
 spec = importlib.util.spec_from_file_location("build", ROOT / "java" / "build.py")
 build = importlib.util.module_from_spec(spec)

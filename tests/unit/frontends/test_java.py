@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from documents import ROOT
+from support.documents import ROOT
 
 from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._frontends.mms import jar

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from made import error_of
+from support.builders import error_of
 
 from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import assembly

@@ -3,7 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made import form, request
+from support.builders import form, request
 
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context

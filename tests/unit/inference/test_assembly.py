@@ -1,7 +1,7 @@
 from types import ModuleType
 
 import pytest
-from made import answer, form
+from support.builders import answer, form
 
 from sagemaker_inference._aws.script_functions import adopt
 from sagemaker_inference._inference import decoding

@@ -5,7 +5,7 @@ import logging
 import sys
 
 import pytest
-from made import loaded, request
+from support.builders import loaded, request
 
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._log import RequestIdFilter, current_request

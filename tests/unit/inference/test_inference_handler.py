@@ -3,7 +3,7 @@ import logging
 from http import HTTPStatus
 
 import pytest
-from made import answer, answers, error_of, form, loaded, request
+from support.builders import answer, answers, error_of, form, loaded, request
 
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context

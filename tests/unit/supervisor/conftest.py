@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from model_bench import ModelBench
+from support.model_bench import ModelBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

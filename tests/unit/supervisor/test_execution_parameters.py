@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from made import config
+from support.builders import config
 
 from sagemaker_inference import Registry, assemble
 from sagemaker_inference._ipc.messages import Report

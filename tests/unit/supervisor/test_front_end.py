@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_front_end import Bench, FakeFrontEnd
+from support.fake_front_end import Bench, FakeFrontEnd
 
 from sagemaker_inference._supervisor import front_end
 from sagemaker_inference._supervisor.front_end import Request

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from made import LoopBench
+from support.builders import LoopBench
 
 from sagemaker_inference._supervisor import installer
 from sagemaker_inference._supervisor.installer import Installer

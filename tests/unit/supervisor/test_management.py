@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from model_bench import FAILING, ModelBench
+from support.mms_bytes import predict_one
+from support.model_bench import FAILING, ModelBench
 
 from sagemaker_inference._supervisor import workers
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.metrics import resident_bytes
-from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
     from sagemaker_inference._supervisor.settings import Settings
@@ -69,7 +69,7 @@ def test_a_model_is_loaded_described_and_unloaded(
     assert worker["startTime"].endswith("Z")
     assert worker["memoryUsage"] > 1 << 20
     [front, *_] = models.connections[deploy["id"]]
-    front.send(predict("id-1", b"'x'"))
+    front.send(predict_one("id-1", b"'x'"))
     answer = b""
 
     def has_come() -> bool:
@@ -443,7 +443,7 @@ def test_a_worker_too_many_finishes_its_request(models: ModelBench) -> None:
     found = model.deployment
     fronts = models.connections[number][:2]
     for front in fronts:
-        front.send(predict("id-1", b"{'sleep': 0.5}"))
+        front.send(predict_one("id-1", b"{'sleep': 0.5}"))
 
     def are_running() -> bool:
         pids = [worker.child.pid for worker in found.workers.handles]

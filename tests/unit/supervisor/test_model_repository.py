@@ -7,13 +7,13 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from model_bench import FAILING, SOURCE, ModelBench
+from support.mms_bytes import predict_one
+from support.model_bench import FAILING, SOURCE, ModelBench
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._supervisor import deployment, model_repository
 from sagemaker_inference._supervisor.deployment import Stage
 from sagemaker_inference._supervisor.workers import Outcome
-from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
     import pytest
@@ -62,9 +62,9 @@ def test_a_server_without_models_stops(models: ModelBench) -> None:
 def test_what_is_in_progress_is_answered_and_what_waits_is_not(models: ModelBench) -> None:
     number = models.load()
     first, second, *_ = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 0.5}"))
+    first.send(predict_one("id-1", b"{'sleep': 0.5}"))
     wait_running(models)
-    second.send(predict("id-2", b"'later'"))
+    second.send(predict_one("id-2", b"'later'"))
     asked = models.ask("DELETE", "/models/m")
     models.next("retire")
     assert b"id-1" in read(models, first, b"\xff\xff\xff\xff")
@@ -81,7 +81,7 @@ def test_what_is_still_in_progress_after_the_grace_is_503(
     monkeypatch.setattr(model_repository, "GRACE_SECONDS", 0.2)
     number = models.load()
     [first, *_] = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 60}"))
+    first.send(predict_one("id-1", b"{'sleep': 60}"))
     wait_running(models)
     models.ask("DELETE", "/models/m")
     models.next("retire")
@@ -106,7 +106,7 @@ def test_a_front_end_that_does_not_say_that_it_has_retired_one_is_not_waited_for
 def test_a_name_is_free_while_the_old_model_ends(models: ModelBench) -> None:
     number = models.load()
     [first, *_] = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 1}"))
+    first.send(predict_one("id-1", b"{'sleep': 1}"))
     wait_running(models)
     old = models.ask("DELETE", "/models/m")
     new = models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
@@ -208,7 +208,7 @@ def test_a_connection_that_breaks_gives_its_slot_to_the_next(models: ModelBench)
 def test_a_slot_on_which_a_worker_is_still_at_work_is_left_alone(models: ModelBench) -> None:
     number = models.load()
     [first, *_] = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 60}"))
+    first.send(predict_one("id-1", b"{'sleep': 60}"))
     wait_running(models)
     first.close()
     connections = first_of(models)._connections
@@ -249,7 +249,7 @@ def test_a_stop_lets_all_finish(models: ModelBench) -> None:
     models.ask("POST", "/models", {"model_name": "c", "url": models.model(), "initial_workers": 0})
     models.reply()
     [first, *_] = models.connections[1]
-    first.send(predict("id-1", b"{'sleep': 0.3}"))
+    first.send(predict_one("id-1", b"{'sleep': 0.3}"))
     wait_running(models)
     models.repository.stop()
     assert b"id-1" in read(models, first, b"\xff\xff\xff\xff")
@@ -274,7 +274,7 @@ def test_a_stop_gives_up_what_loads(models: ModelBench) -> None:
 def test_a_stop_may_be_cut_short(models: ModelBench) -> None:
     number = models.load()
     [first, *_] = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 60}"))
+    first.send(predict_one("id-1", b"{'sleep': 60}"))
     wait_running(models)
     models.repository.stop()
     models.repository.kill()
@@ -287,7 +287,7 @@ def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) 
     number = models.load()
     found = first_of(models)
     [first, *_] = models.connections[number]
-    first.send(predict("id-1", b"{'sleep': 0.3}"))
+    first.send(predict_one("id-1", b"{'sleep': 0.3}"))
     wait_running(models)
     models.ask("DELETE", "/models/m")
     models.retire()

@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_front_end import FakeFrontEnd
-from made import settings
+from support.builders import settings
+from support.fake_front_end import FakeFrontEnd
 
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import front_end, main, supervisor

@@ -11,7 +11,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
-from made import LoopBench, settings
+from support.builders import LoopBench, settings
+from support.mms_bytes import predict_one
 
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._ipc.slots import SlotTable
@@ -23,7 +24,6 @@ from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 from sagemaker_inference._supervisor.workers import Workers
-from tests.unit.worker.test_loop import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ class Bench(LoopBench):
 
     def ask(self, body: bytes) -> bytes:
         """Send a request; what comes back up to its end."""
-        self.front.send(predict("id-1", body))
+        self.front.send(predict_one("id-1", body))
         answer = b""
 
         def has_come() -> bool:
@@ -158,7 +158,7 @@ def test_five_early_deaths_are_a_failure(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
     for count in range(2, 7):
-        one.front.send(predict("id-1", b"kill"))
+        one.front.send(predict_one("id-1", b"kill"))
         one.wait(lambda count=count: one.heard.count("loaded") == count or "failed" in one.heard)
     assert one.heard[-1] == "failed"
     assert one.heard.count("loaded") == 5
@@ -200,7 +200,7 @@ def test_a_zygote_that_dies_while_it_copies_is_made_anew(
     zygote = one.workers._zygote
     assert zygote is not None
     os.kill(zygote.child.pid, signal.SIGSTOP)
-    one.front.send(predict("id-1", b"kill"))
+    one.front.send(predict_one("id-1", b"kill"))
     one.wait(lambda: bool(one.workers._being_forked))
     os.kill(zygote.child.pid, signal.SIGKILL)
     one.wait(lambda: one.workers._zygote is not zygote and one.workers.all_loaded)
@@ -234,7 +234,7 @@ def test_a_process_that_is_being_ended_is_not_ended_twice(
     one.workers.pass_on(0)
     one.wait(lambda: "loaded" in one.heard)
     one.workers._workers[0].is_overdue = True
-    one.front.send(predict("id-1", b"sleep0.5"))
+    one.front.send(predict_one("id-1", b"sleep0.5"))
     one.wait(lambda: one.connections.table.answered(0) == 1)
     assert "has run for more than" not in caplog.text
 
@@ -242,7 +242,7 @@ def test_a_process_that_is_being_ended_is_not_ended_twice(
 def test_a_request_whose_client_is_gone_is_not_answered(bench: Callable[..., Bench]) -> None:
     one = bench(timeout=0.3)
     one.wait(lambda: "loaded" in one.heard)
-    one.front.send(predict("id-1", b"sleep30"))
+    one.front.send(predict_one("id-1", b"sleep30"))
     one.wait(one.is_busy)
     one.front.close()
     one.wait(lambda: one.heard.count("loaded") == 2)
@@ -254,7 +254,7 @@ def test_a_process_that_dies_over_half_a_message_closes_its_connection(
 ) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
-    one.front.send(predict("id-1", b"abc")[:20])
+    one.front.send(predict_one("id-1", b"abc")[:20])
     one.wait(one.is_busy)
     os.kill(one.workers._workers[0].child.pid, signal.SIGKILL)
     one.wait(lambda: one.heard.count("loaded") == 2)
@@ -282,7 +282,7 @@ def test_a_copy_that_the_zygote_cannot_make_comes_from_the_next(
 def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench]) -> None:
     one = bench(workers=2)
     one.wait(lambda: "loaded" in one.heard)
-    one.front.send(predict("id-1", b"sleep0.5"))
+    one.front.send(predict_one("id-1", b"sleep0.5"))
     one.wait(one.is_busy)
     one.workers.stop()
     one.wait(lambda: one.workers.count == 1)

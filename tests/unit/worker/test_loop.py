@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made import config
+from support.builders import config
+from support.mms_bytes import END, number, predict_one, text
 
 from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
@@ -24,30 +24,12 @@ from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.loop import Connection, Loop
 from sagemaker_inference._worker.main import run_loop
-from sagemaker_inference.errors import PredictionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def number(value: int) -> bytes:
-    return struct.pack("!i", value)
-
-
-def text(value: str | bytes) -> bytes:
-    data = value.encode() if isinstance(value, str) else value
-    return number(len(data)) + data
-
-
-END = number(-1)
 LOAD = b"L" + text("model") + text("/models/m") + number(1) + text("service") + END + text("io")
-
-
-def predict(identity: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> bytes:
-    fields = b"".join(text(name) + text(value) for name, value in headers)
-    return (
-        b"I" + text(identity) + fields + END + text("body") + text("a/b") + text(body) + END + END
-    )
 
 
 def answer(identity: str, body: bytes, batch: int = 1) -> bytes:
@@ -189,7 +171,7 @@ def loaded(bench: Bench) -> bytes:
 
 def test_load_and_predict_are_answered(bench: Bench) -> None:
     bench.exchange(LOAD, loaded(bench))
-    bench.exchange(predict("id-1", b"abc", [("Content-Type", "a/b")]), answer("id-1", b"ABC"))
+    bench.exchange(predict_one("id-1", b"abc", [("Content-Type", "a/b")]), answer("id-1", b"ABC"))
     bench.wait_idle()
     assert bench.table.answered(0) == 1
 
@@ -197,7 +179,7 @@ def test_load_and_predict_are_answered(bench: Bench) -> None:
 def test_a_message_that_comes_byte_by_byte_is_answered(bench: Bench) -> None:
     for message, expected in (
         (LOAD, loaded(bench)),
-        (predict("id-1", b"abc", [("A", "b")]), answer("id-1", b"ABC")),
+        (predict_one("id-1", b"abc", [("A", "b")]), answer("id-1", b"ABC")),
     ):
         for byte in message:
             bench.front[0].sendall(bytes([byte]))
@@ -206,22 +188,24 @@ def test_a_message_that_comes_byte_by_byte_is_answered(bench: Bench) -> None:
 
 
 def test_messages_in_one_read_are_answered_in_turn(bench: Bench) -> None:
-    messages = LOAD + predict("1", b"a") + predict("2", b"b") + LOAD + predict("3", b"c")
+    messages = (
+        LOAD + predict_one("1", b"a") + predict_one("2", b"b") + LOAD + predict_one("3", b"c")
+    )
     bench.exchange(
         messages,
         loaded(bench) + answer("1", b"A") + answer("2", b"B") + loaded(bench) + answer("3", b"C"),
     )
-    bench.exchange(predict("4", b"d"), answer("4", b"D"))
+    bench.exchange(predict_one("4", b"d"), answer("4", b"D"))
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_000, 65_536, 65_537, 1_000_000])
 def test_bodies_of_every_size_come_through(bench: Bench, size: int) -> None:
     body = b"x" * size
-    bench.exchange(predict("big", body), answer("big", body.upper()))
+    bench.exchange(predict_one("big", body), answer("big", body.upper()))
 
 
 def test_a_message_of_several_requests_is_answered_in_one(bench: Bench) -> None:
-    one, two = predict("1", b"a")[1:-4], predict("2", b"b")[1:-4]
+    one, two = predict_one("1", b"a")[1:-4], predict_one("2", b"b")[1:-4]
     head, tail = 4 + len(text("OK")), 4
     expected = answer("1", b"A", 2)[:-tail] + answer("2", b"B", 2)[head:]
     bench.exchange(b"I" + one + two + END, expected)
@@ -235,14 +219,14 @@ def test_a_message_of_several_requests_is_answered_in_one(bench: Bench) -> None:
         b"I" + number(-2),
         b"I" + number(2**31 - 1),
         b"L" + number(2**30),
-        predict("1", b"")[:-12] + number(1 << 21),
+        predict_one("1", b"")[:-12] + number(1 << 21),
     ],
 )
 def test_garbage_closes_the_connection_and_nothing_else(bench: Bench, garbage: bytes) -> None:
     other = bench.connect()
     bench.front[0].sendall(garbage)
     assert bench.front[0].recv(1) == b""
-    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"), front=other)
 
 
 @pytest.mark.parametrize("length", [1, 10, len(LOAD) - 1])
@@ -251,39 +235,39 @@ def test_a_truncated_message_harms_nobody(bench: Bench, length: int) -> None:
     bench.front[0].sendall(LOAD[:length])
     bench.front[0].shutdown(socket.SHUT_WR)
     assert bench.front[0].recv(1) == b""
-    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"), front=other)
 
 
 def test_a_long_message_that_is_cut_off_harms_nobody(bench: Bench) -> None:
     other = bench.connect()
-    bench.front[0].sendall(predict("1", b"x" * 300_000)[:200_000])
+    bench.front[0].sendall(predict_one("1", b"x" * 300_000)[:200_000])
     bench.front[0].shutdown(socket.SHUT_WR)
     assert bench.front[0].recv(1) == b""
-    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"), front=other)
 
 
 def test_an_answer_larger_than_the_sockets_buffer_comes_whole(bench: Bench) -> None:
     body = b"y" * 1_000_000
-    bench.front[0].sendall(predict("1", body) + predict("2", body))
+    bench.front[0].sendall(predict_one("1", body) + predict_one("2", body))
     time.sleep(0.2)
     bench.expect(answer("1", body.upper()) + answer("2", body.upper()))
 
 
 def test_a_connection_that_was_let_go_while_in_work_is_forgotten() -> None:
     with running(Echo(pause=0.3)) as bench:
-        bench.front[0].sendall(predict("1", b"a"))
+        bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
         bench.connections.epoll.unregister(slots.FIRST_FD)
         bench.expect(answer("1", b"A"))
         bench.connections.close(0)
         bench.connect()
-        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+        bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=1)
 
 
 def test_a_front_end_that_closes_a_connection_harms_nobody(bench: Bench) -> None:
     other = bench.connect()
     bench.front[0].close()
-    bench.exchange(predict("1", b"a"), answer("1", b"A"), front=other)
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"), front=other)
     bench.wait_idle()
 
 
@@ -304,39 +288,39 @@ def test_what_one_call_cannot_send_is_sent_by_the_next() -> None:
 
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
     with running(Echo(pause=0.2), count=2) as bench:
-        bench.front[0].sendall(predict("1", b"a"))
+        bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
         bench.front[0].close()
-        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+        bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=1)
 
 
 def test_a_slot_is_used_again_with_a_new_generation(bench: Bench) -> None:
-    bench.exchange(predict("1", b"a"), answer("1", b"A"))
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"))
     bench.wait_idle()
     bench.connections.close(0)
     assert bench.connect() == 0
-    bench.exchange(predict("2", b"b"), answer("2", b"B"), front=1)
+    bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=1)
 
 
 def test_a_slot_that_is_closed_while_in_work_is_left_alone() -> None:
     with running(Echo(pause=0.3)) as bench:
-        bench.front[0].sendall(predict("1", b"a"))
+        bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
         bench.connections.close(0)
         assert bench.connect() == 1
         while bench.table.state(0)[0] != slots.IDLE:
             time.sleep(0.001)
         assert bench.connect() == 0
-        bench.exchange(predict("2", b"b"), answer("2", b"B"), front=2)
+        bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=2)
 
 
 def test_what_waits_is_one_batch() -> None:
     with running(Echo(Concurrency(max_batch_size=8), pause=0.5), count=9) as bench:
         # The first must be in work before the others come: else they are one batch with it.
-        bench.front[0].sendall(predict("0", b"a"))
+        bench.front[0].sendall(predict_one("0", b"a"))
         bench.wait_running()
         for index in range(1, 9):
-            bench.front[index].sendall(predict(str(index), b"a"))
+            bench.front[index].sendall(predict_one(str(index), b"a"))
         bench.expect(answer("0", b"A", 1), 0)
         for index in range(1, 9):
             bench.expect(answer(str(index), b"A", 8), index)
@@ -345,12 +329,12 @@ def test_what_waits_is_one_batch() -> None:
 def test_a_delay_waits_for_more_but_not_longer() -> None:
     with running(Echo(Concurrency(max_batch_size=8, max_batch_delay=1.0)), count=3) as bench:
         for index in range(3):
-            bench.front[index].sendall(predict(str(index), b"a"))
+            bench.front[index].sendall(predict_one(str(index), b"a"))
             time.sleep(0.02)
         for index in range(3):
             bench.expect(answer(str(index), b"A", 3), index)
-        bench.exchange(predict("0", b"a"), answer("0", b"A", 1))
-        bench.front[0].sendall(predict("0", b"a"))
+        bench.exchange(predict_one("0", b"a"), answer("0", b"A", 1))
+        bench.front[0].sendall(predict_one("0", b"a"))
         time.sleep(0.05)
     # Stopped in the middle of the delay: what was taken is answered all the same.
 
@@ -378,18 +362,18 @@ def test_requests_run_concurrently_where_the_service_awaits() -> None:
     service = Awaits()
     with running(service, count=40) as bench:
         for index in range(40):
-            bench.front[index].sendall(predict(str(index), b"a"))
+            bench.front[index].sendall(predict_one(str(index), b"a"))
         for index in range(40):
             bench.expect(answer(str(index), b"A"), index)
-        bench.front[0].sendall(predict("most", b""))
+        bench.front[0].sendall(predict_one("most", b""))
         most = str(service.concurrency.limit)
         assert bench.front[0].recv(1000).endswith(text(most) + END)
 
 
 def test_an_async_request_is_given_up_after_its_time() -> None:
     with running(Awaits(), count=2) as bench:
-        bench.front[0].sendall(predict("slow", b"a"))
-        bench.front[1].sendall(predict("1", b"a") + predict("2", b"b"))
+        bench.front[0].sendall(predict_one("slow", b"a"))
+        bench.front[1].sendall(predict_one("1", b"a") + predict_one("2", b"b"))
         bench.expect(answer("1", b"A") + answer("2", b"B"), 1)
         head = number(200) + text("OK") + text("slow") + text("application/json") + number(504)
         bench.expect(head)
@@ -397,7 +381,7 @@ def test_an_async_request_is_given_up_after_its_time() -> None:
 
 def test_a_request_that_the_program_cancels_fails_at_once() -> None:
     with running(Awaits()) as bench:
-        bench.front[0].sendall(predict("cancel", b"a"))
+        bench.front[0].sendall(predict_one("cancel", b"a"))
         head = number(200) + text("OK") + text("cancel") + text("application/json") + number(500)
         bench.expect(head)
 
@@ -411,7 +395,7 @@ class Unsendable(Echo):
 
 def test_what_the_front_end_cannot_send_is_a_failure() -> None:
     with running(Unsendable()) as bench:
-        bench.front[0].sendall(predict("1", b"a"))
+        bench.front[0].sendall(predict_one("1", b"a"))
         head = number(200) + text("OK") + text("1") + text("application/json") + number(500)
         bench.expect(head)
 
@@ -448,7 +432,7 @@ def test_what_the_front_end_would_stumble_over_is_known(
 
 def test_what_runs_when_the_server_stops_is_answered() -> None:
     with running(Awaits()) as bench:
-        bench.front[0].sendall(predict("1", b"a"))
+        bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
         bench.connections.stop()
         bench.expect(answer("1", b"A"))
@@ -457,7 +441,7 @@ def test_what_runs_when_the_server_stops_is_answered() -> None:
 def test_blocking_services_run_on_threads() -> None:
     with running(Echo(Concurrency(threads=3), pause=0.1), count=6) as bench:
         for index in range(6):
-            bench.front[index].sendall(predict(str(index), b"a"))
+            bench.front[index].sendall(predict_one(str(index), b"a"))
         for index in range(6):
             bench.expect(answer(str(index), b"A"), index)
 
@@ -475,82 +459,11 @@ def test_the_table_lies_in_a_file_where_memory_has_none(
     table.close()
 
 
-@pytest.fixture
-def connections() -> Iterator[Connections]:
-    made = Connections(SlotTable(), SlotPool())
-    yield made
-    made.dispose()
-
-
-def test_the_supervisor_answers_for_a_process_that_died(connections: Connections) -> None:
-    ours, theirs = socket.socketpair()
-    slot = connections.add(theirs)
-    assert slot is not None
-    connections.arm(slot)
-    connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9")
-    [(found, record)] = connections.held_by(4711)
-    assert (found, record.request_id) == (slot, "id-9")
-    assert is_busy(connections)
-    assert connections.answer(slot, record, PredictionError("gone"))
-    assert not is_busy(connections)
-    assert b"gone" in ours.recv(1000)
-    connections.rearm_idle()
-    ours.close()
-
-
-@pytest.mark.parametrize("state", [slots.READING, slots.ANSWERING])
-def test_a_message_of_which_a_part_is_lost_closes_its_connection(
-    connections: Connections, state: int
-) -> None:
-    ours, theirs = socket.socketpair()
-    slot = connections.add(theirs)
-    assert slot is not None
-    connections.arm(slot)
-    connections.table.write(slot, state, 4711, 1)
-    connections.rearm_idle()
-    [(_, record)] = connections.held_by(4711)
-    assert not connections.answer(slot, record, PredictionError("gone"))
-    connections.close(slot)
-    assert ours.recv(1) == b""
-    # Closed already, and its number is not to be touched any more.
-    assert connections.answer(slot, record, PredictionError("gone"))
-    connections.close(slot)
-    ours.close()
-
-
-def test_a_front_end_that_is_gone_cannot_be_answered(connections: Connections) -> None:
-    ours, theirs = socket.socketpair()
-    slot = connections.add(theirs)
-    assert slot is not None
-    connections.arm(slot)
-    ours.close()
-    connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9")
-    [(_, record)] = connections.held_by(4711)
-    assert not connections.answer(slot, record, PredictionError("gone"))
-    connections.close(slot)
-    assert list(connections) == []
-    connections.stop()
-    assert not connections.is_open
-
-
-def test_more_connections_than_slots_are_refused(connections: Connections) -> None:
-    kept = []
-    for _ in range(slots.MAX_SLOTS):
-        ours, theirs = socket.socketpair()
-        kept.append(ours)
-        assert connections.add(theirs) is not None
-    ours, theirs = socket.socketpair()
-    assert connections.add(theirs) is None
-    assert ours.recv(1) == b""
-    for sock in (*kept, ours):
-        sock.close()
-
-
 def test_a_connection_handed_out_twice_is_served_once(bench: Bench) -> None:
-    bench.exchange(predict("1", b"a"), answer("1", b"A"))
+    bench.exchange(predict_one("1", b"a"), answer("1", b"A"))
     bench.wait_idle()
     bench.table.write(0, slots.READING, 4711, 1)
-    bench.front[0].sendall(predict("2", b"b"))
+    bench.front[0].sendall(predict_one("2", b"b"))
     bench.front[0].settimeout(0.2)
     with pytest.raises(TimeoutError):
         bench.front[0].recv(1)
@@ -558,23 +471,3 @@ def test_a_connection_handed_out_twice_is_served_once(bench: Bench) -> None:
     bench.connections.rearm_idle()
     bench.front[0].settimeout(10)
     bench.expect(answer("2", b"B"))
-
-
-def test_what_is_disarmed_is_handed_to_nobody(connections: Connections) -> None:
-    pairs = [socket.socketpair() for _ in range(3)]
-    idle, busy, never = (connections.add(theirs) for _, theirs in pairs)
-    assert idle is not None
-    assert busy is not None
-    assert never is not None
-    connections.arm(idle)
-    connections.arm(busy)
-    connections.table.write(busy, slots.RUNNING, 4711, 1, "id-9")
-    connections.disarm()
-    connections.arm(never)
-    connections.rearm_idle()
-    for ours, _ in pairs:
-        ours.send(b"x")
-    assert [fd for fd, _ in connections.epoll.poll(0.1)] == [connections.fd(busy)]
-    for ours, _ in pairs:
-        ours.close()
-    assert connections.epoll.poll(0.1) == []

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def number(value: int) -> bytes:
+    """An int."""
+    return struct.pack("!i", value)
 
 
 def text(value: str | bytes) -> bytes:
     """A length and so many bytes."""
     data = value.encode() if isinstance(value, str) else value
-    return struct.pack("!i", len(data)) + data
+    return number(len(data)) + data
 
 
-END = struct.pack("!i", -1)
+END = number(-1)
 
 Pair = tuple[str, str]
 Field = tuple[str, str, bytes]
 
 
-def request(request_id: str, headers: list[Pair], fields: list[Field]) -> bytes:
+def request(request_id: str, headers: Sequence[Pair], fields: Sequence[Field]) -> bytes:
     """One request of a predict message."""
     head = b"".join(text(name) + text(value) for name, value in headers)
     body = b"".join(text(name) + text(kind) + text(value) for name, kind, value in fields)
@@ -28,6 +36,11 @@ def request(request_id: str, headers: list[Pair], fields: list[Field]) -> bytes:
 def predict(*requests: bytes) -> bytes:
     """A predict message."""
     return b"I" + b"".join(requests) + END
+
+
+def predict_one(request_id: str, body: bytes, headers: Sequence[Pair] = ()) -> bytes:
+    """A predict message of one request, whose body has the content type a/b."""
+    return predict(request(request_id, headers, [("body", "a/b", body)]))
 
 
 def load(name: str, path: str, batch_size: int, handler: str, gpu: int, files: str) -> bytes:

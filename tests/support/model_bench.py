@@ -6,8 +6,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from fake_front_end import Bench, FakeFrontEnd
-from made import settings
+from support.builders import settings
+from support.fake_front_end import Bench, FakeFrontEnd
 
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.management import Management
