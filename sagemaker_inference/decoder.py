@@ -37,6 +37,11 @@ def _csv_to_numpy(string_like: Body | str, dtype: DTypeLike | None = None) -> ND
     table = csv.decode(string_like, header=False, dtype=dtype)
     if dtype is None and table.dtype == object:
         table = csv.as_records(table)
+    elif dtype is not None and table.dtype == object:
+        import numpy as np
+
+        if np.dtype(dtype).kind == "U":
+            table = csv.as_records(table).astype(dtype)
     return table.squeeze()
 
 

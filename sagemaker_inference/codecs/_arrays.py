@@ -27,6 +27,14 @@ _REGISTERED: Final = 2
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SEQUENCES: Final = (list, tuple)
 _MAX_DIMENSIONS: Final = 64
+_BOOLEANS: Final = {bool, np.bool_}
+_INTEGERS: Final = (int, np.integer)
+_REAL: Final = (int, float, np.integer, np.floating)
+_INT64_END: Final = 1 << 63
+# Up to here floats represent every integer.
+_EXACT: Final = 1 << 53
+_WIDE: Final = 64 << 20
+_TIMES: Final = 20
 
 
 def as_array(prediction: object, format_name: str) -> NDArray[Any]:
@@ -52,6 +60,75 @@ def with_known_numbers(array: NDArray[Any]) -> NDArray[Any]:
     if name.startswith(_SMALL_FLOATS):
         return array.astype(np.float32)
     return array.astype(np.int8) if name in _SMALL_INTEGERS else array
+
+
+def without_objects(array: NDArray[Any]) -> NDArray[Any]:
+    """Give an array of Python objects the dtype of its values, which readers need no pickle for.
+
+    Text becomes ``U``, booleans ``?``, integers ``i8`` (or ``u8``), floats ``f8``; beside floats,
+    integers that are not rounded and missing values become floats. So do the fields of records.
+
+    Returns:
+        The array itself if it has no objects, or objects that none of these dtypes holds.
+    """
+    if array.dtype.names is not None and array.dtype.hasobject:
+        return _records_without_objects(array)
+    if array.dtype != object:
+        return array
+    values = array.reshape(-1).tolist()
+    dtype = _dtype_of(values)
+    if dtype is None:
+        return array
+    if dtype is np.float64:
+        values = [np.nan if _is_missing(value) else value for value in values]
+    try:
+        return np.array(values, dtype).reshape(array.shape)
+    except (ValueError, TypeError, OverflowError):
+        return array
+
+
+def _records_without_objects(records: NDArray[Any]) -> NDArray[Any]:
+    columns = {name: without_objects(records[name]) for name in records.dtype.names or ()}
+    if any(column.dtype.hasobject for column in columns.values()):
+        return records
+    fields: list[Any] = [
+        (name, column.dtype, column.shape[records.ndim :]) for name, column in columns.items()
+    ]
+    plain = np.empty(records.shape, fields)
+    for name, column in columns.items():
+        plain[name] = column
+    return plain
+
+
+def _dtype_of(values: list[Any]) -> Any:
+    """The dtype that holds all of these values as they are; None without one."""
+    kinds = set(map(type, values))
+    if all(issubclass(kind, str) for kind in kinds):
+        return None if _is_wide(values) or not kinds else np.str_
+    if kinds <= _BOOLEANS:
+        return np.bool_
+    numbers = [value for value in values if not _is_missing(value)]
+    types = set(map(type, numbers))
+    if not types or types & _BOOLEANS or not all(issubclass(kind, _REAL) for kind in types):
+        return None
+    if all(issubclass(kind, _INTEGERS) for kind in types):
+        if len(numbers) < len(values):
+            return None
+        low, high = min(numbers), max(numbers)
+        is_signed = low >= -_INT64_END and high < _INT64_END
+        return np.int64 if is_signed else np.uint64 if low >= 0 and high < 2 * _INT64_END else None
+    are_exact = all(abs(value) <= _EXACT for value in numbers if isinstance(value, _INTEGERS))
+    return np.float64 if are_exact else None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or type(value).__name__ == "NAType"  # pandas.NA
+
+
+def _is_wide(texts: list[str]) -> bool:
+    """Whether numpy would need far more memory than the texts: each has the longest's size."""
+    size = 4 * max(map(len, texts), default=0) * len(texts)
+    return size > max(_WIDE, _TIMES * sum(map(len, texts)))
 
 
 def texts_of_times(times: NDArray[Any]) -> NDArray[Any]:

@@ -34,6 +34,8 @@ def write(prediction: Any) -> bytes:
     array = _arrays.as_array(prediction, _FORMAT)
     if array.dtype.kind == "f" and _has_integers(prediction):
         array = _arrays.as_array(prediction.to_numpy(dtype=object), _FORMAT)
+    if array.dtype.names is not None and array.ndim < 2:  # noqa: PLR2004
+        array = _from_records(array)
     if array.ndim > 2:  # noqa: PLR2004
         raise _arrays.unencodable(prediction, _FORMAT, f"it has {array.ndim} dimensions")
     if array.ndim < 2:  # noqa: PLR2004
@@ -50,6 +52,22 @@ def write(prediction: Any) -> bytes:
         blocks = (array[start : start + step] for start in range(0, len(array), step))
         return b"".join(map(_from_numbers, blocks))
     return _from_values(array)
+
+
+def _from_records(records: NDArray[Any]) -> NDArray[Any]:
+    """A row for each record, a column for each field; one record is one row."""
+    rows = records.reshape(-1)
+    names = records.dtype.names or ()
+    table = np.empty((len(rows), len(names)), object)
+    for index, name in enumerate(names):
+        column = rows[name]
+        if column.ndim > 1 or column.dtype.names is not None:
+            raise _arrays.unencodable(records, _FORMAT, f"field {name[:80]!r} is not a column")
+        if column.dtype.kind in "mM":
+            column = _arrays.texts_of_times(column)
+        # Floats of another precision stay numpy scalars, as in `_from_values`.
+        table[:, index] = list(column) if column.dtype.kind == "f" else column.tolist()
+    return table
 
 
 def _from_numbers(rows: NDArray[Any]) -> memoryview:

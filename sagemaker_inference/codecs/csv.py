@@ -24,8 +24,8 @@ cells are plain numbers.
 
 `encode` writes one row per line, without a header: the rows of a matrix, or each value of a
 one-dimensional prediction. NaN is ``nan``, infinity ``inf``, booleans ``True`` and ``False``, None
-an empty cell; text is quoted if needed, and timedeltas are numpy's text in full
-(``3600000000 microseconds``).
+an empty cell; a record is a row of its fields; text is quoted if needed, and timedeltas are
+numpy's text in full (``3600000000 microseconds``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ pickle, which can run any code of the sender: it is refused unless the switch SA
 is on.
 
 `encode` writes the same bytes as `numpy.save`, for anything that can be an array, except what
-`decode` does not read: field names outside Latin-1, and headers of over 10,000 bytes.
+`decode` does not read: field names outside Latin-1, and headers of over 10,000 bytes. Arrays of
+dtype object, as scikit-learn's labels and pandas' columns are, are written without a pickle: as
+``U``, ``i8``, ``f8`` or ``?`` if they hold only text, integers, floats or booleans.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ _TITLED: Final = rf"\((?:{_TEXT}), (?:{_TEXT})\)"
 _FIELD_BEGIN: Final = re.compile(rf"\(({_TEXT}|{_TITLED}), (?:({_DESCR})|(?=\[))")
 _FIELD_END: Final = re.compile(rf"(?:, ({_SHAPE}))?\)(?:(, )|\])")
 _NUMBER: Final = re.compile(r"[0-9]+")
+_MIXED: Final = "it holds Python objects other than text alone or numbers alone"
 
 
 class _Header(NamedTuple):
@@ -113,9 +116,11 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
         EncodeError: the prediction cannot be an array, or only one of Python objects.
     """
     array = _arrays.as_array(prediction, "NPY")
+    if array.dtype.hasobject:
+        array = _arrays.without_objects(array)
     dtype = array.dtype
     if dtype.hasobject:
-        raise _arrays.unencodable(prediction, "NPY", "it holds Python objects")
+        raise _arrays.unencodable(prediction, "NPY", _MIXED)
     if not array.flags.c_contiguous:
         if array.flags.f_contiguous:
             header = _header(dtype, True, array.shape)  # noqa: FBT003
