@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._program.registry import Registry
 
+# Containers that start the stock command log their own steps, and pip's output, with this logger.
+configure_logger()
 logger = get_logger()
 
 DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
@@ -194,7 +196,12 @@ def _add_sigterm_handler(mms_process: Any) -> None:
 
 def _add_sigchild_handler() -> None:
     """Reap orphans that this process inherits."""
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: mms_command.reap_orphans())
+    signal.signal(signal.SIGCHLD, _reap_children)
+
+
+def _reap_children(_number: int, _frame: object) -> None:
+    """Reap orphans, but not the children that other code waits for."""
+    mms_command.reap_orphans()
 
 
 def _default_model_dir(main: Program) -> str:

@@ -6,20 +6,22 @@ Our supervisor does not use this module.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
+import select
 import signal
-import subprocess
 import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._os import resources
+from sagemaker_inference._os.orphans import OrphanReaper, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +36,14 @@ MULTI_MODEL: Final = str(_ETC / "mme-mms.properties")
 LOG: Final = str(_ETC / "stock-log4j2.xml")
 
 _POLL_SECONDS: Final = 0.05
+_SOCKET: Final = "management.sock"
+_REAP_MILLISECONDS: Final = 1000
 # Counted from when this process has no children: the command may not have been started yet.
 _GRACE_SECONDS: Final = 2.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PPID, _STATE = 1, 0
 
+_orphans: Final = OrphanReaper()
 # Processes whose exit code `ServerProcess.wait` waits for.
 _awaited: set[int] = set()
 
@@ -48,7 +53,7 @@ def config_file() -> str:
     usual = Path("/etc", "sagemaker-mms.properties")
     if os.access(usual if usual.exists() else usual.parent, os.W_OK):
         return str(usual)
-    return str(Path(tempfile.mkdtemp(prefix="sagemaker-mms-"), usual.name))
+    return str(Path(_private_dir(), usual.name))
 
 
 def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> str:
@@ -65,12 +70,16 @@ def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> s
     management = f"http://0.0.0.0:{env.management_http_port}"
     if not multi_model:
         # It has no authentication and loads code from any URL, so only multi-model mode exposes it.
-        management = f"unix:{tempfile.mkdtemp(prefix='sagemaker-mms-')}/management.sock"
+        management = f"unix:{_private_dir()}/{_SOCKET}"
+    # Without a number MMS counts the processors of the machine, not those of the container.
+    workers = env.model_server_workers
+    if not workers and not multi_model:
+        workers = len(resources.gpus()) or resources.usable_cpus()
     values = {
         # In seconds: MMS's default_response_timeout is in minutes.
         "default_response_timeout_seconds": env.model_server_timeout_seconds
         or env.model_server_timeout,
-        "default_workers_per_model": env.model_server_workers,
+        "default_workers_per_model": workers,
         "inference_address": address,
         "management_address": management,
         "vmargs": env.vmargs,
@@ -100,7 +109,9 @@ class ServerProcess:
             status = self._status()
         finally:
             _awaited.discard(self.pid)
+            _remove_socket()
         if status is None:
+            logger.warning("Multi Model Server ended; its exit code is unknown")
             return None
         code = os.waitstatus_to_exitcode(status)
         if code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
@@ -110,12 +121,29 @@ class ServerProcess:
     def _status(self) -> int | None:
         while True:
             try:
-                return os.waitpid(self.pid, 0)[1]
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
                 # It is the child of its command until that exits.
                 if not Path("/proc", str(self.pid)).exists():
                     return None
                 time.sleep(_POLL_SECONDS)
+            else:
+                if pid:
+                    return status
+                self._wait_a_while()
+            reap_orphans()
+
+    def _wait_a_while(self) -> None:
+        """Wait until it exits, or for a second: there may be orphans to reap."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:  # a kernel without it
+            time.sleep(_POLL_SECONDS)
+            return
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(_REAP_MILLISECONDS)
+        os.close(descriptor)
 
 
 def await_server(seconds: float) -> ServerProcess:
@@ -160,22 +188,23 @@ def await_server(seconds: float) -> ServerProcess:
 
 def reap_orphans() -> None:
     """Reap orphans that this process has inherited, but no child that code here waits for."""
-    this_process = os.getpid()
-    zombies = [
-        pid
-        for pid, stat in _processes()
-        if stat[_STATE] == "Z" and int(stat[_PPID]) == this_process and pid not in _awaited
-    ]
-    if not zombies:
-        return
-    # The owner of a Popen will ask it for the exit code, which can be fetched only once.
-    # By type: isinstance would trust objects that pretend to be of another class.
-    popens = [item for item in gc.get_objects() if issubclass(type(item), subprocess.Popen)]
-    claimed = {getattr(popen, "pid", None) for popen in popens}
-    for pid in zombies:
-        if pid not in claimed:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+    _orphans.reap(_awaited)
+
+
+@cache
+def _private_dir() -> str:
+    """A directory that only this user can read: one for a process, however often it is asked."""
+    return tempfile.mkdtemp(prefix="sagemaker-mms-")
+
+
+def _remove_socket() -> None:
+    """Remove the server's socket and its directory, unless that has the configuration as well."""
+    if _private_dir.cache_info().currsize:
+        folder = Path(_private_dir())
+        with suppress(OSError):
+            (folder / _SOCKET).unlink(missing_ok=True)
+            folder.rmdir()
+            _private_dir.cache_clear()
 
 
 @contextmanager
@@ -192,17 +221,9 @@ def _stop_signal() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _processes() -> Iterator[tuple[int, list[str]]]:
-    """All processes, with the fields of /proc/PID/stat starting at the state (proc(5))."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                yield int(entry.name), (entry / "stat").read_text().rpartition(")")[2].split()
-
-
 def _descendants() -> list[int]:
     """The running descendants of this process."""
-    parents = {pid: int(stat[_PPID]) for pid, stat in _processes() if stat[_STATE] != "Z"}
+    parents = {pid: int(stat[_PPID]) for pid, stat in processes() if stat[_STATE] != "Z"}
     family = {os.getpid()}
     while children := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= children

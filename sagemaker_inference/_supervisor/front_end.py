@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._os.child_process import ChildProcess, describe_exit
+from sagemaker_inference._os.child_process import UNKNOWN_EXIT, ChildProcess, describe_exit
 from sagemaker_inference._supervisor.control import ControlSocket
 
 if TYPE_CHECKING:
@@ -285,7 +285,8 @@ class FrontEndProcess:
             f" {hint}" if hint else "",
             lines,
         )
-        self._owner.on_front_end_failed(code if code > 0 else 1)
+        # As an exit code, UNKNOWN_EXIT would be 0.
+        self._owner.on_front_end_failed(code if 0 < code < UNKNOWN_EXIT else 1)
 
     def check_time_limits(self) -> None:
         """End it where an answer has not come in time."""

@@ -12,7 +12,6 @@ them is no concern of the others.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from dataclasses import replace
@@ -29,6 +28,7 @@ from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
 from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._os.orphans import OrphanReaper
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._program import location
 from sagemaker_inference._supervisor import emf, execution_parameters, metrics
@@ -82,7 +82,8 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._front_end_kind = front_end
-        self._reap_strangers = reap_strangers
+        # Children of this program's other code are not ours to reap.
+        self._orphans = OrphanReaper() if reap_strangers else None
         self._exit_code: int | None = None
         self._is_serving = False
         self._is_port_open = False
@@ -252,13 +253,17 @@ class Supervisor:
         if self._background is not None:
             self._background.reap()
         self._installer.reap()
-        if self._reap_strangers:
-            _reap_strangers()
+        self._reap_orphans()
 
     def _tick(self) -> None:
         self._health.beat()
         self._repository.check_time_limits()
         self._front_end.check_time_limits()
+        self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        if self._orphans is not None:
+            self._orphans.reap()
 
     # What the front end does (front_end.FrontEndOwner).
 
@@ -334,8 +339,6 @@ class Supervisor:
         self._installer.close()
         self._repository.close()
         self._front_end.close()
-        if self._reap_strangers:
-            _reap_strangers()
         self._folder.close()
 
 
@@ -408,15 +411,6 @@ def _first(names: Sequence[str]) -> str:
 
 def _ignore(_number: int, _frame: object) -> None:
     """A signal's number reaches the loop through the wake-up descriptor."""
-
-
-def _reap_strangers() -> None:
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
-        except ChildProcessError:
-            return
 
 
 def _check_port(host: str, port: int) -> None:

@@ -23,6 +23,9 @@ from sagemaker_inference.errors import StartError
 def folders_that_stay(tmp_path, monkeypatch):
     """Where Multi Model Server's files go, which outlive whoever has made them."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mms_command._private_dir.cache_clear()
+    yield
+    mms_command._private_dir.cache_clear()
 
 
 def test_the_configuration_goes_where_it_can_be_written(monkeypatch):
@@ -55,11 +58,12 @@ def test_the_exit_code_of_a_child_is_known(caplog):
     assert "ended with exit code 5" in caplog.text
 
 
-def test_the_exit_code_of_somebody_elses_process_is_none():
+def test_the_exit_code_of_somebody_elses_process_is_none(caplog):
     command = ["/bin/sh", "-c", "sleep 0.3 & echo $!; wait; sleep 5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert ServerProcess(int(parent.stdout.readline())).wait() is None
         parent.kill()
+    assert "its exit code is unknown" in caplog.text
 
 
 def test_without_any_child_the_wait_ends_soon(monkeypatch):
@@ -111,7 +115,66 @@ def test_sigterm_ends_the_wait(monkeypatch):
         assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_the_dead_of_others_are_reaped_and_ones_own_are_left():
+def test_configurations_share_one_private_directory(tmp_path):
+    for _ in range(3):
+        properties(Environment(), "service", multi_model=False)
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o77 == 0
+    (folder / "management.sock").touch()
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        assert ServerProcess(child.pid).wait() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_socket_goes_and_the_configuration_beside_it_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    config = config_file()
+    with open(config, "w") as file:  # noqa: PTH123
+        file.write(properties(Environment(), "service", multi_model=False))
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        ServerProcess(child.pid).wait()
+    assert os.path.exists(config)  # noqa: PTH110
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [([], 3), (["0", "1"], 2)])
+def test_the_number_of_workers_is_always_written(monkeypatch, gpus, workers):
+    monkeypatch.setattr(mms_command.resources, "gpus", lambda: gpus)
+    monkeypatch.setattr(mms_command.resources, "usable_cpus", lambda: 3)
+    env = Environment()
+    lines = properties(env, None, multi_model=False).splitlines()
+    assert f"default_workers_per_model={workers}" in lines
+    assert "default_workers_per_model=1" in properties(env, None, multi_model=True).splitlines()
+    env._model_server_workers = "7"
+    for multi_model in (False, True):
+        lines = properties(env, None, multi_model=multi_model).splitlines()
+        numbers = [line for line in lines if line.startswith("default_workers_per_model")]
+        assert numbers[-1] == "default_workers_per_model=7"
+
+
+def test_orphans_are_reaped_while_the_server_runs(monkeypatch):
+    reaped = threading.Event()
+    monkeypatch.setattr(mms_command, "_REAP_MILLISECONDS", 1)
+    monkeypatch.setattr(mms_command, "reap_orphans", reaped.set)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        waiting = threading.Thread(target=ServerProcess(child.pid).wait)
+        waiting.start()
+        assert reaped.wait(20)
+        child.stdin.close()
+        waiting.join(20)
+        assert not waiting.is_alive()
+
+
+def test_the_wait_needs_no_pidfd(monkeypatch):
+    def missing(_pid):
+        raise OSError
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(5)"]) as child:
+        assert ServerProcess(child.pid).wait() == 5
+
+
+def test_the_dead_of_others_are_reaped_and_ones_own_are_left(monkeypatch):
+    monkeypatch.setattr(mms_command._orphans, "_seconds", 0.1)
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as own:
         stranger = os.posix_spawnp("true", ["true"], os.environ)
         deadline = time.monotonic() + 20
@@ -125,8 +188,3 @@ def test_the_dead_of_others_are_reaped_and_ones_own_are_left():
 
 def test_a_process_that_is_gone_has_no_command_line():
     assert mms_command._command_line(2**22 + 1) == []
-
-
-def test_nobody_is_reaped_where_nobody_has_died(monkeypatch):
-    monkeypatch.setattr(mms_command, "_processes", list)
-    mms_command.reap_orphans()

@@ -122,6 +122,19 @@ def test_a_request_that_cannot_be_read_is_dropped(
     assert bench.requests == []
 
 
+def test_a_death_whose_exit_code_is_unknown_is_a_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Bench(tmp_path, FakeFrontEnd(("/bin/sh", "-c", "exit 0")))
+    one.process.start()
+    # Somebody else in this process has waited for it.
+    os.waitpid(pid(one), 0)
+    one.process.reap()
+    assert one.heard == [1]
+    assert "the front end ended." in caplog.text
+    one.close()
+
+
 def test_its_death_is_told_with_its_last_lines(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,16 +6,17 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import settings
 from support.fake_front_end import FakeFrontEnd
 
+from sagemaker_inference._os.orphans import OrphanReaper
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import front_end, main, supervisor
 from sagemaker_inference._supervisor.outcome import Outcome
@@ -25,22 +26,7 @@ from sagemaker_inference.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-LEFT = """
-import os
-from sagemaker_inference._supervisor import supervisor
-
-pid = os.fork()
-if not pid:
-    os._exit(0)
-os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-supervisor._reap_strangers()
-try:
-    os.waitpid(pid, 0)
-except ChildProcessError:
-    print("reaped")
-"""
 # Speaks the protocol: what it answers to a kind of message is in its arguments.
 FRONT_END = """
 import json, os, socket, sys, time
@@ -124,9 +110,17 @@ def run(one: Supervisor, *signals: int, after: Callable[[], bool] | None = None)
         thread.join()
 
 
-def test_what_others_left_behind_is_reaped() -> None:
-    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=True)
-    assert done.stdout == "reaped\n"
+def test_what_others_left_behind_is_reaped(supervise: Callable[..., Supervisor]) -> None:
+    one = supervise(front())
+    one._orphans = OrphanReaper(0)
+    orphan = os.posix_spawnp("true", ["true"], os.environ)
+
+    def is_reaped() -> bool:
+        return one._is_serving and not Path("/proc", str(orphan)).exists()
+
+    assert run(one, signal.SIGTERM, after=is_reaped) == 0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(orphan, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
