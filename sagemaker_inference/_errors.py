@@ -131,7 +131,7 @@ class BaseInferenceToolkitError(Exception):
     Subclasses may skip ``super().__init__``; attributes that they do not set come from the class.
 
     Args:
-        status_code: HTTP status, 400 to 599.
+        status_code: HTTP status, 200 to 599; 204 has no body.
         message: the message for the client.
         phrase: the reason phrase of the status line; None means the registered one.
     """
@@ -151,7 +151,7 @@ class GenericInferenceToolkitError(BaseInferenceToolkitError):
     """Any status from user code: ``raise GenericInferenceToolkitError(418, "no coffee here")``.
 
     Args:
-        status_code: HTTP status, 400 to 599.
+        status_code: HTTP status, 200 to 599; 204 has no body.
         message: the message for the client; "Invalid Request" by default.
         phrase: the reason phrase; the message by default.
     """
@@ -191,8 +191,11 @@ class BadRequestError(InferenceError):
     code = ErrorCode.BAD_REQUEST.value
 
 
-class DecodeError(BadRequestError):
-    """400: the body is not what its Content-Type says; the message says where."""
+class DecodeError(BadRequestError, ValueError):
+    """400: the body is not what its Content-Type says; the message says where.
+
+    It is a ValueError as well, which AWS's toolkit raises.
+    """
 
     code = ErrorCode.UNDECODABLE_BODY.value
 
@@ -252,8 +255,11 @@ class PredictionError(InferenceError):
     code = ErrorCode.PREDICTION_FAILED.value
 
 
-class EncodeError(InferenceError):
-    """500: the prediction cannot be written in the negotiated content type."""
+class EncodeError(InferenceError, TypeError, ValueError):
+    """500: the prediction cannot be written in the negotiated content type.
+
+    It is a TypeError and a ValueError as well: AWS's toolkit raises one or the other.
+    """
 
     code = ErrorCode.UNENCODABLE_PREDICTION.value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import environment
@@ -16,6 +17,7 @@ from sagemaker_inference import environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sagemaker_inference._http.context import Context
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.signatures import Handler
 
@@ -41,6 +43,7 @@ class Transformer:
     _environment: Any = None
     _model: Any = None
     _context: Any = None
+    _load_context: Context | None = None
     _model_dir: str = ""
     _pre_model_fn: Callable[..., Any] | None = None
     _model_warmup_fn: Callable[..., Any] | None = None
@@ -67,11 +70,15 @@ class Transformer:
 
         Args:
             model_dir: the folder of the model; the program is in its folder ``code``.
-            context: MMS's context, whose ``system_properties["gpu_id"]`` is the GPU.
+            context: MMS's context, whose ``system_properties["gpu_id"]`` is the GPU; what handlers
+                ask their own context for and it lacks, they get from this one.
 
         Raises:
-            StartError: the program cannot be imported or is incomplete.
+            StartError: the program cannot be imported, or there is none.
+            NotImplementedError: nothing loads the model.
         """
+        from sagemaker_inference._http.context import Context
+
         with _LOADING:
             if self._initialized:
                 return
@@ -80,7 +87,8 @@ class Transformer:
             if self._assembled is None:
                 self._validate_user_module_and_set_functions()
             handler = self._current()
-            handler.load(model_dir, handler.gpu_id)
+            self._load_context = Context(model_dir, handler.gpu_id).within(context)
+            handler.load(model_dir, handler.gpu_id, context=self._load_context)
             self._model = handler.model
             self._initialized = True
 
@@ -104,8 +112,8 @@ class Transformer:
 
         Args:
             context: MMS's context of the batch.
-            inference_exception: a `BaseInferenceToolkitError`.
-            trace: the traceback as text.
+            inference_exception: a `BaseInferenceToolkitError`, or a status.
+            trace: the traceback as text; with a status, the message for the client.
         """
         from sagemaker_inference._aws import mms_objects
 
@@ -114,8 +122,10 @@ class Transformer:
     def _validate_user_module_and_set_functions(self) -> None:
         """Find the program, and default functions for those that it does not define.
 
+        A function that is missing is an error where it is called.
+
         Raises:
-            StartError: the program cannot be imported or is incomplete.
+            StartError: the program cannot be imported.
         """
         from sagemaker_inference._aws import fallback as aws_fallback
         from sagemaker_inference._errors import StartError
@@ -131,18 +141,25 @@ class Transformer:
         if code_dir not in sys.path:
             sys.path.insert(0, code_dir)
         default = self._default_inference_handler
-        fallback = aws_fallback.registry_of(default, DefaultInferenceHandler)
         users_program = location.search(model_dir)
+        load = getattr(default, "default_model_fn", DefaultInferenceHandler().default_model_fn)
+
+        def fallback(users: Registry) -> Registry:
+            registry = aws_fallback.registry_of(default, DefaultInferenceHandler, users)
+            return aws_fallback.complete(registry, users, load)
+
         if users_program is not None:
             handler = program.assembled(users_program, fallback)
-        elif fallback.is_empty:
-            raise StartError(location.not_found_message(model_dir))
         else:
-            label = type(default).__name__
-            if location.is_named():
-                message = location.not_found_message(model_dir)
+            message, label = location.not_found_message(model_dir), type(default).__name__
+            if not aws_fallback.functions_of(default, DefaultInferenceHandler):
+
+                def load(model_dir: str) -> Any:  # noqa: ARG001
+                    raise StartError(message)
+
+            elif location.is_named():
                 get_logger().warning("%s Serving %s alone.", message, label)
-            handler = assemble(Registry(), label, fallback)
+            handler = assemble(Registry(), label, fallback(Registry()))
         self._assembled = handler
         self._pre_model_fn = _function(handler.before_load)
         self._model_fn = handler.model_loader.function
@@ -187,8 +204,11 @@ class Transformer:
         if self._inference_handler is None or not is_same:
             handler = self._program_handler(functions) or self._transform_fn_handler()
             handler.model_dir = self._model_dir
-            if self._context is not None:
-                handler.gpu_id = self._context.system_properties.get("gpu_id")
+            properties = getattr(self._context, "system_properties", None)
+            if isinstance(properties, Mapping):
+                handler.gpu_id = properties.get("gpu_id")
+            if self._load_context is not None:
+                handler.load_context = self._load_context
             self._inference_handler, self._current_functions = handler, functions
         return self._inference_handler
 

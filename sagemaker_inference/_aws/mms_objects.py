@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from sagemaker_inference._errors import (
     StartError,
 )
 from sagemaker_inference._http import forms
-from sagemaker_inference._http.error_response import ascii_line, error_response
+from sagemaker_inference._http.error_response import ascii_line, error_response, error_status
 from sagemaker_inference._http.messages import BODY, Headers, Part, Request, Response, whole_body
 from sagemaker_inference._log import current_request, get_logger, users_exc_info
 from sagemaker_inference._program.concurrency import Concurrency
@@ -99,12 +100,11 @@ class HandlerServiceAdapter:
         for request in requests:
             forms.try_parse_fields(request, request.body)
         from mms.context import RequestProcessor
-        from mms.metrics.metrics_store import MetricsStore
 
         context = self._context
         context.request_ids = {index: request.id for index, request in enumerate(requests)}
         context.request_processor = [RequestProcessor(_headers(request)) for request in requests]
-        context.metrics = MetricsStore(context.request_ids, context.model_name)
+        context.metrics = new_metrics(context.request_ids, context.model_name)
         data = [{part.name: _value(part) for part in request.parts} for request in requests]
         token = current_request.set(",".join(request.id for request in requests))
         try:
@@ -119,6 +119,7 @@ class HandlerServiceAdapter:
             return [error_response(failure, request.id, request.accept) for request in requests]
         finally:
             current_request.reset(token)
+            log_metrics(context.metrics)
         return [
             self._response(index, result, request)
             for index, (result, request) in enumerate(zip(results, requests, strict=True))
@@ -159,6 +160,21 @@ class HandlerServiceAdapter:
             headers={name: str(value) for name, value in headers.items()},
             phrase=ascii_line(processor.get_response_status_phrase() or ""),
         )
+
+
+def new_metrics(request_ids: dict[int, str], model_name: str) -> Any:
+    """MMS's store of metrics for a batch: ``context.metrics.add_counter("rows", 3)``."""
+    from mms.metrics.metrics_store import MetricsStore
+
+    return MetricsStore(request_ids, model_name)
+
+
+def log_metrics(metrics: Any) -> None:
+    """Log what a store holds, each metric as the line that MMS's back end writes."""
+    if getattr(metrics, "store", None):
+        from mms.service import emit_metrics
+
+        emit_metrics(metrics.store)
 
 
 def _import(name: str, handler_service: str) -> ModuleType:
@@ -257,7 +273,7 @@ def read_requests(data: Sequence[Any], context: Any) -> list[Request]:
 
 def _from_parts(request_id: str, headers: Headers, parts: list[Part]) -> Request:
     """A request from the parts that MMS passes; it parses forms itself."""
-    is_form = content_types.is_form(headers.find("content-type"))
+    is_form = content_types.is_form(headers.content_type)
     for part in parts:
         # A form may have a field named "body".
         if part.name == BODY and not (is_form and not content_types.is_form(part.content_type)):
@@ -280,12 +296,18 @@ def answer_failed_load(requests: Sequence[Request], context: Any, error: Excepti
     return write_responses(responses, context)
 
 
-def answer_error(context: Any, error: BaseInferenceToolkitError, trace: str) -> list[Any]:
-    """Answer all requests of a batch with an error; its traceback is logged."""
+def answer_error(context: Any, error: BaseInferenceToolkitError | int, trace: str) -> list[Any]:
+    """Answer all requests of a batch with an error; its traceback is logged.
+
+    AWS's XGBoost container passes a status and a message in place of an error and a traceback.
+    """
+    if isinstance(error, int):
+        error, trace = BaseInferenceToolkitError(int(error), str(trace), None), ""
     by_index = context.request_ids
     ids = [str(id_) for id_ in by_index.values()] if isinstance(by_index, dict) else []
     ids = ids or [""]
-    logger.error("requests %s failed\n%s", ids, trace)
+    if trace or error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("requests %s failed\n%s", ids, trace or error.message)
     return write_responses([error_response(error, id_) for id_ in ids], context)
 
 
@@ -304,7 +326,7 @@ def _part_type(properties: Any, name: str, headers: Headers) -> str:
     part_headers = properties.get(name)
     if isinstance(part_headers, dict):
         return str(part_headers.get("content-type", ""))
-    return headers.find("content-type")
+    return headers.content_type
 
 
 def _encoded(value: Any, content_type: str) -> Body:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _config, codecs
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._errors import NotAcceptableError, UnsupportedFormatError
+from sagemaker_inference._errors import EncodeError, NotAcceptableError, UnsupportedFormatError
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.registration import Registration
 from sagemaker_inference._program.signatures import Handler
@@ -156,19 +156,30 @@ def _request_or_response_error(error: UnsupportedFormatError, accepted: str) -> 
 def _body_and_type(result: Any, accepted: str) -> tuple[Any, str]:
     """The body and content type for the return value of a script function.
 
-    Values other than text and bytes are encoded, as JSON if no codec writes their type: Multi
-    Model Server writes them as JSON.
+    Values other than text and bytes are encoded, as JSON if no codec writes their type or the codec
+    cannot write the value: Multi Model Server writes them as JSON. Of a longer tuple, the first two
+    count.
+
+    Raises:
+        EncodeError: the value has no JSON form either.
     """
     kind = response_type(accepted)
     if isinstance(result, tuple):
-        result, returned_type = result
+        result, returned_type = result[:2]
         kind = returned_type or kind
-    if not isinstance(result, (str, *_BYTES)):
-        codec = codecs.for_content_type(kind)
-        if codec is None or codec.encode is None:
-            kind, codec = content_types.JSON, codecs.for_content_type(content_types.JSON)
-        result = codec.encode(result, kind) if codec and codec.encode else result
-    return result, kind
+    if isinstance(result, (str, *_BYTES)):
+        return result, kind
+    codec = codecs.for_content_type(kind)
+    if codec is not None and codec.encode is not None:
+        try:
+            return codec.encode(result, kind), kind
+        except EncodeError:
+            if content_types.parse(kind).name == content_types.JSON:
+                raise
+    json = codecs.for_content_type(content_types.JSON)
+    return json.encode(result, content_types.JSON) if json and json.encode else result, (
+        content_types.JSON
+    )
 
 
 def convert_body(body: Body, header: str) -> str | Body:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._http.messages import Headers, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sagemaker_inference._http.messages import Part
 
@@ -21,7 +22,9 @@ _INFERENCE_ID: Final = "X-Amzn-SageMaker-Inference-Id"
 class Context:
     """What a handler can read from the request and set on the response.
 
-    While the model loads there is no request: headers are empty and ids are "".
+    While the model loads there is no request: headers are empty and ids are "". Other attributes
+    that a handler sets while the model loads are there at each request; those that it sets at a
+    request end with the request.
 
     Attributes:
         model_dir: the folder of the model.
@@ -34,7 +37,13 @@ class Context:
             model archive.
     """
 
-    manifest = None
+    manifest: Any = None
+    # Of the load, and of a handler service: where attributes that are missing here are looked up.
+    _loaded: Context | None = None
+    _outer: Any = None
+    _properties: dict[str, Any] | None = None
+    _metrics: Any = None
+    _new_metrics: Callable[[dict[int, str], str], Any] | None = None
 
     def __init__(
         self,
@@ -51,6 +60,38 @@ class Context:
         self.response_content_type: str | None = None
         self.status: int | None = None
         self.phrase = ""
+
+    def within(self, outer: object) -> Context:
+        """Take what this context lacks from MMS's own, which loads the model; return this one."""
+        self._outer = outer
+        self.manifest = getattr(outer, "manifest", None)
+        return self
+
+    def after_load(
+        self, loaded: Context, new_metrics: Callable[[dict[int, str], str], Any]
+    ) -> Context:
+        """Take what this context of a request lacks from that of the load; return this one.
+
+        Args:
+            loaded: the context with which the model was loaded.
+            new_metrics: creates MMS's store of metrics, for a handler that asks for it.
+        """
+        self._loaded, self._outer = loaded, loaded._outer
+        self._new_metrics = new_metrics
+        return self
+
+    @property
+    def own_metrics(self) -> Any:
+        """The store of metrics, if a handler asked for it and MMS does not log it; else None."""
+        return self._metrics
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only for attributes that are missing here.
+        for source in (self._loaded, self._outer):
+            if source is not None and not name.startswith("__") and hasattr(source, name):
+                return getattr(source, name)
+        message = f"the context has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=self)
 
     @property
     def headers(self) -> Headers:
@@ -102,28 +143,72 @@ class Context:
             raise ValueError(message)
         self.response_headers[CUSTOM_ATTRIBUTES] = value
 
-    # The methods of mms.context.Context, for functions written for it. ``idx`` is an index into
-    # MMS's batch; a context here belongs to one request, so it is ignored.
+    # What mms.context.Context and its RequestProcessor have, for functions written for them.
+    # ``idx`` is an index into MMS's batch; a context here belongs to one request: it is ignored.
 
     @property
     def system_properties(self) -> dict[str, Any]:
-        """MMS's dict of facts about the model."""
-        return {
-            "model_dir": self.model_dir,
-            "gpu_id": self.gpu_id,
-            "batch_size": 1,
-            "server_name": "MMS",
-        }
+        """MMS's dict of facts about the model; what model_fn adds is still there at a request."""
+        return self._system_properties
+
+    @property
+    def _system_properties(self) -> dict[str, Any]:
+        if self._loaded is not None:
+            return self._loaded._system_properties  # noqa: SLF001 - of the same class
+        if self._properties is None:
+            self._properties = {
+                "model_dir": self.model_dir,
+                "gpu_id": self.gpu_id,
+                "batch_size": 1,
+                "server_name": "MMS",
+                "server_version": _server_version(),
+                **_properties_of(self._outer),
+            }
+        return self._properties
+
+    @property
+    def metrics(self) -> Any:
+        """MMS's store of metrics, which are logged after the request; None while loading."""
+        outer = getattr(self._outer, "metrics", None)
+        if self._metrics is None and outer is not None:
+            return outer
+        if self._metrics is None and self._new_metrics is not None:
+            self._metrics = self._new_metrics(self.request_ids, self.model_name)
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, value: Any) -> None:
+        self._metrics = value
 
     @property
     def request_processor(self) -> list[Context]:
         """MMS's list with one object per request of the batch."""
+        return self._request_processor
+
+    @property
+    def _request_processor(self) -> list[Context]:
         return [self]
 
     @property
     def request_ids(self) -> dict[int, str]:
         """MMS's request ids by index in the batch."""
         return {0: self.request_id}
+
+    @property
+    def _request_header(self) -> Headers:
+        return self.headers
+
+    @property
+    def _response_header(self) -> dict[str, str]:
+        return self.response_headers
+
+    @property
+    def _status_code(self) -> int:
+        return self.status or HTTPStatus.OK
+
+    @property
+    def _reason_phrase(self) -> str | None:
+        return self.phrase or None
 
     def get_request_id(self, idx: int = 0) -> str:  # noqa: ARG002
         """The request id."""
@@ -155,20 +240,60 @@ class Context:
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:  # noqa: ARG002
         """Set a header of the response."""
-        self.response_headers[key] = value
+        self.add_response_property(key, value)
+
+    def add_response_property(self, key: str, value: str) -> None:
+        """Set a header of the response; in MMS, the Content-Type is one of them."""
+        if key.lower() == "content-type":
+            self.response_content_type = value
+        else:
+            self.response_headers[key] = value
 
     def get_response_headers(self, idx: int = 0) -> dict[str, str]:  # noqa: ARG002
         """The headers set for the response."""
         return self.response_headers
 
+    def get_response_header(self, key: str) -> str | None:
+        """A header set for the response, or None."""
+        if key.lower() == "content-type":
+            return self.response_content_type
+        return self.response_headers.get(key)
+
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002
         """Set the status and reason phrase of the response."""
-        self.status, self.phrase = code, phrase
+        self.report_status(code, phrase)
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         """Set the status and reason phrase of the response."""
-        self.status, self.phrase = code, phrase
+        self.report_status(code, phrase)
+
+    def report_status(self, code: int, reason_phrase: str | None = None) -> None:
+        """Set the status and reason phrase of the response."""
+        self.status, self.phrase = code, reason_phrase or ""
 
     def get_response_status(self, idx: int = 0) -> tuple[int, str]:  # noqa: ARG002
         """The status and reason phrase of the response."""
-        return self.status or HTTPStatus.OK, self.phrase
+        return self._status_code, self.phrase
+
+    def get_response_status_code(self) -> int:
+        """The status of the response."""
+        return self._status_code
+
+    def get_response_status_phrase(self) -> str | None:
+        """The reason phrase that was set, or None."""
+        return self._reason_phrase
+
+
+def _properties_of(context: Any) -> dict[str, Any]:
+    properties = getattr(context, "system_properties", None)
+    return dict(properties) if isinstance(properties, dict) else {}
+
+
+@cache
+def _server_version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("multi-model-server")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -72,10 +72,14 @@ def _text(value: object) -> str:
 
 
 def error_status(error: BaseInferenceToolkitError) -> int:
-    """The status of an error; 500 if it is not an error status of RFC 9110 (400 to 599)."""
+    """The status of an error; 500 if it is not a final status of RFC 9110 (200 to 599).
+
+    Programs raise statuses below 400 on purpose: AWS's XGBoost container answers 204 if there is
+    nothing to predict.
+    """
     status = error.status_code
-    is_error = isinstance(status, int) and 400 <= status <= 599  # noqa: PLR2004
-    return int(status if is_error else HTTPStatus.INTERNAL_SERVER_ERROR)
+    is_final = isinstance(status, int) and 200 <= status <= 599  # noqa: PLR2004
+    return int(status if is_final else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def one_line(text: str) -> str:

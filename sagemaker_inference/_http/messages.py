@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BODY: Final = "body"
 # RFC 9110 section 5.3: a header that is a list may be sent as several lines.
 _LISTS: Final = {"accept", "accept-encoding", "content-encoding"}
+# RFC 9110: responses with these statuses have no content.
+_WITHOUT_BODY: Final = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 class Headers(Mapping[str, str]):
@@ -56,6 +58,11 @@ class Headers(Mapping[str, str]):
         """The value of the header with this lower-case name, "" if absent: one dict look-up."""
         item = self._items.get(lower_name)
         return item[1] if item else ""
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type, "" if absent; ``ContentType`` counts as well, as in AWS's toolkit."""
+        return self.find("content-type") or self.find("contenttype")
 
 
 class Part(NamedTuple):
@@ -129,7 +136,7 @@ class Request:
     @property
     def content_type(self) -> str:
         """The Content-Type header, as sent; "" if absent."""
-        return self.headers.find("content-type")
+        return self.headers.content_type
 
     @property
     def accept(self) -> str:
@@ -142,7 +149,8 @@ class Response:
 
     Attributes:
         status: HTTP status.
-        body: bytes, or an iterator or async iterator of bytes.
+        body: bytes, or an iterator or async iterator of bytes; dropped if the status does not have
+            a body (204, 205, 304).
         content_type: the Content-Type of the body.
         headers: additional response headers.
         phrase: the reason phrase: one short ASCII line, or "".
@@ -171,7 +179,7 @@ class Response:
         phrase: str = "",
     ) -> None:
         self.status = status
-        self.body = body
+        self.body = b"" if status in _WITHOUT_BODY else body
         self.content_type = content_type
         self.headers = headers or {}
         self.phrase = phrase

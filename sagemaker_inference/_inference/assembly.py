@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._aws import default_predictor
 from sagemaker_inference._aws import fallback as aws_fallback
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import RegistrationError, StartError
@@ -60,6 +61,10 @@ def assemble(
         predictor = None
     if loader is None:
         raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
+    if predictor is None and transformer is None and loader.is_script:
+        # A script's model_fn is enough for AWS's containers, which predict by themselves.
+        loader = default_predictor.with_check(loader, label)
+        predictor = default_predictor.registration()
     if predictor is None and transformer is None:
         if loader.is_script:
             raise StartError(_missing_script(label))

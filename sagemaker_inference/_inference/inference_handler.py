@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._aws import mms_objects
 from sagemaker_inference._errors import (
     BadRequestError,
     InferenceError,
@@ -90,6 +91,7 @@ class InferenceHandler:
         model: the return value of the model loader.
         model_dir, gpu_id, model_name: the arguments of `load`.
         on_warmup: called when the model is loaded and the warmup begins.
+        load_context: the context of the load; its attributes are there at each request.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a program
@@ -123,6 +125,7 @@ class InferenceHandler:
         self.gpu_id: int | None = None
         self.model_name = "model"
         self.on_warmup: Callable[[], object] = lambda: None
+        self.load_context = Context()
         self._transformer_body = transformer_body
         self._batcher = batcher
 
@@ -145,16 +148,24 @@ class InferenceHandler:
         """Content types that can be written; empty if a transformer decides."""
         return () if self.transformer else self.encoders.writable
 
-    def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "model") -> None:
+    def load(
+        self,
+        model_dir: str,
+        gpu_id: int | None = None,
+        model_name: str = "model",
+        context: Context | None = None,
+    ) -> None:
         """Run before_load, model_loader and warmup; their exceptions pass through.
 
         Args:
             model_dir: the folder of the model.
             gpu_id: the GPU of this worker, or None.
             model_name: the name of the model in the context.
+            context: the context to load with; a new one by default.
         """
         self.model_dir, self.gpu_id, self.model_name = model_dir, gpu_id, model_name
-        context = self._context()
+        context = context or Context(model_dir, gpu_id, None, model_name)
+        self.load_context = context
         if self.before_load:
             self.before_load.call(model_dir, context)
         self.model = self.model_loader.call(model_dir, context)
@@ -176,7 +187,7 @@ class InferenceHandler:
         if self.on_shutdown is None:
             return
         try:
-            self.on_shutdown.call(self.model, self._context())
+            self.on_shutdown.call(self.model, self.load_context)
         except BaseException:
             logger.exception("on_shutdown failed: %s", self.on_shutdown)
 
@@ -209,8 +220,9 @@ class InferenceHandler:
             current_request.reset(before)
         return [_finished(job) for job in jobs]
 
-    def _context(self, request: Request | None = None) -> Context:
-        return Context(self.model_dir, self.gpu_id, request, self.model_name)
+    def _context(self, request: Request) -> Context:
+        context = Context(self.model_dir, self.gpu_id, request, self.model_name)
+        return context.after_load(self.load_context, mms_objects.new_metrics)
 
     async def _transform(self, job: _Job, transformer: Handler) -> None:
         request = job.request
@@ -359,6 +371,8 @@ def _finished(job: _Job) -> Response:
     response.decode_seconds = decoded - start
     response.predict_seconds = predicted - decoded
     response.encode_seconds = encoded - predicted
+    if (metrics := job.context.own_metrics) is not None:
+        mms_objects.log_metrics(metrics)
     return response
 
 

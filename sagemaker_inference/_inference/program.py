@@ -15,9 +15,11 @@ from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference import import_advice
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._log import last_user_line
+from sagemaker_inference._program import roles
 from sagemaker_inference._program.registry import Registry, default_registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from sagemaker_inference._config import Config
@@ -142,7 +144,7 @@ def _begin(program: Program) -> None:
 
 def assembled(
     program: Program,
-    fallback: Registry | None = None,
+    fallback: Callable[[Registry], Registry] | None = None,
     config: Config | None = None,
     *,
     as_main: bool = False,
@@ -153,7 +155,8 @@ def assembled(
 
     Args:
         program: the location of the program.
-        fallback: the handlers of a framework, for roles that the program does not define.
+        fallback: takes the handlers of the program, and returns those of a framework for roles that
+            the program does not define.
         config: the settings; by default those of the environment.
         as_main: as for `load`.
 
@@ -166,9 +169,10 @@ def assembled(
             module, registry = load(program, as_main=as_main)
             try:
                 script_functions.adopt(registry, module)
+                defaults = fallback(registry) if fallback else None
             except RegistrationError as error:
                 raise StartError(str(error)) from None
-            return assemble(registry, program.label, fallback, config=config)
+            return assemble(registry, program.label, defaults, config=config)
     except StartError:
         sys.modules.pop(program.module, None)
         _stand_for_main(main)
@@ -181,11 +185,24 @@ def _imported(program: Program) -> tuple[ModuleType, Registry] | None:
     if not program.path or getattr(module, "__file__", None) != program.path or module is None:
         return None
     if program.path not in _Loading.loaded:
-        return module, default_registry
+        return module, _registry_of(module)
     registry, modified = _Loading.loaded[program.path]
     is_held = registry is not default_registry or _Loading.last == program.path
     is_unchanged = modified == Path(program.path).stat().st_mtime_ns
     return (module, registry) if is_held and registry.is_closed and is_unchanged else None
+
+
+def _registry_of(module: ModuleType) -> Registry:
+    """The registry of a program that somebody else has imported, as a handler service may."""
+    if not default_registry.is_closed:
+        return default_registry
+    # It serves another program; what this one has registered before that is among its handlers.
+    registry = Registry()
+    for role in roles.ALL:
+        for registration in default_registry.find(role):
+            if registration.handler.function.__module__ == module.__name__:
+                registry.add(registration)
+    return registry
 
 
 def _import(program: Program, *, as_main: bool) -> ModuleType:

@@ -39,3 +39,13 @@ BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
 WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
 HEALTH_CHECK: Final = Role("health_check", ("model",), 0)
 ON_SHUTDOWN: Final = Role("on_shutdown", ("model",), 0)
+ALL: Final = (
+    MODEL_LOADER,
+    DECODER,
+    PREDICTOR,
+    ENCODER,
+    TRANSFORMER,
+    BEFORE_LOAD,
+    WARMUP,
+    ON_SHUTDOWN,
+)

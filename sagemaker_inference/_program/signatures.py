@@ -250,15 +250,19 @@ def _check_names(role: Role, function: Callable[..., Any]) -> None:
             raise RegistrationError(message)
 
 
+# AWS's toolkit passes the context to an extra parameter of any name.
+_CONTEXT_NAMES: Final = frozenset({"ctx", "_ctx", "_context"})
+
+
 def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
     role: Role, function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> tuple[list[int], dict[str, int]]:
     """Choose the argument for each parameter: by position, then by keyword.
 
     Positional parameters are filled from the left. A parameter named ``context`` gets the context
-    wherever it is; without one, the first extra parameter that has no default gets it. Any other
-    extra parameter keeps its default: AWS's containers add some (``preferred_batch_size=1``,
-    ``model=None``).
+    wherever it is; without one, the first extra parameter that has no default, or is named
+    ``ctx``, gets it. Any other extra parameter keeps its default: AWS's containers add some
+    (``preferred_batch_size=1``, ``model=None``).
     """
     if parameters and parameters[0].name == "self":
         raise RegistrationError(_unbound(role, function))
@@ -275,7 +279,11 @@ def _plan(  # noqa: C901, PLR0912 - a branch for each kind of parameter
                 index = context
             elif taken < len(role.arguments):
                 index, taken = taken, taken + 1
-            elif required and not named and context not in positional:
+            elif (
+                (required or parameter.name in _CONTEXT_NAMES)
+                and not named
+                and context not in positional
+            ):
                 index = context
             elif required:
                 raise RegistrationError(_too_many(role, function, parameters))

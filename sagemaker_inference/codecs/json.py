@@ -68,6 +68,24 @@ _CLOSING: Final = (b"]", b"}")
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
+class JsonDecodeError(DecodeError, json.JSONDecodeError):
+    """400: the body is not JSON; a `json.JSONDecodeError` as well, which AWS's toolkit raises.
+
+    Args:
+        message: the message for the client.
+        doc: the text, if it was kept.
+        pos: where in the text parsing failed.
+    """
+
+    def __init__(self, message: str, doc: str = "", pos: int = 0) -> None:
+        # Not super().__init__, which would pass a status on to json.JSONDecodeError.
+        Exception.__init__(self, self.status, message, None)
+        self.status_code, self.message, self.phrase = self.status, message, None
+        self.msg, self.doc, self.pos = message, doc, pos
+        self.lineno = doc.count("\n", 0, pos) + 1
+        self.colno = pos - doc.rfind("\n", 0, pos)
+
+
 def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None = None) -> Any:
     """Read a JSON text; the table above has the results.
 
@@ -160,7 +178,7 @@ def loads(text: bytes | bytearray) -> Any:
             is_utf8 = "UTF-8" not in error.msg
             if len(text) > _LONG and is_utf8 and b"NaN" not in text and b"Infinity" not in text:
                 msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
-                raise DecodeError(msg[:300]) from None
+                raise JsonDecodeError(msg[:300]) from None
     return _loads_slowly(text)
 
 
@@ -168,21 +186,21 @@ def _loads_slowly(text: bytes | bytearray) -> Any:
     """Read what orjson refuses: NaN and infinities; also finds the position of an error."""
     if not text.strip(_WHITESPACE):
         msg = "The body is empty: JSON expected"
-        raise DecodeError(msg)
+        raise JsonDecodeError(msg)
     if text.count(b"[") + text.count(b"{") > _MAX_DEPTH and _is_deep(text):
         msg = f"JSON nested deeper than {_MAX_DEPTH} levels"
-        raise DecodeError(msg)
+        raise JsonDecodeError(msg)
     try:
         return json.loads(text.decode())
     except UnicodeDecodeError as error:
         msg = f"Invalid JSON: not UTF-8 at byte {error.start}"
-        raise DecodeError(msg) from None
+        raise JsonDecodeError(msg) from None
     except json.JSONDecodeError as error:
         msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        raise DecodeError(msg) from None
+        raise JsonDecodeError(msg, error.doc, error.pos) from None
     except (RecursionError, ValueError):
         msg = "Invalid JSON: nested too deeply, or an integer of too many digits"
-        raise DecodeError(msg) from None
+        raise JsonDecodeError(msg) from None
 
 
 def _is_deep(text: bytes | bytearray) -> bool:

@@ -93,6 +93,8 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
                     # A member may be longer than its header states: read only the checked size.
                     data = file.read(member.file_size)
                 arrays[member.filename.removesuffix(_SUFFIX)] = npy.decode(data)
+    except DecodeError:
+        raise
     except (
         zipfile.BadZipFile,
         zlib.error,

@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 
 import pytest
 from hypothesis import given
@@ -110,8 +111,8 @@ def test_a_message_that_has_no_text_is_one():
     assert document(response)["error"]["message"] == "(Mute without text)"
 
 
-@pytest.mark.parametrize("status", [200, 399, 600, "400", None, -1])
-def test_a_status_that_is_none_of_an_error_becomes_500(status):
+@pytest.mark.parametrize("status", [100, 199, 600, "400", None, -1])
+def test_a_status_that_is_not_final_becomes_500(status):
     error = errors.BaseInferenceToolkitError(status, "m", None)
     assert error_status(error) == 500
     assert error_response(error, "id").status == 500
@@ -187,6 +188,7 @@ def test_a_context_answers_the_methods_of_mms():
         "gpu_id": 1,
         "batch_size": 1,
         "server_name": "MMS",
+        "server_version": metadata.version("multi-model-server"),
     }
     assert context.manifest is None
     assert context.request_ids == {0: "id-1"}
@@ -205,3 +207,12 @@ def test_a_context_answers_the_methods_of_mms():
     assert context.get_response_content_type(0) == context.response_content_type == "text/csv"
     context.set_response_header(0, "X-B", "2")
     assert context.get_response_headers(0) == context.response_headers == {"X-B": "2"}
+
+
+def test_a_response_without_content_drops_its_body():
+    assert [Response(b"x", "a/b", status=status).body for status in (200, 204, 205, 304)] == [
+        b"x",
+        b"",
+        b"",
+        b"",
+    ]

@@ -43,7 +43,13 @@ def test_a_parameter_named_context_gets_the_context_wherever_it_stands():
 
 
 def test_one_more_parameter_with_a_default_of_none_does_not_get_the_context():
-    assert called(lambda one, two, ctx=None: ctx) is None
+    assert called(lambda one, two, threshold=None: threshold) is None
+
+
+@pytest.mark.parametrize("name", ["ctx", "_ctx", "_context"])
+def test_one_more_parameter_that_is_named_like_the_context_gets_it(name):
+    function = eval(f"lambda one, two, size=1, {name}=None: (size, {name})")  # noqa: S307
+    assert called(function) == (1, "context")
 
 
 def test_one_more_parameter_with_another_default_keeps_it():
