@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._program import roles
-from sagemaker_inference._program.registry import Registration
+from sagemaker_inference._program.registration import Registration
 from sagemaker_inference._program.signatures import Handler
 
 if TYPE_CHECKING:

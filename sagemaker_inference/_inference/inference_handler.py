@@ -179,7 +179,7 @@ class InferenceHandler:
         """Whether the program's health check is content; what it raises passes through."""
         if self.health_check is None:
             return True
-        result = self.health_check.handler.call(self.model, self._context())
+        result = self.health_check.handler.call(self.model, self.load_context)
         return result is None or bool(result)
 
     def close(self) -> None:
