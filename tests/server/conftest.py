@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from support.models import Models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -278,3 +279,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., S
             return running[key]
 
         yield serve
+
+
+@pytest.fixture
+def many(serve: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[..., Models]]:
+    """Start a server of many models; with the test it is stopped, and must leave nothing."""
+    made: list[Models] = []
+
+    def make(**env: str) -> Models:
+        made.append(Models(serve, tmp_path, **env))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.server.process.poll() is None:
+            assert one.server.stop() == 0, one.server.log
+            one.server.wait_gone()

@@ -3,160 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import config
 from support.mms_bytes import END, number, predict_one, text
+from support.worker_bench import LOAD, Bench, Echo, answer, running
 
 from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
-from sagemaker_inference._ipc.messages import Assignment
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
-from sagemaker_inference._supervisor.connections import Connections
-from sagemaker_inference._supervisor.slot_pool import SlotPool
-from sagemaker_inference._worker.access_log import AccessLog
-from sagemaker_inference._worker.loop import Connection, Loop
-from sagemaker_inference._worker.main import run_loop
+from sagemaker_inference._worker.loop import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-LOAD = b"L" + text("model") + text("/models/m") + number(1) + text("service") + END + text("io")
-
-
-def answer(identity: str, body: bytes, batch: int = 1) -> bytes:
-    """What the front end must get for a request answered with 200."""
-    return (
-        number(200) + text("OK") + text(identity) + text("a/b") + number(200) + text("Fine")
-        + number(1) + text("x-batch") + text(str(batch)) + text(body) + END
-    )  # fmt: skip
-
-
-def is_busy(connections: Connections) -> bool:
-    """Whether any request is in progress."""
-    return any(connections.table.state(slot)[0] != slots.IDLE for slot in connections)
-
-
-class Echo:
-    """Answers with the body in upper case, and tells the size of the batch."""
-
-    readable: Sequence[str] = ()
-    writable: Sequence[str] = ()
-
-    def __init__(self, concurrency: Concurrency | None = None, pause: float = 0) -> None:
-        self.concurrency = concurrency or Concurrency()
-        self.pause = pause
-
-    def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "") -> None: ...
-
-    def close(self) -> None: ...
-
-    async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        time.sleep(self.pause)  # noqa: ASYNC251 - a blocking predictor
-        return [
-            Response(
-                bytes(request.body or b"").upper(),
-                "a/b",
-                headers={"x-batch": str(len(requests))},
-                phrase="Fine",
-            )
-            for request in requests
-        ]
-
-
-class Bench:
-    """A loop in a process of its own, and the front end's ends of its connections."""
-
-    def __init__(self, service: Any, count: int = 1, limit: int = 1 << 20) -> None:
-        self.connections = Connections(SlotTable(), SlotPool())
-        self.table = self.connections.table
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.front: list[socket.socket] = []
-        for _ in range(count):
-            self.connect()
-        assignment = Assignment(
-            program=None,
-            handler_service="",
-            model_name="model",
-            model_dir="",
-            index=0,
-            gpu_id=None,
-            control_fd=theirs.fileno(),
-            epoll_fd=self.connections.epoll.fileno(),
-            stop_fd=self.connections.stop_fd,
-            table_fd=self.table.fd,
-            log_fd=2,
-            config=config(payload_limit=limit, timeout=0.5),
-        )
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                self.connections.stop()  # as a model process: it has not got this end
-                run_loop(Loop(service, assignment, theirs, AccessLog(2, 100)))
-                code = 0
-            finally:
-                os._exit(code)
-        theirs.close()
-
-    def connect(self) -> int:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(10)
-        slot = self.connections.add(theirs)
-        assert slot is not None
-        self.connections.pass_on(slot, self.control)
-        self.connections.arm(slot)
-        self.front.append(ours)
-        return slot
-
-    def exchange(self, data: bytes, expected: bytes, front: int = 0) -> None:
-        self.front[front].sendall(data)
-        self.expect(expected, front)
-
-    def expect(self, expected: bytes, front: int = 0) -> None:
-        got = b""
-        while len(got) < len(expected):
-            more = self.front[front].recv(len(expected) - len(got))
-            assert more, f"closed after {got!r}"
-            got += more
-        assert got == expected
-
-    def wait_running(self, slot: int = 0) -> None:
-        deadline = time.monotonic() + 5
-        while self.table.state(slot)[0] != slots.RUNNING:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-
-    def wait_idle(self) -> None:
-        deadline = time.monotonic() + 5
-        while is_busy(self.connections):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self.connections.stop()
-        _, status = os.waitpid(self.pid, 0)
-        self.connections.dispose()
-        for sock in (*self.front, self.control):
-            sock.close()
-        assert status == 0
-
-
-@contextlib.contextmanager
-def running(service: Any, count: int = 1) -> Iterator[Bench]:
-    made = Bench(service, count)
-    try:
-        yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
