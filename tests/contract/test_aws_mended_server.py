@@ -66,14 +66,6 @@ def test_sigchild_leaves_the_exit_codes_of_other_children_alone():
     assert run(code) == "3"
 
 
-def test_importing_the_server_sets_the_logger_up():
-    code = (
-        "import logging; from sagemaker_inference import model_server\n"
-        "print(len(model_server.logger.handlers), model_server.logger.level)"
-    )
-    assert run(code, SAGEMAKER_CONTAINER_LOG_LEVEL="30") == "1 30"
-
-
 @pytest.mark.once
 def test_a_server_that_dies_at_once_is_noticed_at_once():
     code = (

@@ -4,6 +4,8 @@ Each fact was seen on 1.10.1 with the same program; where ours differs on purpos
 """
 
 import json
+import os
+import subprocess
 import sys
 from importlib import import_module, invalidate_caches
 from types import SimpleNamespace
@@ -301,3 +303,18 @@ def test_a_second_program_may_have_been_imported_by_somebody(program, ask, tmp_p
     monkeypatch.setenv("SAGEMAKER_PROGRAM", "second.py")
     assert ask(None)[2] == b"[2]"
     assert ask(None)[2] == b"[2]"
+
+
+# Containers that start the stock command.
+
+
+def test_importing_the_server_sets_the_logger_up():
+    code = (
+        "from sagemaker_inference import model_server\n"
+        "model_server.logger.info('quiet')\nmodel_server.logger.warning('heard')\n"
+    )
+    env = {**os.environ, "SAGEMAKER_CONTAINER_LOG_LEVEL": "30"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.endswith(" - sagemaker-inference - WARNING - heard\n")
+    assert done.stderr.count("\n") == 1

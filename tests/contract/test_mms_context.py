@@ -117,6 +117,31 @@ def test_metrics_are_those_of_mms_and_are_logged_after_the_request(registry, cap
     assert line.endswith(",id-1")
 
 
+def test_hooks_without_a_request_get_the_context_of_the_load(registry):
+    seen = []
+
+    @registry.model_loader
+    def load(context):
+        context.mine = 7
+
+    @registry.predictor
+    def predict(data): ...
+
+    @registry.health_check
+    def check(model, context):
+        seen.append(context.mine)
+
+    @registry.on_shutdown
+    def stop(model, context):
+        seen.append(context.mine)
+
+    handler = assemble(registry)
+    handler.load("/m")
+    assert handler.is_healthy()
+    handler.close()
+    assert seen == [7, 7]
+
+
 def test_metrics_may_be_replaced_and_those_of_mms_own_context_come_first():
     outer = mms.context.Context("model", "/m", {"a": 1}, 1, None, "1")
     outer.metrics = object()
