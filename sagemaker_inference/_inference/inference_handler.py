@@ -201,20 +201,24 @@ class InferenceHandler:
             requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
         jobs = [_Job(request, self._context(request)) for request in requests]
-        before = current_request.set("")
+        are_several = len(jobs) != 1
+        before = current_request.set("" if are_several else requests[0].id)
         try:
             if self.transformer is not None:
                 for job in jobs:
-                    current_request.set(job.request.id)
+                    if are_several:
+                        current_request.set(job.request.id)
                     await self._transform(job, self.transformer)
             else:
                 for job in jobs:
-                    current_request.set(job.request.id)
+                    if are_several:
+                        current_request.set(job.request.id)
                     await self._decode(job)
                 await self._predict([job for job in jobs if job.response is None])
                 for job in jobs:
                     if job.response is None:
-                        current_request.set(job.request.id)
+                        if are_several:
+                            current_request.set(job.request.id)
                         await self._encode(job)
         finally:
             current_request.reset(before)
