@@ -9,20 +9,26 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._ipc.messages import INVOCATIONS
+from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response
+
+logger = get_logger()
 
 _TIMES: Final = "queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s"
 
 
 class AccessLog:
-    """Writes a line per request straight to a descriptor: a request pays one system call for it.
+    """Writes a line per request to a pipe of the supervisor: a request pays one system call for it.
+
+    A pipe that is full or closed costs lines, and neither time nor the worker: what was lost is
+    counted in a line of its own when there is room again.
 
     MMS's front end does not pass the path on; SageMaker invokes a model by one path only.
 
     Args:
-        fd: where to write; the container's stderr.
+        fd: where to write; it never blocks.
         path: that path.
         level: the container's log level; above INFO nothing is written.
         as_json: JSON lines instead of text.
@@ -38,6 +44,7 @@ class AccessLog:
         self._second = 0
         self._stamp = ""
         self._is_silent = level > logging.INFO
+        self._lost = 0
 
     def write(self, request: Request, response: Response, waited: float) -> None:
         """Say what was answered, and where the milliseconds went.
@@ -78,4 +85,14 @@ class AccessLog:
         else:
             # The fastest of the ways to format, and this is done for every request.
             line = self._line % (stamp, response.status, *times, request.id)
-        os.write(self._fd, line.encode() + b"\n")
+        try:
+            os.write(self._fd, line.encode() + b"\n")
+        except OSError:
+            self._lost += 1
+            return
+        if self._lost:
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        lost, self._lost = self._lost, 0
+        logger.warning("%d access lines were lost: nobody read the log in time", lost)
