@@ -23,6 +23,7 @@ from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
 from sagemaker_inference._worker import zygote
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.children import Inheritance
+from sagemaker_inference._worker.leaving import leave_soon
 from sagemaker_inference._worker.loop import Loop
 from sagemaker_inference._worker.prints import print_json
 
@@ -98,13 +99,15 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
         logger.exception("the program ended this worker by sys.exit outside its handlers")
         raise
     service.close()
-    return 1 if loop.checks.has_failed else 0
+    code = 1 if loop.checks.has_failed else 0
+    leave_soon(code)
+    return code
 
 
 def run_loop(loop: Loop) -> None:
     """Serve until the server stops, in the way that the program is to get its requests."""
     concurrency = loop.servable.concurrency
-    if concurrency.is_async or concurrency.threads > 1:
+    if concurrency.is_concurrent:
         # A worker that serves one batch at a time never pays for asyncio.
         from sagemaker_inference._worker import concurrency as concurrent_serving
 

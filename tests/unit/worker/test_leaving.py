@@ -1,0 +1,43 @@
+"""The end of a worker, in processes of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import atexit, sys, threading, time
+from sagemaker_inference._worker.leaving import leave_soon
+atexit.register(lambda: print("at exit"))
+{}
+leave_soon(7, 0.2)
+{}
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_said"),
+    [
+        ("", "", False),
+        ("threading.Thread(target=time.sleep, args=(60,), name='mine').start()", "", True),
+        ("threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "", False),
+        # The exit of the interpreter itself takes its time.
+        ("", "time.sleep(0.5)", False),
+    ],
+)
+def test_a_process_ends_with_its_code_and_calls_what_was_registered(
+    before: str, after: str, *, is_said: bool
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(before, after)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 7, ended.stderr
+    assert ended.stdout == "at exit\n"
+    assert ("go on after the stop and are ended: mine" in ended.stderr) == is_said
