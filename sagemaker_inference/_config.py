@@ -23,6 +23,8 @@ HIGHEST_PORT: Final = 32766
 MEGABYTE: Final = 1024 * 1024
 # The front end counts bytes in a signed int of 32 bits.
 _MOST_PAYLOAD_IN_MB: Final = 2047
+# Each worker needs a connection of the front end, of which there are so many.
+MOST_WORKERS: Final = 256
 
 
 class EnvironmentVariableError(StartError, ValueError):
@@ -89,7 +91,9 @@ PORT: Final = Variable(
 )
 WORKERS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_WORKERS",
-    _parsers.number("model processes", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number(
+        "model processes", least=1, example="1, or leave it out.", whole=True, most=MOST_WORKERS
+    ),
     None,
     "workers: processes with a model of their own each",
     "count",

@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _config, environment, utils
@@ -14,9 +15,11 @@ from sagemaker_inference._aws import mms_command, script_functions
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._inference import assembly, program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
+from sagemaker_inference._os import standard_streams
 from sagemaker_inference._os.child_process import python_command
 from sagemaker_inference._program import location, registry
 from sagemaker_inference._program.location import Program
+from sagemaker_inference._program.registry import IMPORTED_AT
 from sagemaker_inference._supervisor import main as supervisor
 from sagemaker_inference._supervisor import requirements
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, settings_from_environment
@@ -87,11 +90,11 @@ def serve(
             host=host,
             port=port,
         )
+        _check_import(settings.config.startup_timeout)
     except (StartError, TypeError) as error:
         _exit(error)
     # A fresh interpreter frees the memory of what the program has imported.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    standard_streams.flush()
     os.execv(  # noqa: S606 - our own interpreter
         sys.executable,
         python_command("sagemaker_inference._supervisor.main", settings.dump()),
@@ -109,6 +112,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     Raises:
         SystemExit: with the server's exit code, unless that is 0.
     """
+    standard_streams.ensure_open()
     configure_logger()
     try:
         # AWS's containers look for this call.
@@ -212,6 +216,20 @@ def _default_model_dir(main: Program) -> str:
     folder = Path(file).resolve().parent if file and not main.path else Path(main.root)
     beside = folder / "model"
     return str(beside if beside.is_dir() else folder)
+
+
+def _check_import(limit: float) -> None:
+    """Refuse a program that was imported for longer than a start may take.
+
+    Workers import it once more, within the same limit.
+    """
+    took = monotonic() - IMPORTED_AT
+    if took > limit:
+        message = (
+            f"the program took {took:.0f} s to import, and {_config.STARTUP_TIMEOUT.name} allows "
+            f"{limit:g} s. Raise it, or do less before serve(__name__)."
+        )
+        raise StartError(message)
 
 
 def _exit(error: Exception) -> NoReturn:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from pathlib import Path
 from typing import Final
 
+from sagemaker_inference._errors import StartError
+
+# What most systems grant, and what select.select can take.
+_USUAL_DESCRIPTORS: Final = 1024
 # Where GPUs have no device file each: Windows' subsystem for Linux, and Jetson.
 _UNCOUNTED: Final = (Path("/dev/dxg"), Path("/dev/nvmap"))
 # What CUDA takes besides numbers, each also as a prefix.
@@ -62,6 +67,25 @@ def gpus() -> list[str]:
             break
         names.append(name)
     return names
+
+
+def raise_descriptor_limit(least: int) -> None:
+    """Have this process, and those that it starts, open as many files as a server needs.
+
+    Raises:
+        StartError: the system does not grant that many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _USUAL_DESCRIPTORS:
+        return
+    if hard != resource.RLIM_INFINITY and hard < least:
+        message = (
+            f"the server needs {least} file descriptors and may have {hard} at most. Raise the "
+            f"limit, e.g. to {_USUAL_DESCRIPTORS}: ulimit -n, or a container's --ulimit nofile=..."
+        )
+        raise StartError(message)
+    most = _USUAL_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_USUAL_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def out_of_memory_kills() -> int:

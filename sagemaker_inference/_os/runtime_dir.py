@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from sagemaker_inference._errors import StartError
+
 _PREFIX: Final = "sagemaker-inference-"
 _LOCK: Final = "lock"
 # sun_path has 108 bytes (unix(7)); "/sagemaker-inference-xxxxxxxx/management.sock" is appended.
@@ -27,10 +29,24 @@ class PrivateFolder:
     """
 
     def __init__(self) -> None:
-        usual = tempfile.gettempdir()
+        try:
+            usual = tempfile.gettempdir()
+        except FileNotFoundError as error:
+            message = (
+                f"the server needs a directory for its sockets: {error.strerror}. Make one of them "
+                "writable, or name another in TMPDIR."
+            )
+            raise StartError(message) from None
         parent = usual if len(usual) <= _LONGEST_PARENT else "/tmp"  # noqa: S108 - mkdtemp: private
         _sweep(parent)
-        self.path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        try:
+            self.path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        except OSError as error:
+            message = (
+                f"the server needs a directory for its sockets, and {parent} does not take one: "
+                f"{error.strerror}. Make it writable, or name another in TMPDIR."
+            )
+            raise StartError(message) from None
         self._lock = os.open(Path(self.path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import fields
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from sagemaker_inference import _content_types as content_types
@@ -425,3 +426,5 @@ class Registry:
 
 
 default_registry: Final = Registry()
+# By the monotonic clock: programs import this package among the first.
+IMPORTED_AT: Final = monotonic()

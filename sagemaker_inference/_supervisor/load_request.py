@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._config import MOST_WORKERS
 from sagemaker_inference._supervisor.management_error import (
     BAD_REQUEST,
     NOT_FOUND,
@@ -89,6 +90,8 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
         _refuse(f"url has to be a directory on this machine: {url}")
     if (workers or 0) < 0 or timeout == 0 or (timeout or 0) < _UNSET:
         _refuse("initial_workers or response_timeout is too small")
+    if (workers or 0) > MOST_WORKERS:
+        _refuse(f"initial_workers is over {MOST_WORKERS}")
     if (batch_size or 0) < 0 or (batch_delay or 0) < 0:
         _refuse("batch_size or max_batch_delay is too small")
     if fields.get("runtime") not in (None, _RUNTIME):

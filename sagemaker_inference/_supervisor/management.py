@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
+from sagemaker_inference._config import MOST_WORKERS
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._log import get_logger
@@ -53,7 +54,6 @@ _PAGE: Final = 100
 _OK: Final = 200
 _ACCEPTED: Final = 202
 # More than there are slots for.
-_MOST_WORKERS: Final = 256
 _SCALED: Final = "Workers scaled"
 _PROCESSING: Final = "Processing worker updates..."
 
@@ -310,8 +310,8 @@ def _digits(text: str) -> int:
 
 def _number_of_workers(fields: Mapping[str, str], name: str, default: int) -> int:
     text = fields.get(name, "")
-    if text and not (text.isdecimal() and int(text[:4]) <= _MOST_WORKERS and len(text) <= 4):  # noqa: PLR2004
-        message = f"{name} has to be a number from 0 to {_MOST_WORKERS}, and is {text!r:.40}."
+    if text and not (text.isdecimal() and int(text[:4]) <= MOST_WORKERS and len(text) <= 4):  # noqa: PLR2004
+        message = f"{name} has to be a number from 0 to {MOST_WORKERS}, and is {text!r:.40}."
         raise ManagementError(BAD_REQUEST, message)
     return int(text) if text else default
 

@@ -1,8 +1,10 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
+from sagemaker_inference._errors import StartError
 from sagemaker_inference._os import resources
 
 
@@ -87,3 +89,27 @@ def test_without_any_count_there_were_none(cgroup, monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", refuse)
     assert resources.out_of_memory_kills() == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((256, 4096), (1024, 4096)),
+        ((256, 800), (800, 800)),
+        ((256, resource.RLIM_INFINITY), (1024, resource.RLIM_INFINITY)),
+        ((1024, 4096), None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None),
+    ],
+)
+def test_the_limit_of_descriptors_is_raised_where_it_may_be(monkeypatch, limits, expected):
+    changed = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _which, new: changed.append(new))
+    resources.raise_descriptor_limit(768)
+    assert changed == ([] if expected is None else [expected])
+
+
+def test_too_few_descriptors_are_an_error_that_says_how_many(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 512))
+    with pytest.raises(StartError, match="needs 768 file descriptors and may have 512 at most"):
+        resources.raise_descriptor_limit(768)

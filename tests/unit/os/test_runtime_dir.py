@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sagemaker_inference._errors import StartError
+from sagemaker_inference._os import runtime_dir
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 
 KILLED = """
@@ -73,3 +75,16 @@ def test_a_parent_too_long_for_sockets_is_not_used(parent, monkeypatch):
     assert Path(folder.path).parent == parent.parent
     folder.close()
     long.rmdir()
+
+
+def test_a_machine_without_a_temporary_directory_is_named(monkeypatch, tmp_path):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(StartError, match=r"No usable temporary directory found in .* in TMPDIR"):
+        PrivateFolder()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+    monkeypatch.setattr(runtime_dir, "_LONGEST_PARENT", 1000)
+    with pytest.raises(StartError, match="none does not take one: No such file or directory"):
+        PrivateFolder()
