@@ -125,6 +125,9 @@ class HandlerServiceAdapter:
             for index, (result, request) in enumerate(zip(results, requests, strict=True))
         ]
 
+    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
+        """Do nothing: a batch succeeds or fails as a whole, as under Multi Model Server."""
+
     def close(self) -> None:
         """Do nothing: handler services have no shutdown hook."""
 

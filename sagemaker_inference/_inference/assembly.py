@@ -104,6 +104,7 @@ def assemble(
             max_batch_size=options.max_batch_size,
             max_batch_delay=options.max_batch_delay,
             threads=options.threads,
+            repeats_lost=options.retry_one_by_one,
             is_async=decoders.is_async
             or encoders.is_async
             or any(handler.is_async for handler in main_handlers),

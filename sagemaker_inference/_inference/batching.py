@@ -10,7 +10,7 @@ from sagemaker_inference._inference.failures import must_pass
 from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sagemaker_inference._http.context import Context
     from sagemaker_inference._program.concurrency import Batching, Concurrency
@@ -46,6 +46,10 @@ class BatchWindow:
         return max(0.0, self._delay - open_for)
 
 
+def _ignore(_request_ids: Sequence[str]) -> None:
+    """Nobody needs to know."""
+
+
 class Failed(NamedTuple):
     """Returned in place of a prediction: the exception of the predictor on this request."""
 
@@ -58,19 +62,23 @@ class Batcher:
     Args:
         predictor: the predictor.
         options: the options of its decorator.
+
+    Attributes:
+        on_retry: called with the ids of the requests that are about to be retried.
     """
 
     def __init__(self, predictor: Handler, options: Batching) -> None:
         self._predictor = predictor
         self._options = options
+        self.on_retry: Callable[[Sequence[str]], None] = _ignore
 
     def predict(
         self, inputs: Sequence[Any], model: Any, contexts: Sequence[Context]
     ) -> list[Any | Failed]:
         """One prediction, or `Failed`, for each input, in order.
 
-        If the predictor raises on a batch, each request is retried alone, so that only those that
-        cause the error fail.
+        If the predictor raises on a batch, its halves are retried, and so on, so that only those
+        requests that cause the error fail: one of 32 costs 10 more calls, not 32.
         """
         try:
             return list(self._call(list(inputs), model, list(contexts)))
@@ -80,16 +88,16 @@ class Batcher:
                 raise
             if len(inputs) == 1 or not self._options.retry_one_by_one:
                 return [Failed(error)] * len(inputs)
-            logger.warning("a batch of %d failed; retrying one by one: %r", len(inputs), error)
-        return [
-            result
-            for data, context in zip(inputs, contexts, strict=True)
-            for result in self._predict_alone(data, model, context)
-        ]
-
-    def _predict_alone(self, data: Any, model: Any, context: Context) -> list[Any | Failed]:
-        current_request.set(context.request_id)
-        return self.predict([data], model, [context])
+            logger.warning("a batch of %d failed; retrying in halves: %r", len(inputs), error)
+        middle = len(inputs) // 2
+        results: list[Any | Failed] = []
+        for half in (slice(middle), slice(middle, None)):
+            ids = [context.request_id for context in contexts[half]]
+            self.on_retry(ids)
+            # What one alone logs is that request's.
+            current_request.set(ids[0] if len(ids) == 1 else "")
+            results += self.predict(inputs[half], model, contexts[half])
+        return results
 
     def _call(self, inputs: list[Any], model: Any, contexts: list[Context]) -> Sequence[Any]:
         """Predict for all inputs at once.

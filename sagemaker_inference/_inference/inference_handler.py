@@ -182,6 +182,14 @@ class InferenceHandler:
         result = self.health_check.handler.call(self.model, self.load_context)
         return result is None or bool(result)
 
+    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
+        """Have a function called with the ids of requests that are about to be tried once more.
+
+        A batch on which the predictor raised is tried in parts, each a call of its own.
+        """
+        if self._batcher is not None:
+            self._batcher.on_retry = on_retry
+
     def close(self) -> None:
         """Run on_shutdown; its exceptions are logged."""
         if self.on_shutdown is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._program.concurrency import Concurrency
@@ -35,6 +35,10 @@ class Servable(Protocol):
 
     def answer(self, requests: Sequence[Request]) -> Coroutine[Any, Any, list[Response]]:
         """Answer the requests, in order; the failure of a request is a response."""
+        ...
+
+    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
+        """Have a function called with the ids of requests that are about to be tried once more."""
         ...
 
     def close(self) -> None:

@@ -25,8 +25,9 @@ class Batching:
         max_batch_delay: seconds to wait for more requests; 0 takes those that have arrived.
         collate: ``"list"`` passes a list of decoded inputs, ``"concatenate"`` one input with the
             rows of all requests stacked along axis 0.
-        retry_one_by_one: whether the requests of a batch on which the predictor raises are retried
-            one at a time, so that only those that cause the error fail.
+        retry_one_by_one: whether a batch on which the predictor raises is retried in halves, down
+            to single requests, so that only those that cause the error fail; and whether requests
+            are predicted again, each alone, if their worker died over another one.
         threads: how many threads call a blocking predictor at the same time.
     """
 
@@ -64,12 +65,19 @@ class Concurrency:
         max_batch_delay: seconds to wait for more requests.
         threads: how many threads call a blocking program at the same time.
         is_async: whether calls await and run concurrently in one event loop.
+        repeats_lost: whether requests are predicted again if their worker died over another one.
     """
 
     max_batch_size: int = 1
     max_batch_delay: float = 0.0
     threads: int = 1
     is_async: bool = False
+    repeats_lost: bool = True
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether requests begin and end at times of their own, and not as a batch."""
+        return self.is_async or self.threads > 1
 
     @property
     def limit(self) -> int:

@@ -82,7 +82,7 @@ def test_one_bad_request_of_a_batch_fails_alone(shared: Serve) -> None:
     server = shared(BATCHES)
     replies = server.all_at_once(['"a"', '"bad"', '"b"', '{"broken', '"c"'])
     assert [reply.status for reply in replies] == [200, 500, 200, 400, 200]
-    server.wait_for_log("retrying one by one")
+    server.wait_for_log("retrying in halves")
 
 
 def test_the_batch_size_can_be_set_from_outside(serve: Serve) -> None:

@@ -183,7 +183,7 @@ def test_only_the_guilty_request_of_a_batch_fails(registry, caplog):
 
     responses = answers(batched(registry, predict), request(b"[1]"), request(b"[0]"))
     assert [response.status for response in responses] == [200, 500]
-    assert "a batch of 2 failed; retrying one by one" in caplog.text
+    assert "a batch of 2 failed; retrying in halves" in caplog.text
 
 
 def test_without_a_retry_the_whole_batch_fails(registry):
