@@ -20,22 +20,35 @@ from typing import Final, NamedTuple
 # 1,024 descriptors.
 FIRST_FD: Final = 512
 MAX_SLOTS: Final = 256
+LEAST_DESCRIPTORS: Final = FIRST_FD + MAX_SLOTS
 
 # What the shared epoll instance is asked for: the next arrival, told to one process, once.
 ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
+# The same for a request that is handed out again: its bytes are in the journal, so nothing arrives,
+# and the connection has room for an answer at once.
+ARMED_AGAIN: Final = select.EPOLLOUT | select.EPOLLONESHOT
 
 IDLE: Final = 0
 READING: Final = 1
 RUNNING: Final = 2
 ANSWERING: Final = 3
+# Handed out again after the worker that had the request ended; no worker has it now.
+AGAIN: Final = 4
+# Taken, while the worker tries other requests of the same batch.
+PENDING: Final = 5
 
-_RECORD: Final = Struct("=iiiid40s")
+_RECORD: Final = Struct("=iiiidii40s")
 _STATE: Final = Struct("=i")
 _STATE_AND_GENERATION: Final = Struct("=i4xi")
-_SIZE: Final = 64
+_TIME: Final = Struct("=d")
+_TIME_OFFSET: Final = 16
+_KEPT: Final = Struct("=i")
+_KEPT_OFFSET: Final = 28
+_SIZE: Final = 72
 _ID_LENGTH: Final = 40
 _COUNT: Final = Struct("=q")
 _COUNTS: Final = MAX_SLOTS * _SIZE
+_BEATS: Final = _COUNTS + MAX_SLOTS * _COUNT.size
 
 
 class Slot(NamedTuple):
@@ -43,12 +56,15 @@ class Slot(NamedTuple):
 
     Attributes:
         state: IDLE, READING (a message is partly read), RUNNING (a whole request is read and no
-            byte of its answer is written) or ANSWERING.
+            byte of its answer is written), PENDING (as RUNNING, and the predictor is at work on
+            others of its batch), ANSWERING or AGAIN.
         pid: the process that works on it.
         generation: counts the connections that have used this slot.
         since: when the state began, by the system's monotonic clock, in seconds.
         wants_text: whether its client takes errors as text, and no JSON.
-        request_id: the request, while RUNNING.
+        tries: how many workers have ended over the request.
+        kept: how many bytes of its message the journal has; 0 where it was not kept.
+        request_id: the request, while RUNNING, PENDING or AGAIN.
     """
 
     state: int
@@ -56,7 +72,14 @@ class Slot(NamedTuple):
     generation: int
     since: float
     wants_text: bool
+    tries: int
+    kept: int
     request_id: str
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a worker has the whole request, and has not begun to answer it."""
+        return self.state in (RUNNING, PENDING)
 
 
 class SlotTable:
@@ -67,9 +90,9 @@ class SlotTable:
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        size = MAX_SLOTS * (_SIZE + _COUNT.size)
+        size = MAX_SLOTS * (_SIZE + 2 * _COUNT.size)
         if fd is None:
-            fd = _anonymous_file(size)
+            fd = anonymous_file("slots", size)
         self.fd = fd
         self._memory = mmap.mmap(fd, size)
 
@@ -80,9 +103,11 @@ class SlotTable:
 
     def read(self, slot: int) -> Slot:
         """The record as it is now."""
-        state, pid, generation, text, since, name = _RECORD.unpack_from(self._memory, slot * _SIZE)
+        state, pid, generation, text, since, tries, kept, name = _RECORD.unpack_from(
+            self._memory, slot * _SIZE
+        )
         request_id = name.rstrip(b"\0").decode("utf-8", "replace")
-        return Slot(state, pid, generation, since, bool(text), request_id)
+        return Slot(state, pid, generation, since, bool(text), tries, kept, request_id)
 
     def state(self, slot: int) -> tuple[int, int]:
         """State and generation, cheaply."""
@@ -98,6 +123,8 @@ class SlotTable:
         request_id: str = "",
         *,
         wants_text: bool = False,
+        tries: int = 0,
+        kept: int = 0,
     ) -> None:
         """Replace the record; the clock starts anew."""
         _RECORD.pack_into(
@@ -108,8 +135,30 @@ class SlotTable:
             generation,
             wants_text,
             monotonic(),
+            tries,
+            kept,
             request_id.encode()[:_ID_LENGTH],
         )
+
+    def restart(self, slot: int, state: int) -> None:
+        """Change the state, and start the clock anew."""
+        _STATE.pack_into(self._memory, slot * _SIZE, state)
+        _TIME.pack_into(self._memory, slot * _SIZE + _TIME_OFFSET, monotonic())
+
+    def keep(self, slot: int, count: int) -> None:
+        """Note how many bytes of the message the journal has."""
+        _KEPT.pack_into(self._memory, slot * _SIZE + _KEPT_OFFSET, count)
+
+    def beat(self, index: int) -> None:
+        """Note that the loop of worker ``index`` goes round."""
+        place = _BEATS + index % MAX_SLOTS * _COUNT.size
+        _COUNT.pack_into(self._memory, place, _COUNT.unpack_from(self._memory, place)[0] + 1)
+
+    def beats(self, index: int) -> int:
+        """How often the loop of worker ``index`` has gone round without a request."""
+        place = _BEATS + index % MAX_SLOTS * _COUNT.size
+        count: int = _COUNT.unpack_from(self._memory, place)[0]
+        return count
 
     def count_answer(self, index: int) -> None:
         """Note that worker ``index`` has answered a request."""
@@ -139,10 +188,10 @@ def reserve(first: int = 0, count: int = MAX_SLOTS) -> None:
     os.close(null)
 
 
-def _anonymous_file(size: int) -> int:
-    """A file without a name: in memory, or in the temporary directory where that is refused."""
+def anonymous_file(name: str, size: int = 0) -> int:
+    """A file without a path: in memory, or in the temporary directory where that is refused."""
     try:
-        fd = os.memfd_create("sagemaker-inference-slots")
+        fd = os.memfd_create(f"sagemaker-inference-{name}")
     except OSError:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
