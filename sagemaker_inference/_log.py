@@ -12,15 +12,21 @@ import logging.handlers
 import sys
 import time
 import traceback
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sagemaker_inference import _config, _parsers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
-    from typing import Any
+
+    class SupportsWrite(Protocol):
+        def write(self, text: str, /) -> object: ...
+        def flush(self) -> object: ...
+
 
 _NAME: Final = "sagemaker-inference"
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -241,6 +247,29 @@ def _request_of(record: logging.LogRecord) -> str:
     return str(getattr(record, "request_id", "") or current_request.get())
 
 
+@contextmanager
+def logging_to(stream: SupportsWrite) -> Iterator[None]:
+    """Have what is logged through this process's stdout and stderr go to a stream.
+
+    Whatever set the handlers up: their formats and levels stay, and they are put back afterwards.
+    """
+    ours = {id(sys.stderr), id(sys.stdout), id(sys.__stderr__), id(sys.__stdout__)}
+    changed: list[tuple[Any, Any]] = []
+    logger: logging.Logger | None = get_logger()
+    while logger is not None:
+        changed += [
+            (handler, handler.setStream(stream))
+            for handler in logger.handlers
+            if isinstance(handler, logging.StreamHandler) and id(handler.stream) in ours
+        ]
+        logger = logger.parent if logger.propagate else None
+    try:
+        yield
+    finally:
+        for handler, before in changed:
+            handler.setStream(before)
+
+
 def last_word(message: object, cause: BaseException | None = None) -> None:
     """Write, as the last line of the log, why this process exits.
 
@@ -255,7 +284,8 @@ def last_word(message: object, cause: BaseException | None = None) -> None:
         text = _JsonLines().format(record)
     else:
         text = f"sagemaker-inference: error: {message}\n{trace}".rstrip()
-    print(text, file=sys.stderr)  # noqa: T201 - visible at any log level and configuration
+    with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - visible at any log level
 
 
 def users_exc_info(

@@ -34,6 +34,7 @@ class Assignment:
         gpu_id: which GPU it has, or None; the process sees it as number 0.
         control_fd: a socket to the supervisor: connections come in, reports go out.
         epoll_fd, stop_fd, table_fd: shared by all workers of a deployment; see `_worker.loop`.
+        journal_fd: where requests are kept that another worker may have to answer.
         log_fd: where access lines go.
         config: what the environment says.
         is_zygote: whether it loads the model only to be forked; see `_worker.zygote`.
@@ -51,6 +52,7 @@ class Assignment:
     epoll_fd: int
     stop_fd: int
     table_fd: int
+    journal_fd: int
     log_fd: int
     config: Config
     is_zygote: bool = False
@@ -60,7 +62,14 @@ class Assignment:
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that the process inherits."""
-        fds = self.control_fd, self.epoll_fd, self.stop_fd, self.table_fd, self.log_fd
+        fds = (
+            self.control_fd,
+            self.epoll_fd,
+            self.stop_fd,
+            self.table_fd,
+            self.journal_fd,
+            self.log_fd,
+        )
         return fds if self.metrics_fd < 0 else (*fds, self.metrics_fd)
 
     def dump(self) -> str:

@@ -8,12 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sagemaker_inference._os.output import Output
+
+    Targets = tuple[Output | None, Output | None]
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG: Final = 1
@@ -23,6 +29,11 @@ UNKNOWN_EXIT: Final = 256
 _REMEMBERED_LINES: Final = 20
 # A longer line is passed on in pieces of this size, so that memory is bounded.
 _LONGEST_LINE: Final = 65536
+# Others have their turn after so many.
+_MOST_READS: Final = 16
+# For one that was killed.
+_LONGEST_WAIT_SECONDS: Final = 2.0
+_WAIT_STEP_SECONDS: Final = 0.002
 
 # Looked up here, since nothing may be imported between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -63,11 +74,11 @@ class Relay:
 
     Args:
         source: the read end of a pipe; closed with the relay.
-        target: the descriptor to write complete lines to; None writes none.
+        target: where complete lines go; None writes none.
         tail: collects the last lines.
     """
 
-    def __init__(self, source: int, target: int | None, tail: deque[str]) -> None:
+    def __init__(self, source: int, target: Output | None, tail: deque[str]) -> None:
         os.set_blocking(source, False)
         self.source = source
         self._target = target
@@ -75,8 +86,8 @@ class Relay:
         self._partial = b""
 
     def pump(self) -> bool:
-        """Pass on the available output; return False at the end of the stream."""
-        while True:
+        """Pass on available output, for a while; return False at the end of the stream."""
+        for _ in range(_MOST_READS):
             try:
                 data = os.read(self.source, _LONGEST_LINE)
             except BlockingIOError:
@@ -92,6 +103,7 @@ class Relay:
             self._partial = rest
             if separator:
                 self._emit(lines + separator)
+        return True
 
     def close(self) -> None:
         """Pass on the remaining output and close the pipe."""
@@ -100,13 +112,8 @@ class Relay:
 
     def _emit(self, data: bytes) -> None:
         self._tail.extend(data.decode("utf-8", "replace").splitlines()[-_REMEMBERED_LINES:])
-        if self._target is None:
-            return
-        view = memoryview(data)
-        # The reader of the container's log may be gone; that must not stop serving.
-        with contextlib.suppress(OSError):
-            while view:
-                view = view[os.write(self._target, view) :]
+        if self._target is not None:
+            self._target.write(data)
 
 
 class ChildProcess:
@@ -115,12 +122,10 @@ class ChildProcess:
     Args:
         pid: its process id.
         sources: the read ends of its standard output and standard error; closed with it.
-        targets: the descriptors to write the lines of each to; None only keeps the last ones.
+        targets: where the lines of each go; None only keeps the last ones.
     """
 
-    def __init__(
-        self, pid: int, sources: tuple[int, int], targets: tuple[int | None, int | None] = (1, 2)
-    ) -> None:
+    def __init__(self, pid: int, sources: tuple[int, int], targets: Targets = (None, None)) -> None:
         self.pid = pid
         self.tail: deque[str] = deque(maxlen=_REMEMBERED_LINES)
         self.relays = [
@@ -136,7 +141,7 @@ class ChildProcess:
         *,
         env: Mapping[str, str],
         pass_fds: Sequence[int] = (),
-        targets: tuple[int | None, int | None] = (1, 2),
+        targets: Targets = (None, None),
     ) -> ChildProcess:
         """Start a program with exactly this environment and these inherited descriptors.
 
@@ -170,22 +175,24 @@ class ChildProcess:
 
     def reap(self) -> int | None:
         """The exit code if it has exited (negative: the signal), else None; does not block."""
-        return self._wait(os.WNOHANG)
-
-    def wait(self) -> int:
-        """Wait until it exits, and return the exit code."""
-        code = self._wait(0)
-        return 0 if code is None else code
-
-    def _wait(self, options: int) -> int | None:
         if self._exit_code is None:
             try:
-                pid, status = os.waitpid(self.pid, options)
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # reaped elsewhere
                 self._exit_code = UNKNOWN_EXIT
             else:
                 self._exit_code = os.waitstatus_to_exitcode(status) if pid else None
         return self._exit_code
+
+    def wait(self, seconds: float = _LONGEST_WAIT_SECONDS) -> int:
+        """Wait until it has ended, for so long at most; the exit code.
+
+        One that was killed may take a while: the kernel waits for its device, or its disk.
+        """
+        deadline = monotonic() + seconds
+        while (code := self.reap()) is None and monotonic() < deadline:
+            time.sleep(_WAIT_STEP_SECONDS)
+        return UNKNOWN_EXIT if code is None else code
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has exited."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.fds import send_fds
+from sagemaker_inference._ipc.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,11 @@ if TYPE_CHECKING:
 
 # A front end that stands still in the middle of a message is given up after so many seconds.
 _STALLED_SECONDS: Final = 30
+# A worker notices that a moment later.
+STALLED_SECONDS: Final = _STALLED_SECONDS + 5.0
 _SEND_BUFFER: Final = 1 << 20
+# What the epoll instance is asked for where no worker is at work, by state.
+_WAITING: Final = {slots.IDLE: slots.ARMED, slots.AGAIN: slots.ARMED_AGAIN}
 
 
 class Connections:
@@ -40,6 +47,7 @@ class Connections:
 
     def __init__(self, table: SlotTable, pool: SlotPool) -> None:
         self.table = table
+        self.journal = Journal()
         self._pool = pool
         # Slots of this deployment without a connection.
         self._spare: list[int] = []
@@ -110,7 +118,7 @@ class Connections:
     def disarm(self) -> None:
         """Hand out no more requests: those that no worker has taken stay where they are."""
         for slot in self._open:
-            if self.table.state(slot)[0] == slots.IDLE:
+            if self.table.state(slot)[0] in _WAITING:
                 # Not by asking for no events: the end of a connection would be told all the same,
                 # again and again.
                 with contextlib.suppress(FileNotFoundError):  # it was never armed
@@ -120,8 +128,23 @@ class Connections:
     def rearm_idle(self) -> None:
         """Hand out again what a process may have taken when it died; harmless for the others."""
         for slot in self._open if self._is_armed else ():
-            if self.table.state(slot)[0] == slots.IDLE:
-                self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
+            state = self.table.state(slot)[0]
+            if state in _WAITING:
+                self.epoll.modify(slots.FIRST_FD + slot, _WAITING[state])
+
+    def waiting(self) -> list[tuple[int, Slot]]:
+        """The slots with a request that no worker has taken."""
+        found = []
+        for slot, sock in self._open.items():
+            record = self.table.read(slot)
+            if record.state == slots.AGAIN or (record.state == slots.IDLE and _has_data(sock)):
+                found.append((slot, record))
+        return found
+
+    def repeats(self) -> bool:
+        """Whether a worker is at work on a request over which another one has ended."""
+        records = map(self.table.read, self._open)
+        return any(record.is_taken and record.tries for record in records)
 
     def pass_on(self, slot: int, control: socket.socket) -> None:
         """Send a connection to a worker.
@@ -142,6 +165,8 @@ class Connections:
         with contextlib.suppress(OSError):  # the front end has closed it before
             # Other processes hold duplicates: only a shutdown reaches the front end.
             sock.shutdown(socket.SHUT_RDWR)
+        if self.table.state(slot)[0] == slots.AGAIN:  # no worker has it
+            self.table.mark(slot, slots.IDLE)
         # Closed and reserved in one: nothing else may get the number in between.
         sock.detach()
         slots.reserve(slot, 1)
@@ -153,8 +178,29 @@ class Connections:
         return [
             (slot, record)
             for slot, record in records
-            if record.pid == pid and record.state != slots.IDLE
+            if record.pid == pid and record.state not in _WAITING
         ]
+
+    def hand_out_again(self, slot: int, record: Slot) -> bool:
+        """Have another worker answer a request, alone; False where that is impossible.
+
+        It is done once, where the request was kept: the next worker may end over it, too.
+        """
+        sock = self._open.get(slot)
+        if not (record.is_taken and record.kept) or record.tries or sock is None:
+            return False
+        self.table.write(
+            slot,
+            slots.AGAIN,
+            0,
+            record.generation,
+            record.request_id,
+            wants_text=record.wants_text,
+            tries=record.tries + 1,
+            kept=record.kept,
+        )
+        self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED_AGAIN)
+        return True
 
     def answer(self, slot: int, record: Slot, error: InferenceError) -> bool:
         """Answer a request for a process that no longer can.
@@ -167,7 +213,7 @@ class Connections:
         sock = self._open.get(slot)
         if sock is None:  # the front end has closed it before
             return True
-        if record.state != slots.RUNNING:
+        if not record.is_taken:
             return False
         accept = content_types.TEXT if record.wants_text else ""
         response = error_response(error, record.request_id, accept)
@@ -188,9 +234,16 @@ class Connections:
         self.epoll.close()
         os.close(self.stop_fd)
         self.table.close()
+        self.journal.close()
 
     def stop(self) -> None:
         """Tell all workers to finish."""
         if self._stop_write >= 0:
             os.close(self._stop_write)
             self._stop_write = -1
+
+
+def _has_data(sock: socket.socket) -> bool:
+    """Whether something has arrived that nobody has read."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))
+    return bool(count)

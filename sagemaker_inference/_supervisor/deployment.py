@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._os.output import Outputs
     from sagemaker_inference._supervisor.front_end import FrontEndProcess
     from sagemaker_inference._supervisor.settings import Settings
     from sagemaker_inference._supervisor.slot_pool import SlotPool
@@ -58,6 +59,7 @@ class Surroundings(NamedTuple):
         folder: a private directory for sockets.
         pool: the slots of all deployments.
         records: what is counted of each model.
+        outputs: where workers write.
     """
 
     loop: EventLoop
@@ -65,6 +67,7 @@ class Surroundings(NamedTuple):
     folder: str
     pool: SlotPool
     records: Records
+    outputs: Outputs
 
 
 class DeploymentOwner(Protocol):
@@ -109,7 +112,7 @@ class Deployment:
         self.number = number
         self.stage = Stage.LOADING
         self._routes = routes
-        self._loop, self._front_end, folder, self._pool, records = surroundings
+        self._loop, self._front_end, folder, self._pool, records, outputs = surroundings
         self._owner = owner
         self._path = str(Path(folder, f"{number}.sock"))
         self._is_one_of_many = settings.config.multi_model
@@ -117,9 +120,9 @@ class Deployment:
         self._are_workers_gone = False
         self._is_short_of_slots = False
         self._connections = Connections(SlotTable(), self._pool)
-        self.workers = Workers(
-            settings, self._loop, self._connections, self, records.find(settings.model_name)
-        )
+        record = records.find(settings.model_name)
+        self.workers = Workers(settings, self._loop, self._connections, outputs, self, record)
+        self._wait_limit = settings.config.timeout
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     @property
@@ -176,7 +179,9 @@ class Deployment:
         def on_deployed(error: str) -> None:
             self._on_deployed(report, error)
 
-        self._front_end.deploy(self.number, self._path, count, self._routes, on_deployed)
+        self._front_end.deploy(
+            self.number, self._path, count, self._routes, self._wait_limit, on_deployed
+        )
 
     def _connections_for(self, slots: int) -> int:
         """How many connections the front end is to open, of those that are still to be had."""

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,16 +27,20 @@ class EmbeddedMetrics:
 
     Args:
         read: all metrics as they are now.
+        write: writes text to the log.
     """
 
-    def __init__(self, read: Callable[[], Iterable[Family]]) -> None:
+    def __init__(
+        self, read: Callable[[], Iterable[Family]], write: Callable[[str], object]
+    ) -> None:
         self._read = read
+        self._write = write
         self._before: dict[tuple[str, _Labels], float] = {}
 
     def write(self) -> None:
-        """Write the lines of now, to stderr."""
+        """Write the lines of now."""
         for document in self.documents(int(time.time() * 1000)):
-            print(json.dumps(document), file=sys.stderr)  # noqa: T201 - as CloudWatch reads it
+            self._write(json.dumps(document) + "\n")
 
     def documents(self, milliseconds: int) -> Iterator[dict[str, Any]]:
         """The documents of now, one or more for each set of labels."""

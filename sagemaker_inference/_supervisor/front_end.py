@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._os.output import Outputs
     from sagemaker_inference._supervisor.control import Message
 
 logger = get_logger()
@@ -94,6 +95,7 @@ class FrontEndProcess:
         front_end: how it is started.
         loop: calls back when it has something to say.
         folder: a private directory.
+        outputs: where it writes.
         owner: hears what it does.
 
     Attributes:
@@ -102,10 +104,16 @@ class FrontEndProcess:
     """
 
     def __init__(
-        self, front_end: FrontEnd, loop: EventLoop, folder: str, owner: FrontEndOwner
+        self,
+        front_end: FrontEnd,
+        loop: EventLoop,
+        folder: str,
+        outputs: Outputs,
+        owner: FrontEndOwner,
     ) -> None:
         self._front_end = front_end
         self._loop = loop
+        self._err = outputs.err
         self._owner = owner
         self._child: ChildProcess | None = None
         self._awaited: dict[tuple[str, int], _Awaited] = {}
@@ -120,7 +128,7 @@ class FrontEndProcess:
     def start(self) -> None:
         """Start the process."""
         child = ChildProcess.spawn(
-            self._launch.command, env=self._launch.environment, targets=(None, 2)
+            self._launch.command, env=self._launch.environment, targets=(None, self._err)
         )
         self._child = child
         for relay in child.relays:
@@ -167,12 +175,13 @@ class FrontEndProcess:
         """How many connections it opens; see `FrontEnd`."""
         return self._front_end.connections_for(slots, workers)
 
-    def deploy(
+    def deploy(  # noqa: PLR0913, PLR0917 - the fields of a message
         self,
         number: int,
         socket_path: str,
         connections: int,
         routes: Sequence[str],
+        wait_limit: float,
         on_deployed: Callable[[str], None],
     ) -> None:
         """Have it connect to a deployment's socket and route requests there.
@@ -182,11 +191,17 @@ class FrontEndProcess:
             socket_path: where the deployment listens.
             connections: how many to open.
             routes: paths, percent-decoded.
+            wait_limit: seconds that a request may wait for a worker.
             on_deployed: gets "" once the routes are live, or what went wrong.
         """
         self._await(_DEPLOY, number, on_deployed)
         self._control.send(
-            _DEPLOY, id=number, socket=socket_path, connections=connections, routes=list(routes)
+            _DEPLOY,
+            id=number,
+            socket=socket_path,
+            connections=connections,
+            routes=list(routes),
+            wait_limit=wait_limit,
         )
 
     def retire(self, number: int, on_retired: Callable[[str], None]) -> None:

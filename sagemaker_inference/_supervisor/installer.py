@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._os.output import Outputs
 
 logger = get_logger()
 
@@ -24,12 +25,20 @@ class Installer:
     Args:
         loop: passes on what it says.
         folder: a private directory for its temporary files: it may be killed.
+        outputs: where it writes.
         on_installed: gets its exit code when it has ended; the log says why it failed.
     """
 
-    def __init__(self, loop: EventLoop, folder: str, on_installed: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        folder: str,
+        outputs: Outputs,
+        on_installed: Callable[[int], None],
+    ) -> None:
         self._loop = loop
         self._folder = folder
+        self._targets = outputs.out, outputs.err
         self._on_installed = on_installed
         self._child: ChildProcess | None = None
 
@@ -37,7 +46,9 @@ class Installer:
         """Install what a file lists."""
         command = python_command("sagemaker_inference._supervisor.requirements", requirements)
         try:
-            child = ChildProcess.spawn(command, env={**os.environ, "TMPDIR": self._folder})
+            child = ChildProcess.spawn(
+                command, env={**os.environ, "TMPDIR": self._folder}, targets=self._targets
+            )
         except OSError as error:
             logger.error(  # noqa: TRY400 - it says all
                 "the packages of %s cannot be installed: %s", requirements, error

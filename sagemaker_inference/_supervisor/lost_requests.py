@@ -1,4 +1,8 @@
-"""Answers to the requests that a worker was working on when it died."""
+"""What becomes of the requests that a worker was working on when it died.
+
+One of them is to blame, as a rule. Where it is known which, that one is answered from here; the
+others are handed out again, each to be predicted alone. Where it is not known, all are.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +45,21 @@ def answer(
         out_of_memory: whether the kernel killed the worker because memory ran out.
 
     Returns:
-        The ids of the requests with the statuses of their answers.
+        The ids of the requests, with the statuses of their answers.
     """
     lost: list[str] = []
-    for slot, record in connections.held_by(worker.child.pid):
+    held = connections.held_by(worker.child.pid)
+    guilty = worker.guilty
+    if not worker.is_overdue:
+        running = [slot for slot, record in held if record.state == RUNNING]
+        guilty = frozenset(running if len(running) == 1 else ())
+    for slot, record in held:
+        may_repeat = not (worker.is_ending or slot in guilty)
+        if may_repeat and connections.hand_out_again(slot, record):
+            lost.append(f"{record.request_id} (tried again)")
+            continue
         error = _error(worker, record, timeout, out_of_memory=out_of_memory)
-        if record.state == RUNNING:
+        if record.is_taken:
             lost.append(f"{record.request_id} ({int(error.status)})")
         if not connections.answer(slot, record, error):
             close(slot)
@@ -62,7 +75,8 @@ def _error(
         return OutOfMemoryError("The model process ran out of memory on this request.")
     if worker.is_ending:
         return ServiceUnavailableError(
-            "The model is being unloaded, or has fewer processes now. Send the request again later."
+            "The server is stopping, or the model is being unloaded or has fewer processes now. "
+            "Send the request again later."
         )
     return PredictionError(
         "The model process died while this request was in progress.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._log import configure_logger, last_word
+from sagemaker_inference._os import standard_streams
 from sagemaker_inference._supervisor.settings import Settings
 from sagemaker_inference._supervisor.supervisor import Supervisor
 
@@ -50,6 +51,7 @@ def front_end(settings: Settings) -> FrontEnd:
 
 def main(argv: list[str]) -> int:
     """Run a supervisor whose settings are the first argument; returns its exit code."""
+    standard_streams.ensure_open()
     configure_logger()
     try:
         return run(Settings.read(argv[1]), reap_strangers=True)

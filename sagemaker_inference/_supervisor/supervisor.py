@@ -12,6 +12,7 @@ them is no concern of the others.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 from dataclasses import replace
@@ -23,13 +24,15 @@ from urllib.parse import unquote
 from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
-from sagemaker_inference._ipc.slots import reserve
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
+from sagemaker_inference._log import get_logger, logging_to
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._os.orphans import OrphanReaper
+from sagemaker_inference._os.output import LogStream, Outputs
 from sagemaker_inference._os.runtime_dir import PrivateFolder
+from sagemaker_inference._os.signals import STOPPING, Signals, signal_name
 from sagemaker_inference._program import location
 from sagemaker_inference._supervisor import emf, execution_parameters, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
@@ -58,6 +61,8 @@ logger = get_logger()
 # SageMaker kills a container 30 s after SIGTERM: requests get most of that, the rest is for us.
 DRAIN_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 24.0
+# For whoever reads the log slowly to read its end.
+LAST_LINES_SECONDS: Final = 1.0
 # For a front end that still has answers to pass on when its time is over.
 _LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
@@ -90,6 +95,7 @@ class Supervisor:
         self._line = ""
         self._stop_began = 0.0
         self._background: BackgroundProcess | None = None
+        self._is_forced = False
 
     def run(self) -> int:
         """Serve; returns the exit code.
@@ -105,27 +111,45 @@ class Supervisor:
             )
             raise StartError(message)
         _check_port(settings.host, settings.config.port)
-        self._folder = PrivateFolder()
-        self._loop = EventLoop()
-        reserve()
-        try:
-            self._front_end = FrontEndProcess(
-                self._front_end_kind, self._loop, self._folder.path, self
-            )
-            self._records = Records(lambda name: self._repository.find(name) is not None)
-            surroundings = Surroundings(
-                self._loop, self._front_end, self._folder.path, SlotPool(), self._records
-            )
-            self._repository = ModelRepository(surroundings, self)
-            self._installer = Installer(self._loop, self._folder.path, self._on_installed)
-            self._health = Health(
-                self._repository, self._front_end, has_many=settings.config.multi_model
-            )
-        except StartError:
-            self._loop.close()
-            self._folder.close()
-            raise
-        signals = _Signals(self._loop, self._on_signal)
+        resources.raise_descriptor_limit(LEAST_DESCRIPTORS)
+        with contextlib.ExitStack() as stack:
+            self._folder = PrivateFolder()
+            stack.callback(self._folder.close)
+            self._loop = EventLoop()
+            stack.callback(self._loop.close)
+            reserve()
+            self._outputs = Outputs(self._loop)
+            stack.callback(self._close_outputs)
+            stack.enter_context(logging_to(LogStream(self._outputs.err)))
+            try:
+                return self._run()
+            except OSError as error:
+                if self._is_serving:
+                    raise
+                message = (
+                    f"the server cannot start: {error}. The system has refused it a file, a "
+                    "process or memory: raise that limit (ulimit -a), or free some."
+                )
+                raise StartError(message) from error
+
+    def _close_outputs(self) -> None:
+        self._outputs.close(0.0 if self._is_forced else LAST_LINES_SECONDS)
+
+    def _run(self) -> int:
+        settings, outputs = self._settings, self._outputs
+        self._front_end = FrontEndProcess(
+            self._front_end_kind, self._loop, self._folder.path, outputs, self
+        )
+        self._records = Records(lambda name: self._repository.find(name) is not None)
+        surroundings = Surroundings(
+            self._loop, self._front_end, self._folder.path, SlotPool(), self._records, outputs
+        )
+        self._repository = ModelRepository(surroundings, self)
+        self._installer = Installer(self._loop, self._folder.path, outputs, self._on_installed)
+        self._health = Health(
+            self._repository, self._front_end, has_many=settings.config.multi_model
+        )
+        signals = Signals(self._loop, self._on_signal)
         try:
             self._front_end.start()
             self._serve_metrics()
@@ -146,7 +170,6 @@ class Supervisor:
         finally:
             self._end_all()
             signals.close()
-            self._loop.close()
         return self._exit_code
 
     def _serve_metrics(self) -> None:
@@ -161,7 +184,7 @@ class Supervisor:
         if self._settings.config.metrics in ("prometheus", "both"):
             self._front_end.ask([metrics.PATH], metrics.PATH)
         if self._settings.config.metrics in ("emf", "both"):
-            lines = EmbeddedMetrics(self._metrics.families)
+            lines = EmbeddedMetrics(self._metrics.families, LogStream(self._outputs.err).write)
             self._loop.every(emf.SECONDS, lambda: self._metrics.collect(lines.write))
 
     def _on_installed(self, code: int) -> None:
@@ -245,8 +268,11 @@ class Supervisor:
         self._loop.after(_BACKGROUND_SECONDS, self._start_background)
 
     def _on_signal(self, number: int) -> None:
-        if number != signal.SIGCHLD:
+        if number in STOPPING:
             self._on_stop(number)
+            return
+        if number != signal.SIGCHLD:
+            logger.warning("%s is ignored: SIGTERM stops the server", signal_name(number))
             return
         self._repository.reap()
         self._front_end.reap()
@@ -303,15 +329,14 @@ class Supervisor:
     def _on_stop(self, number: int) -> None:
         if not self._is_serving:
             if self._health.is_installing:
-                name = signal.Signals(number).name
-                logger.info("%s: stopping; the packages are not installed", name)
+                logger.info("%s: stopping; the packages are not installed", signal_name(number))
             self._exit_code = _OK
         elif self._stop_began:
+            self._is_forced = True
             self._exit_code = 128 + number
         else:
             self._stop_began = monotonic()
-            name = signal.Signals(number).name
-            logger.info("%s: answering what is in flight, then stopping", name)
+            logger.info("%s: answering what is in flight, then stopping", signal_name(number))
             self._repository.refuse_loads()
             self._front_end.drain(lambda _error: self._stop_models())
             self._loop.after(DRAIN_SECONDS, self._stop_models)
@@ -339,33 +364,6 @@ class Supervisor:
         self._installer.close()
         self._repository.close()
         self._front_end.close()
-        self._folder.close()
-
-
-class _Signals:
-    """Hands signals to the loop, and puts the process's own handlers back afterwards."""
-
-    def __init__(self, loop: EventLoop, callback: Any) -> None:
-        self._reader, self._writer = socket.socketpair()
-        for end in (self._reader, self._writer):
-            end.setblocking(False)  # noqa: FBT003 - socket's own signature
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-        self._handlers = {number: signal.signal(number, _ignore) for number in numbers}
-        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-
-        def read() -> None:
-            for number in self._reader.recv(256):
-                callback(number)
-
-        loop.watch(self._reader.fileno(), read)
-
-    def close(self) -> None:
-        """Put everything back."""
-        signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._reader.close()
-        self._writer.close()
 
 
 def _line_of_one(settings: Settings, report: Report) -> str:
@@ -407,10 +405,6 @@ def _first(names: Sequence[str]) -> str:
     more = len(names) - _NAMED_TYPES
     named = ", ".join(names[:_NAMED_TYPES])
     return f"{named} and {more} more" if more > 0 else named
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    """A signal's number reaches the loop through the wake-up descriptor."""
 
 
 def _check_port(host: str, port: int) -> None:

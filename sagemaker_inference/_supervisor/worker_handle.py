@@ -17,12 +17,15 @@ from sagemaker_inference._os.child_process import (
     python_command,
     starters_python_path,
 )
+from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.worker_records import WorkerArea
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._os.output import Outputs
     from sagemaker_inference._supervisor.connections import Connections
     from sagemaker_inference._supervisor.settings import Settings
 
@@ -31,6 +34,9 @@ logger = get_logger()
 LOADED: Final = "loaded"
 FAILED: Final = "failed"
 FORKED: Final = "forked"
+# What it was killed for.
+TOO_LATE: Final = "it took longer than its time limit"
+STUCK: Final = "it was stuck"
 
 _LONGEST_REPORT: Final = 65536
 
@@ -46,10 +52,13 @@ class WorkerHandle:
         child: the process.
         control: the socket to it.
         stage: "" at first, then what its last `Report` said.
+        loaded_at: when it said that it can answer, by the monotonic clock.
         failure: what it reported when it could not load.
         started: when it was started, by the monotonic clock.
         patience: seconds beyond the time limit in which it ends a request by itself.
-        is_overdue: whether it was killed because it exceeded a time limit.
+        pulse: whether its loop goes round.
+        killed_for: what it was killed for before its time: it exceeded a time limit, or is stuck.
+        guilty: the slots of the requests that it was killed for.
         is_ending: whether it is to end, and not to be replaced.
         area: the metrics that it writes, or None.
     """
@@ -59,6 +68,7 @@ class WorkerHandle:
         index: int,
         child: ChildProcess,
         control: socket.socket,
+        pulse: Pulse,
         area: WorkerArea | None = None,
     ) -> None:
         self.index = index
@@ -66,9 +76,11 @@ class WorkerHandle:
         self.control = control
         self.stage = ""
         self.failure: Report | None = None
-        self.started = monotonic()
+        self.started = self.loaded_at = monotonic()
         self.patience = 0.0
-        self.is_overdue = False
+        self.pulse = pulse
+        self.guilty: frozenset[int] = frozenset()
+        self.killed_for = ""
         self.is_ending = False
         self.area = area
 
@@ -80,6 +92,11 @@ class WorkerHandle:
         if self.is_ending or self.stage == UNHEALTHY:
             return "ending"
         return "ready" if self.is_loaded else "loading" if self.stage else "starting"
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it was killed because it exceeded a time limit, or was stuck."""
+        return bool(self.killed_for)
 
     @property
     def is_loaded(self) -> bool:
@@ -99,9 +116,23 @@ class WorkerHandle:
             return None
         return Report.read(data)
 
+    def take_note(self, report: Report) -> None:
+        """Remember what it has reported."""
+        self.stage, self.patience = report.stage, report.patience
+        if report.stage == LOADED:
+            self.loaded_at = monotonic()
+            self.pulse.begin()
+        elif report.stage == FAILED:
+            self.failure = report  # its death follows
+
     def kill(self) -> None:
         """Kill the process; its death is noticed later."""
         self.child.signal(signal.SIGKILL)
+
+    def end_for(self, cause: str) -> None:
+        """Kill the process before its time, for a cause that its obituary names."""
+        self.killed_for = cause
+        self.kill()
 
     def close(self, loop: EventLoop) -> None:
         """Give back what belongs to a process that has ended, and end what it has started."""
@@ -115,8 +146,16 @@ class WorkerHandle:
     def describe_death(self, code: int, *, out_of_memory: bool) -> str:
         """How it ended: "was killed by SIGKILL (it took longer than its time limit)"."""
         cause = " (the kernel ended it because memory ran out)" if out_of_memory else ""
-        cause = " (it took longer than its time limit)" if self.is_overdue else cause
+        cause = f" ({self.killed_for})" if self.killed_for else cause
         return describe_exit(code) + cause
+
+    def restart_reason(self, *, out_of_memory: bool) -> str:
+        """Why it is replaced, in a word."""
+        if out_of_memory:
+            return "out_of_memory"
+        if self.stage == UNHEALTHY:
+            return UNHEALTHY
+        return "timeout" if self.is_overdue else "died"
 
     def log_death(
         self, code: int, *, out_of_memory: bool = False, lost: Sequence[str] = ()
@@ -132,13 +171,14 @@ class WorkerHandle:
             words or " none",
         )
 
-    def describe_failure(self, code: int, *, out_of_memory: bool) -> str:
-        """Why it has not loaded, in a line; its death is logged where it has not said so itself."""
+    def outcome(self, code: int, *, out_of_memory: bool) -> Outcome:
+        """Why it has not loaded; its death is logged where it has not said so itself."""
         if self.failure is not None:
-            return self.failure.cause
+            return Outcome(self.failure.cause, out_of_memory or self.failure.out_of_memory)
         self.log_death(code, out_of_memory=out_of_memory)
         last = f": {self.child.tail[-1]}" if self.child.tail else ""
-        return f"its process {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
+        cause = f"its process {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
+        return Outcome(cause, out_of_memory)
 
 
 class ForkPipes:
@@ -150,9 +190,11 @@ class ForkPipes:
         area: the metrics that it will write, or None.
         theirs: descriptors of the socket's other end, of its standard output and standard error,
             and of its metrics.
+        asked: when the zygote was asked, by the monotonic clock.
     """
 
     def __init__(self, *, has_metrics: bool = True) -> None:
+        self.asked = monotonic()
         self.control, theirs = _control_pair()
         out, err = os.pipe(), os.pipe()
         self.sources = out[0], err[0]
@@ -175,13 +217,19 @@ class ForkPipes:
 
 
 def spawn(
-    settings: Settings, connections: Connections, index: int, *, is_zygote: bool = False
+    settings: Settings,
+    connections: Connections,
+    outputs: Outputs,
+    index: int,
+    *,
+    is_zygote: bool = False,
 ) -> WorkerHandle:
     """Start a worker.
 
     Args:
         settings: what it serves.
         connections: what it works on.
+        outputs: where it writes.
         index: its place among the workers.
         is_zygote: whether it only loads the model, and workers are forked from it.
 
@@ -191,8 +239,6 @@ def spawn(
     """
     gpu = settings.gpus[index % len(settings.gpus)] if settings.gpus else None
     control, theirs = _control_pair()
-    # Another number than 2: in the worker that one leads here, to be remembered.
-    log_fd = os.dup(2)
     area = WorkerArea() if settings.config.metrics else None
     metrics_fd = -1 if area is None else area.take_fd()
     try:
@@ -207,7 +253,8 @@ def spawn(
             epoll_fd=connections.epoll.fileno(),
             stop_fd=connections.stop_fd,
             table_fd=connections.table.fd,
-            log_fd=log_fd,
+            journal_fd=connections.journal.fd,
+            log_fd=outputs.access_fd,
             config=settings.config,
             is_zygote=is_zygote,
             path=settings.path,
@@ -217,6 +264,7 @@ def spawn(
             python_command("sagemaker_inference._worker.main"),
             env=_environment(settings, assignment, gpu),
             pass_fds=assignment.fds,
+            targets=(outputs.out, outputs.err),
         )
     except OSError:
         control.close()
@@ -225,10 +273,9 @@ def spawn(
         raise
     finally:
         theirs.close()
-        os.close(log_fd)
         if metrics_fd >= 0:
             os.close(metrics_fd)
-    return WorkerHandle(index, child, control, area)
+    return WorkerHandle(index, child, control, Pulse(connections.table, index), area)
 
 
 def _environment(settings: Settings, assignment: Assignment, gpu: str | None) -> dict[str, str]:

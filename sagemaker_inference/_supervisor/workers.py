@@ -1,7 +1,9 @@
 """The workers of a deployment: starting, watching, replacing and ending them.
 
-A worker that dies or hangs is replaced at once, and what it was working on gets an answer from
-here. Dying again and again ends the deployment, since nobody is helped by an endless circle.
+A worker that dies or hangs is replaced, and what it was working on gets an answer from here or from
+another worker. While any worker answers, those that cannot be replaced are tried again, less and
+less often; a deployment without a single one that does, for as long as a model may take to load,
+ends. ``docs/supervision.md`` has all states.
 """
 
 from __future__ import annotations
@@ -11,16 +13,25 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference._ipc.messages import UNHEALTHY
-from sagemaker_inference._ipc.slots import RUNNING
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
-from sagemaker_inference._os.child_process import ChildProcess, adopt_orphans, describe_exit
+from sagemaker_inference._os.child_process import ChildProcess, adopt_orphans
 from sagemaker_inference._supervisor import lost_requests
 from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.pulse import Pulse
+from sagemaker_inference._supervisor.restarts import Restarts
+from sagemaker_inference._supervisor.time_limits import (
+    Ability,
+    WaitingRequests,
+    does_not_fork,
+    overdue,
+    unable,
+)
 from sagemaker_inference._supervisor.worker_handle import (
-    FAILED,
     FORKED,
     LOADED,
+    STUCK,
+    TOO_LATE,
     ForkPipes,
     WorkerHandle,
     spawn,
@@ -33,17 +44,17 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._os.event_loop import EventLoop
+    from sagemaker_inference._os.output import Outputs
     from sagemaker_inference._supervisor.connections import Connections
     from sagemaker_inference._supervisor.outcome import WorkersOwner
     from sagemaker_inference._supervisor.settings import Settings
 
 logger = get_logger()
 
-_EARLY_DEATHS: Final = 5
-_EARLY_SECONDS: Final = 60.0
+# A worker that has lived for so long had started well, and so had one that took a request.
+_WELL_SECONDS: Final = 60.0
 _REARM_SECONDS: Final = 0.1
-# A worker that could not be started is tried again after so long.
-_RETRY_SECONDS: Final = 1.0
+_ZYGOTE: Final = -1
 # One that is one too many ends between two requests, for which it is looked at so often.
 _IDLE_POLL_SECONDS: Final = 0.02
 _NOT_STARTED: Final = "its process could not be started"
@@ -61,21 +72,24 @@ class Workers:
         settings: what they serve.
         loop: calls back when one of them has something to say.
         connections: what they work on.
+        outputs: where they write.
         owner: hears what becomes of them.
         record: keeps what is counted of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what they share with others
         self,
         settings: Settings,
         loop: EventLoop,
         connections: Connections,
+        outputs: Outputs,
         owner: WorkersOwner,
         record: ModelRecord | None = None,
     ) -> None:
         self._settings = settings
         self._loop = loop
         self._connections = connections
+        self._outputs = outputs
         self._owner = owner
         self._record = record or ModelRecord()
         self._target = settings.workers
@@ -85,7 +99,12 @@ class Workers:
         self._were_all_loaded = False
         self._is_stopping = False
         self._scaling: _Scaling | None = None
-        self._early_deaths = 0
+        self._restarts = Restarts(loop)
+        self._ability = Ability(connections.table)
+        self._last_death = ""
+        self._waiting_requests = WaitingRequests(
+            connections, settings.config.timeout, owner.close_connection
+        )
         self._oom_kills = resources.out_of_memory_kills()
 
     def start(self) -> None:
@@ -104,7 +123,7 @@ class Workers:
     @property
     def count(self) -> int:
         """How many processes there are now."""
-        return len(self._all())
+        return len(self.processes)
 
     @property
     def target(self) -> int:
@@ -114,15 +133,12 @@ class Workers:
     @property
     def processes(self) -> list[WorkerHandle]:
         """All that there are now, the zygote too."""
-        return self._all()
+        return self._workers + ([self._zygote] if self._zygote else [])
 
     @property
     def handles(self) -> list[WorkerHandle]:
         """Those that there are now, but for those that are ending."""
         return [worker for worker in self._workers if not worker.is_ending]
-
-    def _all(self) -> list[WorkerHandle]:
-        return [*self._workers, *([self._zygote] if self._zygote else [])]
 
     def pass_on(self, slot: int) -> None:
         """Give a new connection to every worker that can answer."""
@@ -150,37 +166,46 @@ class Workers:
                 self._on_death(worker, code)
 
     def check_time_limits(self) -> None:
-        """End those that load or predict for too long."""
-        for worker in self._all():
-            if worker.is_overdue or worker.is_ending:
+        """End those that take too long or are stuck; to be called once a second."""
+        self._check_workers()
+        self._waiting_requests.check()
+        if not (self._is_stopping or self._check_ability()):
+            self._check_zygote()
+
+    def _check_workers(self) -> None:
+        for worker in self.processes:
+            is_zygote = worker is self._zygote and worker.is_loaded
+            if worker.is_overdue or worker.is_ending or is_zygote:
                 continue
             if worker.is_loaded or worker.stage == UNHEALTHY:
-                self._check_predictions(worker)
+                late = overdue(worker, self._connections, self._settings.config.timeout)
+                if late is not None:
+                    logger.error("%s", late.reason)
+                    worker.guilty = late.guilty
+                    self._waiting_requests.extend()
+                    worker.end_for(TOO_LATE if late.is_late else STUCK)
             elif monotonic() - worker.started > self._settings.config.startup_timeout:
                 logger.error(
                     "the model did not load within %g s. Raise SAGEMAKER_STARTUP_TIMEOUT "
                     "(seconds), or load less.",
                     self._settings.config.startup_timeout,
                 )
-                self._end_overdue(worker)
+                worker.end_for(TOO_LATE)
 
-    def _check_predictions(self, worker: WorkerHandle) -> None:
-        limit = self._settings.config.timeout + worker.patience
-        for _, record in self._connections.held_by(worker.child.pid):
-            if record.state == RUNNING and monotonic() - record.since > limit:
-                logger.error(
-                    "request %s has run for more than %g s: its model process %d is replaced. "
-                    "Raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS, or predict faster.",
-                    record.request_id,
-                    self._settings.config.timeout,
-                    worker.child.pid,
-                )
-                self._end_overdue(worker)
-                return
+    def _check_ability(self) -> bool:
+        """End the deployment where no worker has been able to answer for long; whether it has."""
+        limit = self._settings.config.startup_timeout
+        if self._ability.unable_for(self.handles, has_begun=self._were_all_loaded) <= limit:
+            return False
+        cause = unable(limit, self._last_death)
+        logger.error("%s. Stopping.", cause)
+        self._owner.on_failed(Outcome(cause))
+        return True
 
-    def _end_overdue(self, worker: WorkerHandle) -> None:
-        worker.is_overdue = True
-        worker.kill()
+    def _check_zygote(self) -> None:
+        if self._zygote and does_not_fork(self._being_forked.values()):
+            logger.error("process %d does not fork and is replaced", self._zygote.child.pid)
+            self._zygote.end_for(STUCK)
 
     # Ending them.
 
@@ -189,7 +214,7 @@ class Workers:
         self._is_stopping = True
         self._connections.disarm()
         self._connections.stop()
-        for worker in self._all():
+        for worker in self.processes:
             worker.is_ending = True
             if worker is self._zygote or not worker.is_loaded:
                 worker.kill()
@@ -198,12 +223,13 @@ class Workers:
 
     def kill(self) -> None:
         """Kill those that are left; what they were working on is answered from here."""
-        for worker in self._all():
+        for worker in self.processes:
             worker.kill()
 
     def end_all(self) -> None:
         """Kill all of them and wait for their end."""
-        workers = self._all()
+        self._is_stopping = True
+        workers = self.processes
         self._workers, self._zygote = [], None
         for worker in workers:
             worker.child.kill_group()
@@ -262,17 +288,25 @@ class Workers:
     def _start_missing(self) -> None:
         present = {w.index for w in self._workers if not w.is_ending} | self._being_forked.keys()
         for index in range(self._target):
-            if index not in present and not self._is_stopping:
+            if not (index in present or self._restarts.is_waiting(index) or self._is_stopping):
                 self._start_one(index)
+
+    def _restart(self) -> None:
+        if self._settings.config.preload and self._zygote is None and not self._is_stopping:
+            if self._restarts.is_waiting(_ZYGOTE):
+                return
+            self._start_zygote()
+        self._start_missing()
 
     def _start_one(self, index: int) -> None:
         try:
             if self._settings.config.preload:
                 self._fork_one(index)
             else:
-                self._workers.append(self._watched(spawn(self._settings, self._connections, index)))
+                worker = spawn(self._settings, self._connections, self._outputs, index)
+                self._workers.append(self._watched(worker))
         except OSError as error:
-            self._on_not_started(error)
+            self._on_not_started(index, error)
 
     def _fork_one(self, index: int) -> None:
         if self._zygote is None or not self._zygote.is_loaded:
@@ -288,24 +322,20 @@ class Workers:
 
     def _start_zygote(self) -> None:
         try:
-            zygote = spawn(self._settings, self._connections, 0, is_zygote=True)
+            zygote = spawn(self._settings, self._connections, self._outputs, 0, is_zygote=True)
             self._zygote = self._watched(zygote)
         except OSError as error:
-            self._on_not_started(error)
+            self._on_not_started(_ZYGOTE, error)
 
-    def _on_not_started(self, error: OSError) -> None:
+    def _on_not_started(self, index: int, error: OSError) -> None:
+        self._last_death = f"could not be started: {error}"
         logger.error("a model process could not be started: %s", error)
         if not self._were_all_loaded:
             self._owner.on_failed(Outcome(_NOT_STARTED))
         elif self._scaling is not None:
             self._take_back(self._scaling, Outcome(_NOT_STARTED))
         else:
-            self._loop.after(_RETRY_SECONDS, self._start_what_is_missing)
-
-    def _start_what_is_missing(self) -> None:
-        if self._settings.config.preload and self._zygote is None and not self._is_stopping:
-            self._start_zygote()
-        self._start_missing()
+            self._restarts.add(index, self._restart, is_at_once=False)
 
     def _watched(self, worker: WorkerHandle) -> WorkerHandle:
         for relay in worker.child.relays:
@@ -323,16 +353,15 @@ class Workers:
     def _hear(self, worker: WorkerHandle, report: Report) -> None:
         if report.stage == FORKED:
             pipes = self._being_forked.pop(report.index)
-            child = ChildProcess(report.pid, pipes.sources)
-            worker = WorkerHandle(report.index, child, pipes.control, pipes.area)
+            child = ChildProcess(report.pid, pipes.sources, (self._outputs.out, self._outputs.err))
+            pulse = Pulse(self._connections.table, report.index)
+            worker = WorkerHandle(report.index, child, pipes.control, pulse, pipes.area)
             self._workers.append(self._watched(worker))
             return
-        worker.stage, worker.patience = report.stage, report.patience
-        if report.stage == FAILED:
-            worker.failure = report  # its death follows
-        elif report.stage != LOADED or worker.is_ending:
+        worker.take_note(report)
+        if report.stage != LOADED or worker.is_ending:
             return
-        elif worker is self._zygote:
+        if worker is self._zygote:
             self._record.load_seconds = monotonic() - worker.started
             self._start_missing()
         else:
@@ -367,11 +396,11 @@ class Workers:
         if self._is_stopping:
             self._tell_when_stopped()
         elif not self._were_all_loaded:
-            self._owner.on_failed(_outcome_of(zygote, code, out_of_memory=False))
+            self._owner.on_failed(zygote.outcome(code, out_of_memory=False))
         else:
             zygote.log_death(code)
-            if not self._dies_again_and_again(code, is_early=not zygote.is_loaded):
-                self._start_zygote()
+            self._last_death = zygote.describe_death(code, out_of_memory=False)
+            self._restarts.add(_ZYGOTE, self._restart, had_started_well=zygote.is_loaded)
 
     def _on_death(self, worker: WorkerHandle, code: int) -> None:
         self._let_go(worker)
@@ -393,25 +422,23 @@ class Workers:
         elif worker.is_ending:
             self._check_scaling()
         elif not self._were_all_loaded:
-            self._owner.on_failed(_outcome_of(worker, code, out_of_memory=out_of_memory))
+            self._owner.on_failed(worker.outcome(code, out_of_memory=out_of_memory))
         elif self._scaling is not None and worker.index >= self._scaling.before:
-            outcome = _outcome_of(worker, code, out_of_memory=out_of_memory)
+            outcome = worker.outcome(code, out_of_memory=out_of_memory)
             self._take_back(self._scaling, outcome)
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
-            reason = "timeout" if worker.is_overdue else "died"
-            reason = UNHEALTHY if worker.stage == UNHEALTHY else reason
-            self._record.restarts["out_of_memory" if out_of_memory else reason] += 1
-            self._replace(worker, code)
+            self._last_death = worker.describe_death(code, out_of_memory=out_of_memory)
+            self._record.restarts[worker.restart_reason(out_of_memory=out_of_memory)] += 1
+            self._replace(worker, has_worked=bool(lost))
 
-    def _replace(self, worker: WorkerHandle, code: int) -> None:
+    def _replace(self, worker: WorkerHandle, *, has_worked: bool) -> None:
         table = self._connections.table
-        is_early = monotonic() - worker.started < _EARLY_SECONDS and not table.answered(
-            worker.index
-        )
-        if not self._dies_again_and_again(code, is_early=is_early):
-            table.reset_answered(worker.index)
-            self._start_one(worker.index)
+        is_old = monotonic() - worker.started > _WELL_SECONDS
+        had_started_well = has_worked or is_old or table.answered(worker.index) > 0
+        table.reset_answered(worker.index)
+        self._waiting_requests.extend()
+        self._restarts.add(worker.index, self._restart, had_started_well=had_started_well)
 
     def _take_back(self, scaling: _Scaling, outcome: Outcome) -> None:
         """Let those go that were to be added: one of them could not load."""
@@ -421,21 +448,3 @@ class Workers:
                 worker.is_ending = True
                 worker.kill()
         self._finish_scaling(outcome)
-
-    def _dies_again_and_again(self, code: int, *, is_early: bool) -> bool:
-        self._early_deaths = self._early_deaths + 1 if is_early else 0
-        if self._early_deaths < _EARLY_DEATHS:
-            return False
-        cause = (
-            f"the model process died {self._early_deaths} times within a minute of starting, "
-            f"before it answered anything; the last time it {describe_exit(code)}"
-        )
-        logger.error("%s. Stopping.", cause)
-        self._owner.on_failed(Outcome(cause))
-        return True
-
-
-def _outcome_of(worker: WorkerHandle, code: int, *, out_of_memory: bool) -> Outcome:
-    cause = worker.describe_failure(code, out_of_memory=out_of_memory)
-    is_memory = worker.failure is not None and worker.failure.out_of_memory
-    return Outcome(cause, out_of_memory or is_memory)

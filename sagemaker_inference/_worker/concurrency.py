@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference._http.error_response import error_response
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sagemaker_inference._worker.loop import Loop, Work
 
 logger = get_logger()
+
+# So often, a loop shows the supervisor that no call blocks it; a few microseconds each time.
+_BEAT_SECONDS: Final = 0.25
 
 
 def serve(loop: Loop, concurrency: Concurrency) -> None:
@@ -71,19 +75,27 @@ class _Tasks:
         self._answer = answer
         self._asyncio_loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[None]] = set()
+        self._is_listening = False
+        # Until nothing runs: for a request that has to run alone, or since one does.
+        self._waits_for_all = False
         self._stopped = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve until the server stops and what runs is answered."""
+        self._beat()
         self._listen()
         self._check_later()
         await self._stopped.wait()
         if self._running:
             await asyncio.wait(self._running)
 
+    def _beat(self) -> None:
+        self._loop.beat()
+        self._asyncio_loop.call_later(_BEAT_SECONDS, self._beat)
+
     def _check_later(self) -> None:
         wait = self._loop.checks.wait
-        if wait >= 0:
+        if wait < inf:
             self._asyncio_loop.call_later(wait, self._check)
 
     def _check(self) -> None:
@@ -98,16 +110,21 @@ class _Tasks:
             self._check_later()
 
     def _listen(self) -> None:
-        self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
+        if not self._is_listening:
+            self._is_listening = True
+            self._asyncio_loop.add_reader(self._loop.epoll.fileno(), self._look)
 
     def _look(self) -> None:
         loop, free = self._loop, self._concurrency - len(self._running)
-        for work in loop.take(loop.epoll.poll(0, free), monotonic()):
+        ready = loop.epoll.poll(0, free)
+        for work in loop.take(ready, monotonic(), is_busy=bool(self._running)):
             task = self._asyncio_loop.create_task(self._serve_one(work))
             self._running.add(task)
             task.add_done_callback(self._finished)
+        self._waits_for_all = loop.is_alone or loop.has_deferred
         # With every place taken, what is ready stays ready: looking again would spin.
-        if loop.stopping or len(self._running) >= self._concurrency:
+        if loop.stopping or self._waits_for_all or len(self._running) >= self._concurrency:
+            self._is_listening = False
             self._asyncio_loop.remove_reader(loop.epoll.fileno())
         if loop.stopping:
             self._stopped.set()
@@ -119,6 +136,6 @@ class _Tasks:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if len(self._running) == self._concurrency - 1 and not self._loop.stopping:
+        if not (self._loop.stopping or (self._waits_for_all and self._running)):
             self._listen()
         task.result()

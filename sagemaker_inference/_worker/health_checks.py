@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-_WITHOUT_END = -1.0
-
 
 class HealthChecks:
     """Calls the check when it is due, and tells the supervisor when it fails.
@@ -43,8 +41,8 @@ class HealthChecks:
 
     @property
     def wait(self) -> float:
-        """Seconds until the next call, as a poll takes them: negative for without end."""
-        return _WITHOUT_END if self._due == inf else max(0.0, self._due - monotonic())
+        """Seconds until the next call; infinite where there is none."""
+        return max(0.0, self._due - monotonic())
 
     def fail(self) -> bool:
         """Call the check if it is due; whether it has failed, as log and supervisor then know."""

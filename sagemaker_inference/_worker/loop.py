@@ -27,6 +27,7 @@ from sagemaker_inference._http.messages import whole_body
 from sagemaker_inference._inference.batching import BatchWindow
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._ipc.journal import Journal
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
@@ -34,7 +35,7 @@ from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.servable import Servable
@@ -47,6 +48,8 @@ _FIRST_READ: Final = 65536
 _SLACK: Final = 64
 # A poll that took less than this, in seconds, did not wait.
 _AT_ONCE: Final = 50e-6
+# An idle worker looks up so often, to show the supervisor that it could take a request.
+BEAT_SECONDS: Final = 1.0
 
 logger = get_logger()
 
@@ -54,13 +57,15 @@ logger = get_logger()
 class Connection:
     """One connection of the front end, at its slot's descriptor."""
 
-    __slots__ = ("generation", "leftover", "slot", "sock")
+    __slots__ = ("generation", "leftover", "message", "slot", "sock")
 
     def __init__(self, slot: int, generation: int, sock: socket.socket) -> None:
         self.slot = slot
         self.generation = generation
         self.sock = sock
         self.leftover = b""
+        # The bytes of the message that was received last, until they are taken.
+        self.message: Body = b""
 
     def receive(self, limit: int) -> wire.Message | None:
         """Read one whole message; None where the front end has closed the connection.
@@ -80,6 +85,7 @@ class Connection:
             return self._receive_long(data, found, limit)
         message, end = found
         self.leftover = data[end:]
+        self.message = data[:end]  # the same object, where nothing follows
         return message
 
     def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
@@ -97,6 +103,7 @@ class Connection:
             if not isinstance(found, int):
                 message, end = found
                 self.leftover = bytes(view[end:filled])
+                self.message = view[:end]
                 return message
             needed = found
             larger = bytearray(needed + _SLACK)
@@ -123,11 +130,19 @@ class Connection:
 
 
 class Work(NamedTuple):
-    """A message that waits for its answer."""
+    """A message that waits for its answer.
+
+    Attributes:
+        connection: where it came from.
+        requests: what it asks for.
+        waited: seconds that it may have waited for the one before.
+        message: its bytes; empty where they are kept already.
+    """
 
     connection: Connection
     requests: list[Request]
     waited: float
+    message: Body = b""
 
 
 class Loop:
@@ -138,6 +153,11 @@ class Loop:
         assignment: the shared descriptors, and the limits.
         control: where the supervisor sends connections.
         access: writes the access line of each request.
+
+    Attributes:
+        is_alone: whether the request that was taken last is not to share its worker with others,
+            since a worker has ended over it.
+        has_deferred: whether there is such a request, and it waits for those that run now.
     """
 
     def __init__(
@@ -147,6 +167,8 @@ class Loop:
         self.epoll = epoll.fromfd(assignment.epoll_fd)
         self.timeout = assignment.config.timeout
         self.stopping = False
+        self.is_alone = False
+        self.has_deferred = False
         self._stop_fd = assignment.stop_fd
         self._limit = assignment.config.payload_limit
         # What the front end lets through beside a body of the limit; above, it answers 413 itself.
@@ -154,6 +176,13 @@ class Loop:
         self._index = assignment.index
         self._control = control
         self._table = SlotTable(assignment.table_fd)
+        self._journal = Journal(assignment.journal_fd)
+        concurrency = servable.concurrency
+        self._keeps = concurrency.limit > 1 and concurrency.repeats_lost
+        self._is_concurrent = concurrency.is_concurrent
+        # The batch that is being predicted, for its program's retries.
+        self._batch: list[Work] = []
+        servable.watch_retries(self._on_retry)
         self._access = access
         self.metrics = RequestMetrics()
         self.checks = HealthChecks(servable, control)
@@ -166,10 +195,16 @@ class Loop:
         window = BatchWindow(self.servable.concurrency)
         while not self.stopping:
             asked = monotonic()
-            works = self.take(self.epoll.poll(self.checks.wait, window.room(0)), asked)
-            if works:
+            ready = self.epoll.poll(min(self.checks.wait, BEAT_SECONDS), window.room(0))
+            if not ready:
+                self.beat()
+            works = self.take(ready, asked) if ready else []
+            if works and not self.is_alone:
                 self._wait_for_more(works, window)
             while works:
+                if len(works) > 1:
+                    self._keep(works)
+                    self._batch = works
                 requests = [request for work in works for request in work.requests]
                 self.metrics.batch(len(requests))
                 responses = iter(self.answer_now(requests))
@@ -177,17 +212,40 @@ class Loop:
                     self.finish(work, list(islice(responses, len(work.requests)))) for work in works
                 ]
                 works = [work for work in followers if work is not None]
+                # Held on to, a connection would close its number when the next one has it.
+                self._batch = []
             if self.checks.fail():
                 return
 
     def _wait_for_more(self, works: list[Work], window: BatchWindow) -> None:
         opened = asked = monotonic()
-        while not self.stopping:
+        while not (self.stopping or self.has_deferred):
             patience = window.patience(len(works), asked - opened)
             if not patience:
                 return
-            works += self.take(self.epoll.poll(patience, window.room(len(works))), asked)
+            ready = self.epoll.poll(patience, window.room(len(works)))
+            works += self.take(ready, asked, is_busy=True)
             asked = monotonic()
+
+    def beat(self) -> None:
+        """Show that this worker could take a request."""
+        self._table.beat(self._index)
+
+    def _on_retry(self, request_ids: Container[str]) -> None:
+        """Give each call of the predictor that follows one that failed its own time limit."""
+        for work in self._batch:
+            is_tried = any(request.id in request_ids for request in work.requests)
+            state = slots.RUNNING if is_tried else slots.PENDING
+            self._table.restart(work.connection.slot, state)
+
+    def _keep(self, works: Sequence[Work]) -> None:
+        """Keep what must not be lost where this process dies over another request."""
+        if not self._keeps:
+            return
+        for work in works:
+            if work.message:
+                slot = work.connection.slot
+                self._table.keep(slot, self._journal.keep(slot, work.message))
 
     def answer_now(self, requests: list[Request]) -> list[Response]:
         """Answer with a program that awaits nothing."""
@@ -200,12 +258,21 @@ class Loop:
         if os.getpid() != self._pid:
             os._exit(0)
 
-    def take(self, ready: list[tuple[int, int]], asked: float) -> list[Work]:
+    def take(
+        self, ready: list[tuple[int, int]], asked: float, *, is_busy: bool = False
+    ) -> list[Work]:
         """Read the messages of the connections that this process was handed.
 
         A request that was there when the process asked may have come any time since it last
         looked; one that the process had to wait for has just come.
+
+        Args:
+            ready: what was handed out: descriptors and events.
+            asked: when the process asked, by the monotonic clock.
+            is_busy: whether this process is at work on other requests, which one that has cost a
+                worker must not endanger.
         """
+        self.is_alone = self.has_deferred = False
         works: list[Work] = []
         now = monotonic()
         waited = now - self._looked if now - asked < _AT_ONCE else 0.0
@@ -216,18 +283,58 @@ class Loop:
                 continue
             slot = fd - slots.FIRST_FD
             state, generation = self._table.state(slot)
-            # Only after a process died between taking a connection and saying so, a connection is
-            # handed out twice; see Connections.rearm_idle.
-            if state != slots.IDLE:
-                continue
-            self._table.write(slot, slots.READING, self._pid, generation)
-            connection = self._connections.get(slot)
-            if connection is None or connection.generation != generation:
-                connection = self._fetch(slot, generation)
-            work = self._receive(connection, waited)
-            if work is not None:
-                works.append(work)
+            if self.is_alone:
+                self._put_back(slot, state, generation)
+            elif state == slots.IDLE:
+                self._table.write(slot, slots.READING, self._pid, generation)
+                work = self._receive(self._connection(slot, generation), waited)
+                if work is not None:
+                    works.append(work)
+            elif state == slots.AGAIN and (works or is_busy):
+                self.has_deferred = True
+                self._put_back(slot, state, generation)
+            elif state == slots.AGAIN:
+                works += self._take_again(slot, generation)
+                self.is_alone = bool(works)
+            # Anything else has been taken: only after a process died between taking a connection
+            # and saying so, it is handed out twice; see Connections.rearm_idle.
+        if self._is_concurrent:
+            self._keep(works)
         return works
+
+    def _put_back(self, slot: int, state: int, generation: int) -> None:
+        """Hand out again what was not taken; it goes to the end of the line."""
+        if state in (slots.IDLE, slots.AGAIN):
+            self._connection(slot, generation)  # the epoll instance knows it by that
+            events = slots.ARMED if state == slots.IDLE else slots.ARMED_AGAIN
+            with contextlib.suppress(OSError):  # the supervisor has closed it meanwhile
+                self.epoll.modify(slots.FIRST_FD + slot, events)
+
+    def _take_again(self, slot: int, generation: int) -> list[Work]:
+        """Take a request over which a worker has ended: its message is in the journal."""
+        record = self._table.read(slot)
+        self._table.write(
+            slot,
+            slots.RUNNING,
+            self._pid,
+            generation,
+            record.request_id,
+            wants_text=record.wants_text,
+            tries=record.tries,
+        )
+        connection = self._connection(slot, generation)
+        found = wire.read(self._journal.read(slot, record.kept), self._wire_limit)
+        self._journal.forget(slot, record.kept)
+        if isinstance(found, int) or isinstance(found[0], wire.Load):
+            message = f"the journal has no request for connection {slot}"
+            raise RuntimeError(message)  # noqa: TRY004 - of a message's kind
+        return [Work(connection, found[0], 0.0)]
+
+    def _connection(self, slot: int, generation: int) -> Connection:
+        connection = self._connections.get(slot)
+        if connection is None or connection.generation != generation:
+            connection = self._fetch(slot, generation)
+        return connection
 
     def _receive(self, connection: Connection, waited: float) -> Work | None:
         while True:
@@ -241,6 +348,7 @@ class Loop:
                 return None
             if not isinstance(message, wire.Load):
                 break
+            connection.message = b""
             self._send(connection, [wire.loaded(message.model_name, self._pid)])
             if not connection.leftover:
                 self._give_back(connection)
@@ -253,7 +361,9 @@ class Loop:
             message[0].id,
             wants_text=wants_text(message[0].accept),
         )
-        return Work(connection, message, waited)
+        # Taken, so that a long one is not held until the next.
+        data, connection.message = connection.message, b""
+        return Work(connection, message, waited, data)
 
     def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
@@ -268,6 +378,8 @@ class Loop:
         else:
             pieces = wire.write_batch([(request.id, response) for request, response in answers])
         self._table.count_answer(self._index)
+        if self._keeps and work.message:
+            self._journal.forget(connection.slot, len(work.message))
         follower = None
         if self._send(connection, pieces):
             if connection.leftover:

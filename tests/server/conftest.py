@@ -124,6 +124,7 @@ class Server:
     """A server process and what it has said.
 
     Attributes:
+        folder: where its program is.
         port: where it serves.
         process: the process.
         request: `send` to it.
@@ -135,7 +136,10 @@ class Server:
         arguments: Sequence[str],
         env: Mapping[str, str],
         port: int,
+        output: int | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
+        self.folder = folder
         self.port = port
         self.request = functools.partial(send, port)
         self.mark = uuid.uuid4().hex
@@ -146,9 +150,10 @@ class Server:
                 [sys.executable, *arguments],
                 cwd=folder,
                 env={**os.environ, "TMPDIR": self._temporary, **env, MARK: self.mark},
-                stdout=log,
+                stdout=log if output is None else output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=before,  # noqa: PLW1509 - limits, and nothing that takes a lock
             )
 
     @property
@@ -195,6 +200,15 @@ class Server:
                     found.append(int(entry.name))
         return sorted(found)
 
+    def wait_workers(
+        self, count: int, seconds: float = 60, *, other_than: Sequence[int] = ()
+    ) -> None:
+        """Wait until it has so many workers, none of them one of these."""
+        deadline = time.monotonic() + seconds
+        while len(set(self.pids("sagemaker_inference._worker")) - set(other_than)) < count:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
     def wait_gone(self, seconds: float = 10) -> None:
         """Wait until nothing that descends from it is alive."""
         deadline = time.monotonic() + seconds
@@ -234,6 +248,8 @@ def starting(folder: Path) -> Iterator[Callable[..., Server]]:
             workers: int | None = 1,
             port: int | None = None,
             name: str = "inference.py",
+            output: int | None = None,
+            before: Callable[[], None] | None = None,
         ) -> Server:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -242,7 +258,7 @@ def starting(folder: Path) -> Iterator[Callable[..., Server]]:
             given = {"SAGEMAKER_BIND_TO_PORT": str(port), **(env or {})}
             if workers is not None:
                 given["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
-            server = Server(folder, arguments, given, port)
+            server = Server(folder, arguments, given, port, output, before)
             stack.callback(server.clean_up)
             return server
 

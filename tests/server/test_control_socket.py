@@ -201,7 +201,7 @@ def test_models_come_and_go(server: Server) -> None:
 
 def test_workers_that_cannot_be_reached_fail_the_deployment(server: Server) -> None:
     path = str(server.folder / "none.sock")
-    server.send("deploy", id=1, socket=path, connections=4, routes=["/invocations"])
+    server.send("deploy", id=1, socket=path, connections=4, routes=["/invocations"], wait_limit=60)
     error = server.expect("deploy_failed", id=1)["error"]
     assert error == f"cannot connect to {path}: no such socket"
     assert server.request().status == 503
@@ -248,7 +248,12 @@ def test_deployments_that_are_retired_at_once_leave_nothing(server: Server) -> N
     workers = server.workers("w.sock")
     for number in range(50):
         server.send(
-            "deploy", id=number, socket=str(workers.path), connections=2, routes=["/invocations"]
+            "deploy",
+            id=number,
+            socket=str(workers.path),
+            connections=2,
+            routes=["/invocations"],
+            wait_limit=60,
         )
         server.send("retire", id=number)
     for number in range(50):
@@ -415,6 +420,7 @@ def test_models_that_are_loaded_and_unloaded_leave_nothing(
                 socket=str(workers.path),
                 connections=2,
                 routes=[f"/models/{number}/invoke"],
+                wait_limit=60,
             )
             server.expect("deployed", id=number)
             assert server.request(path=f"/models/{number}/invoke", body=b"1").body == b"1"

@@ -222,12 +222,19 @@ def test_a_request_in_work_on_a_model_that_is_deleted_gets_an_answer(
     assert one.invoke("m").status == 200
 
 
-def test_a_model_that_dies_again_and_again_is_let_go(many: Callable[..., Models]) -> None:
-    one = many()
-    assert one.load("m", one.write("m")).status == 200
-    for _ in range(5):
-        one.invoke("m", '"kill"')
-    one.server.wait_for_log("the model process died 5 times")
+def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(
+    many: Callable[..., Models],
+) -> None:
+    one = many(SAGEMAKER_STARTUP_TIMEOUT="6")
+    path = one.write("m")
+    assert one.load("m", path).status == 200
+    for _ in range(6):
+        assert one.invoke("m", '"kill"').status == 500
+    assert one.invoke("m").status == 200
+    one.write("m", FAILING.format("raise ValueError('no weights')"))
+    assert one.invoke("m", '"kill"').status == 500
+    one.server.wait_for_log("no model process has been able to answer for 6 s")
+    one.write("m")
     one.wait_listed()
     assert one.load("n", one.write("n")).status == 200
     assert one.invoke("n").status == 200

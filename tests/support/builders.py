@@ -13,6 +13,7 @@ from sagemaker_inference._http.messages import Headers, Part, Request
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._os.output import Outputs
 from sagemaker_inference._supervisor.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class LoopBench:
         self.heard: list[str] = []
         self.outcomes: list[Outcome] = []
         self.loop = EventLoop()
+        self.outputs = Outputs(self.loop)
 
     def on_all_loaded(self, report: Report) -> None:
         self.heard.append("loaded")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference._frontends.base import Launch
 from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._os.output import Outputs
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 
@@ -55,7 +56,10 @@ class Bench:
         self.heard: list[Any] = []
         self.requests: list[Request] = []
         self.pool = SlotPool()
-        self.process = FrontEndProcess(front_end or FakeFrontEnd(), self.loop, str(folder), self)
+        self.outputs = Outputs(self.loop)
+        self.process = FrontEndProcess(
+            front_end or FakeFrontEnd(), self.loop, str(folder), self.outputs, self
+        )
         self._socket: socket.socket | None = None
         self._received = b""
         self._messages: list[dict[str, Any]] = []
@@ -164,4 +168,5 @@ class Bench:
         for sockets in self.connections.values():
             for sock in sockets:
                 sock.close()
+        self.outputs.close()
         self.loop.close()

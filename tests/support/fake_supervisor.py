@@ -243,6 +243,7 @@ class FakeSupervisor:
             socket=str(workers.path),
             connections=connections,
             routes=routes or ("/invocations",),
+            wait_limit=60.0,
         )
         self.expect("deployed", id=id)
         return workers

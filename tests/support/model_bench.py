@@ -47,7 +47,9 @@ class ModelBench(Bench):
         super().__init__(folder, FakeFrontEnd())
         self.lost: list[str] = []
         self.is_stopped = False
-        surroundings = Surroundings(self.loop, self.process, str(folder), self.pool, Records())
+        surroundings = Surroundings(
+            self.loop, self.process, str(folder), self.pool, Records(), self.outputs
+        )
         self.repository = ModelRepository(surroundings, self)
         self.settings = settings(multi_model=True, **changes)
         self.management = Management(self.settings, self.repository, self.process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -23,7 +24,7 @@ from sagemaker_inference._worker.loop import Loop
 from sagemaker_inference._worker.main import run_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 LOAD = b"L" + text("model") + text("/models/m") + number(1) + text("service") + END + text("io")
@@ -54,6 +55,8 @@ class Echo:
 
     def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "") -> None: ...
 
+    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None: ...
+
     def close(self) -> None: ...
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
@@ -67,6 +70,25 @@ class Echo:
             )
             for request in requests
         ]
+
+
+class Awaits(Echo):
+    """Awaits a while, and tells how many did so at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__(Concurrency(is_async=True))
+        self.now = self.most = 0
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        if requests[0].id == "cancel":
+            raise asyncio.CancelledError
+        await asyncio.sleep(10 if requests[0].id == "slow" else 0.1)
+        self.now -= 1
+        if requests[0].id == "most":
+            return [Response(str(self.most).encode(), "a/b", phrase="Fine") for _ in requests]
+        return await super().answer(requests)
 
 
 class Bench:
@@ -90,6 +112,7 @@ class Bench:
             epoll_fd=self.connections.epoll.fileno(),
             stop_fd=self.connections.stop_fd,
             table_fd=self.table.fd,
+            journal_fd=self.connections.journal.fd,
             log_fd=2,
             config=config(payload_limit=limit, timeout=0.5),
         )
@@ -126,11 +149,20 @@ class Bench:
             got += more
         assert got == expected
 
-    def wait_running(self, slot: int = 0) -> None:
-        deadline = time.monotonic() + 5
-        while self.table.state(slot)[0] != slots.RUNNING:
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.001)
+
+    def wait_state(self, state: int, slot: int) -> None:
+        self.wait_for(lambda: self.table.state(slot)[0] == state)
+
+    def wait_running(self, slot: int = 0) -> None:
+        self.wait_state(slots.RUNNING, slot)
+
+    def wait_kept(self, slot: int, size: int) -> None:
+        self.wait_for(lambda: self.table.read(slot).kept == size)
 
     def wait_idle(self) -> None:
         deadline = time.monotonic() + 5

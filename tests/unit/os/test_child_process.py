@@ -12,6 +12,7 @@ from sagemaker_inference._os.child_process import (
     describe_exit,
     python_command,
 )
+from sagemaker_inference._os.output import Output
 
 
 @pytest.fixture
@@ -19,13 +20,15 @@ def target():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
-    yield reader, writer
+    output = Output(writer)
+    yield reader, output
+    output.close()
     os.close(reader)
     os.close(writer)
 
 
-def spawned(code, target):
-    child = ChildProcess.spawn([sys.executable, "-c", code], env=dict(os.environ), targets=target)
+def spawned(code, targets):
+    child = ChildProcess.spawn([sys.executable, "-c", code], env=dict(os.environ), targets=targets)
     child.wait()
     return child
 
@@ -75,9 +78,11 @@ def test_a_log_that_nobody_reads_stops_nobody():
     reader, writer = os.pipe()
     os.close(reader)
     handler = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    child = spawned("print('gone')", (writer, writer))
+    output = Output(writer)
+    child = spawned("print('gone')", (output, output))
     for relay in child.relays:
         relay.close()
+    output.close()
     signal.signal(signal.SIGPIPE, handler)
     os.close(writer)
     assert list(child.tail) == ["gone"]
@@ -118,18 +123,16 @@ def test_an_exit_code_is_told_in_words(code, words):
     assert describe_exit(code) == words
 
 
-def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch):
+def test_the_working_directory_shadows_nothing(tmp_path, monkeypatch, target):
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     command = python_command("sagemaker_inference.__main__", "--help")
-    reader, writer = os.pipe()
+    reader, writer = target
     monkeypatch.chdir(tmp_path)
     child = ChildProcess.spawn(command, env=dict(os.environ), targets=(writer, writer))
     child.wait()
     for relay in child.relays:
         relay.close()
     assert b"shadowed" not in os.read(reader, 10_000)
-    os.close(reader)
-    os.close(writer)
 
 
 def test_what_cannot_be_started_leaves_nothing_open():

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference.metrics._exposition import Family
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def family(kind: str, name: str, values: list[float], **labels: str) -> Family:
@@ -18,13 +14,15 @@ def family(kind: str, name: str, values: list[float], **labels: str) -> Family:
     return made
 
 
-def test_counters_are_written_by_what_has_come_since(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counters_are_written_by_what_has_come_since() -> None:
     now: list[Family] = []
-    lines = EmbeddedMetrics(lambda: now)
+    log: list[str] = []
+    lines = EmbeddedMetrics(lambda: now, log.append)
 
     def written() -> list[dict[str, object]]:
         lines.write()
-        documents = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        documents = [json.loads(line) for line in log]
+        log.clear()
         for document in documents:
             (directive,) = document.pop("_aws")["CloudWatchMetrics"]
             names = {metric["Name"] for metric in directive["Metrics"]}
@@ -51,7 +49,7 @@ def test_counters_are_written_by_what_has_come_since(capsys: pytest.CaptureFixtu
 
 def test_documents_have_at_most_100_metrics_and_units() -> None:
     many = [family("gauge", f"g{number}_seconds", [1, 0]) for number in range(150)]
-    documents = list(EmbeddedMetrics(lambda: many).documents(1234))
+    documents = list(EmbeddedMetrics(lambda: many, print).documents(1234))
     directives = [document["_aws"]["CloudWatchMetrics"][0] for document in documents]
     assert [len(directive["Metrics"]) for directive in directives] == [100, 50]
     assert documents[0]["_aws"]["Timestamp"] == 1234

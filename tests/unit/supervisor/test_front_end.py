@@ -61,6 +61,7 @@ def test_answers_are_told_from_each_other(bench: Bench) -> None:
             "/s",
             2,
             ("/a",),
+            60.0,
             lambda error, number=number: answers.append(f"{number}{error}"),
         )
     assert bench.next() == {
@@ -69,6 +70,7 @@ def test_answers_are_told_from_each_other(bench: Bench) -> None:
         "socket": "/s",
         "connections": 2,
         "routes": ["/a"],
+        "wait_limit": 60.0,
     }
     bench.send("deploy_failed", id=4)
     bench.send("deployed", id=3)
@@ -80,7 +82,7 @@ def test_answers_are_told_from_each_other(bench: Bench) -> None:
 
 def test_a_deployment_that_is_retired_is_not_deployed_any_more(bench: Bench) -> None:
     answers: list[str] = []
-    bench.process.deploy(3, "/s", 2, ("/a",), answers.append)
+    bench.process.deploy(3, "/s", 2, ("/a",), 60.0, answers.append)
     bench.process.retire(3, lambda _error: answers.append("retired"))
     bench.send("deploy_failed", id=3, error="retired")
     bench.send("retired", id=3)
@@ -212,7 +214,7 @@ def test_one_that_does_not_answer_in_time_is_ended(
     if asked == "open":
         bench.process.open(lambda _error: None)
     elif asked == "deploy":
-        bench.process.deploy(1, "/s", 1, (), lambda _error: None)
+        bench.process.deploy(1, "/s", 1, (), 60.0, lambda _error: None)
     else:
         bench.process._await("hello", 0, lambda _error: None)
     bench.process.check_time_limits()

@@ -26,7 +26,7 @@ print(os.environ["TMPDIR"], sys.argv[1], file=sys.stderr)
 @pytest.fixture
 def bench(tmp_path: Path) -> tuple[LoopBench, Installer, list[int]]:
     loop, codes = LoopBench(), []
-    return loop, Installer(loop.loop, str(tmp_path), codes.append), codes
+    return loop, Installer(loop.loop, str(tmp_path), loop.outputs, codes.append), codes
 
 
 def doing(monkeypatch: pytest.MonkeyPatch, line: str) -> None:

@@ -402,7 +402,6 @@ def test_workers_that_cannot_be_started_fail_the_change(
 def test_a_worker_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, preload: bool
 ) -> None:
-    monkeypatch.setattr(workers, "_RETRY_SECONDS", 0.05)
     one = ModelBench(tmp_path, preload=preload)
     one.load()
     before = {worker.child.pid for worker in all_of(one)}
@@ -432,7 +431,7 @@ def all_of(models: ModelBench) -> list[Any]:
     model = models.repository.find("m")
     assert model is not None
     assert model.deployment is not None
-    return model.deployment.workers._all()
+    return model.deployment.workers.processes
 
 
 def test_a_worker_too_many_finishes_its_request(models: ModelBench) -> None:

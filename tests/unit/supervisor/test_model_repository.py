@@ -16,6 +16,8 @@ from sagemaker_inference._supervisor.deployment import Stage
 from sagemaker_inference._supervisor.workers import Outcome
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 
@@ -221,26 +223,27 @@ def test_a_slot_on_which_a_worker_is_still_at_work_is_left_alone(models: ModelBe
     assert models.pool.free == free - 1
 
 
-def test_a_model_that_dies_again_and_again_is_let_go(models: ModelBench) -> None:
-    number = models.load()
-    [_first, *_] = models.connections[number]
-    for _ in range(5):
-        pid = first_of(models).workers.handles[0].child.pid
-        os.kill(pid, signal.SIGKILL)
-        models.wait(
-            lambda pid=pid: (  # type: ignore[misc]
-                models.lost == ["m"]
-                or (
-                    first_of(models).workers.all_loaded
-                    and first_of(models).workers.handles[0].child.pid != pid
-                )
-            )
-        )
-    assert models.lost == ["m"]
+def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(tmp_path: Path) -> None:
+    models = ModelBench(tmp_path, startup_timeout=2.0)
+    once = """
+        import os
+
+        def model_fn(model_dir):
+            path = model_dir + "/loaded"
+            if os.path.exists(path): raise RuntimeError("no weights")
+            open(path, "w")
+
+        def predict_fn(data, model):
+            return data
+    """
+    number = models.load(url=models.model(once, "once"))
+    models.load("other")
+    os.kill(first_of(models).workers.handles[0].child.pid, signal.SIGKILL)
+    models.wait(lambda: models.lost == ["m"])
     assert models.retire() == number
-    models.wait(lambda: models.repository.count == 0)
     assert models.answer("GET", "/models/m")[0] == 404
-    models.load()
+    assert models.answer("GET", "/models/other")[0] == 200
+    models.close()
 
 
 def test_a_stop_lets_all_finish(models: ModelBench) -> None:

@@ -21,6 +21,7 @@ from sagemaker_inference._os.child_process import ChildProcess
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 from sagemaker_inference._supervisor.workers import Workers
@@ -59,6 +60,7 @@ class Bench(LoopBench):
             settings(program=Program.from_file(str(path)), model_dir=str(folder), **changes),
             self.loop,
             self.connections,
+            self.outputs,
             self,
         )
         self.front, theirs = socket.socketpair()
@@ -100,6 +102,7 @@ class Bench(LoopBench):
     def close(self) -> None:
         self.workers.end_all()
         self.connections.dispose()
+        self.outputs.close()
         self.loop.close()
         self.front.close()
 
@@ -151,26 +154,53 @@ def test_a_request_over_its_time_is_504(
     assert (504).to_bytes(4, "big") in one.ask(b"sleep30")
     assert "has run for more than 0.3 s" in caplog.text
     assert "it took longer than its time limit" in caplog.text
+    # Which may take longer than a request may wait.
+    one.wait(lambda: one.heard.count("loaded") == 2)
     assert b"ABC" in one.ask(b"abc")
 
 
-def test_five_early_deaths_are_a_failure(bench: Callable[..., Bench]) -> None:
+def test_requests_that_kill_their_worker_end_nothing_else(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
     one = bench()
-    one.wait(lambda: "loaded" in one.heard)
-    for count in range(2, 7):
-        one.front.send(predict_one("id-1", b"kill"))
-        one.wait(lambda count=count: one.heard.count("loaded") == count or "failed" in one.heard)
-    assert one.heard[-1] == "failed"
-    assert one.heard.count("loaded") == 5
-
-
-def test_deaths_after_an_answer_do_not_count(bench: Callable[..., Bench]) -> None:
-    one = bench()
-    one.wait(lambda: "loaded" in one.heard)
-    for _ in range(6):
-        assert b"ABC" in one.ask(b"abc")
+    for _ in range(7):
         assert b"process_died" in one.ask(b"kill")
+    assert b"ABC" in one.ask(b"abc")
     assert "failed" not in one.heard
+    assert "is started in" not in caplog.text
+
+
+FAILS_LATER = SOURCE.replace(
+    "return None",
+    """path = model_dir + "/loaded"
+        if os.path.exists(path): raise RuntimeError("no weights")
+        open(path, "w")""",
+)
+
+
+def test_a_worker_that_cannot_load_again_is_tried_less_and_less_often(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(FAILS_LATER)
+    one.wait(lambda: "loaded" in one.heard)
+    os.kill(one.workers._workers[0].child.pid, signal.SIGKILL)
+    one.wait(lambda: "is started in 0.2 s" in caplog.text)
+    assert caplog.text.count("is started in 0.1 s") == 1
+    assert "failed" not in one.heard
+
+
+def test_a_deployment_without_an_able_worker_for_long_has_failed(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(FAILS_LATER, startup_timeout=3.0)
+    one.wait(lambda: "loaded" in one.heard)
+    os.kill(one.workers._workers[0].child.pid, signal.SIGKILL)
+    one.wait(lambda: "failed" in one.heard)
+    [outcome] = one.outcomes
+    assert outcome.cause.startswith(
+        "no model process has been able to answer for 3 s (SAGEMAKER_STARTUP_TIMEOUT); the last "
+    )
+    assert f"{outcome.cause}. Stopping." in caplog.text
 
 
 def test_a_load_over_its_time_is_a_failure(
@@ -233,7 +263,7 @@ def test_a_process_that_is_being_ended_is_not_ended_twice(
     one = bench(timeout=0.1)
     one.workers.pass_on(0)
     one.wait(lambda: "loaded" in one.heard)
-    one.workers._workers[0].is_overdue = True
+    one.workers._workers[0].killed_for = "a test"
     one.front.send(predict_one("id-1", b"sleep0.5"))
     one.wait(lambda: one.connections.table.answered(0) == 1)
     assert "has run for more than" not in caplog.text
@@ -290,20 +320,17 @@ def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench
     one.wait(lambda: "stopped" in one.heard)
 
 
-def test_a_zygote_that_dies_again_and_again_is_a_failure(
-    bench: Callable[..., Bench], tmp_path: Path
+def test_a_zygote_that_cannot_load_again_does_no_harm_while_workers_answer(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = SOURCE.replace(
-        "return None",
-        "path = model_dir + '/loaded'; os.path.exists(path) and os._exit(3); open(path, 'w')",
-    )
-    one = bench(source, preload=True)
+    one = bench(FAILS_LATER, preload=True)
     one.wait(lambda: "loaded" in one.heard)
-    assert (tmp_path / "loaded").exists()
     zygote = one.workers._zygote
     assert zygote is not None
     os.kill(zygote.child.pid, signal.SIGKILL)
-    one.wait(lambda: "failed" in one.heard)
+    one.wait(lambda: "is started in 0.2 s" in caplog.text)
+    assert b"ABC" in one.ask(b"abc")
+    assert "failed" not in one.heard
 
 
 def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> None:
@@ -316,7 +343,7 @@ def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> N
     theirs.close()
     child = ChildProcess.spawn([sys.executable, "-c", ""], env={})
     child.wait()
-    worker = WorkerHandle(1, child, control)
+    worker = WorkerHandle(1, child, control, Pulse(one.connections.table, 1))
     one.workers._let_go(worker)
     assert worker.failure is not None
     assert (worker.failure.cause, worker.failure.out_of_memory) == ("no memory", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import threading
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.mms_bytes import END, number, predict_one, text
-from support.worker_bench import LOAD, Bench, Echo, answer, running
+from support.worker_bench import LOAD, Awaits, Bench, Echo, answer, running
 
 from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
@@ -201,25 +200,6 @@ def test_a_delay_waits_for_more_but_not_longer() -> None:
         bench.front[0].sendall(predict_one("0", b"a"))
         time.sleep(0.05)
     # Stopped in the middle of the delay: what was taken is answered all the same.
-
-
-class Awaits(Echo):
-    """Awaits a while, and tells how many did so at the same time."""
-
-    def __init__(self) -> None:
-        super().__init__(Concurrency(is_async=True))
-        self.now = self.most = 0
-
-    async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        if requests[0].id == "cancel":
-            raise asyncio.CancelledError
-        await asyncio.sleep(10 if requests[0].id == "slow" else 0.1)
-        self.now -= 1
-        if requests[0].id == "most":
-            return [Response(str(self.most).encode(), "a/b", phrase="Fine") for _ in requests]
-        return await super().answer(requests)
 
 
 def test_requests_run_concurrently_where_the_service_awaits() -> None:

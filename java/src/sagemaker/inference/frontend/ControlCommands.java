@@ -16,6 +16,7 @@ import java.util.function.Consumer;
  */
 final class ControlCommands implements Consumer<JsonObject> {
     private static final String ID = "id";
+    private static final double NANOS_PER_SECOND = 1e9;
 
     /** Sends answers to the supervisor. */
     private final Consumer<JsonObject> answers;
@@ -95,6 +96,7 @@ final class ControlCommands implements Consumer<JsonObject> {
                 message.get("socket").getAsString(),
                 message.get("connections").getAsInt(),
                 strings(message.getAsJsonArray("routes")),
+                (long) (message.get("wait_limit").getAsDouble() * NANOS_PER_SECOND),
                 error -> answer("deployed", "deploy_failed", id, error));
     }
 

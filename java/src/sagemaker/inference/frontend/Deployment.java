@@ -22,18 +22,21 @@ final class Deployment {
      * Creates a deployment without connections.
      *
      * @param control where the methods are called, and their results are reported
+     * @param waitLimitNanos how long a request may wait for a worker
      */
     Deployment(
             EventExecutor control,
             List<EventLoop> loops,
             WorkerConnections.Connector connector,
             Settings settings,
+            long waitLimitNanos,
             List<String> routes) {
         this.control = control;
         this.routes = routes;
         AtomicInteger queued = new AtomicInteger();
         for (EventLoop loop : loops) {
-            connections.put(loop, new WorkerConnections(loop, connector, settings, queued));
+            connections.put(
+                    loop, new WorkerConnections(loop, connector, settings, waitLimitNanos, queued));
         }
     }
 

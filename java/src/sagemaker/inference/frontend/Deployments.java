@@ -49,15 +49,23 @@ final class Deployments {
     /**
      * Connects to workers and then routes requests to them.
      *
+     * @param waitLimitNanos how long a request may wait for a worker
      * @param done gets null when the routes are live, or what failed; then nothing is left open
      */
-    void deploy(int id, String socket, int connections, List<String> paths, Consumer<String> done) {
+    void deploy(
+            int id,
+            String socket,
+            int connections,
+            List<String> paths,
+            long waitLimitNanos,
+            Consumer<String> done) {
         if (all.containsKey(id)) {
             done.accept("deployment " + id + " exists already");
             return;
         }
         Deployment deployment =
-                new Deployment(control, loops, connectors.apply(socket), settings, paths);
+                new Deployment(
+                        control, loops, connectors.apply(socket), settings, waitLimitNanos, paths);
         all.put(id, deployment);
         deployment
                 .open(connections)

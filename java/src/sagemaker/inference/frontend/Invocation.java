@@ -19,9 +19,15 @@ final class Invocation extends Exchange {
     // The query's parameters as they are sent; most requests have none.
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
     private WorkerConnections workers;
+    private final long arrivedAt = System.nanoTime();
 
     Invocation(Router client, FullHttpRequest request, Responses responses) {
         super(client, request, responses);
+    }
+
+    /** Returns how long ago the request arrived, in nanoseconds. */
+    long age() {
+        return System.nanoTime() - arrivedAt;
     }
 
     /** Sends the request to a worker, or lets it wait for one. */

@@ -37,6 +37,7 @@ final class WorkerConnections {
     final EventLoop loop;
     private final Connector connector;
     private final Settings settings;
+    private final long waitLimitNanos;
     private final List<WorkerConnection> all = new ArrayList<>();
     // The one that was used last is used first: what it needs is in the processor's caches.
     private final ArrayDeque<WorkerConnection> idle = new ArrayDeque<>();
@@ -49,11 +50,21 @@ final class WorkerConnections {
     private int refused;
     private boolean isRetiring;
 
+    /**
+     * Creates the connections, none of them open.
+     *
+     * @param waitLimitNanos how long a request may wait for a worker
+     */
     WorkerConnections(
-            EventLoop loop, Connector connector, Settings settings, AtomicInteger queued) {
+            EventLoop loop,
+            Connector connector,
+            Settings settings,
+            long waitLimitNanos,
+            AtomicInteger queued) {
         this.loop = loop;
         this.connector = connector;
         this.settings = settings;
+        this.waitLimitNanos = waitLimitNanos;
         this.queued = queued;
         retired = loop.newPromise();
     }
@@ -177,10 +188,19 @@ final class WorkerConnections {
                     "{} requests got 503: {} were waiting already", refused, settings.queueLimit);
             refused = 0;
         }
+        while (!waiting.isEmpty() && waiting.peek().age() > waitLimitNanos) {
+            takeWaiting().refuse(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
+        }
         long now = System.nanoTime();
         for (WorkerConnection connection : new ArrayList<>(all)) {
             connection.checkTimeout(now, settings);
         }
+    }
+
+    private String waitedTooLong() {
+        return "no worker took the request within "
+                + TimeUnit.NANOSECONDS.toSeconds(waitLimitNanos)
+                + " s";
     }
 
     void onOpen(WorkerConnection connection) {
@@ -206,6 +226,9 @@ final class WorkerConnections {
         idle.remove(connection);
         if (lost != null && isRetiring) {
             lost.fail(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
+        } else if (lost != null && lost.age() > waitLimitNanos) {
+            // The supervisor closes a connection whose request no worker takes.
+            lost.fail(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
         } else if (lost != null) {
             lost.fail(ErrorCode.PROCESS_DIED, "the worker ended before it had answered");
         }

@@ -35,6 +35,7 @@ final class Bench implements SupervisorRequests.Control {
     final Clients handlers;
     boolean isControlWritable = true;
     boolean areWorkersReachable = true;
+    long waitLimitNanos = Long.MAX_VALUE;
 
     Bench(int clientCount) {
         this(clientCount, new String[] {null, null, null});
@@ -93,7 +94,13 @@ final class Bench implements SupervisorRequests.Control {
     /** Deploys one connection for each client; returns null or what failed. */
     String deploy(int id, String... routes) {
         String[] result = {"not done"};
-        deployments.deploy(id, "", clients.size(), List.of(routes), error -> result[0] = error);
+        deployments.deploy(
+                id,
+                "",
+                clients.size(),
+                List.of(routes),
+                waitLimitNanos,
+                error -> result[0] = error);
         run();
         return result[0];
     }

@@ -83,12 +83,18 @@ final class ControlTests {
         long id = bench.sent.get(0).get("id").getAsLong();
         order(commands, "{'type':'reply','id':" + id + ",'status':200,'headers':[],'body':'aGk='}");
         checkContains(bench.receive(0), "\r\n\r\nhi");
-        order(commands, "{'type':'deploy','id':3,'socket':'/x','connections':2,'routes':['/a']}");
+        order(
+                commands,
+                "{'type':'deploy','id':3,'socket':'/x','connections':2,'routes':['/a'],"
+                        + "'wait_limit':1.5}");
         bench.run();
         order(commands, "{'type':'retire','id':3}");
         bench.run();
         bench.areWorkersReachable = false;
-        order(commands, "{'type':'deploy','id':4,'socket':'/x','connections':2,'routes':['/a']}");
+        order(
+                commands,
+                "{'type':'deploy','id':4,'socket':'/x','connections':2,'routes':['/a'],"
+                        + "'wait_limit':1.5}");
         bench.run();
         order(commands, "{'type':'something new'}");
         List<String> expected =

@@ -33,6 +33,7 @@ final class WorkersTests {
         tests.add("workers: who disconnects is not answered", WorkersTests::disconnected);
         tests.add("workers: a broken connection is 500, and opened again", WorkersTests::broken);
         tests.add("workers: no answer is 504", WorkersTests::noAnswer);
+        tests.add("workers: who waits for too long gets 504", WorkersTests::waitedTooLong);
         tests.add("workers: answers that are not HTTP", WorkersTests::notHttp);
         tests.add("workers: no memory for an answer is 507", WorkersTests::outOfMemory);
         tests.add("workers: a socket that refuses fails the deployment", WorkersTests::refused);
@@ -53,11 +54,11 @@ final class WorkersTests {
 
     private static void connections() {
         Bench bench = new Bench(3);
-        bench.deployments.deploy(1, "", 7, List.of("/invocations"), error -> {});
+        bench.deployments.deploy(1, "", 7, List.of("/invocations"), Long.MAX_VALUE, error -> {});
         bench.run();
         checkEqual(7, bench.workers.size());
         bench = new Bench(3);
-        bench.deployments.deploy(1, "", 1, List.of("/invocations"), error -> {});
+        bench.deployments.deploy(1, "", 1, List.of("/invocations"), Long.MAX_VALUE, error -> {});
         bench.run();
         checkEqual(3, bench.workers.size());
     }
@@ -79,7 +80,7 @@ final class WorkersTests {
 
     private static void lastUsed() {
         Bench bench = new Bench(1);
-        bench.deployments.deploy(1, "", 3, List.of("/invocations"), error -> {});
+        bench.deployments.deploy(1, "", 3, List.of("/invocations"), Long.MAX_VALUE, error -> {});
         bench.run();
         bench.send(INVOKE);
         int used = -1;
@@ -215,6 +216,24 @@ final class WorkersTests {
         check(!bench.workers.get(0).isActive());
     }
 
+    private static void waitedTooLong() {
+        Bench bench = new Bench(1);
+        bench.waitLimitNanos = 0;
+        bench.deploy(1, "/invocations");
+        checkEqual("", bench.send(INVOKE));
+        List<String> responses = fill(bench, 2);
+        checkEqual(0, responses.size());
+        bench.advance(1000);
+        checkEqual(2, responses.size());
+        checkContains(responses.get(0), "504 Gateway Timeout");
+        checkEqual("", bench.receive(0));
+        bench.workers.get(0).close();
+        String response = bench.receive(0);
+        checkContains(response, "HTTP/1.1 504 ");
+        checkContains(response, "\"code\": \"prediction_timeout\"");
+        checkContains(response, "no worker took the request within 0 s");
+    }
+
     private static void notHttp() {
         Bench bench = waiting(1);
         ByteBuf answer = Answers.write(200, "a", new String[] {"a", "b"}, "body").setInt(0, 201);
@@ -302,7 +321,7 @@ final class WorkersTests {
     private static void retireEarly() {
         Bench bench = new Bench(2);
         List<String> events = new ArrayList<>();
-        bench.deployments.deploy(1, "", 2, List.of("/invocations"), events::add);
+        bench.deployments.deploy(1, "", 2, List.of("/invocations"), Long.MAX_VALUE, events::add);
         bench.deployments.retire(1, () -> events.add("retired"));
         bench.run();
         checkEqual(List.of("deployment 1 is retired already", "retired"), events);
