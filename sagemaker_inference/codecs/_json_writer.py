@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
+from sagemaker_inference._errors import EncodeError
 from sagemaker_inference.codecs import _arrays
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def _dumps_slowly(value: object) -> bytes:
         return json.dumps(
             _finite(value), allow_nan=False, separators=(",", ":"), default=_finite_plain
         ).encode()
+    except EncodeError:  # says what is wrong; it is a TypeError, too
+        raise
     except (TypeError, ValueError, RecursionError, AttributeError) as error:
         raise _arrays.unencodable(value, _FORMAT, str(error)[:100]) from error
 
