@@ -36,6 +36,8 @@ _LARGE: Final = b"x" * _MEGABYTE
 # Code that runs often is noted, too.
 _SMALL_REQUESTS: Final = 40
 _PIPELINED: Final = 4
+# How long the front end lets a request wait for a worker.
+_WAIT_SECONDS: Final = 60.0
 
 
 class TrainingError(Exception):
@@ -196,7 +198,14 @@ def _direct(folder: Path, control: socket.socket, deadline: float) -> None:
             supervisor.send("open")
             supervisor.expect("opened")
             routes = ["/invocations", "/models/model/invoke"]
-            supervisor.send("deploy", id=1, socket=str(workers), connections=1, routes=routes)
+            supervisor.send(
+                "deploy",
+                id=1,
+                socket=str(workers),
+                connections=1,
+                routes=routes,
+                wait_limit=_WAIT_SECONDS,
+            )
             supervisor.expect("deployed")
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(control.gettimeout())
