@@ -38,8 +38,10 @@ def stop_myself():
 
 
 def run(source):
+    # Python 3.12 and later warn of what a program may do all the same: fork from a thread.
+    no_warnings = "-Wignore::DeprecationWarning"
     result = subprocess.run(
-        [sys.executable, "-c", COMMON + textwrap.dedent(source)],
+        [sys.executable, no_warnings, "-c", COMMON + textwrap.dedent(source)],
         capture_output=True,
         text=True,
         check=False,
