@@ -140,3 +140,22 @@ def test_what_cannot_be_started_leaves_nothing_open():
     with pytest.raises(FileNotFoundError):
         ChildProcess.spawn(["/no/such/program"], env={})
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - names are enough
+
+
+def test_a_child_that_writes_without_end_leaves_others_their_turn():
+    child = ChildProcess.spawn(["/usr/bin/yes"], env={})
+    assert child.relays[0].pump()
+    child.signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    for relay in child.relays:
+        relay.close()
+
+
+def test_a_child_that_does_not_end_is_waited_for_so_long_only():
+    child = ChildProcess.spawn([sys.executable, "-c", "input()"], env={})
+    os.kill(child.pid, signal.SIGSTOP)
+    assert child.wait(0.05) == UNKNOWN_EXIT
+    child.kill_group()
+    assert child.wait() == -signal.SIGKILL
+    for relay in child.relays:
+        relay.close()

@@ -206,3 +206,15 @@ def test_buffers_are_flushed_as_far_as_anybody_reads(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     monkeypatch.setattr("sys.stderr", Broken())
     standard_streams.flush()
+
+
+def test_more_access_lines_than_one_read_takes_are_passed_on(loop, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "_READ_SIZE", 100)
+    with (tmp_path / "log").open("wb") as file:
+        outputs = Outputs(loop, file.fileno(), file.fileno())
+        lines = LINE * 20 + b"x" * 150 + b"\n"
+        os.write(outputs.access_fd, lines)
+        while (tmp_path / "log").stat().st_size < len(lines):
+            loop.turn()
+        outputs.close()
+    assert (tmp_path / "log").read_bytes() == lines

@@ -107,6 +107,7 @@ def test_a_body_that_cannot_be_read_is_refused_with_one_that_can(body):
         ({"url": ""}, 400, "the model's url is missing"),
         ({"url": "s3://bucket/model"}, 400, "a directory on this machine"),
         ({"url": "/", "initial_workers": "-1"}, 400, "too small"),
+        ({"url": "/", "initial_workers": "257"}, 400, "initial_workers is over 256"),
         ({"url": "/", "response_timeout": "0"}, 400, "too small"),
         ({"url": "/", "response_timeout": "-2"}, 400, "too small"),
         ({"url": "/", "batch_size": "-1"}, 400, "too small"),

@@ -314,3 +314,17 @@ def test_the_end_of_a_deployment_names_the_last_death() -> None:
     assert time_limits.unable(600, "").endswith(
         "SAGEMAKER_STARTUP_TIMEOUT); the last one still loads"
     )
+
+
+def test_what_the_system_refuses_to_keep_is_not_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = bench.connections.journal
+    monkeypatch.setattr(os, "pwrite", lambda *_arguments: 3)
+    assert journal.keep(0, b"message") == 0
+
+    def refuse(*_arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    assert journal.keep(0, b"message") == 0

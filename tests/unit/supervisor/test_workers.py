@@ -19,6 +19,7 @@ from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
 from sagemaker_inference._program.location import Program
+from sagemaker_inference._supervisor import time_limits
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
@@ -347,3 +348,18 @@ def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> N
     one.workers._let_go(worker)
     assert worker.failure is not None
     assert (worker.failure.cause, worker.failure.out_of_memory) == ("no memory", True)
+
+
+def test_a_zygote_that_does_not_fork_is_made_anew(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(time_limits, "_FORK_SECONDS", 0.2)
+    one = bench(preload=True)
+    one.wait(lambda: "loaded" in one.heard)
+    zygote = one.workers._zygote
+    assert zygote is not None
+    os.kill(zygote.child.pid, signal.SIGSTOP)
+    assert b"process_died" in one.ask(b"kill")
+    one.wait(lambda: one.workers._zygote is not zygote and one.workers.all_loaded)
+    assert f"process {zygote.child.pid} does not fork and is replaced" in caplog.text
+    assert b"ABC" in one.ask(b"abc")

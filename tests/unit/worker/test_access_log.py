@@ -59,3 +59,33 @@ def test_a_line_can_be_json(written):
 
 def test_above_info_there_are_no_lines(written):
     assert written(logging.WARNING) == ""
+
+
+def test_a_log_that_is_full_costs_lines_and_they_are_counted(caplog):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    log = AccessLog(writer, logging.INFO)
+
+    def write():
+        log.write(Request("id-1", Headers(), ()), Response(b"", "a/b"), 0.0)
+
+    while not log._lost:
+        write()
+    write()
+    assert "were lost" not in caplog.text
+    while len(os.read(reader, 1 << 16)) == 1 << 16:
+        pass
+    write()
+    write()
+    assert caplog.text.count("2 access lines were lost: nobody read the log in time") == 1
+    for fd in (reader, writer):
+        os.close(fd)
+
+
+def test_a_log_that_is_closed_costs_lines():
+    reader, writer = os.pipe()
+    os.close(reader)
+    log = AccessLog(writer, logging.INFO)
+    log.write(Request("id-1", Headers(), ()), Response(b"", "a/b"), 0.0)
+    assert log._lost == 1
+    os.close(writer)
