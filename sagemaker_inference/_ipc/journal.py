@@ -10,7 +10,6 @@ takes no more memory than the longest message that was kept in it lately.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 from typing import TYPE_CHECKING, Final
@@ -52,11 +51,11 @@ class Journal:
         size = len(message)
         if size > LONGEST:
             return 0
-        # The memory or the size of files may be limited.
-        with contextlib.suppress(OSError):
-            if os.pwrite(self.fd, message, slot * LONGEST) == size:
-                return size
-        return 0
+        try:
+            written = os.pwrite(self.fd, message, slot * LONGEST)
+        except OSError:  # memory, or the size of files, may be limited
+            return 0
+        return size if written == size else 0
 
     def read(self, slot: int, size: int) -> bytes:
         """A message that was kept."""

@@ -42,7 +42,8 @@ class HealthChecks:
     @property
     def wait(self) -> float:
         """Seconds until the next call; infinite where there is none."""
-        return max(0.0, self._due - monotonic())
+        # Asked for each request, and most programs have no check.
+        return inf if self._due == inf else max(0.0, self._due - monotonic())
 
     def fail(self) -> bool:
         """Call the check if it is due; whether it has failed, as log and supervisor then know."""
