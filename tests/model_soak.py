@@ -25,7 +25,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.server.conftest import Server, free_port
+from support.ports import free_port
+
+from tests.server.conftest import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,9 @@ import threading
 import time
 from pathlib import Path
 
-from tests.server.conftest import ECHO, Server, free_port
+from support.ports import free_port
+
+from tests.server.conftest import ECHO, Server
 
 
 def client(

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from support.models import Models
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,16 +87,6 @@ class Reply(NamedTuple):
     def json(self) -> Any:
         """The body, read as JSON."""
         return json.loads(self.body)
-
-
-def free_port() -> int:
-    """A port below 32,767, the front end's limit, that nobody uses."""
-    for port in range(20000 + os.getpid() % 10000, 32767):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    message = "no free port"
-    raise RuntimeError(message)
 
 
 def send(

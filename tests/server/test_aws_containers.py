@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.documents import PYTHON, ROOT, exchanges, served
+from support.ports import free_port
 
 from sagemaker_inference._frontends.mms.java import find_java
-from tests.server.conftest import Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.server.conftest import Server
 
     Serve = Callable[..., Server]
 

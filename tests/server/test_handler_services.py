@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.ports import free_port
 
 from sagemaker_inference._frontends.mms import jar
 from sagemaker_inference._frontends.mms.java import find_java
-from tests.server.conftest import ECHO, Reply, Server, free_port, starting
+from tests.server.conftest import ECHO, Reply, Server, starting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

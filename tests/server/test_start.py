@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.ports import free_port
 
-from tests.server.conftest import ECHO, Server, free_port
+from tests.server.conftest import ECHO, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

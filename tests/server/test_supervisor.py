@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.builders import settings
+from support.ports import free_port
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import front_end, main, supervisor
 from sagemaker_inference._supervisor.supervisor import Supervisor
-from tests.server.conftest import ECHO, free_port, send
+from tests.server.conftest import ECHO, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,11 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -178,19 +177,6 @@ def _same(got: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict):
         return got.keys() == wanted.keys() and all(_same(got[key], wanted[key]) for key in wanted)
     return bool(got == wanted) or (wanted == ANYTHING and bool(got))
-
-
-def free_port() -> int:
-    """A port that the front end takes and that nobody serves."""
-    while True:
-        # Below the range from which the kernel takes ports for clients.
-        port = random.randint(20000, 32000)  # noqa: S311 - no secret
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import queue
 import socket
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from support.ports import free_port
 
 from sagemaker_inference._frontends.mms.command import front_end_command
 from sagemaker_inference._frontends.mms.jar import class_path
@@ -38,16 +39,6 @@ def java_command(config: Path, *vmargs: str) -> list[str]:
         *("-Xmx256m", "-XX:MaxDirectMemorySize=512m"),
         *vmargs,
     )
-
-
-def free_port() -> int:
-    """Return a port below 32,767, the front end's limit, that is free."""
-    for port in range(20000 + os.getpid() % 10000, 32767):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    message = "no free port"
-    raise RuntimeError(message)
 
 
 def echo(request: Request) -> Response:

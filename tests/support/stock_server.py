@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.ports import free_port
+
 from sagemaker_inference._frontends.mms import jar, java
-from tests.server.conftest import Reply, Server, free_port, send
+from tests.server.conftest import Reply, Server, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
