@@ -116,6 +116,14 @@ class Gate:
         return Response(bytes(request.body or b""), "text/plain")
 
 
+def test_what_cannot_be_carried_out_ends_the_front_end(start: Callable[..., Server]) -> None:
+    server = start()
+    server.send("deploy", id=7, socket="/x", connections=1, routes=["/a"])
+    assert server.java.wait(20) == 1
+    assert 'cannot carry out {"type": "deploy", "id": 7' in server.log
+    assert "NullPointerException" in server.log
+
+
 def test_the_port_opens_when_the_supervisor_says_so(start: Callable[..., Server]) -> None:
     server = start()
     assert server.hello["pid"] == server.java.pid

@@ -27,6 +27,8 @@ final class ControlChannel implements SupervisorRequests.Control {
     private static final Logger LOGGER = LoggerFactory.getLogger(ControlChannel.class);
 
     private static final int MAX_LINE = 16 << 20;
+    /** Characters of a message in the log. */
+    private static final int MAX_SHOWN = 200;
     // A chunk has PAGE << CHUNK_ORDER bytes: 1 MiB.
     private static final int PAGE = 8192;
     private static final int CHUNK_ORDER = 7;
@@ -34,9 +36,8 @@ final class ControlChannel implements SupervisorRequests.Control {
     private static final WriteBufferWaterMark BACKLOG = new WriteBufferWaterMark(1 << 20, 1 << 22);
 
     // Holds a chunk that is never freed: when request bodies use up the memory for buffers,
-    // messages
-    // still have room. Netty closes a connection that it has no memory to read from, and the end of
-    // this one ends the server.
+    // messages still have room. Netty closes a connection that it has no memory to read from, and
+    // the end of this one ends the server.
     private final PooledByteBufAllocator allocator =
             new PooledByteBufAllocator(true, 0, 1, PAGE, CHUNK_ORDER, 0, 0, false);
     private final ByteBuf reserve = allocator.directBuffer(1);
@@ -122,13 +123,19 @@ final class ControlChannel implements SupervisorRequests.Control {
 
         @Override
         protected void channelRead0(ChannelHandlerContext context, ByteBuf line) {
+            String text = line.toString(StandardCharsets.UTF_8);
             try {
-                String text = line.toString(StandardCharsets.UTF_8);
                 receiver.accept(JsonParser.parseString(text).getAsJsonObject());
             } catch (RuntimeException error) {
-                // One message that cannot be read must not end the server.
-                LOGGER.error("a message of the supervisor cannot be read", error);
+                // The supervisor may wait for an answer that would never come. The end of this
+                // connection ends the server, which the supervisor notices.
+                LOGGER.error("cannot carry out {}", shortened(text), error);
+                context.close();
             }
+        }
+
+        private static String shortened(String text) {
+            return text.length() <= MAX_SHOWN ? text : text.substring(0, MAX_SHOWN) + "...";
         }
 
         @Override
