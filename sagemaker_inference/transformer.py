@@ -197,6 +197,8 @@ class Transformer:
         If they are unchanged, it is that of the program, with batches and negotiation; otherwise
         it calls ``_transform_fn``.
         """
+        from sagemaker_inference._http.context import Context
+
         functions = self._functions()
         is_same = len(functions) == len(self._current_functions) and all(
             now is then for now, then in zip(functions, self._current_functions, strict=True)
@@ -207,8 +209,7 @@ class Transformer:
             properties = getattr(self._context, "system_properties", None)
             if isinstance(properties, Mapping):
                 handler.gpu_id = properties.get("gpu_id")
-            if self._load_context is not None:
-                handler.load_context = self._load_context
+            handler.load_context = self._load_context or Context(self._model_dir, handler.gpu_id)
             self._inference_handler, self._current_functions = handler, functions
         return self._inference_handler
 

@@ -42,6 +42,7 @@ class Context:
     _loaded: Context | None = None
     _outer: Any = None
     _properties: dict[str, Any] | None = None
+    # MMS's store of metrics, if a handler asked for it and MMS does not log it. The name is MMS's.
     _metrics: Any = None
     _new_metrics: Callable[[dict[int, str], str], Any] | None = None
 
@@ -67,23 +68,19 @@ class Context:
         self.manifest = getattr(outer, "manifest", None)
         return self
 
-    def after_load(
-        self, loaded: Context, new_metrics: Callable[[dict[int, str], str], Any]
+    def for_request(
+        self, request: Request, new_metrics: Callable[[dict[int, str], str], Any]
     ) -> Context:
-        """Take what this context of a request lacks from that of the load; return this one.
+        """Create a context of a request, which takes what it lacks from this one, of the load.
 
         Args:
-            loaded: the context with which the model was loaded.
+            request: the request.
             new_metrics: creates MMS's store of metrics, for a handler that asks for it.
         """
-        self._loaded, self._outer = loaded, loaded._outer
-        self._new_metrics = new_metrics
-        return self
-
-    @property
-    def own_metrics(self) -> Any:
-        """The store of metrics, if a handler asked for it and MMS does not log it; else None."""
-        return self._metrics
+        made = Context(self.model_dir, self.gpu_id, request, self.model_name)
+        made._loaded, made._outer = self, self._outer
+        made._new_metrics = new_metrics
+        return made
 
     def __getattr__(self, name: str) -> Any:
         # Called only for attributes that are missing here.
@@ -165,6 +162,11 @@ class Context:
                 **_properties_of(self._outer),
             }
         return self._properties
+
+    @property
+    def own_metrics(self) -> Any:
+        """The store of metrics, if a handler asked for it and MMS does not log it; else None."""
+        return self._metrics
 
     @property
     def metrics(self) -> Any:

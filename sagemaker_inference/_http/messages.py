@@ -23,9 +23,15 @@ _WITHOUT_BODY: Final = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPSta
 
 
 class Headers(Mapping[str, str]):
-    """Request headers: look-ups are case-insensitive, names are as the client sent them."""
+    """Request headers: look-ups are case-insensitive, names are as the client sent them.
 
-    __slots__ = ("_items",)
+    Attributes:
+        content_type: the Content-Type, "" if absent; ``ContentType`` counts as well, as in AWS's
+            toolkit.
+        accept: the Accept header, "" if absent.
+    """
+
+    __slots__ = ("_items", "accept", "content_type")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         # Of repeated headers the last one counts, as in Multi Model Server's dict of headers.
@@ -33,6 +39,9 @@ class Headers(Mapping[str, str]):
         self._items = {name.lower(): (name, value) for name, value in items}
         if len(self._items) < len(items):
             self._join(items)
+        # Clients send the same headers again, and these two are asked for several times a request.
+        self.content_type = self.find("content-type") or self.find("contenttype")
+        self.accept = self.find("accept")
 
     def _join(self, items: list[tuple[str, str]]) -> None:
         for lower_name in _LISTS & self._items.keys():
@@ -58,11 +67,6 @@ class Headers(Mapping[str, str]):
         """The value of the header with this lower-case name, "" if absent: one dict look-up."""
         item = self._items.get(lower_name)
         return item[1] if item else ""
-
-    @property
-    def content_type(self) -> str:
-        """The Content-Type, "" if absent; ``ContentType`` counts as well, as in AWS's toolkit."""
-        return self.find("content-type") or self.find("contenttype")
 
 
 class Part(NamedTuple):
@@ -141,7 +145,7 @@ class Request:
     @property
     def accept(self) -> str:
         """The Accept header, as sent; "" if absent."""
-        return self.headers.find("accept")
+        return self.headers.accept
 
 
 class Response:

@@ -24,11 +24,15 @@ class BatchWindow:
 
     Args:
         concurrency: how requests reach the program.
+
+    Attributes:
+        waits: whether it ever does.
     """
 
     def __init__(self, concurrency: Concurrency) -> None:
         self._size = concurrency.max_batch_size
         self._delay = concurrency.max_batch_delay
+        self.waits = self._size > 1 and bool(self._delay)
 
     def room(self, count: int) -> int:
         """How many more requests fit into a batch that has ``count``."""
@@ -41,9 +45,7 @@ class BatchWindow:
             count: how many requests the batch has.
             open_for: seconds since its first request was taken.
         """
-        if not self._delay or count >= self._size:
-            return 0.0
-        return max(0.0, self._delay - open_for)
+        return max(0.0, self._delay - open_for) if count < self._size else 0.0
 
 
 def _ignore(_request_ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
 from sagemaker_inference._errors import NotAcceptableError
 from sagemaker_inference._inference.decoding import most_specific
+from sagemaker_inference._inference.replies import with_charset
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Encoding(NamedTuple):
         handler: the program's encoder, or None for a built-in format.
         is_async: whether ``write`` returns an awaitable.
         is_free: whether neither the client nor the program has chosen the content type.
+        text_type: what a built-in format that writes plain text calls it; "" for others.
     """
 
     write: Callable[..., Any]
@@ -42,6 +44,7 @@ class Encoding(NamedTuple):
     handler: Handler | None = None
     is_async: bool = False
     is_free: bool = False
+    text_type: str = ""
 
     def for_prediction(self, prediction: Any) -> Encoding:
         """This, or octet-stream for bytes, which JSON cannot hold, where the choice is free."""
@@ -121,7 +124,13 @@ class Encoders:
         if chosen is None or codec is None or codec.encode is None:
             raise self._not_acceptable(accept, named)
         is_free = is_any and accept == content_types.JSON and not self.is_chosen
-        return Encoding(codec.encode, chosen, is_free=is_free)
+        text_type = with_charset(chosen)
+        return Encoding(
+            codec.encode,
+            chosen,
+            is_free=is_free,
+            text_type=text_type if text_type != chosen else "",
+        )
 
     def _offers(self, named: Sequence[str]) -> list[str]:
         """The content types that can be written, in the server's order of preference."""

@@ -17,7 +17,7 @@ from sagemaker_inference._http import content_coding, forms
 from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference.batching import Failed
 from sagemaker_inference._inference.failures import failure_response, must_pass
-from sagemaker_inference._inference.replies import built_in_body, reply, with_charset
+from sagemaker_inference._inference.replies import built_in_body, reply
 from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference.codecs import form
 
@@ -208,7 +208,11 @@ class InferenceHandler:
         Args:
             requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
-        jobs = [_Job(request, self._context(request)) for request in requests]
+        load_context = self.load_context
+        jobs = [
+            _Job(request, load_context.for_request(request, mms_objects.new_metrics))
+            for request in requests
+        ]
         are_several = len(jobs) != 1
         before = current_request.set("" if are_several else requests[0].id)
         try:
@@ -222,7 +226,8 @@ class InferenceHandler:
                     if are_several:
                         current_request.set(job.request.id)
                     await self._decode(job)
-                await self._predict([job for job in jobs if job.response is None])
+                if readable := [job for job in jobs if job.response is None]:
+                    await self._predict(readable, are_several=are_several)
                 for job in jobs:
                     if job.response is None:
                         if are_several:
@@ -231,10 +236,6 @@ class InferenceHandler:
         finally:
             current_request.reset(before)
         return [_finished(job) for job in jobs]
-
-    def _context(self, request: Request) -> Context:
-        context = Context(self.model_dir, self.gpu_id, request, self.model_name)
-        return context.after_load(self.load_context, mms_objects.new_metrics)
 
     async def _transform(self, job: _Job, transformer: Handler) -> None:
         request = job.request
@@ -314,14 +315,15 @@ class InferenceHandler:
         data = decoding.read(body, content_type, job.context)
         return await data if decoding.is_async else data
 
-    async def _predict(self, jobs: list[_Job]) -> None:
+    async def _predict(self, jobs: list[_Job], *, are_several: bool) -> None:
         predictor = self.predictor
-        if predictor is None or not jobs:
+        if predictor is None:
             return
         if self._batcher is None:
             for job in jobs:
                 job.handler = predictor
-                current_request.set(job.request.id)
+                if are_several:
+                    current_request.set(job.request.id)
                 try:
                     data = predictor.call(job.data, self.model, job.context)
                     job.data = await data if predictor.is_async else data
@@ -329,7 +331,8 @@ class InferenceHandler:
                     job.fail(error)
         else:
             contexts = [job.context for job in jobs]
-            current_request.set(",".join(job.request.id for job in jobs))
+            if are_several:
+                current_request.set(",".join(job.request.id for job in jobs))
             results = self._batcher.predict([job.data for job in jobs], self.model, contexts)
             for job, result in zip(jobs, results, strict=True):
                 job.handler, job.data = predictor, result
@@ -346,8 +349,8 @@ class InferenceHandler:
             content_type = encoding.content_type
             if encoding.handler is None:
                 result = encoding.write(job.data, content_type)
-                if not isinstance(job.data, (bytes, bytearray, memoryview)):
-                    content_type = with_charset(content_type)
+                if encoding.text_type and not isinstance(job.data, (bytes, bytearray, memoryview)):
+                    content_type = encoding.text_type
             else:
                 result = encoding.write(job.data, encoding.content_type, job.context)
                 if encoding.is_async:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _OK: Final = int(HTTPStatus.OK)
 _ITERATORS: Final = (Iterator, AsyncIterator)
+_BODIES: Final = (bytes, str, bytearray, memoryview)
 
 
 def reply(request: Request, context: Context, result: Any, content_type: str) -> Response:
@@ -42,7 +43,8 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
         raise EncodeError(message)
     phrase = ascii_line(context.phrase) if context.phrase else standard_phrase(status)
     headers = context.response_headers
-    if isinstance(result, _ITERATORS):
+    # Bodies first: to ask an abstract class takes a tenth of the time of a small request.
+    if not isinstance(result, _BODIES) and isinstance(result, _ITERATORS):
         return Response(result, content_type, status=status, headers=headers, phrase=phrase)
     body = _body(result, content_type)
     if isinstance(result, str):
@@ -62,7 +64,7 @@ def built_in_body(result: Any, content_type: str) -> Any:
     Raises:
         EncodeError: no built-in format writes ``content_type``.
     """
-    if isinstance(result, (bytes, bytearray, memoryview, str, tuple, *_ITERATORS)):
+    if isinstance(result, (*_BODIES, tuple, *_ITERATORS)):
         return result
     codec = codecs.for_content_type(content_type)
     if codec is None or codec.encode is None:
@@ -81,12 +83,12 @@ def with_charset(content_type: str) -> str:
 
 
 def _body(result: Any, content_type: str) -> Body:
+    if isinstance(result, (bytes, bytearray)):
+        return result
     if isinstance(result, str):
         return _encoded(result, content_type)
     if isinstance(result, memoryview):
         return result if result.c_contiguous else result.tobytes()
-    if isinstance(result, (bytes, bytearray)):
-        return result
     message = f"The encoder for {content_type} returned {type(result).__name__}, not bytes or str"
     raise EncodeError(message)
 

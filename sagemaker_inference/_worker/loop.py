@@ -199,7 +199,7 @@ class Loop:
             if not ready:
                 self.beat()
             works = self.take(ready, asked) if ready else []
-            if works and not self.is_alone:
+            if window.waits and works and not self.is_alone:
                 self._wait_for_more(works, window)
             while works:
                 if len(works) > 1:

@@ -242,11 +242,13 @@ class Histogram(Metric):
         if place is None:
             return lambda _value: None
         cells, bounds, bucket = STATE.area.cells, self.buckets, bisect.bisect_left
-        total = place + len(bounds) + 1
+        first, total = bounds[0], place + len(bounds) + 1
 
         def record(value: float) -> None:
-            cells[place + bucket(bounds, value)] += 1
-            cells[total] += value
+            # Most of what the server measures at each request is small, or 0.
+            cells[place if value <= first else place + bucket(bounds, value)] += 1
+            if value:
+                cells[total] += value
 
         return record
 

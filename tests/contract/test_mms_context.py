@@ -145,7 +145,7 @@ def test_hooks_without_a_request_get_the_context_of_the_load(registry):
 def test_metrics_may_be_replaced_and_those_of_mms_own_context_come_first():
     outer = mms.context.Context("model", "/m", {"a": 1}, 1, None, "1")
     outer.metrics = object()
-    context = Context().after_load(Context().within(outer), pytest.fail)
+    context = Context().within(outer).for_request(Request("", Headers()), pytest.fail)
     assert context.metrics is outer.metrics
     assert context.own_metrics is None
     context.metrics = replaced = object()
@@ -156,7 +156,7 @@ def test_what_neither_has_is_an_attribute_error_that_names_it():
     outer = mms.context.Context("model", "/m", {"a": 1}, 1, None, "1")
     loaded = Context().within(outer)
     loaded.mine = 7
-    context = Context().after_load(loaded, pytest.fail)
+    context = loaded.for_request(Request("", Headers()), pytest.fail)
     outer.theirs = 8
     assert (context.mine, context.theirs, loaded.manifest) == (7, 8, {"a": 1})
     with pytest.raises(AttributeError, match="the context has no attribute 'nowhere'"):
