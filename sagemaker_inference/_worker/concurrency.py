@@ -131,7 +131,6 @@ class _Tasks:
 
     async def _serve_one(self, work: Work | None) -> None:
         while work is not None:
-            self._loop.metrics.batch(len(work.requests))
             work = self._loop.finish(work, await self._answer(work))
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -193,6 +193,7 @@ class Loop:
     def serve(self) -> None:
         """Serve until the server stops, one batch at a time."""
         window = BatchWindow(self.servable.concurrency)
+        takes_batches = window.room(0) > 1
         while not self.stopping:
             asked = monotonic()
             ready = self.epoll.poll(min(self.checks.wait, BEAT_SECONDS), window.room(0))
@@ -206,7 +207,8 @@ class Loop:
                     self._keep(works)
                     self._batch = works
                 requests = [request for work in works for request in work.requests]
-                self.metrics.batch(len(requests))
+                if takes_batches:
+                    self.metrics.batch(len(requests))
                 responses = iter(self.answer_now(requests))
                 followers = [
                     self.finish(work, list(islice(responses, len(work.requests)))) for work in works

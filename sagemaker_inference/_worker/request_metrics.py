@@ -29,7 +29,7 @@ class RequestMetrics:
         ).recorder()
         self.batch = metrics.server_histogram(
             "sagemaker_inference_batch_size",
-            "Requests that were answered together.",
+            "Requests that were answered together, where the program takes batches.",
             _BATCH_SIZES,
         ).recorder()
 
