@@ -40,10 +40,14 @@ class HealthChecks:
             self._due = monotonic() + self._interval
 
     @property
+    def exist(self) -> bool:
+        """Whether the program has a check."""
+        return self._handler is not None
+
+    @property
     def wait(self) -> float:
         """Seconds until the next call; infinite where there is none."""
-        # Asked for each request, and most programs have no check.
-        return inf if self._due == inf else max(0.0, self._due - monotonic())
+        return max(0.0, self._due - monotonic())
 
     def fail(self) -> bool:
         """Call the check if it is due; whether it has failed, as log and supervisor then know."""

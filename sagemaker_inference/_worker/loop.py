@@ -193,10 +193,12 @@ class Loop:
     def serve(self) -> None:
         """Serve until the server stops, one batch at a time."""
         window = BatchWindow(self.servable.concurrency)
-        takes_batches = window.room(0) > 1
+        room = window.room(0)
+        checks = self.checks if self.checks.exist else None
         while not self.stopping:
             asked = monotonic()
-            ready = self.epoll.poll(min(self.checks.wait, BEAT_SECONDS), window.room(0))
+            patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
+            ready = self.epoll.poll(patience, room)
             if not ready:
                 self.beat()
             works = self.take(ready, asked) if ready else []
@@ -207,7 +209,7 @@ class Loop:
                     self._keep(works)
                     self._batch = works
                 requests = [request for work in works for request in work.requests]
-                if takes_batches:
+                if room > 1:
                     self.metrics.batch(len(requests))
                 responses = iter(self.answer_now(requests))
                 followers = [
@@ -216,7 +218,7 @@ class Loop:
                 works = [work for work in followers if work is not None]
                 # Held on to, a connection would close its number when the next one has it.
                 self._batch = []
-            if self.checks.fail():
+            if checks and checks.fail():
                 return
 
     def _wait_for_more(self, works: list[Work], window: BatchWindow) -> None:
