@@ -85,7 +85,7 @@ class Server:
             "PYTHONPATH": str(contenders.FOLDER),
             "TMPDIR": str(self.folder),
             "TEMP": str(self.folder),
-            # One model process each; the others' own programs say so.
+            # One worker each; the others' own programs say so.
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             "BENCHMARK_MODE": mode,
             "BENCHMARK_PORT": str(self.port),

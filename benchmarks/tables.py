@@ -109,7 +109,7 @@ def _how(results: dict[str, Any]) -> str:
     return (
         f"{about['date']}, {about['cpu']}, {about['cores']} cores, kernel {about['kernel']}, "
         f"Python {about['python']}, Java {about['java']}: `{about['command']}`. Medians of "
-        f"{plan['rounds']} rounds of {plan['seconds']:g} s (least–largest); one model process "
+        f"{plan['rounds']} rounds of {plan['seconds']:g} s (least–largest); one worker "
         "each; 4 connections unless said otherwise."
     )
 

@@ -92,7 +92,7 @@ PORT: Final = Variable(
 WORKERS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_WORKERS",
     _parsers.number(
-        "model processes", least=1, example="1, or leave it out.", whole=True, most=MOST_WORKERS
+        "workers", least=1, example="1, or leave it out.", whole=True, most=MOST_WORKERS
     ),
     None,
     "workers: processes with a model of their own each",

@@ -1,4 +1,4 @@
-"""Many requests while model processes are killed: is every one answered, and by its own answer?
+"""Many requests while workers are killed: is every one answered, and by its own answer?
 
 Run it by hand, since it takes minutes::
 
@@ -58,7 +58,7 @@ def client(
 
 
 def kill_now_and_then(server: Server, seconds: float, over: threading.Event) -> None:
-    """Kill one model process every so often."""
+    """Kill one worker every so often."""
     while not over.wait(seconds):
         pids = server.pids("sagemaker_inference._worker")
         if pids:
@@ -106,7 +106,7 @@ def main() -> int:
         server.wait_gone()
         server.clean_up()
     total = sum(found.values())
-    print(f"{total} requests in {seconds:.0f} s, {deaths} model processes killed, exit code {code}")  # noqa: T201 - a script talks
+    print(f"{total} requests in {seconds:.0f} s, {deaths} workers killed, exit code {code}")  # noqa: T201 - a script talks
     for what, count in found.most_common():
         print(f"{count:8d}  {what}")  # noqa: T201 - a script talks
     bad = sum(count for what, count in found.items() if what[0] in "LWU")

@@ -1,8 +1,8 @@
-"""The table of connections that the supervisor shares with its model processes.
+"""The table of connections that the supervisor shares with its workers.
 
 A *slot* is one connection of the front end, and so at most one request (or batch) at a time. Each
-has a record in shared memory that says what is being done on it and by whom. When a model process
-dies or hangs, the supervisor reads there which requests were lost, and answers them itself.
+has a record in shared memory that says what is being done on it and by whom. When a worker dies
+or hangs, the supervisor reads there which requests were lost, and answers them itself.
 """
 
 from __future__ import annotations

@@ -72,13 +72,13 @@ def _error(
     if worker.is_overdue and monotonic() - record.since >= timeout:
         return PredictionTimeoutError(f"No prediction within {timeout:g} s.")
     if out_of_memory:
-        return OutOfMemoryError("The model process ran out of memory on this request.")
+        return OutOfMemoryError("The worker ran out of memory on this request.")
     if worker.is_ending:
         return ServiceUnavailableError(
-            "The server is stopping, or the model is being unloaded or has fewer processes now. "
+            "The server is stopping, or the model is being unloaded or has fewer workers now. "
             "Send the request again later."
         )
     return PredictionError(
-        "The model process died while this request was in progress.",
+        "The worker died while this request was in progress.",
         code=ErrorCode.PROCESS_DIED.value,
     )

@@ -81,7 +81,7 @@ class Restarts:
             return
         if place not in self._waiting:
             self._waiting.add(place)
-            logger.warning("the next model process is started in %g s", delay)
+            logger.warning("the next worker is started in %g s", delay)
             self._loop.after(delay, lambda: self._on_due(place, start))
 
     def _on_due(self, place: int, start: Callable[[], None]) -> None:

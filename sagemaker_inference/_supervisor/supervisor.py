@@ -347,7 +347,7 @@ class Supervisor:
 
     def _stop_waiting(self) -> None:
         logger.error(
-            "%d model process(es) did not stop within %g s and are killed",
+            "%d worker(s) did not stop within %g s and are killed",
             self._repository.count,
             STOP_SECONDS,
         )
@@ -371,8 +371,8 @@ def _line_of_one(settings: Settings, report: Report) -> str:
     url = _url(settings)
     return (
         f"serving {settings.program.label if settings.program else settings.handler_service} with "
-        f"the model in {settings.model_dir} on {url} ({settings.workers} model "
-        f"process{'' if settings.workers == 1 else 'es'}, "
+        f"the model in {settings.model_dir} on {url} ({settings.workers} "
+        f"worker{'' if settings.workers == 1 else 's'}, "
         f"OMP_NUM_THREADS={resources.threads(settings.workers)}); "
         f"reads {_first(report.readable) or 'what the program reads'}; "
         f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "

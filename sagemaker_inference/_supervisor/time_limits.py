@@ -83,7 +83,7 @@ def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> O
     longest = max(stuck_after(timeout), STALLED_SECONDS if held else 0.0)
     if not running and pulse.still_for > longest:
         return Overdue(
-            f"model process {worker.child.pid} has not been able to take a request for "
+            f"worker {worker.child.pid} has not been able to take a request for "
             f"{pulse.still_for:.0f} s and is replaced. It is stopped, or a thread of the program "
             "keeps Python's lock: let such code release it, or run in a process of its own.",
         )
@@ -105,7 +105,7 @@ def _late(late: dict[int, Slot], worker: WorkerHandle, timeout: float) -> str:
     ids = ", ".join(record.request_id for record in late.values())
     return (
         f"request{'s' if len(late) > 1 else ''} {ids} {'have' if len(late) > 1 else 'has'} run for "
-        f"more than {timeout:g} s: {'their' if len(late) > 1 else 'its'} model process "
+        f"more than {timeout:g} s: {'their' if len(late) > 1 else 'its'} worker "
         f"{worker.child.pid} is replaced. Raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS, or predict "
         "faster."
     )
@@ -149,7 +149,7 @@ def unable(limit: float, last_death: str) -> str:
         last_death: how the last worker ended, or "".
     """
     return (
-        f"no model process has been able to answer for {limit:g} s "
+        f"no worker has been able to answer for {limit:g} s "
         f"({STARTUP_TIMEOUT.name}); the last one {last_death or 'still loads'}"
     )
 
@@ -222,7 +222,7 @@ class WaitingRequests:
         if not late:
             return
         logger.error(
-            "%d request(s) waited for more than %g s and no model process took them: 504. Predict "
+            "%d request(s) waited for more than %g s and no worker took them: 504. Predict "
             "faster, or raise SAGEMAKER_MODEL_SERVER_WORKERS or "
             "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS.",
             len(late),

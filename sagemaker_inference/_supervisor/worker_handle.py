@@ -164,7 +164,7 @@ class WorkerHandle:
         requests = f" It was working on: {', '.join(lost)}." if lost else ""
         words = "".join(f"\n    {line}" for line in self.child.tail)
         logger.error(
-            "model process %d %s.%s Its last lines:%s",
+            "worker %d %s.%s Its last lines:%s",
             self.child.pid,
             self.describe_death(code, out_of_memory=out_of_memory),
             requests,
@@ -177,7 +177,7 @@ class WorkerHandle:
             return Outcome(self.failure.cause, out_of_memory or self.failure.out_of_memory)
         self.log_death(code, out_of_memory=out_of_memory)
         last = f": {self.child.tail[-1]}" if self.child.tail else ""
-        cause = f"its process {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
+        cause = f"its worker {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
         return Outcome(cause, out_of_memory)
 
 

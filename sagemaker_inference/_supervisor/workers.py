@@ -57,7 +57,7 @@ _REARM_SECONDS: Final = 0.1
 _ZYGOTE: Final = -1
 # One that is one too many ends between two requests, for which it is looked at so often.
 _IDLE_POLL_SECONDS: Final = 0.02
-_NOT_STARTED: Final = "its process could not be started"
+_NOT_STARTED: Final = "its worker could not be started"
 
 
 class _Scaling(NamedTuple):
@@ -204,7 +204,7 @@ class Workers:
 
     def _check_zygote(self) -> None:
         if self._zygote and does_not_fork(self._being_forked.values()):
-            logger.error("process %d does not fork and is replaced", self._zygote.child.pid)
+            logger.error("zygote %d does not fork and is replaced", self._zygote.child.pid)
             self._zygote.end_for(STUCK)
 
     # Ending them.
@@ -329,7 +329,7 @@ class Workers:
 
     def _on_not_started(self, index: int, error: OSError) -> None:
         self._last_death = f"could not be started: {error}"
-        logger.error("a model process could not be started: %s", error)
+        logger.error("a worker could not be started: %s", error)
         if not self._were_all_loaded:
             self._owner.on_failed(Outcome(_NOT_STARTED))
         elif self._scaling is not None:

@@ -1,10 +1,10 @@
-"""The sockets of a model process: one loop over the connections of the front end.
+"""The sockets of a worker: one loop over the connections of the front end.
 
-All model processes share the connections, through one epoll instance that the supervisor made.
-A connection on which a request has arrived is handed to exactly one process that waits
-(``EPOLLONESHOT``), which answers and puts it back. So a process takes work when it is free: nothing
-waits behind a busy process while another is idle, what has arrived while a prediction ran is the
-next batch, and a request that no process has taken yet survives the death of any of them.
+All workers share the connections, through one epoll instance that the supervisor made.
+A connection on which a request has arrived is handed to exactly one worker that waits
+(``EPOLLONESHOT``), which answers and puts it back. So a worker takes work when it is free: nothing
+waits behind a busy worker while another is idle, what has arrived while a prediction ran is the
+next batch, and a request that no worker has taken yet survives the death of any of them.
 """
 
 from __future__ import annotations

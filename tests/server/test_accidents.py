@@ -47,7 +47,7 @@ def test_a_process_that_dies_is_replaced_and_its_request_answered(
     assert after.json["pid"] != before
     server.wait_for_log("Its last lines:")
     log = server.log
-    assert f"model process {before} {words}" in log
+    assert f"worker {before} {words}" in log
     assert f"{error['request_id']} (500)" in log
     if accident == "exit":
         server.wait_for_log("about to exit")

@@ -1,4 +1,4 @@
-"""What the front end does with requests before and after a model process has them."""
+"""What the front end does with requests before and after a worker has them."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     assert reply.status == 500
     assert (
         reply.json["message"]
-        == "model dying could not be loaded: its process ended with exit code 3: why"
+        == "model dying could not be loaded: its worker ended with exit code 3: why"
     )
     assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
@@ -132,7 +132,7 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
     body = f'{{"model_name": "m", "url": "{path}", "handler": "{"x" * 200_000}"}}'
     reply = one.server.request(body, json_type, path="/models")  # no process takes that
     assert (reply.status, time.monotonic() - began < 20) == (500, True)
-    assert reply.json["message"].endswith("loaded: its process could not be started")
+    assert reply.json["message"].endswith("loaded: its worker could not be started")
     assert one.unload("m").status == 404
     for url in ("/dev/null", path / "code" / "inference.py", "/no\\u0000where"):
         reply = one.load("m", url)
@@ -233,7 +233,7 @@ def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(
     assert one.invoke("m").status == 200
     one.write("m", FAILING.format("raise ValueError('no weights')"))
     assert one.invoke("m", '"kill"').status == 500
-    one.server.wait_for_log("no model process has been able to answer for 6 s")
+    one.server.wait_for_log("no worker has been able to answer for 6 s")
     one.write("m")
     one.wait_listed()
     assert one.load("n", one.write("n")).status == 200

@@ -195,7 +195,7 @@ def test_stopped_workers_are_replaced_and_who_waits_gets_504(serve: Serve) -> No
     server.wait_for_log("has not been able to take a request")
     server.wait_workers(2, other_than=workers)
     assert server.request('"good"').status == 200
-    assert "no model process took them" in server.log
+    assert "no worker took them" in server.log
 
 
 def test_a_thread_that_keeps_the_lock_costs_its_worker(serve: Serve) -> None:

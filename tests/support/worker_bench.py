@@ -120,7 +120,7 @@ class Bench:
         if self.pid == 0:
             code = 1
             try:
-                self.connections.stop()  # as a model process: it has not got this end
+                self.connections.stop()  # as a worker: it has not got this end
                 run_loop(Loop(service, assignment, theirs, AccessLog(2, 100)))
                 code = 0
             finally:

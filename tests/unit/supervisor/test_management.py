@@ -388,8 +388,8 @@ def test_workers_that_cannot_be_started_fail_the_change(
         patch.setattr(workers, "spawn", fail)
         status, answer = models.answer("POST", "/models", {"model_name": "m", "url": url})
         assert (status, answer["code"]) == (500, 500)
-        assert answer["message"].endswith("its process could not be started")
-        assert "a model process could not be started: [Errno 7] Argument list" in caplog.text
+        assert answer["message"].endswith("its worker could not be started")
+        assert "a worker could not be started: [Errno 7] Argument list" in caplog.text
     models.load()
     with monkeypatch.context() as patch:
         patch.setattr(workers, "spawn", fail)

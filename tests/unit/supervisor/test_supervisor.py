@@ -204,7 +204,7 @@ def test_workers_that_do_not_stop_are_killed(
         return True
 
     assert run(one, signal.SIGTERM, after=stop_its_worker) == 0
-    assert "1 model process(es) did not stop within 0.5 s and are killed" in caplog.text
+    assert "1 worker(s) did not stop within 0.5 s and are killed" in caplog.text
 
 
 def test_many_models_are_served_at_once(

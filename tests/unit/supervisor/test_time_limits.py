@@ -124,7 +124,7 @@ def test_a_worker_within_the_limit_of_its_request_is_able(bench: Bench) -> None:
     assert bench.pass_time(10) is None
     found = bench.pass_time(1)
     assert (found.guilty, found.is_late) == ({0}, True)
-    assert found.reason.startswith("request id-0 has run for more than 10 s: its model process")
+    assert found.reason.startswith("request id-0 has run for more than 10 s: its worker")
 
 
 def test_one_that_reads_or_answers_is_granted_the_time_of_its_connection(bench: Bench) -> None:
@@ -232,7 +232,7 @@ def test_a_request_that_nobody_takes_is_given_up(
     bench.front[1].send(b"request")
     assert wait(bench, waiting, 10) == []
     assert wait(bench, waiting, 1) == [1]
-    assert "1 request(s) waited for more than 10 s and no model process took them" in caplog.text
+    assert "1 request(s) waited for more than 10 s and no worker took them" in caplog.text
     assert wait(bench, waiting, 20) == [1]
 
 

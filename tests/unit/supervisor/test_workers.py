@@ -199,7 +199,7 @@ def test_a_deployment_without_an_able_worker_for_long_has_failed(
     one.wait(lambda: "failed" in one.heard)
     [outcome] = one.outcomes
     assert outcome.cause.startswith(
-        "no model process has been able to answer for 3 s (SAGEMAKER_STARTUP_TIMEOUT); the last "
+        "no worker has been able to answer for 3 s (SAGEMAKER_STARTUP_TIMEOUT); the last "
     )
     assert f"{outcome.cause}. Stopping." in caplog.text
 
@@ -244,7 +244,7 @@ def test_a_zygote_that_cannot_load_is_a_failure(
     one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
     one.wait(lambda: "failed" in one.heard)
     assert "was killed by SIGSEGV" in caplog.text
-    assert one.outcomes == [Outcome("its process was killed by SIGSEGV")]
+    assert one.outcomes == [Outcome("its worker was killed by SIGSEGV")]
 
 
 def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
@@ -361,5 +361,5 @@ def test_a_zygote_that_does_not_fork_is_made_anew(
     os.kill(zygote.child.pid, signal.SIGSTOP)
     assert b"process_died" in one.ask(b"kill")
     one.wait(lambda: one.workers._zygote is not zygote and one.workers.all_loaded)
-    assert f"process {zygote.child.pid} does not fork and is replaced" in caplog.text
+    assert f"zygote {zygote.child.pid} does not fork and is replaced" in caplog.text
     assert b"ABC" in one.ask(b"abc")
