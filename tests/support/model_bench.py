@@ -104,3 +104,20 @@ class ModelBench(Bench):
     def close(self) -> None:
         self.repository.close()
         super().close()
+
+
+def refused(status: int, kind: str, message: str) -> tuple[int, dict[str, Any]]:
+    return status, {"code": status, "type": kind, "message": message}
+
+
+def not_found(name: str) -> tuple[int, dict[str, Any]]:
+    return refused(404, "ModelNotFoundException", f"Model not found: {name}")
+
+
+def add(models: ModelBench, name: str, **fields: Any) -> None:
+    """Load a model that has no workers."""
+    document = {"model_name": name, "url": models.model(), "initial_workers": 0, **fields}
+    assert models.answer("POST", "/models", document) == (
+        200,
+        {"status": f'Model "{name}" registered'},
+    )
