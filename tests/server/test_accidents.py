@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from support.measurement import UNMEASURED
 
 from tests.server.conftest import ACCIDENTS
 
@@ -169,7 +170,7 @@ def test_a_second_sigterm_stops_at_once(serve: Serve) -> None:
 
 
 def test_nothing_survives_the_killed_supervisor(serve: Serve) -> None:
-    server = serve(ACCIDENTS, workers=2)
+    server = serve(ACCIDENTS, workers=2, env=UNMEASURED)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(server.request, '{"sleep": 15}')
         time.sleep(0.3)

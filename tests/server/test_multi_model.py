@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from support.documents import ROOT
+from support.measurement import UNMEASURED
 from support.models import FAILING, Models
 
 if TYPE_CHECKING:
@@ -350,7 +351,7 @@ def test_a_stop_waits_for_the_request_in_work(many: Callable[..., Models]) -> No
 
 
 def test_a_killed_supervisor_leaves_no_process(many: Callable[..., Models]) -> None:
-    one = many()
+    one = many(**UNMEASURED)
     assert one.load("m", one.write("m")).status == 200
     os.kill(one.server.process.pid, signal.SIGKILL)
     one.server.wait_end()

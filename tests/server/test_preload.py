@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.measurement import UNMEASURED
 
 from tests.server.conftest import ACCIDENTS, ECHO
 
@@ -85,5 +86,9 @@ def test_a_template_that_dies_is_made_anew(serve: Serve) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert {reply.status for reply in server.all_at_once(['{"sleep": 0.2}'] * 6)} == {200}
+
+
+def test_no_copy_survives_the_killed_supervisor(serve: Serve) -> None:
+    server = serve(ACCIDENTS, workers=2, env={"SAGEMAKER_PRELOAD": "true", **UNMEASURED})
     server.process.kill()
     server.wait_gone(5)
