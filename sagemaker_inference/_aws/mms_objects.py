@@ -109,8 +109,6 @@ class HandlerServiceAdapter:
         token = current_request.set(",".join(request.id for request in requests))
         try:
             results = self._call(data)
-        except GeneratorExit:
-            raise
         except BaseException as error:  # sys.exit must not end the worker either
             failure = _failure(error)
             logger.error(  # noqa: TRY400 - without this package's own frames

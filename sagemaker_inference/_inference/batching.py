@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagemaker_inference._errors import PredictionError, UnprocessableInputError
 from sagemaker_inference._inference import collation
-from sagemaker_inference._inference.failures import must_pass
 from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
@@ -84,10 +83,7 @@ class Batcher:
         """
         try:
             return list(self._call(list(inputs), model, list(contexts)))
-        except BaseException as error:
-            # Whatever user code raises is these requests'.
-            if must_pass(error, is_async=False):
-                raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is these requests'
             if len(inputs) == 1 or not self._options.retry_one_by_one:
                 return [Failed(error)] * len(inputs)
             logger.warning("a batch of %d failed; retrying in halves: %r", len(inputs), error)

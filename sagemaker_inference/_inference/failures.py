@@ -38,12 +38,16 @@ def must_pass(error: BaseException, *, is_async: bool) -> bool:
 
     All others are, also those that Exception does not cover: ``sys.exit`` and argparse's errors,
     time-outs of gevent and func_timeout. They must not end the worker, nor fail other requests.
+
+    Args:
+        error: the exception.
+        is_async: whether a handler that awaits has raised it; others cannot be closed or cancelled.
     """
-    if isinstance(error, Exception):
+    if not is_async or isinstance(error, Exception):
         return False
     # Nobody has raised it if asyncio is not imported.
     cancelled = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", ())
-    return isinstance(error, GeneratorExit) or (is_async and isinstance(error, cancelled))
+    return isinstance(error, (GeneratorExit, cancelled))
 
 
 def failure_response(

@@ -248,3 +248,20 @@ def test_what_a_service_itself_cannot_import_is_told_as_it_is(tmp_path, monkeypa
     service = HandlerServiceAdapter("absent_service")
     with pytest.raises(StartError, match="'absent_service' was not found"):
         service.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("how", ["sys.exit(3)", "raise GeneratorExit"])
+def test_a_service_that_exits_fails_its_request_only(service, how):
+    status, error = failing(service, f"import sys; {how}")
+    assert (status, error["code"]) == (500, "prediction_failed")
+
+
+def test_the_part_named_body_is_the_body_wherever_it_stands():
+    context = mms_context({"Content-Type": "text/csv"})
+    (found,) = read_requests([{"b": b"2", "body": b"1", "a": b"3"}], context)
+    assert found.body == b"1"
+    assert [(part.name, part.value) for part in found.parts] == [
+        ("b", b"2"),
+        ("a", b"3"),
+        ("body", b"1"),
+    ]
