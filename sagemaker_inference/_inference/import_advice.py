@@ -24,8 +24,8 @@ def advice(error: ImportError, program: Program) -> str:
             "python -m package.module."
         )
     if "partially initialized module" in text or "circular import" in text:
-        return _about_circles(name, program)
-    if (shadow := _shadow(name, program)) is not None:
+        return _about_circles(error, program)
+    if (shadow := _shadow(name, _file_of(name), program)) is not None:
         return (
             f"{shadow} is imported instead of the package {name.partition('.')[0]!r}: rename the "
             "file."
@@ -35,8 +35,9 @@ def advice(error: ImportError, program: Program) -> str:
     return _about_versions(name) if is_other_version and _is_installed(name) else _install()
 
 
-def _about_circles(name: str, program: Program) -> str:
-    shadow = _shadow(name, program)
+def _about_circles(error: ImportError, program: Program) -> str:
+    # The module itself is gone: its import has failed.
+    shadow = _shadow(error.name or "", error.path, program)
     if shadow is not None:
         return f"{shadow} has the name of the module that it imports: rename the file."
     return (
@@ -60,10 +61,13 @@ def _install() -> str:
     return "Install the missing package, or list it in requirements.txt beside the program."
 
 
-def _shadow(name: str, program: Program) -> str | None:
+def _file_of(name: str) -> str | None:
+    return getattr(sys.modules.get(name.partition(".")[0]), "__file__", None)
+
+
+def _shadow(name: str, file: str | None, program: Program) -> str | None:
     """The user's file that has the name of a package, if it was imported in its place."""
     root = name.partition(".")[0]
-    file = getattr(sys.modules.get(root), "__file__", None) if root else None
     if file is None or Path(file).parent != Path(program.root):
         return None
     is_standard = root in sys.stdlib_module_names

@@ -1,6 +1,7 @@
 """What the message about an import that failed says to do."""
 
 import sys
+import types
 
 import pytest
 
@@ -75,3 +76,20 @@ def test_main_stays_where_no_worker_asks(program):
     with pytest.raises(StartError, match="AttributeError"):
         programs.load(program(PICKLED))
     assert sys.modules["__main__"] is main
+
+
+def test_a_package_whose_search_fails_counts_where_it_is_imported(program, monkeypatch):
+    """A module that a program has put together itself has no specification."""
+    made = types.ModuleType("made_by_hand")
+    monkeypatch.setitem(sys.modules, "made_by_hand", made)
+    with pytest.raises(StartError, match="The package 'made_by_hand' is installed, but not in"):
+        programs.load(program("from made_by_hand import no_such_name"))
+
+
+def test_a_file_that_imports_the_module_whose_name_it_has_is_named(program, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+    path = tmp_path / "sched.py"
+    path.write_text("from sched import scheduler")
+    with pytest.raises(StartError) as caught:
+        programs.load(program("import sched"))
+    assert f"{path} has the name of the module that it imports: rename the" in str(caught.value)
