@@ -66,8 +66,6 @@ def assemble(
         loader = default_predictor.with_check(loader, label)
         predictor = default_predictor.registration()
     if predictor is None and transformer is None:
-        if loader.is_script:
-            raise StartError(_missing_script(label))
         raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))
     config = config or Config.from_environment()
     _warn_about_pickles(config)
@@ -181,13 +179,6 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
         options,
         max_batch_size=size,
         max_batch_delay=options.max_batch_delay if delay is None else delay,
-    )
-
-
-def _missing_script(label: str) -> str:
-    return (
-        f"{label} has a model_fn, but neither predict_fn nor transform_fn. Add one:\n"
-        "    def predict_fn(data, model):\n        return model.predict(data)"
     )
 
 

@@ -219,17 +219,8 @@ def _needed(place: int, length: int, limit: int) -> int:
 
 def loaded(model_name: str, pid: int) -> bytes:
     """The answer to `Load`: the front end reads the process id from the end of its text."""
-    return _answer_to_load(200, f"loaded {model_name} [PID]:{pid}")
-
-
-def not_loaded(status: int, text: str) -> bytes:
-    """The other answer to `Load`: the front end passes the status on, and keeps the text."""
-    return _answer_to_load(status, text)
-
-
-def _answer_to_load(status: int, text: str) -> bytes:
-    encoded = text.encode()
-    return _INT.pack(status) + _INT.pack(len(encoded)) + encoded + _END
+    text = f"loaded {model_name} [PID]:{pid}".encode()
+    return _INT.pack(200) + _INT.pack(len(text)) + text + _END
 
 
 def write(request_id: str, response: Response) -> list[Body]:

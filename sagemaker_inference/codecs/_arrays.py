@@ -81,10 +81,7 @@ def without_objects(array: NDArray[Any]) -> NDArray[Any]:
         return array
     if dtype is np.float64:
         values = [np.nan if _is_missing(value) else value for value in values]
-    try:
-        return np.array(values, dtype).reshape(array.shape)
-    except (ValueError, TypeError, OverflowError):
-        return array
+    return np.array(values, dtype).reshape(array.shape)
 
 
 def _records_without_objects(records: NDArray[Any]) -> NDArray[Any]:
