@@ -360,3 +360,15 @@ def test_a_process_may_hold_two_models(ask, program, tmp_path):
         transformers.append(Transformer())
         assert ask(transformers[-1])[2] == [number]
     assert [ask(one)[2] for one in transformers] == [[1], [2]]
+
+
+def test_a_framework_without_functions_of_its_own_reads_what_the_toolkit_reads(ask):
+    class Plain(DefaultInferenceHandler):
+        def default_model_fn(self, model_dir, context=None):
+            return 2
+
+        def default_predict_fn(self, data, model, context=None):
+            return data * model
+
+    assert ask(Transformer(Plain()), b"[1, 2]") == (200, "application/json", [2, 4])
+    assert ask(Transformer(Plain()), b"1,2", "text/csv")[2] == [2, 4]

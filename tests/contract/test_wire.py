@@ -163,3 +163,13 @@ def test_a_loaded_model_is_reported_as_mms_reports_it(name, pid):
     assert (status, answers) == (200, [])
     # The front end takes what follows the last colon for the process id.
     assert message.rpartition(":")[2] == str(pid)
+
+
+def test_a_query_parameter_that_is_named_body_is_beside_the_body():
+    parts = [("body", "", b"q"), ("body", "text/csv", b"1,2"), ("a", "", b"3")]
+    (found,), _ = wire.read(mms_bytes.predict(mms_bytes.request("id-1", [], parts)), LIMIT)
+    assert bytes(found.body) == b"1,2"
+    assert [(part.name, bytes(part.value)) for part in found.parameters] == [
+        ("body", b"q"),
+        ("a", b"3"),
+    ]

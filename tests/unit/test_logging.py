@@ -307,3 +307,36 @@ def test_an_unknown_level_is_logged(monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_CONTAINER_LOG_LEVEL", "loud")
     toolkit_logging.warn_of_unknown_level()
     assert "SAGEMAKER_CONTAINER_LOG_LEVEL='loud' is not a log level" in caplog.text
+
+
+def test_errors_reach_handlers_that_are_not_the_console_too(configure, monkeypatch, capsys, caplog):
+    configure().handlers.clear()
+    logger = toolkit_logging.get_logger()
+    heard = []
+    elsewhere = logging.Handler()
+    elsewhere.emit = heard.append
+    monkeypatch.setattr(logger, "handlers", [elsewhere])
+    logger.error("failed")
+    assert [record.getMessage() for record in heard] == ["failed"]
+    assert capsys.readouterr().err.endswith(" - ERROR - failed\n")
+
+
+def test_what_a_programs_handler_raises_on_a_lesser_line_is_the_programs(configure, monkeypatch):
+    configure()
+    logger = toolkit_logging.get_logger()
+    monkeypatch.setattr(logger, "handlers", [Broken()])
+    with pytest.raises(OSError, match="slow"):
+        logger.warning("slow")
+
+
+def test_the_stack_that_a_program_asks_for_is_in_its_json_line(configure, capsys):
+    root = configure()
+    root.handlers[0].setFormatter(toolkit_logging._JsonLines())
+    mine = logging.getLogger("mine")
+    mine.warning("where", stack_info=True)
+    mine.warning("why", stack_info=True, exc_info=ZeroDivisionError("by zero"))
+    where, why = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert where["traceback"].startswith("Stack (most recent call last):\n")
+    error, stack = why["traceback"].split("\n", 1)
+    assert error == "ZeroDivisionError: by zero"
+    assert stack.startswith("Stack (most recent call last):\n")

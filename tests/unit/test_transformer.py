@@ -55,3 +55,34 @@ def test_a_program_that_is_not_there_is_refused_again_at_the_next_request(tmp_pa
     for _ in range(2):
         with pytest.raises(StartError, match="was not found"):
             transformer.validate_and_initialize(str(tmp_path))
+
+
+TABLE = """
+import sagemaker_inference as si
+
+@si.model_loader
+def load(model_dir):
+    return 2
+
+@si.predictor
+def predict(data, model):
+    return [data, model]
+"""
+
+
+def test_the_functions_of_a_program_decode_and_encode_as_it_does(program, tmp_path):
+    program(TABLE, "code/inference.py")
+    transformer = Transformer()
+    transformer.validate_and_initialize(str(tmp_path))
+    read, write = transformer._input_fn, transformer._output_fn
+    assert read("[1]", "application/json").tolist() == [1]
+    assert read(b"a=1&b=x", "application/x-www-form-urlencoded") == {"a": "1", "b": "x"}
+    assert write([1, 2], "text/csv") == (b"1\n2\n", "text/csv")
+
+
+def test_an_encoder_of_a_program_may_leave_its_content_type_out(program, tmp_path):
+    encoder = "@si.encoder('text/plain')\ndef write(prediction): return str(prediction)\n"
+    program(TABLE + encoder, "code/inference.py")
+    transformer = Transformer()
+    transformer.validate_and_initialize(str(tmp_path))
+    assert transformer._output_fn([1], "text/plain") == ("[1]", "text/plain")

@@ -108,3 +108,10 @@ def test_escaped_bytes_survive_a_round_trip(value, piece):
 def test_urlencoded_forms_have_a_codec():
     codec = codecs.for_content_type("application/x-www-form-urlencoded")
     assert codec.decode(b"a=1", "application/x-www-form-urlencoded") == {"a": "1"}
+
+
+def test_a_form_that_only_looks_like_json_is_one():
+    assert form.decode(b"[a]=1&{b}=2", "application/x-www-form-urlencoded") == {
+        "[a]": "1",
+        "{b}": "2",
+    }

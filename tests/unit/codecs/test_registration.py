@@ -209,3 +209,11 @@ def test_a_codec_needs_plain_content_types(names):
 
 def test_the_example_in_the_docstring_runs():
     assert doctest.testmod(_catalogue, raise_on_error=True).attempted > 0
+
+
+def test_bytes_are_refused_where_a_codec_of_their_own_only_reads(registry):
+    codecs.register(Codec("raw", ("application/octet-stream",), decode=lambda body, _type: body))
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: b"\xff")
+    response = answer(registry, request())
+    assert (response.status, error_of(response)["code"]) == (500, "unencodable_prediction")

@@ -15,7 +15,7 @@ from sagemaker_inference._http.error_response import (
     error_status,
     standard_phrase,
 )
-from sagemaker_inference._http.messages import Headers, Response
+from sagemaker_inference._http.messages import Headers, Response, whole_body
 
 
 def test_headers_are_found_without_case_and_come_back_as_written():
@@ -216,3 +216,13 @@ def test_a_response_without_content_drops_its_body():
         b"",
         b"",
     ]
+
+
+def test_a_body_that_comes_in_pieces_is_joined():
+    assert whole_body(Response(iter([b"a", b"", b"bc"]), "a/b")) == b"abc"
+    with pytest.raises(TypeError):
+        whole_body(Response(pieces(), "a/b"))
+
+
+async def pieces():
+    yield b"a"

@@ -12,6 +12,7 @@ from sagemaker_inference.errors import (
     NotAcceptableError,
     RegistrationError,
     StartError,
+    UnprocessableInputError,
     UnsupportedMediaTypeError,
 )
 
@@ -280,3 +281,14 @@ def test_taking_pickles_is_said_at_the_start(whole, monkeypatch, caplog):
     monkeypatch.setenv("SAGEMAKER_ALLOW_PICKLE", "1")
     assemble(whole, "inference.py")
     assert "SAGEMAKER_ALLOW_PICKLE is on" in caplog.text
+
+
+def test_a_body_without_a_content_type_becomes_what_the_hint_asks_for(registry):
+    def predict(data: dict[str, float]): ...
+
+    registry.model_loader(load)
+    registry.predictor(predict)
+    found = assemble(registry, "inference.py").decoders.for_content_type("")
+    assert found.read(b'{"a": 1}', "") == {"a": 1.0}
+    with pytest.raises(UnprocessableInputError):
+        found.read(b'{"a": "b"}', "")

@@ -7,7 +7,9 @@ from support.builders import answer, answers, error_of, form, loaded, request
 
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context
+from sagemaker_inference._http.messages import Part, whole_body
 from sagemaker_inference._inference.inference_handler import _finished, _Job, run_without_loop
+from sagemaker_inference._log import current_request
 
 
 @pytest.fixture
@@ -413,3 +415,33 @@ def test_json_that_curl_sends_as_a_form_is_named(registry, body):
     [response] = run_without_loop(loaded(registry).answer([request(body, form_type)]))
     assert response.status == 400
     assert b"send it with Content-Type: application/json" in bytes(response.body)
+
+
+def test_a_program_without_a_health_check_is_healthy(doubling):
+    assert loaded(doubling).is_healthy()
+
+
+def test_a_transformer_knows_which_request_of_several_it_has(registry):
+    registry.model_loader(lambda: None)
+    registry.transformer(lambda model, body: current_request.get())
+    first, second = request(), request()
+    second.id = "id-2"
+    assert [response.body for response in answers(registry, first, second)] == [b"id-1", b"id-2"]
+    assert current_request.get() == ""
+
+
+def test_query_parameters_without_a_body_are_the_input(registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    asked = request(b"", "")
+    asked.parameters = (Part("a", "", b"1"), Part("b", "", b"x"))
+    assert answer(registry, asked).body == b'{"a":"1","b":"x"}'
+
+
+def test_an_encoder_may_return_its_body_in_pieces(registry):
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    registry.encoder("text/plain")(lambda prediction: (str(item).encode() for item in prediction))
+    response = answer(registry, request(b"[1, 2]", accept="text/plain"))
+    assert (response.status, response.content_type) == (200, "text/plain")
+    assert whole_body(response) == b"12"

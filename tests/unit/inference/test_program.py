@@ -355,3 +355,39 @@ def test_a_programs_command_line_is_that_of_the_start(monkeypatch, tmp_path, wor
     monkeypatch.setattr(sys, "orig_argv", words)
     expected = [str(file) if word == "FILE" else word for word in arguments]
     assert Program.from_main().arguments == expected
+
+
+def test_a_program_that_multiprocessing_spawns_is_found_by_its_own_name(monkeypatch):
+    spawned = types.ModuleType("__mp_main__")
+    spawned.__file__ = "/app/spawned_program.py"
+    monkeypatch.setitem(sys.modules, "__mp_main__", spawned)
+    note_serve_call("__mp_main__", default_registry, "there")
+    assert sys.modules.pop("spawned_program") is spawned
+    assert default_registry._closed_by is None
+
+
+def test_a_program_that_is_imported_already_stands_for_main(program, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    written = program(WHOLE)
+    module, _ = load(written)
+    assert sys.modules["__main__"] is not module
+    assert load(written, as_main=True)[0] is module
+    assert sys.modules["__main__"] is module
+
+
+def test_a_program_that_somebody_has_imported_beside_another_has_its_own_handlers(
+    program, monkeypatch
+):
+    other = program("import sagemaker_inference as si\n@si.predictor\ndef predict(data): ...\n")
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location(other.module, other.path)
+    )
+    monkeypatch.setitem(sys.modules, other.module, module)
+    default_registry.model_loader(lambda: None)
+    module.__spec__.loader.exec_module(module)
+    default_registry.close("serve(__name__) elsewhere")
+    assert load(other)[0] is module
+    registry = load(other)[1]
+    assert registry is not default_registry
+    assert [item.handler.function for item in registry.find(roles.PREDICTOR)] == [module.predict]
+    assert registry.find(roles.MODEL_LOADER) == []

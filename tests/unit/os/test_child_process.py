@@ -3,9 +3,11 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 
 import pytest
 
+from sagemaker_inference._os import child_process
 from sagemaker_inference._os.child_process import (
     UNKNOWN_EXIT,
     ChildProcess,
@@ -159,3 +161,18 @@ def test_a_child_that_does_not_end_is_waited_for_so_long_only():
     assert child.wait() == -signal.SIGKILL
     for relay in child.relays:
         relay.close()
+
+
+def test_what_is_there_is_passed_on_in_turns(target, monkeypatch):
+    reader, output = target
+    monkeypatch.setattr(child_process, "_LONGEST_LINE", 4)
+    source, writer = os.pipe()
+    relay = child_process.Relay(source, output, deque())
+    os.write(writer, b"abc\n" * 20)
+    assert relay.pump()
+    assert os.read(reader, 1000) == b"abc\n" * 16
+    assert relay.pump()
+    assert os.read(reader, 1000) == b"abc\n" * 4
+    os.close(writer)
+    assert not relay.pump()
+    relay.close()

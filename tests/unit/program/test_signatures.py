@@ -292,3 +292,9 @@ def test_an_async_generator_is_refused(registry):
 
     with pytest.raises(RegistrationError, match="an async generator"):
         registry.predictor(predict)
+
+
+def test_a_builtin_without_a_signature_gets_the_least_that_handlers_take():
+    handler = Handler.from_function(PREDICTOR, max)
+    assert handler.hints == {}
+    assert handler.call([1, 3, 2], "model", "context") == 3

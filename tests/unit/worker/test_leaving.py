@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
+
+from sagemaker_inference._worker import leaving
 
 PROGRAM = """
 import atexit, sys, threading, time
@@ -41,3 +45,20 @@ def test_a_process_ends_with_its_code_and_calls_what_was_registered(
     assert ended.returncode == 7, ended.stderr
     assert ended.stdout == "at exit\n"
     assert ("go on after the stop and are ended: mine" in ended.stderr) == is_said
+
+
+def test_threads_that_go_on_end_with_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr("atexit._run_exitfuncs", lambda: calls.append("at exit"))
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(flush=lambda: calls.append("flush")))
+    monkeypatch.setattr("os._exit", calls.append)
+    goes_on = threading.Event()
+    thread = threading.Thread(target=goes_on.wait, name="mine")
+    thread.start()
+    leaving._end(threading.current_thread(), 7, 0)
+    goes_on.set()
+    thread.join()
+    assert calls == ["at exit", "flush", 7]
+    assert "go on after the stop and are ended: mine. Stop them in @on_shutdown" in caplog.text

@@ -1,11 +1,12 @@
 import io
 import json
+import sys
 import threading
 
 import pytest
 
 from sagemaker_inference._log import current_request
-from sagemaker_inference._worker.prints import JsonPrints
+from sagemaker_inference._worker.prints import JsonPrints, print_json
 
 
 @pytest.fixture
@@ -67,3 +68,17 @@ def test_a_line_without_an_end_is_written_at_exit_or_when_it_is_long(printed):
 def test_only_text_is_printed(printed):
     with pytest.raises(TypeError, match="must be str, not bytes"):
         printed[0].write(b"bytes")
+
+
+def test_both_streams_of_a_process_become_json(monkeypatch):
+    targets = [io.TextIOWrapper(io.BytesIO()) for _ in range(2)]
+    monkeypatch.setattr("sys.stdout", targets[0])
+    monkeypatch.setattr("sys.stderr", targets[1])
+    print_json()
+    print("out")  # noqa: T201 - as programs do
+    print("err", file=sys.stderr)  # noqa: T201
+    found = [json.loads(target.buffer.getvalue()) for target in targets]
+    assert [(line["logger"], line["level"], line["message"]) for line in found] == [
+        ("stdout", "INFO", "out"),
+        ("stderr", "WARNING", "err"),
+    ]
