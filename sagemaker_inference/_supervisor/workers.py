@@ -267,8 +267,6 @@ class Workers:
 
     def _end_when_idle(self, worker: WorkerHandle, deadline: float) -> None:
         worker.is_ending = True
-        if worker not in self._workers:
-            return
         if self._connections.held_by(worker.child.pid) and monotonic() < deadline:
             self._loop.after(_IDLE_POLL_SECONDS, lambda: self._end_when_idle(worker, deadline))
         else:

@@ -81,11 +81,6 @@ class Area:
             _HEADER.pack_into(self._memory, 0, _MAGIC, end, self._taken)
         return place
 
-    def close(self) -> None:
-        """Give the memory back."""
-        self.cells.release()
-        self._memory.close()
-
 
 class Reader:
     """Reads an area that another process writes.
