@@ -319,3 +319,49 @@ def test_failures_are_timed_and_counted_by_kind():
     assert metrics.counter("bad", "B.").value() == 1
     assert metrics.counter("worse", "B.").value() == 1
     assert metrics.histogram("f_seconds", "S.").count() == 3
+
+
+def test_an_area_that_a_process_attaches_again_goes_on_behind_what_is_there():
+    hits = metrics.counter("hits", "Hits.")
+    fd = _cells.make_file()
+    for _ in range(2):
+        metrics.attach(fd)
+        hits.inc()
+    assert "hits_total 2\n" in exposed(fd)
+    os.close(fd)
+
+
+def test_a_full_area_costs_numbers_of_every_kind(monkeypatch):
+    monkeypatch.setattr(_cells, "CELLS", 1)
+    fd = _cells.make_file()
+    metrics.attach(fd)
+    counter, gauge = metrics.counter("c", "C."), metrics.gauge("g", "G.")
+    seconds = metrics.histogram("s", "S.")
+    counter.inc()
+    other = metrics.counter("other", "O.")
+    other.inc()
+    gauge.set(1)
+    seconds.observe(1)
+    seconds.recorder()(1)
+    assert (counter.value(), other.value(), gauge.value(), seconds.count()) == (1, 0, 0, 0)
+    os.close(fd)
+
+
+def test_other_buckets_of_a_series_that_is_there_are_left_out():
+    family = _exposition.Family("s", "histogram", "S.", (1.0,))
+    family.add({"a": "b"}, [1, 0, 0.5], (1.0,))
+    family.add({"a": "b"}, [1, 0, 0, 0.5], (1.0, 2.0))
+    assert list(family.series.values()) == [[1, 0, 0.5]]
+
+
+@pytest.mark.parametrize("set_last", [0, 1])
+def test_of_two_threads_the_one_that_set_a_gauge_last_counts(set_last):
+    times = [1.0, 1.0]
+    times[set_last] = 2.0
+    about = {"name": "g", "kind": "gauge", "help": "G.", "labels": {}}
+    process = [
+        _cells.Described(about, [value, time])
+        for value, time in zip((5.0, 7.0), times, strict=True)
+    ]
+    (family,) = _exposition.families([process])
+    assert list(family.series.values()) == [[(5.0, 7.0)[set_last], 2.0]]

@@ -4,12 +4,13 @@ import sys
 import types
 
 import pytest
+from support.builders import answer, request
 
 from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS, adopt
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.concurrency import Batching
 from sagemaker_inference._program.registry import Registry
-from sagemaker_inference.errors import RegistrationError
+from sagemaker_inference.errors import RegistrationError, UnsupportedFormatError
 
 BARE_OR_CALLED = [
     "model_loader",
@@ -302,3 +303,27 @@ def test_a_health_check_cannot_be_async(registry):
     async def check(model): ...
 
     assert "which is async" in refusal(registry.health_check, check)
+
+
+def test_async_script_functions_are_awaited(registry):
+    async def output_fn(prediction, accept):
+        return f"{prediction} as {accept}"
+
+    async def predict_fn(data, model):
+        return data
+
+    adopt(
+        registry,
+        script(model_fn=lambda model_dir: None, predict_fn=predict_fn, output_fn=output_fn),
+    )
+    response = answer(registry, request(b"5", accept="a/b"))
+    assert (response.body, response.content_type) == (b"5 as a/b", "a/b")
+
+
+@pytest.mark.parametrize(("refused", "status"), [("a/b", 406), ("application/json", 415)])
+def test_an_async_transform_fn_refuses_formats_as_a_plain_one(registry, refused, status):
+    async def transform_fn(model, data, content_type, accept):
+        raise UnsupportedFormatError(refused)
+
+    adopt(registry, script(model_fn=lambda model_dir: None, transform_fn=transform_fn))
+    assert answer(registry, request(b"5", accept="a/b")).status == status

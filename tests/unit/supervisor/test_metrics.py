@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from sagemaker_inference import metrics
 from sagemaker_inference._os.event_loop import EventLoop
+from sagemaker_inference._supervisor import metrics as supervisor_metrics
 from sagemaker_inference._supervisor.metrics import Metrics
 from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
 from sagemaker_inference._worker.request_metrics import RequestMetrics
@@ -105,7 +107,7 @@ class _FrontEnd:
     def __init__(self, counts: list[dict[str, Any]]) -> None:
         self.counts = counts
         self.version = "Java 17"
-        self.pid = os.getpid()
+        self.pid: int | None = os.getpid()
         self.replies: list[tuple[Any, ...]] = []
         self.asked: list[Callable[[], None]] = []
 
@@ -188,3 +190,66 @@ def test_a_front_end_that_does_not_answer_is_not_waited_for() -> None:
     front_end.asked[0]()  # which comes too late
     assert len(front_end.replies) == 1
     loop.close()
+
+
+def page_of(
+    models: list[Any], front_end: _FrontEnd, records: Records, *, has_many: bool = True
+) -> Metrics:
+    return Metrics(
+        EventLoop(),
+        SimpleNamespace(models=models),  # type: ignore[arg-type]
+        front_end,  # type: ignore[arg-type]
+        records,
+        lambda: "healthy",
+        has_many=has_many,
+    )
+
+
+def test_metrics_are_read_only() -> None:
+    front_end = _FrontEnd([])
+    page_of([], front_end, Records()).handle(SimpleNamespace(id=3, method="POST"))  # type: ignore[arg-type]
+    ((number, status, body, headers),) = front_end.replies
+    assert (number, status) == (3, 405)
+    assert body == b"The method is POST; /metrics takes GET and HEAD.\n"
+    assert ("allow", "GET, HEAD") in headers
+
+
+def test_what_programs_count_is_exposed_by_model() -> None:
+    records = Records()
+    records.find("a").bury(worker(lambda: metrics.counter("hits", "Hits.").inc(2)))
+    records.find("b").bury(
+        worker(lambda: metrics.histogram("seconds", "S.", buckets=[1]).observe(0.5))
+    )
+    # It was changed meanwhile, and what one name means is decided by the first.
+    records.find("c").bury(worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1)))
+    front_end = _FrontEnd([{**counts(""), "path": "/ping"}])
+    front_end.pid = None
+    models = [SimpleNamespace(name=name, deployment=None) for name in "abc"]
+    made = text(page_of(models, front_end, records).families())
+    assert 'hits_total{model="a"} 2\n' in made
+    assert 'seconds_bucket{model="b",le="1"} 1\n' in made
+    assert 'model="c",le=' not in made
+    assert 'requests_waiting{model="a"} 0\n' in made
+    assert "model_load_seconds{" not in made
+    assert 'process="front_end"' not in made
+
+
+def test_a_version_that_nobody_has_installed_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(supervisor_metrics, "version", fail)
+    assert supervisor_metrics._version.__wrapped__() == "unknown"
+
+
+def test_a_restart_without_a_record_of_the_same_kind_does_no_harm() -> None:
+    record = Records().find("m")
+    record.bury(counting(2))
+    record.bury(worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1)))
+    assert "hits_total 2\n" in text(record.families([]))
+
+
+def test_an_area_that_no_worker_got_is_given_back() -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+    WorkerArea().close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above

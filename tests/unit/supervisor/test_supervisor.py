@@ -16,9 +16,12 @@ import pytest
 from support.builders import settings
 from support.fake_front_end import FakeFrontEnd
 
+from sagemaker_inference._frontends.base import Launch
+from sagemaker_inference._http.messages import Headers
 from sagemaker_inference._os.orphans import OrphanReaper
 from sagemaker_inference._program.location import Program
-from sagemaker_inference._supervisor import front_end, main, supervisor
+from sagemaker_inference._supervisor import emf, front_end, main, supervisor
+from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, Settings
 from sagemaker_inference._supervisor.supervisor import Supervisor
@@ -254,3 +257,118 @@ def test_settings_that_cannot_be_served_are_told(
     told: Settings = settings(model_dir="/no/such/folder")
     assert main.main(["", told.dump()]) == 1
     assert "/no/such/folder does not exist" in capfd.readouterr().err
+
+
+def once_it_serves(
+    one: Supervisor, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]
+) -> None:
+    """Have something done by its loop, right after it has said what it serves."""
+    announce = one._announce
+
+    def announce_and_do() -> None:
+        announce()
+        then()
+
+    monkeypatch.setattr(one, "_announce", announce_and_do)
+
+
+def test_what_the_system_refuses_at_the_start_is_said_with_what_to_do(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = front()
+
+    def fail(_folder: str, _path: str) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(kind, "prepare", fail)
+    with pytest.raises(StartError, match=r"cannot start: \[Errno 24\].* raise that limit \(ulimit"):
+        supervise(kind).run()
+
+
+def test_what_the_system_refuses_while_it_serves_is_not_a_failed_start(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = supervise(front())
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    once_it_serves(one, monkeypatch, fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        one.run()
+
+
+def test_the_port_opens_with_the_model_where_pings_have_to_wait(
+    supervise: Callable[..., Supervisor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(supervise(front(), ping_while_loading=False), signal.SIGTERM) == 0
+    kinds = capfd.readouterr().err.split()
+    assert kinds.index("deploy") < kinds.index("open")
+
+
+def test_metrics_and_the_parameters_of_jobs_are_answered_from_here(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, replies = supervise(front()), {}
+
+    def ask() -> None:
+        monkeypatch.setattr(
+            one._front_end, "reply", lambda number, *reply: replies.update({number: reply})
+        )
+        for number, path in enumerate(("/metrics?x", "/execution%2Dparameters")):
+            one.on_request(front_end.Request(number, "GET", path, Headers(), b""))
+
+    once_it_serves(one, monkeypatch, ask)
+    assert run(one, signal.SIGTERM, after=lambda: len(replies) == 2) == 0
+    assert replies[0][0] == replies[1][0] == 200
+    assert b'sagemaker_endpoint_health{state="healthy"} 1' in replies[0][1]
+    assert json.loads(replies[1][1])["BatchStrategy"]
+
+
+def test_while_the_model_loads_a_job_is_not_told_any_parameters(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        front_end.FrontEndProcess, "reply", lambda _self, *reply: replies.append(reply)
+    )
+    asked = {"method": "GET", "target": "/execution-parameters", "headers": [], "body": ""}
+    one = supervise(front(ask=["request", asked]), "import time; time.sleep(60)")
+    assert run(one, signal.SIGTERM, after=lambda: bool(replies)) == 0
+    assert replies[0][1] == 503
+
+
+def test_metrics_can_be_log_lines(
+    supervise: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    written = threading.Event()
+    write = EmbeddedMetrics.write
+
+    def write_and_tell(lines: EmbeddedMetrics) -> None:
+        write(lines)
+        written.set()
+
+    monkeypatch.setattr(emf, "SECONDS", 0.05)
+    monkeypatch.setattr(EmbeddedMetrics, "write", write_and_tell)
+    one = supervise(front(), metrics="emf")
+    assert run(one, signal.SIGTERM, after=lambda: one._is_serving and written.is_set()) == 0
+    assert '"_aws"' in capfd.readouterr().err
+    assert "/metrics" not in one._front_end._asked
+
+
+def test_what_a_front_end_does_in_the_background_is_started_and_reaped(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervisor, "_BACKGROUND_SECONDS", 0)
+    mark, kind = tmp_path / "mark", front()
+    launch = Launch(["/usr/bin/touch", str(mark)], {})
+    monkeypatch.setattr(kind, "background", lambda _folder: launch)
+    one = supervise(kind)
+
+    def has_been() -> bool:
+        return mark.exists() and one._background is not None and not one._background.is_running
+
+    assert run(one, signal.SIGTERM, after=has_been) == 0
+    assert mark.exists()

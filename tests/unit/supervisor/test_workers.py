@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -365,3 +366,50 @@ def test_a_zygote_that_does_not_fork_is_made_anew(
     one.wait(lambda: one.workers._zygote is not None and one.workers.all_loaded)
     assert f"zygote {zygote.child.pid} does not fork and is replaced" in caplog.text
     assert b"ABC" in one.ask(b"abc")
+
+
+def stopped(one: Bench) -> None:
+    """Stop its workers and wait for their end."""
+    one.workers.stop()
+    one.wait(lambda: "stopped" in one.heard)
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_workers_without_metrics_print_json_where_that_is_asked(
+    bench: Callable[..., Bench], capfd: pytest.CaptureFixture[str], *, preload: bool
+) -> None:
+    lines = "print('got', body)\n        if body =="
+    source = SOURCE.replace("if body ==", lines, 1)
+    one = bench(source, preload=preload, metrics="", log_format="json")
+    one.wait(lambda: "loaded" in one.heard)
+    assert b"ABC" in one.ask(b"abc")
+    assert [worker.area for worker in one.workers.processes] == [None] * (1 + preload)
+    stopped(one)
+    (printed,) = map(json.loads, capfd.readouterr().out.splitlines())
+    assert (printed["message"], printed["request_id"]) == ("got abc", "id-1")
+
+
+def test_a_program_that_exits_outside_its_handlers_ends_its_worker(
+    bench: Callable[..., Bench],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    source = """
+        import asyncio, sys
+        from sagemaker_inference import model_loader, predictor
+
+        @model_loader
+        def load(model_dir):
+            return None
+
+        @predictor
+        async def predict(data):
+            asyncio.get_running_loop().call_soon(sys.exit, 3)
+            await asyncio.sleep(60)
+    """
+    one = bench(source)
+    one.wait(lambda: "loaded" in one.heard)
+    assert b"The request was cancelled by the program" in one.ask(b"1")
+    one.wait(lambda: "ended with exit code 3" in caplog.text)
+    said = capfd.readouterr().err
+    assert "the program ended this worker by sys.exit outside its handlers" in said

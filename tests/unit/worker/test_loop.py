@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import mmap
 import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.builders import loaded as load_program
 from support.mms_bytes import END, number, predict_one, text
 from support.worker_bench import LOAD, Awaits, Bench, Echo, answer, running
 
@@ -20,6 +23,8 @@ from sagemaker_inference._worker.loop import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sagemaker_inference import Registry
 
 
 @pytest.fixture
@@ -315,3 +320,54 @@ def test_a_connection_handed_out_twice_is_served_once(bench: Bench) -> None:
     bench.connections.rearm_idle()
     bench.front[0].settimeout(10)
     bench.expect(answer("2", b"B"))
+
+
+class Breaks(Echo):
+    """Answers with a body that comes in pieces, up to one that fails."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        def pieces(request: Request) -> Iterator[bytes]:
+            yield b"a"
+            if request.id == "bad":
+                message = "secret"
+                raise KeyError(message)
+            yield b"b"
+
+        return [
+            Response(pieces(request), "a/b", headers={"x-batch": "1"}, phrase="Fine")
+            for request in requests
+        ]
+
+
+def test_a_body_that_fails_while_it_is_made_fails_its_request_only() -> None:
+    with running(Breaks()) as bench:
+        bench.exchange(predict_one("1", b""), answer("1", b"ab"))
+        bench.front[0].sendall(predict_one("bad", b""))
+        head = number(200) + text("OK") + text("bad") + text("application/json") + number(500)
+        bench.expect(head)
+        rest = bench.front[0].recv(1000)
+        assert b"The answer cannot be sent: KeyError" in rest
+        assert b"secret" not in rest
+        bench.wait_idle()
+        bench.exchange(predict_one("2", b""), answer("2", b"ab"))
+
+
+def test_no_health_check_is_called_once_the_server_stops(registry: Registry) -> None:
+    checks = mmap.mmap(-1, 1)
+    registry.model_loader(lambda: None)
+
+    @registry.predictor
+    async def predict(data: Any) -> Any:
+        await asyncio.sleep(0.4)
+        return data
+
+    @registry.health_check(interval=0.2)
+    def check() -> None:
+        checks[0] += 1
+
+    with running(load_program(registry)) as bench:
+        bench.front[0].sendall(predict_one("1", b"[1]", [("Content-Type", "application/json")]))
+        bench.wait_running()
+        bench.connections.stop()
+        assert bench.front[0].recv(1000).endswith(text("[1]") + END)
+    assert checks[0] == 0

@@ -121,3 +121,19 @@ def test_a_loop_of_concurrent_requests_shows_that_it_lives() -> None:
         before = bench.table.beats(0)
         bench.wait_for(lambda: bench.table.beats(0) >= before + 2)
         bench.expect(answer("1", b"A"))
+
+
+def test_what_others_are_reading_is_left_to_them_beside_a_request_that_runs_alone() -> None:
+    with running(Echo(Concurrency(max_batch_size=8), pause=0.2), count=3) as bench:
+        bench.front[2].sendall(predict_one("2", b"x"))
+        bench.wait_running(2)
+        hand_out_again(bench, 0, "0", b"abc")
+        bench.table.write(1, slots.READING, 4711, 1)
+        bench.front[1].sendall(predict_one("1", b"b"))
+        bench.expect(answer("2", b"X"), 2)
+        bench.expect(answer("0", b"ABC"), 0)
+        bench.wait_for(lambda: bench.table.state(0)[0] == slots.IDLE)
+        assert bench.table.state(1)[0] == slots.READING
+        bench.table.write(1, slots.IDLE, 0, 1)
+        bench.connections.rearm_idle()
+        bench.expect(answer("1", b"B"), 1)
