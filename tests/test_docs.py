@@ -27,7 +27,7 @@ from sagemaker_inference._inference import assembly
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.concurrency import Batching
-from sagemaker_inference._worker.loop import Connection
+from sagemaker_inference._worker.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

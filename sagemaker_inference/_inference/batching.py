@@ -1,4 +1,4 @@
-"""Batches: how long to wait for more requests, and one call of the predictor for all of them."""
+"""One call of the predictor for several requests."""
 
 from __future__ import annotations
 
@@ -12,39 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sagemaker_inference._http.context import Context
-    from sagemaker_inference._program.concurrency import Batching, Concurrency
+    from sagemaker_inference._program.concurrency import Batching
     from sagemaker_inference._program.signatures import Handler
 
 logger = get_logger()
-
-
-class BatchWindow:
-    """How long a batch stays open for requests that have not arrived yet.
-
-    Args:
-        concurrency: how requests reach the program.
-
-    Attributes:
-        waits: whether it ever does.
-    """
-
-    def __init__(self, concurrency: Concurrency) -> None:
-        self._size = concurrency.max_batch_size
-        self._delay = concurrency.max_batch_delay
-        self.waits = self._size > 1 and bool(self._delay)
-
-    def room(self, count: int) -> int:
-        """How many more requests fit into a batch that has ``count``."""
-        return self._size - count
-
-    def patience(self, count: int, open_for: float) -> float:
-        """How long to wait for more requests, in seconds; 0 to predict now.
-
-        Args:
-            count: how many requests the batch has.
-            open_for: seconds since its first request was taken.
-        """
-        return max(0.0, self._delay - open_for) if count < self._size else 0.0
 
 
 def _ignore(_request_ids: Sequence[str]) -> None:

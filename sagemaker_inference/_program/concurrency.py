@@ -22,7 +22,8 @@ class Batching:
 
     Attributes:
         max_batch_size: maximum number of requests per call; above 1 the predictor gets lists.
-        max_batch_delay: seconds to wait for more requests; 0 takes those that have arrived.
+        max_batch_delay: seconds to wait for more requests; 0 takes those that have arrived; None
+            learns how long waiting pays.
         collate: ``"list"`` passes a list of decoded inputs, ``"concatenate"`` one input with the
             rows of all requests stacked along axis 0.
         retry_one_by_one: whether a batch on which the predictor raises is retried in halves, down
@@ -32,7 +33,7 @@ class Batching:
     """
 
     max_batch_size: int = 1
-    max_batch_delay: float = 0.0
+    max_batch_delay: float | None = None
     collate: Collate = "list"
     retry_one_by_one: bool = True
     threads: int = 1
@@ -43,7 +44,7 @@ class Batching:
             if not _is_count(value := getattr(self, name)):
                 return f"{name} must be an integer >= 1, got {value!r}"
         delay = self.max_batch_delay
-        if not (isinstance(delay, (int, float)) and 0 <= delay < inf):
+        if delay is not None and not (isinstance(delay, (int, float)) and 0 <= delay < inf):
             return f"max_batch_delay must be a number of seconds >= 0, got {delay!r}"
         if self.collate not in ("list", "concatenate"):
             return f"collate must be 'list' or 'concatenate', got {self.collate!r}"
@@ -62,14 +63,14 @@ class Concurrency:
 
     Attributes:
         max_batch_size: maximum number of requests per call.
-        max_batch_delay: seconds to wait for more requests.
+        max_batch_delay: seconds to wait for more requests; None learns how long waiting pays.
         threads: how many threads call a blocking program at the same time.
         is_async: whether calls await and run concurrently in one event loop.
         repeats_lost: whether requests are predicted again if their worker died over another one.
     """
 
     max_batch_size: int = 1
-    max_batch_delay: float = 0.0
+    max_batch_delay: float | None = None
     threads: int = 1
     is_async: bool = False
     repeats_lost: bool = True

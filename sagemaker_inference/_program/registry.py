@@ -122,7 +122,7 @@ class Registry:
         /,
         *,
         max_batch_size: int = 1,
-        max_batch_delay: float = 0.0,
+        max_batch_delay: float | None = None,
         collate: Collate = "list",
         retry_one_by_one: bool = True,
         threads: int = 1,

@@ -117,7 +117,7 @@ class _Tasks:
     def _look(self) -> None:
         loop, free = self._loop, self._concurrency - len(self._running)
         ready = loop.epoll.poll(0, free)
-        for work in loop.take(ready, monotonic(), is_busy=bool(self._running)):
+        for work in loop.take(ready, monotonic(), at_once=True, is_busy=bool(self._running)):
             task = self._asyncio_loop.create_task(self._serve_one(work))
             self._running.add(task)
             task.add_done_callback(self._finished)

@@ -16,7 +16,7 @@ import socket
 from itertools import islice
 
 # Looked up before the program is imported: gevent and eventlet replace them in their modules.
-from select import epoll
+from select import epoll, select
 from socket import socket as _Socket  # noqa: N812 - a class
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._http.error_response import error_response, wants_text
 from sagemaker_inference._http.messages import whole_body
-from sagemaker_inference._inference.batching import BatchWindow
+from sagemaker_inference._inference.batch_window import window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.journal import Journal
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._worker.connection import Connection
 from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
 
@@ -38,95 +39,18 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._inference.batch_window import BatchWindow
     from sagemaker_inference._inference.servable import Servable
     from sagemaker_inference._ipc.messages import Assignment
     from sagemaker_inference._worker.access_log import AccessLog
     from sagemaker_inference.codecs import Body
 
-_FIRST_READ: Final = 65536
-# Room for the ends of lists behind a value, so that they come with it.
-_SLACK: Final = 64
 # A poll that took less than this, in seconds, did not wait.
 _AT_ONCE: Final = 50e-6
 # An idle worker looks up so often, to show the supervisor that it could take a request.
 BEAT_SECONDS: Final = 1.0
 
 logger = get_logger()
-
-
-class Connection:
-    """One connection of the front end, at its slot's descriptor."""
-
-    __slots__ = ("generation", "leftover", "message", "slot", "sock")
-
-    def __init__(self, slot: int, generation: int, sock: socket.socket) -> None:
-        self.slot = slot
-        self.generation = generation
-        self.sock = sock
-        self.leftover = b""
-        # The bytes of the message that was received last, until they are taken.
-        self.message: Body = b""
-
-    def receive(self, limit: int) -> wire.Message | None:
-        """Read one whole message; None where the front end has closed the connection.
-
-        A message that fits the first read costs one system call. A longer one gets a buffer of its
-        full length, and its body is a view into that.
-
-        Raises:
-            OSError: the connection broke, or stood still for longer than its time limit.
-            WireError: what arrived is no message.
-        """
-        data = self.leftover or self.sock.recv(_FIRST_READ)
-        if not data:
-            return None
-        found = wire.read(data, limit)
-        if isinstance(found, int):
-            return self._receive_long(data, found, limit)
-        message, end = found
-        self.leftover = data[end:]
-        self.message = data[:end]  # the same object, where nothing follows
-        return message
-
-    def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
-        filled = len(start)
-        buffer = bytearray(needed + _SLACK)
-        buffer[:filled] = start
-        while True:
-            view = memoryview(buffer)
-            while filled < needed:
-                count = self.sock.recv_into(view[filled:])
-                if not count:
-                    return None
-                filled += count
-            found = wire.read(view[:filled], limit)
-            if not isinstance(found, int):
-                message, end = found
-                self.leftover = bytes(view[end:filled])
-                self.message = view[:end]
-                return message
-            needed = found
-            larger = bytearray(needed + _SLACK)
-            larger[:filled] = view[:filled]
-            buffer = larger
-
-    def send(self, pieces: Sequence[Body]) -> None:
-        """Send all pieces; one system call unless the socket's buffer is full.
-
-        Raises:
-            OSError: the connection broke, or stood still for longer than its time limit.
-        """
-        if len(pieces) == 1:
-            self.sock.sendall(pieces[0])
-            return
-        sent = self.sock.sendmsg(pieces)
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
-            if sent < view.nbytes:
-                self.sock.sendall(view[sent:])
-                sent = 0
-            else:
-                sent -= view.nbytes
 
 
 class Work(NamedTuple):
@@ -192,28 +116,33 @@ class Loop:
 
     def serve(self) -> None:
         """Serve until the server stops, one batch at a time."""
-        window = BatchWindow(self.servable.concurrency)
-        room = window.room(0)
+        window = window_for(self.servable.concurrency)
         checks = self.checks if self.checks.exist else None
         while not self.stopping:
             asked = monotonic()
             patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
-            ready = self.epoll.poll(patience, room)
+            ready = self.epoll.poll(patience, window.size)
+            now = monotonic()
+            at_once = now - asked < _AT_ONCE
             if not ready:
                 self.beat()
-            works = self.take(ready, asked) if ready else []
-            if window.waits and works and not self.is_alone:
-                self._wait_for_more(works, window)
+            works = self.take(ready, now, at_once=at_once) if ready else []
+            if works and window.size > 1:
+                window.open(len(works), at_once=at_once)
+                if not self.is_alone:
+                    self._wait_for_more(works, window, now)
             while works:
                 if len(works) > 1:
                     self._keep(works)
                     self._batch = works
                 requests = [request for work in works for request in work.requests]
-                if room > 1:
+                responses = self.answer_now(requests)
+                if window.size > 1:
                     self.metrics.batch(len(requests))
-                responses = iter(self.answer_now(requests))
+                    window.close(len(requests), responses[0].predict_seconds)
+                rest = iter(responses)
                 followers = [
-                    self.finish(work, list(islice(responses, len(work.requests)))) for work in works
+                    self.finish(work, list(islice(rest, len(work.requests)))) for work in works
                 ]
                 works = [work for work in followers if work is not None]
                 # Held on to, a connection would close its number when the next one has it.
@@ -221,15 +150,24 @@ class Loop:
             if checks and checks.fail():
                 return
 
-    def _wait_for_more(self, works: list[Work], window: BatchWindow) -> None:
-        opened = asked = monotonic()
+    def _wait_for_more(self, works: list[Work], window: BatchWindow, opened: float) -> None:
+        asked = opened
         while not (self.stopping or self.has_deferred):
             patience = window.patience(len(works), asked - opened)
             if not patience:
                 return
-            ready = self.epoll.poll(patience, window.room(len(works)))
-            works += self.take(ready, asked, is_busy=True)
-            asked = monotonic()
+            ready = self._poll_precisely(patience, window.size - len(works))
+            now = monotonic()
+            works += self.take(ready, now, at_once=now - asked < _AT_ONCE, is_busy=True)
+            asked = now
+
+    def _poll_precisely(self, patience: float, room: int) -> list[tuple[int, int]]:
+        """Wait for arrivals; epoll counts in whole milliseconds, which may be a whole batch."""
+        try:
+            select([self.epoll.fileno()], [], [], patience)
+        except ValueError:  # its number is 1,024 or more
+            return self.epoll.poll(patience, room)
+        return self.epoll.poll(0, room)
 
     def beat(self) -> None:
         """Show that this worker could take a request."""
@@ -263,7 +201,7 @@ class Loop:
             os._exit(0)
 
     def take(
-        self, ready: list[tuple[int, int]], asked: float, *, is_busy: bool = False
+        self, ready: list[tuple[int, int]], now: float, *, at_once: bool, is_busy: bool = False
     ) -> list[Work]:
         """Read the messages of the connections that this process was handed.
 
@@ -272,14 +210,14 @@ class Loop:
 
         Args:
             ready: what was handed out: descriptors and events.
-            asked: when the process asked, by the monotonic clock.
+            now: when it was, by the monotonic clock.
+            at_once: whether it was there when the process asked.
             is_busy: whether this process is at work on other requests, which one that has cost a
                 worker must not endanger.
         """
         self.is_alone = self.has_deferred = False
         works: list[Work] = []
-        now = monotonic()
-        waited = now - self._looked if now - asked < _AT_ONCE else 0.0
+        waited = now - self._looked if at_once else 0.0
         self._looked = now
         for fd, _ in ready:
             if fd == self._stop_fd:

@@ -19,7 +19,8 @@ from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
-from sagemaker_inference._worker.loop import Connection
+from sagemaker_inference._worker import loop
+from sagemaker_inference._worker.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,6 +206,40 @@ def test_a_delay_waits_for_more_but_not_longer() -> None:
         bench.front[0].sendall(predict_one("0", b"a"))
         time.sleep(0.05)
     # Stopped in the middle of the delay: what was taken is answered all the same.
+
+
+def no_select(*_: object) -> None:
+    message = "filedescriptor out of range in select()"
+    raise ValueError(message)
+
+
+def test_a_delay_is_kept_where_numbers_of_descriptors_are_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "select", no_select)
+    test_a_delay_waits_for_more_but_not_longer()
+
+
+class Timed(Echo):
+    """Says how long it predicts."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        responses = await super().answer(requests)
+        for response in responses:
+            response.predict_seconds = self.pause
+        return responses
+
+
+def test_clients_that_come_again_share_a_batch_without_a_delay() -> None:
+    with running(Timed(Concurrency(max_batch_size=8), pause=0.5), count=2) as bench:
+        bench.front[0].sendall(predict_one("0", b"a"))
+        bench.wait_running(0)
+        bench.front[1].sendall(predict_one("1", b"a"))
+        bench.expect(answer("0", b"A", 1), 0)
+        # 1 has been waiting; 0 comes again, within an eighth of a second.
+        bench.front[0].sendall(predict_one("0", b"a"))
+        bench.expect(answer("1", b"A", 2), 1)
+        bench.expect(answer("0", b"A", 2), 0)
 
 
 def test_requests_run_concurrently_where_the_service_awaits() -> None:
