@@ -17,6 +17,8 @@ ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 INVOCATIONS: Final = "/invocations"
 # The stage of a worker whose program's health check has failed: it ends, and is to be replaced.
 UNHEALTHY: Final = "unhealthy"
+# That of a zygote that cannot be forked, and becomes a worker itself.
+UNFORKABLE: Final = "unforkable"
 # The name of the model where there is one.
 MODEL_NAME: Final = "model"
 
@@ -93,13 +95,14 @@ class Report:
     Attributes:
         stage: "assembled" when the program is imported and complete, "warming" when the model is
             loaded and the warmup begins, "loaded" when it can answer, "unhealthy" when its health
-            check has failed, "forked" when a zygote has made a copy of itself, "failed" when the
-            program or the model cannot be loaded, and its log has said why.
+            check has failed, "forked" when a zygote has made a copy of itself, "unforkable"
+            when it cannot and goes on as a worker, "failed" when the program or the model cannot be
+            loaded, and its log has said why.
         slots: connections of the front end that keep this process busy.
         patience: seconds beyond the time limit in which the process ends a request by itself.
         readable, writable: content types, for the line that says what is served.
         index, pid: which copy, and its process id, where one was forked.
-        cause: in a line, why it failed.
+        cause: in a line, why it failed or cannot be forked.
         out_of_memory: whether it was memory that loading failed for.
         limit: how many requests it handles at the same time.
         reads_rows: whether a body may hold several records.

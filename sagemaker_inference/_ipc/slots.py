@@ -49,6 +49,7 @@ _ID_LENGTH: Final = 40
 _COUNT: Final = Struct("=q")
 _COUNTS: Final = MAX_SLOTS * _SIZE
 _BEATS: Final = _COUNTS + MAX_SLOTS * _COUNT.size
+_DISMISSED: Final = _BEATS + MAX_SLOTS * _COUNT.size
 
 
 class Slot(NamedTuple):
@@ -90,7 +91,7 @@ class SlotTable:
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        size = MAX_SLOTS * (_SIZE + 2 * _COUNT.size)
+        size = MAX_SLOTS * (_SIZE + 3 * _COUNT.size)
         if fd is None:
             fd = anonymous_file("slots", size)
         self.fd = fd
@@ -159,6 +160,16 @@ class SlotTable:
         place = _BEATS + index % MAX_SLOTS * _COUNT.size
         count: int = _COUNT.unpack_from(self._memory, place)[0]
         return count
+
+    def dismiss(self, index: int, pid: int) -> None:
+        """Ask worker ``index`` to end; by its process id, since its place may be taken again."""
+        _COUNT.pack_into(self._memory, _DISMISSED + index % MAX_SLOTS * _COUNT.size, pid)
+
+    def dismissed(self, index: int) -> int:
+        """The process id of the worker of a place that was asked last to end; 0 for none."""
+        place = _DISMISSED + index % MAX_SLOTS * _COUNT.size
+        pid: int = _COUNT.unpack_from(self._memory, place)[0]
+        return pid
 
     def count_answer(self, index: int) -> None:
         """Note that worker ``index`` has answered a request."""

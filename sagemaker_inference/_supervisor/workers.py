@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import signal
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._ipc.messages import UNHEALTHY
+from sagemaker_inference import _config
+from sagemaker_inference._ipc.messages import UNFORKABLE, UNHEALTHY
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess, adopt_orphans
@@ -20,6 +21,7 @@ from sagemaker_inference._supervisor import lost_requests
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.restarts import Restarts
+from sagemaker_inference._supervisor.scaling import Scaling, dismiss
 from sagemaker_inference._supervisor.time_limits import (
     Ability,
     WaitingRequests,
@@ -55,14 +57,9 @@ logger = get_logger()
 _WELL_SECONDS: Final = 60.0
 _REARM_SECONDS: Final = 0.1
 _ZYGOTE: Final = -1
-# One that is one too many ends between two requests, for which it is looked at so often.
-_IDLE_POLL_SECONDS: Final = 0.02
+# How long workers that were to be added may go on with their requests where others cannot load.
+_TAKE_BACK_SECONDS: Final = 5.0
 _NOT_STARTED: Final = "its worker could not be started"
-
-
-class _Scaling(NamedTuple):
-    before: int
-    on_done: Callable[[Outcome], None]
 
 
 class Workers:
@@ -96,9 +93,10 @@ class Workers:
         self._workers: list[WorkerHandle] = []
         self._zygote: WorkerHandle | None = None
         self._being_forked: dict[int, ForkPipes] = {}
+        self._forks = settings.config.preload
         self._were_all_loaded = False
         self._is_stopping = False
-        self._scaling: _Scaling | None = None
+        self._scaling = Scaling()
         self._restarts = Restarts(loop)
         self._ability = Ability(connections.table)
         self._last_death = ""
@@ -109,7 +107,7 @@ class Workers:
 
     def start(self) -> None:
         """Start all; with ``preload``, the zygote that they are forked from."""
-        if self._settings.config.preload:
+        if self._forks:
             adopt_orphans()
             self._start_zygote()
             return
@@ -218,7 +216,7 @@ class Workers:
             worker.is_ending = True
             if worker is self._zygote or not worker.is_loaded:
                 worker.kill()
-        self._finish_scaling(Outcome("it is being unloaded", is_unloaded=True))
+        self._scaling.finish(Outcome("it is being unloaded", is_unloaded=True))
         self._tell_when_stopped()
 
     def kill(self) -> None:
@@ -246,7 +244,7 @@ class Workers:
     @property
     def is_scaling(self) -> bool:
         """Whether their number is being changed."""
-        return self._scaling is not None
+        return self._scaling.is_going_on
 
     def scale(self, count: int, seconds: float, on_done: Callable[[Outcome], None]) -> None:
         """Change how many there are; no other such change is going on.
@@ -256,30 +254,17 @@ class Workers:
             seconds: how long those that are too many may go on with their requests.
             on_done: gets the outcome; where it is a failure there are as many as before.
         """
-        self._scaling = _Scaling(self._target, on_done)
+        self._scaling.begin(self._target, on_done)
         self._target = count
-        deadline = monotonic() + seconds
         for worker in self._workers:
             if worker.index >= count:
-                self._end_when_idle(worker, deadline)
+                dismiss(worker, self._connections.table, self._loop, seconds)
         self._start_missing()
         self._check_scaling()
 
-    def _end_when_idle(self, worker: WorkerHandle, deadline: float) -> None:
-        worker.is_ending = True
-        if self._connections.held_by(worker.child.pid) and monotonic() < deadline:
-            self._loop.after(_IDLE_POLL_SECONDS, lambda: self._end_when_idle(worker, deadline))
-        else:
-            worker.kill()
-
     def _check_scaling(self) -> None:
         if len(self._workers) == self._target and self.all_loaded:
-            self._finish_scaling(Outcome())
-
-    def _finish_scaling(self, outcome: Outcome) -> None:
-        scaling, self._scaling = self._scaling, None
-        if scaling is not None:
-            scaling.on_done(outcome)
+            self._scaling.finish(Outcome())
 
     # Starting them.
 
@@ -290,7 +275,7 @@ class Workers:
                 self._start_one(index)
 
     def _restart(self) -> None:
-        if self._settings.config.preload and self._zygote is None and not self._is_stopping:
+        if self._forks and self._zygote is None and not self._is_stopping:
             if self._restarts.is_waiting(_ZYGOTE):
                 return
             self._start_zygote()
@@ -298,7 +283,7 @@ class Workers:
 
     def _start_one(self, index: int) -> None:
         try:
-            if self._settings.config.preload:
+            if self._forks:
                 self._fork_one(index)
             else:
                 worker = spawn(self._settings, self._connections, self._outputs, index)
@@ -330,8 +315,8 @@ class Workers:
         logger.error("a worker could not be started: %s", error)
         if not self._were_all_loaded:
             self._owner.on_failed(Outcome(_NOT_STARTED))
-        elif self._scaling is not None:
-            self._take_back(self._scaling, Outcome(_NOT_STARTED))
+        elif self._scaling.is_going_on:
+            self._take_back(Outcome(_NOT_STARTED))
         else:
             self._restarts.add(index, self._restart, is_at_once=False)
 
@@ -356,6 +341,9 @@ class Workers:
             worker = WorkerHandle(report.index, child, pipes.control, pulse, pipes.area)
             self._workers.append(self._watched(worker))
             return
+        if report.stage == UNFORKABLE:
+            self._stop_forking(worker, report.cause)
+            return
         worker.take_note(report)
         if report.stage != LOADED or worker.is_ending:
             return
@@ -371,6 +359,22 @@ class Workers:
                 self._were_all_loaded = True
                 self._owner.on_all_loaded(report)
                 self._check_scaling()
+
+    def _stop_forking(self, zygote: WorkerHandle, reason: str) -> None:
+        """Go on without forks: a zygote that cannot be forked becomes the first worker."""
+        logger.warning(
+            "%s: no workers are forked, since %s. Each worker loads the model itself, and needs "
+            "the memory for it. A loader and a warm-up that start no threads, so that do not "
+            "predict, can be preloaded; else unset the variable.",
+            _config.PRELOAD.name,
+            reason,
+        )
+        self._forks, self._zygote = False, None
+        if any(worker.index == zygote.index for worker in self.handles):
+            zygote.is_ending = True  # a copy of an earlier one is there
+            zygote.kill()
+        self._workers.append(zygote)
+        self._start_missing()
 
     # How they end.
 
@@ -421,9 +425,8 @@ class Workers:
             self._check_scaling()
         elif not self._were_all_loaded:
             self._owner.on_failed(worker.outcome(code, out_of_memory=out_of_memory))
-        elif self._scaling is not None and worker.index >= self._scaling.before:
-            outcome = worker.outcome(code, out_of_memory=out_of_memory)
-            self._take_back(self._scaling, outcome)
+        elif self._scaling.adds(worker.index):
+            self._take_back(worker.outcome(code, out_of_memory=out_of_memory))
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
             self._last_death = worker.describe_death(code, out_of_memory=out_of_memory)
@@ -438,11 +441,10 @@ class Workers:
         self._waiting_requests.extend()
         self._restarts.add(worker.index, self._restart, had_started_well=had_started_well)
 
-    def _take_back(self, scaling: _Scaling, outcome: Outcome) -> None:
+    def _take_back(self, outcome: Outcome) -> None:
         """Let those go that were to be added: one of them could not load."""
-        self._target = scaling.before
+        self._target = self._scaling.before
         for worker in self._workers:
             if worker.index >= self._target:
-                worker.is_ending = True
-                worker.kill()
-        self._finish_scaling(outcome)
+                dismiss(worker, self._connections.table, self._loop, _TAKE_BACK_SECONDS)
+        self._scaling.finish(outcome)

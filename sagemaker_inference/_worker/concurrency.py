@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._http.messages import Response
     from sagemaker_inference._program.concurrency import Concurrency
-    from sagemaker_inference._worker.loop import Loop, Work
+    from sagemaker_inference._worker.loop import Loop
+    from sagemaker_inference._worker.work import Work
 
 logger = get_logger()
 
@@ -91,7 +92,10 @@ class _Tasks:
 
     def _beat(self) -> None:
         self._loop.beat()
-        self._asyncio_loop.call_later(_BEAT_SECONDS, self._beat)
+        if self._loop.is_dismissed:
+            self._leave()
+        else:
+            self._asyncio_loop.call_later(_BEAT_SECONDS, self._beat)
 
     def _check_later(self) -> None:
         wait = self._loop.checks.wait
@@ -102,12 +106,15 @@ class _Tasks:
         if self._loop.stopping:
             return
         if self._loop.checks.fail():
-            # Those that are running are still answered.
-            self._loop.stopping = True
-            self._asyncio_loop.remove_reader(self._loop.epoll.fileno())
-            self._stopped.set()
+            self._leave()
         else:
             self._check_later()
+
+    def _leave(self) -> None:
+        """Take no more requests; those that are running are still answered."""
+        self._loop.stopping = True
+        self._asyncio_loop.remove_reader(self._loop.epoll.fileno())
+        self._stopped.set()
 
     def _listen(self) -> None:
         if not self._is_listening:

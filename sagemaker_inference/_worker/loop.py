@@ -19,7 +19,7 @@ from itertools import islice
 from select import epoll, select
 from socket import socket as _Socket  # noqa: N812 - a class
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._http.error_response import error_response, wants_text
@@ -34,6 +34,7 @@ from sagemaker_inference._log import get_logger
 from sagemaker_inference._worker.connection import Connection
 from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
+from sagemaker_inference._worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -53,20 +54,6 @@ BEAT_SECONDS: Final = 1.0
 logger = get_logger()
 
 
-class Work(NamedTuple):
-    """A message that waits for its answer.
-
-    Attributes:
-        connection: where it came from.
-        requests: what it asks for.
-        waited: seconds that it may have waited for the one before.
-        message: its bytes; empty where they are kept already.
-    """
-
-    connection: Connection
-    requests: list[Request]
-    waited: float
-    message: Body = b""
 
 
 class Loop:
@@ -147,7 +134,7 @@ class Loop:
                 works = [work for work in followers if work is not None]
                 # Held on to, a connection would close its number when the next one has it.
                 self._batch = []
-            if checks and checks.fail():
+            if self.is_dismissed or (checks and checks.fail()):
                 return
 
     def _wait_for_more(self, works: list[Work], window: BatchWindow, opened: float) -> None:
@@ -172,6 +159,11 @@ class Loop:
     def beat(self) -> None:
         """Show that this worker could take a request."""
         self._table.beat(self._index)
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether this worker is one too many and ends, while the others go on."""
+        return self._table.dismissed(self._index) == self._pid
 
     def _on_retry(self, request_ids: Container[str]) -> None:
         """Give each call of the predictor that follows one that failed its own time limit."""

@@ -19,8 +19,8 @@ from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._inference import program
 from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
-from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, Assignment, Report
-from sagemaker_inference._worker import zygote
+from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNFORKABLE, Assignment, Report
+from sagemaker_inference._worker import forkable, zygote
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.children import Inheritance
 from sagemaker_inference._worker.leaving import leave_soon
@@ -66,7 +66,9 @@ def run(assignment: Assignment) -> int:
         toolkit_logging.last_word(error, error.__cause__)
         control.send(_failure(error))
         return 1
-    if assignment.is_zygote:
+    if assignment.is_zygote and (reason := forkable.obstacle()):
+        control.send(Report(UNFORKABLE, cause=reason).dump())
+    elif assignment.is_zygote:
         control.send(_report("loaded", service))
 
         def serve_copy(own: socket.socket, index: int) -> int:

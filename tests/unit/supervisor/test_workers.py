@@ -8,119 +8,30 @@ import os
 import signal
 import socket
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import LoopBench, settings
+from support.deployed import SOURCE, benches
 from support.mms_bytes import predict_one
 
 from sagemaker_inference._ipc.messages import Report
-from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
-from sagemaker_inference._program.location import Program
-from sagemaker_inference._supervisor import time_limits
-from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
-from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
-from sagemaker_inference._supervisor.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SOURCE = """
-    import os, time
-    from sagemaker_inference import model_loader, transformer
-
-    @model_loader
-    def load(model_dir):
-        return None
-
-    @transformer
-    def transform(model, body: str, content_type, accept):
-        if body == "kill":
-            os.kill(os.getpid(), 9)
-        if body.startswith("sleep"):
-            time.sleep(float(body[5:]))
-        return body.upper(), "a/b"
-"""
-
-
-class Bench(LoopBench):
-    """An owner of workers, and a front end of one connection."""
-
-    def __init__(self, folder: Path, source: str, **changes: object) -> None:
-        super().__init__()
-        path = folder / "inference.py"
-        path.write_text(textwrap.dedent(source))
-        self.connections = Connections(SlotTable(), SlotPool())
-        self.workers = Workers(
-            settings(program=Program.from_file(str(path)), model_dir=str(folder), **changes),
-            self.loop,
-            self.connections,
-            self.outputs,
-            self,
-        )
-        self.front, theirs = socket.socketpair()
-        self.front.setblocking(False)  # noqa: FBT003 - socket's own signature
-        slot = self.connections.add(theirs)
-        assert slot is not None
-        self.connections.arm(slot)
-        self.loop.every(0.05, self.tick)
-
-    def close_connection(self, slot: int) -> None:
-        self.loop.unwatch(self.connections.fd(slot))
-        self.connections.close(slot)
-
-    def is_busy(self) -> bool:
-        """Whether any request is in progress."""
-        pids = [worker.child.pid for worker in self.workers._workers]
-        return any(self.connections.held_by(pid) for pid in pids)
-
-    def tick(self) -> None:
-        self.workers.reap()
-        self.workers.check_time_limits()
-
-    def ask(self, body: bytes) -> bytes:
-        """Send a request; what comes back up to its end."""
-        self.front.send(predict_one("id-1", body))
-        answer = b""
-
-        def has_come() -> bool:
-            nonlocal answer
-            try:
-                answer += self.front.recv(65536)
-            except BlockingIOError:
-                return False
-            return answer.endswith(b"\xff\xff\xff\xff")
-
-        self.wait(has_come)
-        return answer
-
-    def close(self) -> None:
-        self.workers.end_all()
-        self.connections.dispose()
-        self.outputs.close()
-        self.loop.close()
-        self.front.close()
+    from support.deployed import Bench
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(source: str = SOURCE, **changes: object) -> Bench:
-        made.append(Bench(tmp_path, source, **changes))
-        made[-1].workers.start()
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    with benches(tmp_path) as make:
+        yield make
 
 
 def test_requests_are_answered_until_the_stop(bench: Callable[..., Bench]) -> None:
@@ -214,40 +125,6 @@ def test_a_load_over_its_time_is_a_failure(
     assert "did not load within 0.5 s" in caplog.text
 
 
-def test_a_zygote_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
-    one = bench(preload=True, workers=2)
-    one.wait(lambda: "loaded" in one.heard)
-    assert len(one.workers.handles) == 2
-    assert b"ABC" in one.ask(b"abc")
-    assert b"process_died" in one.ask(b"kill")
-    one.wait(lambda: one.workers.all_loaded)
-    assert b"ABC" in one.ask(b"abc")
-
-
-def test_a_zygote_that_dies_while_it_copies_is_made_anew(
-    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
-) -> None:
-    one = bench(preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
-    os.kill(zygote.child.pid, signal.SIGSTOP)
-    one.front.send(predict_one("id-1", b"kill"))
-    one.wait(lambda: bool(one.workers._being_forked))
-    os.kill(zygote.child.pid, signal.SIGKILL)
-    one.wait(lambda: one.workers._zygote is not zygote and one.workers.all_loaded)
-    assert "was killed by SIGKILL" in caplog.text
-
-
-def test_a_zygote_that_cannot_load_is_a_failure(
-    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
-) -> None:
-    one = bench(SOURCE.replace("return None", "os.kill(os.getpid(), 11)"), preload=True)
-    one.wait(lambda: "failed" in one.heard)
-    assert "was killed by SIGSEGV" in caplog.text
-    assert one.outcomes == [Outcome("its worker was killed by SIGSEGV")]
-
-
 def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
@@ -295,22 +172,6 @@ def test_a_process_that_dies_over_half_a_message_closes_its_connection(
         assert one.front.recv(1) == b""
 
 
-def test_a_copy_that_the_zygote_cannot_make_comes_from_the_next(
-    bench: Callable[..., Bench],
-) -> None:
-    one = bench(preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
-    os.kill(zygote.child.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, zygote.child.pid, os.WEXITED | os.WNOWAIT)
-    one.workers._start_one(0)
-    one.workers.reap()
-    one.workers._start_one(0)
-    assert one.workers._being_forked == {}
-    one.wait(lambda: one.workers._zygote is not None and one.workers._zygote.stage == "loaded")
-
-
 def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench]) -> None:
     one = bench(workers=2)
     one.wait(lambda: "loaded" in one.heard)
@@ -320,19 +181,6 @@ def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench
     one.wait(lambda: one.workers.count == 1)
     assert "stopped" not in one.heard
     one.wait(lambda: "stopped" in one.heard)
-
-
-def test_a_zygote_that_cannot_load_again_does_no_harm_while_workers_answer(
-    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
-) -> None:
-    one = bench(FAILS_LATER, preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
-    os.kill(zygote.child.pid, signal.SIGKILL)
-    one.wait(lambda: "is started in 0.2 s" in caplog.text)
-    assert b"ABC" in one.ask(b"abc")
-    assert "failed" not in one.heard
 
 
 def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> None:
@@ -351,21 +199,55 @@ def test_the_last_words_of_a_process_are_heard(bench: Callable[..., Bench]) -> N
     assert (worker.failure.cause, worker.failure.out_of_memory) == ("no memory", True)
 
 
-def test_a_zygote_that_does_not_fork_is_made_anew(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+CLEANS_UP = """
+    import asyncio, time
+    from pathlib import Path
+    from sagemaker_inference import model_loader, on_shutdown, predictor
+
+    @model_loader
+    def load(model_dir):
+        return Path(model_dir)
+
+    @predictor
+    {prefix}def predict(data, model):
+        (model / "runs").touch()
+        {call}(0.3)
+
+    @on_shutdown
+    def clean_up(model):
+        (model / "cleaned").touch()
+"""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "call"), [("", "time.sleep"), ("async ", "await asyncio.sleep")]
+)
+def test_a_worker_that_is_too_many_answers_cleans_up_and_ends(
+    bench: Callable[..., Bench], tmp_path: Path, prefix: str, call: str
 ) -> None:
-    one = bench(preload=True)
+    one = bench(CLEANS_UP.format(prefix=prefix, call=call))
     one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
-    os.kill(zygote.child.pid, signal.SIGSTOP)
-    with monkeypatch.context() as patch:  # its successor has the time that it needs
-        patch.setattr(time_limits, "_FORK_SECONDS", 0.2)
-        assert b"process_died" in one.ask(b"kill")
-        one.wait(lambda: one.workers._zygote is not zygote)
-    one.wait(lambda: one.workers._zygote is not None and one.workers.all_loaded)
-    assert f"zygote {zygote.child.pid} does not fork and is replaced" in caplog.text
-    assert b"ABC" in one.ask(b"abc")
+    one.front.send(predict_one("id-1", b"1"))
+    one.wait((tmp_path / "runs").exists)
+    outcomes: list[Outcome] = []
+    one.workers.scale(0, 20.0, outcomes.append)
+    one.wait(lambda: one.connections.table.answered(0) == 1)
+    one.wait(lambda: bool(outcomes))
+    assert outcomes == [Outcome()]
+    assert one.workers.count == 0
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_a_worker_that_is_too_many_and_does_not_end_is_killed(
+    bench: Callable[..., Bench],
+) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    os.kill(one.workers._workers[0].child.pid, signal.SIGSTOP)
+    outcomes: list[Outcome] = []
+    one.workers.scale(0, 0.2, outcomes.append)
+    one.wait(lambda: bool(outcomes))
+    assert one.workers.count == 0
 
 
 def stopped(one: Bench) -> None:

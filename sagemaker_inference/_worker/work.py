@@ -1,0 +1,26 @@
+"""What a worker has taken and not answered yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sagemaker_inference._http.messages import Request
+    from sagemaker_inference._worker.connection import Connection
+    from sagemaker_inference.codecs import Body
+
+
+class Work(NamedTuple):
+    """A message that waits for its answer.
+
+    Attributes:
+        connection: where it came from.
+        requests: what it asks for.
+        waited: seconds that it may have waited for the one before.
+        message: its bytes; empty where they are kept already.
+    """
+
+    connection: Connection
+    requests: list[Request]
+    waited: float
+    message: Body = b""
