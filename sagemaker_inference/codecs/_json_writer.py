@@ -23,14 +23,29 @@ if TYPE_CHECKING:
 _FORMAT: Final = "JSON"
 _NUMERIC: Final = "biuf"
 _FLOAT64: Final = np.dtype(np.float64)
+# orjson asks for eight times the memory of a text before it writes it, and crashes where the system
+# has not as much. Longer ones are written in pieces.
+_LONG_TEXT: Final = 1 << 22
+# No response can have more.
+_LONGEST_TEXT: Final = 1 << 31
+# Dicts of more items are not looked through.
+_FEW: Final = 8
 
 
-def dumps(value: object) -> bytes:
+def dumps(value: Any) -> bytes:
     """Write compact JSON in UTF-8; NaN and infinities become null.
 
     Raises:
         EncodeError: the value, or something in it, has no JSON form.
     """
+    kind = type(value)
+    if kind is str and len(value) > _LONG_TEXT:
+        value = _with_pieces(value)
+    elif kind is dict and len(value) <= _FEW:
+        for item in value.values():
+            if type(item) is str and len(item) > _LONG_TEXT:
+                value = _with_pieces(value)
+                break
     try:
         # Some versions of orjson ignore the byte order of an array.
         if type(value) is np.ndarray and (
@@ -47,6 +62,22 @@ def dumps(value: object) -> bytes:
         return _dumps_slowly(value)
 
 
+def _with_pieces(value: Any) -> Any:
+    """A text that is long, or a dict that has such, with that written already."""
+    if type(value) is dict:
+        return {key: _with_pieces(item) for key, item in value.items()}
+    if type(value) is not str or len(value) <= _LONG_TEXT:
+        return value
+    if len(value) > _LONGEST_TEXT:
+        raise _arrays.unencodable(value, _FORMAT, f"a text of {len(value)} characters is too long")
+    starts = range(0, len(value), _LONG_TEXT)
+    try:
+        pieces = [orjson.dumps(value[start : start + _LONG_TEXT])[1:-1] for start in starts]
+    except TypeError:  # lone surrogates, which json writes
+        return value
+    return orjson.Fragment(b"".join([b'"', *pieces, b'"']))
+
+
 def plain(value: Any) -> Any:
     """Convert an object that orjson does not support to one that it does.
 
@@ -56,7 +87,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain_array(_arrays.without_mask(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return str(value, "utf-8")
+        return _with_pieces(str(value, "utf-8"))
     for matches, convert in _CONVERSIONS:
         if matches(value):
             return convert(value)
