@@ -108,7 +108,13 @@ PRELOAD: Final = Variable(
 )
 TIMEOUT_SECONDS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
-    _parsers.number("seconds", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number(
+        "seconds",
+        least=1,
+        example="1, or leave it out.",
+        whole=True,
+        most=_parsers.MOST_SECONDS,
+    ),
     None,
     "longest prediction; then 504",
     "seconds",
@@ -117,14 +123,14 @@ TIMEOUT_SECONDS: Final = Variable[int | None](
 # SageMaker waits 60 s for an answer of a real-time endpoint.
 TIMEOUT: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True),
+    _parsers.number("seconds", least=1, example="60.", whole=True, most=_parsers.MOST_SECONDS),
     60,
     "the same, where the one above is unset",
     "seconds",
 )
 STARTUP_TIMEOUT: Final = Variable(
     "SAGEMAKER_STARTUP_TIMEOUT",
-    _parsers.number("seconds", least=1, example="600.", whole=True),
+    _parsers.number("seconds", least=1, example="600.", whole=True, most=_parsers.MOST_SECONDS),
     600,
     "longest loading of the model; then exit code 1",
     "seconds",
@@ -156,14 +162,26 @@ BATCH: Final = Variable(
 )
 MAX_BATCH_SIZE: Final = Variable[int | None](
     "SAGEMAKER_MAX_BATCH_SIZE",
-    _parsers.number("requests", least=1, example="1, or leave it out.", whole=True),
+    _parsers.number(
+        "requests",
+        least=1,
+        example="1, or leave it out.",
+        whole=True,
+        most=_parsers.MOST_REQUESTS,
+    ),
     None,
     "overrides `max_batch_size` of a predictor that takes batches",
     "requests",
 )
 MAX_BATCH_DELAY: Final = Variable[float | None](
     "SAGEMAKER_MAX_BATCH_DELAY",
-    _parsers.number("seconds", least=0, example="1, or leave it out.", whole=False),
+    _parsers.number(
+        "seconds",
+        least=0,
+        example="1, or leave it out.",
+        whole=False,
+        most=_parsers.MOST_SECONDS,
+    ),
     None,
     "overrides `max_batch_delay`",
     "seconds",

@@ -194,6 +194,19 @@ def _formatter() -> logging.Formatter:
     return _JsonLines() if is_json() else _Lines(_FORMAT)
 
 
+def escaped(text: str) -> str:
+    r"""A text of a client's, such as a model's name, so that it cannot split or colour a line.
+
+    >>> escaped("iris\n")
+    'iris\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def timestamp(seconds: float) -> str:
     """A time of the system's clock in the format of all log lines: ISO 8601, to milliseconds."""
     whole = int(seconds)

@@ -27,6 +27,12 @@ ON: Final = ("true", "1", "yes", "on")
 _OFF: Final = ("", "false", "0", "no", "off")
 
 
+# Two weeks. Above, system calls that wait, and Java, which adds some up, count wrongly.
+MOST_SECONDS: Final = 1_000_000
+# More requests than a server can have at the same time.
+MOST_REQUESTS: Final = 10_000
+
+
 def number(
     unit: str, *, least: float, example: str, whole: bool, most: float = math.inf
 ) -> Callable[[str], Any]:
@@ -40,9 +46,7 @@ def number(
             message = f"is not {kind} of {unit}, {least:g} or more. Set it, e.g. to {example}"
             raise ValueError(message)
         if value > most:
-            message = (
-                f"is over {most:g}, the most that the front end takes. Set it to that or less."
-            )
+            message = f"is over {most}, the most that a server takes. Set it to that or less."
             raise ValueError(message)
         return value
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import Final, Literal
+
+from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS
 
 Collate = Literal["list", "concatenate"]
 
@@ -42,10 +43,13 @@ class Batching:
         """Describe the first invalid option; None if all are valid."""
         for name in ("max_batch_size", "threads"):
             if not _is_count(value := getattr(self, name)):
-                return f"{name} must be an integer >= 1, got {value!r}"
+                return f"{name} must be an integer from 1 to {MOST_REQUESTS}, got {value!r}"
         delay = self.max_batch_delay
-        if delay is not None and not (isinstance(delay, (int, float)) and 0 <= delay < inf):
-            return f"max_batch_delay must be a number of seconds >= 0, got {delay!r}"
+        if delay is not None and not (
+            isinstance(delay, (int, float)) and 0 <= delay <= MOST_SECONDS
+        ):
+            most = f"from 0 to {MOST_SECONDS}"
+            return f"max_batch_delay must be a number of seconds {most}, got {delay!r}"
         if self.collate not in ("list", "concatenate"):
             return f"collate must be 'list' or 'concatenate', got {self.collate!r}"
         if self.threads > 1 and self.max_batch_size > 1:
@@ -54,7 +58,7 @@ class Batching:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ class Deployment:
     Attributes:
         stage: how far it is.
         workers: those that answer.
+        most_workers: how many of them there can be: each needs a connection to be of use.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Deployment:
         self._path = str(Path(folder, f"{number}.sock"))
         self._is_one_of_many = settings.config.multi_model
         self._is_known = False  # to the front end
+        self.most_workers = MAX_SLOTS
         self._are_workers_gone = False
         self._is_short_of_slots = False
         self._connections = Connections(SlotTable(), self._pool)
@@ -174,7 +176,7 @@ class Deployment:
             logger.error("model %s: %s", self._routes[0], _NO_SLOT)
             self._fail(Outcome(_NO_SLOT, out_of_memory=True))
             return
-        self._is_known = True
+        self._is_known, self.most_workers = True, count
 
         def on_deployed(error: str) -> None:
             self._on_deployed(report, error)
@@ -189,7 +191,7 @@ class Deployment:
         wanted = self._front_end.connections_for(slots, workers)
         if self._is_one_of_many:
             fewer = self._front_end.connections_for(max(1, slots - _LESS_AHEAD), workers)
-            wanted = min(fewer, max(_FAIR_SHARE, free // 4))
+            wanted = max(workers, min(fewer, max(_FAIR_SHARE, free // 4)))
         return max(self._front_end.connections_for(1, 1), min(wanted, free, MAX_SLOTS - 1))
 
     def _on_deployed(self, report: Report, error: str) -> None:

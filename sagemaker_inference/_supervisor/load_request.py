@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._config import MOST_WORKERS
+from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS
 from sagemaker_inference._supervisor.management_error import (
     BAD_REQUEST,
     NOT_FOUND,
@@ -35,7 +36,12 @@ _MANIFEST: Final = Path("MAR-INF", "MANIFEST.json")
 _UNSET: Final = -1
 # Milliseconds; what Multi Model Server waits where nobody says otherwise.
 _BATCH_DELAY: Final = 100
-_MOST: Final = 2**31 - 1
+_MOST: Final = {
+    "initial_workers": MOST_WORKERS,
+    "response_timeout": MOST_SECONDS,
+    "batch_size": MOST_REQUESTS,
+    "max_batch_delay": MOST_SECONDS * 1000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,7 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
     fields = _from_json(body) if is_json else dict(query)
     try:
         name, url, handler = (_text(fields, key) for key in ("model_name", "url", "handler"))
-        workers, timeout, batch_size, batch_delay = (
-            _number(fields, key)
-            for key in ("initial_workers", "response_timeout", "batch_size", "max_batch_delay")
-        )
+        workers, timeout, batch_size, batch_delay = (_number(fields, key) for key in _MOST)
     except ValueError as error:
         message = _UNREADABLE if is_json else str(error)
         raise ManagementError(BAD_REQUEST, message) from None
@@ -90,8 +93,9 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
         _refuse(f"url has to be a directory on this machine: {url}")
     if (workers or 0) < 0 or timeout == 0 or (timeout or 0) < _UNSET:
         _refuse("initial_workers or response_timeout is too small")
-    if (workers or 0) > MOST_WORKERS:
-        _refuse(f"initial_workers is over {MOST_WORKERS}")
+    for key, value in zip(_MOST, (workers, timeout, batch_size, batch_delay), strict=True):
+        if (value or 0) > _MOST[key]:
+            _refuse(f"{key} is over {_MOST[key]}")
     if (batch_size or 0) < 0 or (batch_delay or 0) < 0:
         _refuse("batch_size or max_batch_delay is too small")
     if fields.get("runtime") not in (None, _RUNTIME):
@@ -161,7 +165,7 @@ def _number(fields: Mapping[str, Any], name: str) -> int | None:
 
 def _is_int(value: int | str) -> bool:
     try:
-        return abs(int(value)) <= _MOST
+        return abs(int(value)) < 2**31
     except ValueError:
         return False
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from sagemaker_inference._config import MOST_WORKERS
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._http.error_response import one_line
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._log import escaped, get_logger
 from sagemaker_inference._program import location
 from sagemaker_inference._supervisor import load_request
 from sagemaker_inference._supervisor.management_error import (
@@ -92,7 +92,7 @@ class Management:
         except ManagementError as error:
             self._refuse(request, error)
         except Exception:
-            logger.exception("%s %s failed", request.method, request.target)
+            logger.exception("%s %s failed", request.method, escaped(request.target))
             self._refuse(request, ManagementError(FAILED, "the server failed; its log says why"))
 
     def _route(self, request: Request) -> None:
@@ -142,7 +142,7 @@ class Management:
         try:
             settings = self._settings_of(asked)
         except StartError as error:
-            logger.error("model %s: %s", name, error)  # noqa: TRY400 - it has said it all
+            logger.error("model %s: %s", escaped(name), error)  # noqa: TRY400 - it has said it all
             raise ManagementError(FAILED, _not_loaded(name, str(error))) from None
         model = Model(settings, _routes(name), asked.url, asked.version)
         if not asked.is_synchronous:
@@ -153,10 +153,11 @@ class Management:
     def _on_loaded(self, request: Request, asked: LoadRequest, outcome: Outcome) -> None:
         self.refresh()
         if not outcome.cause:
-            logger.info("model %s is loaded", asked.name)
+            logger.info("model %s is loaded", escaped(asked.name))
         elif not outcome.is_unloaded:
             logger.error(
-                "model %s could not be loaded, or not be kept; the cause is above", asked.name
+                "model %s could not be loaded, or not be kept; the cause is above",
+                escaped(asked.name),
             )
         if not asked.is_synchronous:
             return
@@ -178,7 +179,7 @@ class Management:
             logger.warning(
                 "model %s: its requirements.txt is not installed: all models share the packages of "
                 "one interpreter",
-                asked.name,
+                escaped(asked.name),
             )
         handler = asked.handler or settings.handler_service
         served = None if handler else location.find(asked.path)
@@ -246,6 +247,13 @@ class Management:
         if most < least:
             raise ManagementError(BAD_REQUEST, "max_worker cannot be less than min_worker.")
         model = self._find(name)
+        if model.deployment is not None and least > model.deployment.most_workers:
+            message = (
+                f"min_worker is {least}, and the model has connections for "
+                f"{model.deployment.most_workers}. Unload it, and load it with "
+                f"initial_workers={least}."
+            )
+            raise ManagementError(BAD_REQUEST, message)
         is_synchronous = load_request.flag(fields, "synchronous", default=False)
 
         def on_done(outcome: Outcome) -> None:
@@ -266,7 +274,7 @@ class Management:
 
     def _unload(self, request: Request, name: str, _fields: Mapping[str, str]) -> None:
         def on_done(_outcome: Outcome) -> None:
-            logger.info("model %s is unloaded", name)
+            logger.info("model %s is unloaded", escaped(name))
             self._answer(request, _OK, f'Model "{name}" unregistered')
 
         self._repository.unload(self._find(name), on_done)

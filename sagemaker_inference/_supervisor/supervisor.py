@@ -25,7 +25,7 @@ from sagemaker_inference import _config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
-from sagemaker_inference._log import get_logger, logging_to
+from sagemaker_inference._log import escaped, get_logger, logging_to
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
 from sagemaker_inference._os.event_loop import EventLoop
@@ -312,7 +312,9 @@ class Supervisor:
     def on_lost(self, name: str, outcome: Outcome) -> None:  # noqa: ARG002 - the log has it
         """End with a failure, unless there are others."""
         if self._settings.config.multi_model:
-            logger.error("model %s could not be loaded, or not be kept; the cause is above", name)
+            logger.error(
+                "model %s could not be loaded, or not be kept; the cause is above", escaped(name)
+            )
         else:
             self._exit_code = _FAILED
 

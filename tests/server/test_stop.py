@@ -272,7 +272,7 @@ def test_closed_streams_do_no_harm(start: Serve, closed: str) -> None:
 def test_more_workers_than_can_be_are_refused(start: Serve) -> None:
     server = start(workers=99999999999)
     assert server.wait_end() == 1
-    assert "is over 256, the most that the front end takes" in server.log
+    assert "is over 256, the most that a server takes" in server.log
 
 
 def test_a_program_that_is_imported_for_too_long_is_refused(start: Serve) -> None:

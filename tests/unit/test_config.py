@@ -100,6 +100,23 @@ def test_more_than_the_front_end_takes_is_refused(monkeypatch):
         Config.from_environment()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SAGEMAKER_MODEL_SERVER_WORKERS",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT",
+        "SAGEMAKER_STARTUP_TIMEOUT",
+        "SAGEMAKER_MAX_BATCH_SIZE",
+        "SAGEMAKER_MAX_BATCH_DELAY",
+    ],
+)
+def test_a_number_that_is_beyond_all_reason_is_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "99999999999")
+    with pytest.raises(EnvironmentVariableError, match=r"'99999999999' is over \d+, the most that"):
+        Config.from_environment()
+
+
 def test_a_switch_is_on_by_true_or_one(monkeypatch):
     states = {"true": True, "TRUE": True, "1": True, "0": False, "": False, "maybe": False}
     for value, state in states.items():
