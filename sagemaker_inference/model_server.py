@@ -17,7 +17,7 @@ from sagemaker_inference._inference import assembly, program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
 from sagemaker_inference._os import standard_streams
 from sagemaker_inference._os.child_process import python_command
-from sagemaker_inference._program import location, registry
+from sagemaker_inference._program import location, registry, unserved
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._program.registry import IMPORTED_AT
 from sagemaker_inference._supervisor import main as supervisor
@@ -77,6 +77,7 @@ def serve(
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
         return
+    unserved.forget()
     configure_logger()
     if ENABLE_MULTI_MODEL:
         _exit(StartError(_ONE_MODEL))

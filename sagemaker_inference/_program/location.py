@@ -60,7 +60,8 @@ class Program:
         if path is None or not Path(path).is_file():
             message = (
                 "serve(__name__) starts workers that import this program from its file, but it "
-                "has no file. Save it as inference.py and run: python inference.py"
+                "has no file. Save it as inference.py (in a notebook, by a cell that begins with "
+                "%%writefile inference.py) and run: python inference.py"
             )
             raise StartError(message)
         return replace(cls.from_file(path), arguments=_command_line())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import RegistrationError
-from sagemaker_inference._program import registration, roles, signatures
+from sagemaker_inference._program import registration, roles, signatures, unserved
 from sagemaker_inference._program.concurrency import Batching
 from sagemaker_inference._program.registration import HEALTH_INTERVAL, Registration
 from sagemaker_inference._program.signatures import Handler
@@ -86,8 +86,8 @@ class Registry:
         ...     return joblib.load(f"{model_dir}/model.joblib")
 
         Raises:
-            RegistrationError: the function cannot be called with these arguments, is async, or
-                another model loader is registered.
+            RegistrationError: the function cannot be called with these arguments, or another
+                model loader is registered.
         """
         return self._decorate(roles.MODEL_LOADER, function)
 
@@ -215,8 +215,8 @@ class Registry:
         ...     torch.set_num_threads(1)
 
         Raises:
-            RegistrationError: the function cannot be called with these arguments, is async, or
-                another such hook is registered.
+            RegistrationError: the function cannot be called with these arguments, or another
+                such hook is registered.
         """
         return self._decorate(roles.BEFORE_LOAD, function)
 
@@ -235,8 +235,8 @@ class Registry:
         ...     model.predict([[0.0] * 4])
 
         Raises:
-            RegistrationError: the function cannot be called with these arguments, is async, or
-                another such hook is registered.
+            RegistrationError: the function cannot be called with these arguments, or another
+                such hook is registered.
         """
         return self._decorate(roles.WARMUP, function)
 
@@ -292,8 +292,8 @@ class Registry:
         ...     model.close()
 
         Raises:
-            RegistrationError: the function cannot be called with these arguments, is async, or
-                another such hook is registered.
+            RegistrationError: the function cannot be called with these arguments, or another
+                such hook is registered.
         """
         return self._decorate(roles.ON_SHUTDOWN, function)
 
@@ -322,6 +322,7 @@ class Registry:
             message = f"@{role.name} on {new.handler} {problem}"
             raise RegistrationError(message)
         kept = [existing for existing in self._registrations if existing not in replaced]
+        unserved.watch(self, new.handler.function)
         self._registrations = [*kept, new]
 
     def find(self, role: Role) -> list[Registration]:
