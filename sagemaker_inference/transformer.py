@@ -310,5 +310,6 @@ def _run(handler: InferenceHandler, requests: Sequence[Any]) -> list[Any]:
     if handler.concurrency.is_async:
         import asyncio
 
-        return asyncio.run(handler.answer(requests))
+        run = handler.run if handler.has_event_loop else asyncio.run
+        return run(handler.answer(requests))
     return run_without_loop(handler.answer(requests))

@@ -35,13 +35,19 @@ def with_check(loader: Registration, label: str) -> Registration:
     """
     call = loader.handler.call
 
-    def load_with_model_fn(model_dir: str, context: Context) -> Any:
-        model = call(model_dir, context)
+    def checked(model: Any) -> Any:
         check(model)
         _logger.info("%s has no predict_fn: requests go to %s", label, describe(model))
         return model
 
-    return replace(loader, handler=replace(loader.handler, call=load_with_model_fn))
+    def load_with_model_fn(model_dir: str, context: Context) -> Any:
+        return checked(call(model_dir, context))
+
+    async def await_model_fn(model_dir: str, context: Context) -> Any:
+        return checked(await call(model_dir, context))
+
+    with_model_fn = await_model_fn if loader.handler.is_async else load_with_model_fn
+    return replace(loader, handler=replace(loader.handler, call=with_model_fn))
 
 
 def describe(model: object) -> str:

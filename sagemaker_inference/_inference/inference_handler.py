@@ -18,6 +18,7 @@ from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference.batching import Failed
 from sagemaker_inference._inference.failures import failure_response, must_pass
 from sagemaker_inference._inference.replies import built_in_body, reply
+from sagemaker_inference._inference.runner import Runner
 from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference.codecs import form
 
@@ -128,6 +129,7 @@ class InferenceHandler:
         self.load_context = Context()
         self._transformer_body = transformer_body
         self._batcher = batcher
+        self._runner = Runner()
 
     @property
     def readable(self) -> Sequence[str]:
@@ -157,6 +159,8 @@ class InferenceHandler:
     ) -> None:
         """Run before_load, model_loader and warmup; their exceptions pass through.
 
+        Those that are async run in the event loop of `run`, so none may run in this thread.
+
         Args:
             model_dir: the folder of the model.
             gpu_id: the GPU of this worker, or None.
@@ -167,13 +171,13 @@ class InferenceHandler:
         context = context or Context(model_dir, gpu_id, None, model_name)
         self.load_context = context
         if self.before_load:
-            self.before_load.call(model_dir, context)
-        self.model = self.model_loader.call(model_dir, context)
+            self._call(self.before_load, model_dir, context)
+        self.model = self._call(self.model_loader, model_dir, context)
         if self.transformer is None:
             _import_common_codecs()
         if self.warmup:
             self.on_warmup()
-            self.warmup.call(model_dir, self.model, context)
+            self._call(self.warmup, model_dir, self.model, context)
 
     def is_healthy(self) -> bool:
         """Whether the program's health check is content; what it raises passes through."""
@@ -192,12 +196,26 @@ class InferenceHandler:
 
     def close(self) -> None:
         """Run on_shutdown; its exceptions are logged."""
-        if self.on_shutdown is None:
-            return
         try:
-            self.on_shutdown.call(self.model, self.load_context)
+            if self.on_shutdown is not None:
+                self._call(self.on_shutdown, self.model, self.load_context)
         except BaseException:
             logger.exception("on_shutdown failed: %s", self.on_shutdown)
+        finally:
+            self._runner.close()
+
+    @property
+    def has_event_loop(self) -> bool:
+        """Whether something async has run: what it opened belongs to that loop."""
+        return self._runner.is_open
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine, such as that of `answer`, in the loop that async handlers share."""
+        return self._runner.run(coroutine)
+
+    def _call(self, handler: Handler, *arguments: Any) -> Any:
+        result = handler.call(*arguments)
+        return self._runner.run(result) if handler.is_async else result
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Answer the requests, in order; each failure affects only its request.

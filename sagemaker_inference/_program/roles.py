@@ -16,28 +16,26 @@ class Role:
         name: the decorator's name.
         arguments: what a handler may take, in this order; the context follows.
         min_arguments: how many of them a handler must take to be useful.
-        may_be_async: whether it runs while a request is handled, and so may await.
+        may_be_async: whether it may await.
     """
 
     name: str
     arguments: tuple[str, ...]
     min_arguments: int
-    may_be_async: bool = False
+    may_be_async: bool = True
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join((*self.arguments, CONTEXT))})"
 
 
 MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)
-DECODER: Final = Role("decoder", ("body", "content_type"), 1, may_be_async=True)
-PREDICTOR: Final = Role("predictor", ("data", "model"), 1, may_be_async=True)
-ENCODER: Final = Role("encoder", ("prediction", "accept"), 1, may_be_async=True)
-TRANSFORMER: Final = Role(
-    "transformer", ("model", "body", "content_type", "accept"), 2, may_be_async=True
-)
+DECODER: Final = Role("decoder", ("body", "content_type"), 1)
+PREDICTOR: Final = Role("predictor", ("data", "model"), 1)
+ENCODER: Final = Role("encoder", ("prediction", "accept"), 1)
+TRANSFORMER: Final = Role("transformer", ("model", "body", "content_type", "accept"), 2)
 BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
 WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
-HEALTH_CHECK: Final = Role("health_check", ("model",), 0)
+HEALTH_CHECK: Final = Role("health_check", ("model",), 0, may_be_async=False)
 ON_SHUTDOWN: Final = Role("on_shutdown", ("model",), 0)
 ALL: Final = (
     MODEL_LOADER,

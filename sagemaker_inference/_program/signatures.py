@@ -63,17 +63,17 @@ class Handler:
                 f"Decorate a function: def {role}: ..."
             )
             raise RegistrationError(message)
-        if _is_generator(function) and role.may_be_async:
+        if _is_generator(function):
             message = (
                 f"@{role.name} is on {describe(function)}, an async generator, whose values are "
-                "not sent one by one. Make it an async def that returns one value."
+                "not taken one by one. Make it an async def that returns one value."
             )
             raise RegistrationError(message)
         is_async = _is_async(function)
         if is_async and not role.may_be_async:
             message = (
-                f"@{role.name} is on {describe(function)}, which is async, but no event loop runs "
-                "when it is called. Make it a plain def."
+                f"@{role.name} is on {describe(function)}, which is async, but is called "
+                "between requests and must not wait. Make it a plain def."
             )
             raise RegistrationError(message)
         if checks_names:

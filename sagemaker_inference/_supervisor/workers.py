@@ -364,8 +364,8 @@ class Workers:
         """Go on without forks: a zygote that cannot be forked becomes the first worker."""
         logger.warning(
             "%s: no workers are forked, since %s. Each worker loads the model itself, and needs "
-            "the memory for it. A loader and a warm-up that start no threads, so that do not "
-            "predict, can be preloaded; else unset the variable.",
+            "the memory for it. A loader and a warm-up that await nothing and start no threads, so "
+            "that do not predict, can be preloaded; else unset the variable.",
             _config.PRELOAD.name,
             reason,
         )

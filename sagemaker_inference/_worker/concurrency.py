@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference._http.error_response import error_response
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._worker.loop import Loop
     from sagemaker_inference._worker.work import Work
@@ -33,7 +34,9 @@ def serve(loop: Loop, concurrency: Concurrency) -> None:
         async def in_loop(work: Work) -> list[Response]:
             return await _await_answer(loop, work)
 
-        asyncio.run(_serve(loop, concurrency.limit, in_loop))
+        # Only programs with async handlers are; these may have opened something in their loop.
+        handler = cast("InferenceHandler", loop.servable)
+        handler.run(_serve(loop, concurrency.limit, in_loop))
         return
     with ThreadPoolExecutor(concurrency.threads, "predictor") as pool:
 

@@ -66,7 +66,7 @@ def run(assignment: Assignment) -> int:
         toolkit_logging.last_word(error, error.__cause__)
         control.send(_failure(error))
         return 1
-    if assignment.is_zygote and (reason := forkable.obstacle()):
+    if assignment.is_zygote and (reason := _obstacle(service)):
         control.send(Report(UNFORKABLE, cause=reason).dump())
     elif assignment.is_zygote:
         control.send(_report("loaded", service))
@@ -78,6 +78,13 @@ def run(assignment: Assignment) -> int:
 
         zygote.serve_copies(control, serve_copy, inheritance.copying)
     return _serve(service, assignment, control)
+
+
+def _obstacle(service: Servable) -> str:
+    """Why no workers can be forked from this process, which has loaded; "" where they can."""
+    if isinstance(service, InferenceHandler) and service.has_event_loop:
+        return "an async handler ran at the load, whose event loop belongs to one process"
+    return forkable.obstacle()
 
 
 def _own_fds(assignment: Assignment) -> list[int]:

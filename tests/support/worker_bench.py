@@ -53,6 +53,8 @@ class Echo:
         self.concurrency = concurrency or Concurrency()
         self.pause = pause
 
+    run = staticmethod(asyncio.run)
+
     def load(self, model_dir: str, gpu_id: int | None = None, model_name: str = "") -> None: ...
 
     def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None: ...

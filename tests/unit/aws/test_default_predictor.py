@@ -47,6 +47,21 @@ def test_a_model_with_predict_gets_rows_of_every_format(served, caplog):
         assert bytes(answer(handler, body, content_type).body) == b"[3]"
 
 
+def test_an_async_model_fn_is_awaited_and_checked(registry, caplog):
+    async def model_fn(model_dir):
+        return Model() if model_dir == "/m" else None
+
+    adopt(registry, SimpleNamespace(model_fn=model_fn))
+    handler = assemble(registry, "inference.py")
+    with caplog.at_level(logging.INFO):
+        handler.load("/m")
+    assert "requests go to predict of the model (Model)" in caplog.text
+    assert bytes(answer(handler, b"1,2", "text/csv").body) == b"[3]"
+    with pytest.raises(NotImplementedError, match="model_fn returned NoneType"):
+        handler.load("/n")
+    handler.close()
+
+
 def test_a_callable_is_called(served):
     assert bytes(answer(served(len), b"[[1, 2]]", "application/json").body) == b"1"
 

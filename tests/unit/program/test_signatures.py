@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference._program import signatures
-from sagemaker_inference._program.roles import DECODER, MODEL_LOADER, PREDICTOR, TRANSFORMER
+from sagemaker_inference._program.roles import (
+    DECODER,
+    HEALTH_CHECK,
+    MODEL_LOADER,
+    PREDICTOR,
+    TRANSFORMER,
+)
 from sagemaker_inference._program.signatures import Handler
 from sagemaker_inference.errors import RegistrationError
 
@@ -187,11 +193,11 @@ def test_what_cannot_be_called_is_refused():
     assert "def predictor(data, model, context): ..." in message
 
 
-def test_an_async_model_loader_is_refused():
-    async def load(model_dir): ...
+def test_an_async_health_check_is_refused():
+    async def check(model): ...
 
-    message = refusal(load, MODEL_LOADER)
-    assert "load (" in message
+    message = refusal(check, HEALTH_CHECK)
+    assert "check (" in message
     assert "Make it a plain def" in message
 
 
@@ -286,12 +292,13 @@ def test_other_names_and_keywords_are_free(registry):
     registry.on_shutdown(lambda model: None)
 
 
-def test_an_async_generator_is_refused(registry):
-    async def predict(data):
+@pytest.mark.parametrize("role", ["predictor", "model_loader", "on_shutdown"])
+def test_an_async_generator_is_refused(registry, role):
+    async def one(data):
         yield data
 
     with pytest.raises(RegistrationError, match="an async generator"):
-        registry.predictor(predict)
+        getattr(registry, role)(one)
 
 
 def test_a_builtin_without_a_signature_gets_the_least_that_handlers_take():
