@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def watch(registry: Registry, function: Callable[..., Any]) -> None:
     or a worker, has no reason to serve it, and neither has a prompt or a notebook.
     """
     is_run = getattr(function, "__module__", "") == _MAIN and not sys.flags.interactive
-    # At the end, the module does not have it any more.
+    # At the end, the module does not have it any more. os.path: every program imports this one.
     file = getattr(sys.modules[_MAIN], "__file__", None)
-    if is_run and registry.is_empty and file and Path(file).is_file():
+    if is_run and registry.is_empty and file and os.path.isfile(file):  # noqa: PTH113
         atexit.register(_remind, registry, file)
 
 
