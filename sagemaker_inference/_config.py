@@ -6,70 +6,19 @@ frozen `Config` that its processes hand on.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final
 
+from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _parsers
-from sagemaker_inference._errors import StartError
+from sagemaker_inference._parsers import HIGHEST_PORT, MEGABYTE, MOST_WORKERS
+from sagemaker_inference._variable import EnvironmentVariableError, Variable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+# Looked up here by others; what is defined below needs no mention.
+__all__ = ["HIGHEST_PORT", "MEGABYTE", "MOST_WORKERS", "EnvironmentVariableError", "Variable"]
 
-_T = TypeVar("_T")
-
-# Multi Model Server reads ports as a signed short (ConfigManager).
-HIGHEST_PORT: Final = 32766
-MEGABYTE: Final = 1024 * 1024
 # The front end counts bytes in a signed int of 32 bits.
 _MOST_PAYLOAD_IN_MB: Final = 2047
-# Each worker needs a connection of the front end, of which there are so many.
-MOST_WORKERS: Final = 256
-
-
-class EnvironmentVariableError(StartError, ValueError):
-    """An environment variable has a value that cannot be used; the message names both."""
-
-
-@dataclass(frozen=True)
-class Variable(Generic[_T]):
-    """An environment variable.
-
-    Attributes:
-        name: its name.
-        parse: makes a value of its text; raises ValueError with what is wrong and how to fix it.
-        default: the value where it is unset or empty.
-        meaning: what it is for, as the reference page says it.
-        unit: the unit of its value, as the reference page names it.
-        default_text: the default as the reference page writes it, where that is not the value.
-    """
-
-    name: str
-    parse: Callable[[str], _T]
-    default: _T
-    meaning: str
-    unit: str = ""
-    default_text: str | None = None
-
-    @property
-    def text(self) -> str:
-        """What the environment says, without blanks around it; "" where it is unset."""
-        return os.environ.get(self.name, "").strip()
-
-    def read(self) -> _T:
-        """The value.
-
-        Raises:
-            EnvironmentVariableError: the text cannot be used.
-        """
-        text = self.text
-        if not text:
-            return self.default
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            message = f"{self.name}={os.environ[self.name]!r} {error}"
-            raise EnvironmentVariableError(message) from None
 
 
 PROGRAM: Final = Variable(
@@ -375,15 +324,15 @@ class Config:
         Raises:
             EnvironmentVariableError: one of them has a value that cannot be used.
         """
-        for variable in VARIABLES:
+        for variable in (*VARIABLES, *mms.VARIABLES):
             variable.read()
         return cls(
-            port=PORT.read(),
-            workers=WORKERS.read(),
-            preload=PRELOAD.read(),
-            timeout=TIMEOUT_SECONDS.read() or TIMEOUT.read(),
+            port=PORT.read() if PORT.text else mms.port() or PORT.default,
+            workers=WORKERS.read() or mms.WORKERS.read() or None,
+            preload=(PRELOAD if PRELOAD.text else mms.PRELOAD).read(),
+            timeout=_timeout(),
             startup_timeout=STARTUP_TIMEOUT.read(),
-            payload_limit=_payload_in_mb() * MEGABYTE,
+            payload_limit=_payload_limit(),
             max_batch_size=MAX_BATCH_SIZE.read(),
             max_batch_delay=MAX_BATCH_DELAY.read(),
             default_accept=DEFAULT_ACCEPT.read(),
@@ -400,9 +349,16 @@ class Config:
         )
 
 
-def _payload_in_mb() -> int:
-    default = _BATCH_PAYLOAD_IN_MB if BATCH.read() else DEFAULT_MAX_PAYLOAD_IN_MB
-    return MAX_PAYLOAD_IN_MB.read() or default
+def _timeout() -> int:
+    if not TIMEOUT_SECONDS.text and not TIMEOUT.text:
+        return mms.timeout() or TIMEOUT.default
+    return TIMEOUT_SECONDS.read() or TIMEOUT.read()
+
+
+def _payload_limit() -> int:
+    default = (_BATCH_PAYLOAD_IN_MB if BATCH.read() else DEFAULT_MAX_PAYLOAD_IN_MB) * MEGABYTE
+    in_mb = MAX_PAYLOAD_IN_MB.read()
+    return mms.payload_limit(default) if in_mb is None else in_mb * MEGABYTE
 
 
 def is_on(switch: Variable[bool]) -> bool:

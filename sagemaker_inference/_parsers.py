@@ -27,6 +27,11 @@ ON: Final = ("true", "1", "yes", "on")
 _OFF: Final = ("", "false", "0", "no", "off")
 
 
+# Multi Model Server reads ports as a signed short (ConfigManager).
+HIGHEST_PORT: Final = 32766
+MEGABYTE: Final = 1024 * 1024
+# Each worker needs a connection of the front end, of which there are so many.
+MOST_WORKERS: Final = 256
 # Two weeks. Above, system calls that wait, and Java, which adds some up, count wrongly.
 MOST_SECONDS: Final = 1_000_000
 # More requests than a server can have at the same time.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from sagemaker_inference import _config
+from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
@@ -82,17 +83,14 @@ def settings_from_environment(
     Raises:
         StartError: a variable has a value that cannot be used, or two do not go together.
     """
+    if without_effect := mms.check():
+        logger.warning("%s: no effect in this server", ", ".join(without_effect))
     config = Config.from_environment()
     warn_of_unknown_level()
     gpus = resources.gpus()
     # Where memory is for many models, one more worker of each is for whoever asks for it.
     workers = config.workers or (1 if config.multi_model else len(gpus) or resources.usable_cpus())
-    if not _config.TIMEOUT_SECONDS.text and _config.TIMEOUT.text:
-        logger.warning(
-            "%s=%d counts seconds (minutes in Multi Model Server)",
-            _config.TIMEOUT.name,
-            config.timeout,
-        )
+    _warn_of_minutes(config)
     if port is not None and not isinstance(port, int):
         message = f"serve(__name__, port={port!r}): a port is a whole number, e.g. port=8080."
         raise StartError(message)
@@ -103,10 +101,24 @@ def settings_from_environment(
         handler_service=served if isinstance(served, str) else "",
         # A handler service runs in that folder, where a relative path would lead elsewhere.
         model_dir=os.path.abspath(model_dir) if isinstance(served, str) else model_dir,  # noqa: PTH100
-        host=host,
+        host=(mms.host() or host) if host == ALL_ADDRESSES else host,
         workers=workers,
         gpus=gpus,
     )
+
+
+def _warn_of_minutes(config: Config) -> None:
+    for seconds, minutes in (
+        (_config.TIMEOUT_SECONDS, _config.TIMEOUT),
+        (mms.TIMEOUT_SECONDS, mms.TIMEOUT),
+    ):
+        if seconds.text:
+            return
+        if minutes.text:
+            logger.warning(
+                "%s=%d counts seconds (minutes in Multi Model Server)", minutes.name, config.timeout
+            )
+            return
 
 
 def _check_preload(config: Config, gpus: list[str]) -> None:

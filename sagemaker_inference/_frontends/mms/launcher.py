@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _config
+from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.base import Launch
 from sagemaker_inference._frontends.mms import class_data
@@ -19,6 +20,8 @@ from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._os import resources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sagemaker_inference._frontends.mms.java import Java
 
 _CONFIGURATION: Final = "config.properties"
@@ -46,6 +49,8 @@ class MultiModelServer:
         payload_limit: most bytes of a request's or a response's body.
         answer_timeout: seconds until it gives up waiting for a worker or for the supervisor.
         vmargs: further arguments for the virtual machine, after ours.
+        own_threads: how many event loops it is to have; 0 leaves that to the machine.
+        more: further properties.
         class_cache: whether class data in the user's cache folder is used, and made.
     """
 
@@ -58,6 +63,8 @@ class MultiModelServer:
     answer_timeout: int
     vmargs: str
     class_cache: bool = False
+    own_threads: int = 0
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def find(  # noqa: PLR0913 - what is served, and how
@@ -85,6 +92,8 @@ class MultiModelServer:
             answer_timeout=answer_timeout,
             vmargs=vmargs,
             class_cache=_config.CLASS_CACHE.read(),
+            own_threads=mms.THREADS.read() or 0,
+            more=mms.front_end_properties(),
         )
 
     @property
@@ -95,6 +104,8 @@ class MultiModelServer:
     @property
     def threads(self) -> int:
         """How many event loops it serves clients with."""
+        if self.own_threads:
+            return self.own_threads
         return max(1, min(resources.usable_cpus(), self.workers) // _WORKERS_PER_THREAD)
 
     def connections_for(self, slots: int, workers: int) -> int:
@@ -120,7 +131,9 @@ class MultiModelServer:
             "max_response_size": size,
             "number_of_netty_threads": str(self.threads),
             "netty_client_threads": "1",
-            "enable_envvars_config": "true",
+            # Variables concern several processes: see _mms_variables.
+            "enable_envvars_config": "false",
+            **self.more,
         }
 
     def _command(self, configuration: Path) -> list[str]:
@@ -183,4 +196,4 @@ def _arguments(text: str) -> list[str]:
 
 def _escaped(value: str) -> str:
     """A value of a Java properties file."""
-    return value.replace("\\", "\\\\")
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

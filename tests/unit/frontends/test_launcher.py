@@ -205,8 +205,17 @@ def test_buffers_are_large_where_they_need_not_be_cleared(command):
 
 
 def test_its_configuration_lies_in_its_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMS_JOB_QUEUE_SIZE", "7")
-    command, environment = made().prepare(str(tmp_path), "/c.sock")
+    monkeypatch.setenv("ANY", "7")
+    more = {"job_queue_size": "7", "cors_allowed_origin": "a\\b\nc=d\re"}
+    command, environment = made(own_threads=3, more=more).prepare(str(tmp_path), "/c.sock")
     assert command[-1] == str(tmp_path / "config.properties")
-    assert "inference_address=http" in (tmp_path / "config.properties").read_text()
-    assert environment["MMS_JOB_QUEUE_SIZE"] == "7"
+    lines = (tmp_path / "config.properties").read_text().splitlines()
+    for line in (
+        "inference_address=http://127.0.0.1:8080",
+        "enable_envvars_config=false",
+        "job_queue_size=7",
+        "number_of_netty_threads=3",
+        r"cors_allowed_origin=a\\b\nc=d\re",
+    ):
+        assert line in lines
+    assert environment["ANY"] == "7"

@@ -1,0 +1,59 @@
+"""One environment variable: its name, its default and how its text is read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from sagemaker_inference._errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
+
+class EnvironmentVariableError(StartError, ValueError):
+    """An environment variable has a value that cannot be used; the message names both."""
+
+
+@dataclass(frozen=True)
+class Variable(Generic[_T]):
+    """An environment variable.
+
+    Attributes:
+        name: its name.
+        parse: makes a value of its text; raises ValueError with what is wrong and how to fix it.
+        default: the value where it is unset or empty.
+        meaning: what it is for, as the reference page says it.
+        unit: the unit of its value, as the reference page names it.
+        default_text: the default as the reference page writes it, where that is not the value.
+    """
+
+    name: str
+    parse: Callable[[str], _T]
+    default: _T
+    meaning: str
+    unit: str = ""
+    default_text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What the environment says, without blanks around it; "" where it is unset."""
+        return os.environ.get(self.name, "").strip()
+
+    def read(self) -> _T:
+        """The value.
+
+        Raises:
+            EnvironmentVariableError: the text cannot be used.
+        """
+        text = self.text
+        if not text:
+            return self.default
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            message = f"{self.name}={os.environ[self.name]!r} {error}"
+            raise EnvironmentVariableError(message) from None
