@@ -10,7 +10,8 @@ none, ``Any``, ``object``           what the format decodes to (a decoder: bytes
 ``numpy.ndarray``                   an array of numbers or booleans, never of objects
 ``pandas.DataFrame``                columns named by header row or keys of records, else 0, 1, ...
 a class of ``scipy.sparse``         an instance of that class, two-dimensional
-``torch.Tensor``                    a tensor with the dtype of the array
+``torch.Tensor``                    a tensor with the dtype of the array, but fractions of text
+                                    formats in torch's default dtype
 ``dict``, ``list``                  a dict, a list
 ``pyarrow.Table``                   a table, from Parquet and Arrow
 a pydantic model or dataclass, and  an instance, validated by pydantic

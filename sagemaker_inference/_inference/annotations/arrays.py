@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from sagemaker_inference import codecs
 from sagemaker_inference._budget import check_unpacked
 from sagemaker_inference._errors import UnprocessableInputError
 
 if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
+
+# Formats of text, whose numbers have no dtype.
+_TEXT_FORMATS: Final = ("json", "jsonlines", "csv", "libsvm")
 
 
 def as_numbers(data: Any, body_size: int = 0) -> Any:
@@ -33,7 +37,8 @@ def as_numbers(data: Any, body_size: int = 0) -> Any:
             check_unpacked(size, body_size, "sparse")
             array = data.toarray()
         elif hasattr(data, "column_names"):  # an Arrow table
-            array = np.column_stack([column.to_numpy() for column in data.columns])
+            columns = with_numbers(data, has_decimals=False).columns
+            array = np.column_stack([column.to_numpy() for column in columns])
         else:
             array = np.asarray(data)
     except (ValueError, TypeError):
@@ -45,6 +50,25 @@ def as_numbers(data: Any, body_size: int = 0) -> Any:
     return array
 
 
+def with_numbers(table: Any, *, has_decimals: bool = True) -> Any:
+    """An Arrow table whose columns have one type, whether or not a request has values for them.
+
+    A sender without a value for a column writes Arrow's type null, which becomes that of JSON's
+    numbers.
+
+    Args:
+        table: the table.
+        has_decimals: whether decimals stay; they are Python objects in other containers.
+    """
+    pa = sys.modules["pyarrow"]
+    schema = table.schema
+    for index, field in enumerate(schema):
+        is_decimal = pa.types.is_decimal(field.type) and not has_decimals
+        if is_decimal or pa.types.is_null(field.type):
+            schema = schema.set(index, field.with_type(pa.float64()))
+    return table if schema is table.schema else table.cast(schema)
+
+
 def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
     return as_numbers(decode(body, content_type), len(body))
 
@@ -52,12 +76,21 @@ def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
 def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:
     array = as_array(body, content_type, decode=decode)
     dtype = array.dtype.name
+    torch = sys.modules["torch"]
     try:
         # By name: torch takes only the native byte order, and one of numpy's two types of uint64.
-        return sys.modules["torch"].from_numpy(array.astype(dtype, order="C"))
+        tensor = torch.from_numpy(array.astype(dtype, order="C"))
     except TypeError:
         message = f"torch does not support dtype {dtype}; send numbers of another dtype."
         raise UnprocessableInputError(message) from None
+    # Text does not say how many bits a fraction has, and networks have torch's default.
+    is_bare = dtype == "float64" and _is_text(content_type)
+    return tensor.to(torch.get_default_dtype()) if is_bare else tensor
+
+
+def _is_text(content_type: str) -> bool:
+    codec = codecs.for_content_type(content_type)
+    return codec is not None and codec.name in _TEXT_FORMATS
 
 
 def sparse_converter(hint: Any) -> Convert:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
-from sagemaker_inference._inference.annotations.arrays import as_numbers
+from sagemaker_inference._inference.annotations.arrays import as_numbers, with_numbers
+from sagemaker_inference._inference.annotations.orientations import frame_of
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
@@ -29,6 +32,8 @@ def checked(kind: type) -> Convert:
             data = json.loads(_charset.utf8(body, content_type))
         if kind is list:
             data = plain(data)
+        elif hasattr(data, "column_names"):
+            data = with_numbers(data)
         if not isinstance(data, kind):
             message = f"Expected a {kind.__name__}, but the body is of type {type(data).__name__}."
             raise UnprocessableInputError(message)
@@ -42,11 +47,17 @@ def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
     if content_types.parse(content_type).name == content_types.CSV:
         return _csv_frame(body, content_type)
     data = decode(body, content_type)
-    if hasattr(data, "to_pandas"):  # an Arrow table
-        return _with_float_gaps(data.to_pandas())
+    if hasattr(data, "column_names"):  # an Arrow table
+        table = with_numbers(data, has_decimals=False)
+        # Other columns have a type, which holds without values, too.
+        is_boolean = sys.modules["pyarrow"].types.is_boolean
+        flags = [field.name for field in table.schema if is_boolean(field.type)]
+        return _with_float_gaps(table.to_pandas(), flags)
     if hasattr(data, "toarray"):  # scipy's sparse classes
         data = as_numbers(data, len(body))
     try:
+        if type(data) is dict:
+            return _with_float_gaps(frame_of(data))
         if data is not None:
             return _with_float_gaps(pandas.DataFrame(data))
     except (ValueError, TypeError):
@@ -55,12 +66,20 @@ def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
     raise UnprocessableInputError(message)
 
 
-def _with_float_gaps(frame: Any) -> Any:
-    """Columns that have no value at all as NaN: they hold numbers in other requests."""
+def _with_float_gaps(frame: Any, names: Container[Any] | None = None) -> Any:
+    """Columns that have no value at all as NaN: they hold numbers in other requests.
+
+    Args:
+        frame: the data frame.
+        names: those of the columns that may; all by default.
+    """
     gaps = [
         name
         for name, column in frame.items()
-        if column.dtype == object and len(column) and column.isna().all()
+        if column.dtype == object
+        and len(column)
+        and (names is None or name in names)
+        and column.isna().all()
     ]
     return frame.astype(dict.fromkeys(gaps, "float64")) if gaps else frame
 

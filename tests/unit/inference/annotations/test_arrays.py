@@ -109,7 +109,14 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
         def __init__(self, array: np.ndarray) -> None:
             self.array = array
 
+        def to(self, dtype: str) -> Tensor:
+            return Tensor(self.array.astype(dtype))
+
     class Torch:
+        @staticmethod
+        def get_default_dtype() -> str:
+            return "float32"
+
         @staticmethod
         def from_numpy(array: np.ndarray) -> Tensor:
             assert array.flags.writeable
@@ -123,6 +130,18 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", Torch)
     assert converted(Tensor, b"[[1, 2]]").array.tolist() == [[1, 2]]
     assert converted(Tensor, b"[18446744073709551615]").array.dtype.char == np.dtype("uint64").char
+    for body, kind, dtype in (
+        (b"[[1.5, null]]", "application/json", "float32"),
+        (b"[null]", "application/json", "float32"),
+        (b"[1.5]\n[2]\n", "application/jsonlines", "float32"),
+        (b"1.5,2\n", "text/csv", "float32"),
+        (b"0 1:1.5\n", "text/x-libsvm", "float32"),
+        (b"[[1, 2]]", "application/json", "int64"),
+        (b"1,2\n", "text/csv", "int64"),
+        (npy.encode(np.ones(1)), "application/x-npy", "float64"),
+        (npy.encode(np.ones(1, "f2")), "application/x-npy", "float16"),
+    ):
+        assert converted(Tensor, body, kind).array.dtype == dtype
     swapped = npy.encode(np.array([1.5], ">f4"))
     assert converted(Tensor, swapped, "application/x-npy").array.tolist() == [1.5]
     with pytest.raises(UnprocessableInputError, match="torch does not support dtype"):
