@@ -54,8 +54,6 @@ BEAT_SECONDS: Final = 1.0
 logger = get_logger()
 
 
-
-
 class Loop:
     """Takes requests, has them answered, sends the answers.
 
