@@ -244,8 +244,9 @@ class InferenceHandler:
                     if are_several:
                         current_request.set(job.request.id)
                     await self._decode(job)
-                if readable := [job for job in jobs if job.response is None]:
-                    await self._predict(readable, are_several=are_several)
+                readable = [job for job in jobs if job.response is None]
+                if self.predictor is not None and readable:
+                    await self._predict(readable, self.predictor, are_several=are_several)
                 for job in jobs:
                     if job.response is None:
                         if are_several:
@@ -333,10 +334,7 @@ class InferenceHandler:
         data = decoding.read(body, content_type, job.context)
         return await data if decoding.is_async else data
 
-    async def _predict(self, jobs: list[_Job], *, are_several: bool) -> None:
-        predictor = self.predictor
-        if predictor is None:
-            return
+    async def _predict(self, jobs: list[_Job], predictor: Handler, *, are_several: bool) -> None:
         if self._batcher is None:
             for job in jobs:
                 job.handler = predictor

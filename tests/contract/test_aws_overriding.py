@@ -372,3 +372,13 @@ def test_a_framework_without_functions_of_its_own_reads_what_the_toolkit_reads(a
 
     assert ask(Transformer(Plain()), b"[1, 2]") == (200, "application/json", [2, 4])
     assert ask(Transformer(Plain()), b"1,2", "text/csv")[2] == [2, 4]
+
+
+def test_a_framework_may_call_what_it_overrides(ask):
+    class Calls(Framework):
+        def default_input_fn(self, input_data, content_type, context=None):
+            data = DefaultInferenceHandler.default_input_fn(self, input_data, content_type)
+            return [content_type, data.tolist()]
+
+    assert ask(Transformer(Calls()), b"[1]")[2] == ["application/json", [1], 1, ALL[3]]
+    assert ask(Transformer(Calls()), b"x", "image/png")[0] == 415

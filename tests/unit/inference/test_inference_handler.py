@@ -430,10 +430,11 @@ def test_a_transformer_knows_which_request_of_several_it_has(registry):
     assert current_request.get() == ""
 
 
-def test_query_parameters_without_a_body_are_the_input(registry):
+@pytest.mark.parametrize("content_type", ["", "application/x-www-form-urlencoded"])
+def test_query_parameters_without_a_body_are_the_input(registry, content_type):
     registry.model_loader(lambda: None)
     registry.predictor(lambda data: data)
-    asked = request(b"", "")
+    asked = request(b"", content_type)
     asked.parameters = (Part("a", "", b"1"), Part("b", "", b"x"))
     assert answer(registry, asked).body == b'{"a":"1","b":"x"}'
 

@@ -391,3 +391,11 @@ def test_a_program_that_somebody_has_imported_beside_another_has_its_own_handler
     assert registry is not default_registry
     assert [item.handler.function for item in registry.find(roles.PREDICTOR)] == [module.predict]
     assert registry.find(roles.MODEL_LOADER) == []
+
+
+def test_a_program_stands_for_main_without_multiprocessing(program, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.delitem(sys.modules, "__mp_main__", raising=False)
+    module, _ = load(program(WHOLE), as_main=True)
+    assert sys.modules["__main__"] is module
+    assert "__mp_main__" not in sys.modules

@@ -365,3 +365,12 @@ def test_of_two_threads_the_one_that_set_a_gauge_last_counts(set_last):
     ]
     (family,) = _exposition.families([process])
     assert list(family.series.values()) == [[(5.0, 7.0)[set_last], 2.0]]
+
+
+def test_a_series_with_buckets_of_its_own_keeps_them():
+    family = _exposition.Family("s", "histogram", "S.", (1.0,))
+    family.add({}, [1, 0, 0.5], (2.0,))
+    assert 's_bucket{le="2"} 1\n' in _exposition.text([family])
+    other = _exposition.Family("s", "histogram", "S.", (1.0,))
+    other.merge(family)
+    assert _exposition.text([other]) == _exposition.text([family])

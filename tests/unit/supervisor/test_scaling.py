@@ -15,6 +15,8 @@ from sagemaker_inference._supervisor import workers
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagemaker_inference._supervisor.deployment import Deployment
+
 
 def test_a_model_without_workers_is_503_until_it_has_some(models: ModelBench) -> None:
     assert models.next("ask")["paths"] == ["/models", "/models/*"]
@@ -216,6 +218,10 @@ def all_of(models: ModelBench) -> list[Any]:
     return model.deployment.workers.processes
 
 
+def pids_of(deployment: Deployment) -> list[int]:
+    return [worker.child.pid for worker in deployment.workers.handles]
+
+
 def test_a_worker_too_many_finishes_its_request(models: ModelBench) -> None:
     number = models.load(initial_workers=2)
     model = models.repository.find("m")
@@ -226,12 +232,10 @@ def test_a_worker_too_many_finishes_its_request(models: ModelBench) -> None:
     for front in fronts:
         front.send(predict_one("id-1", b"{'sleep': 0.5}"))
 
-    def are_running() -> bool:
-        pids = [worker.child.pid for worker in found.workers.handles]
-        return all(found._connections.held_by(pid) for pid in pids)
-
-    models.wait(are_running)
+    models.wait(lambda: all(map(found._connections.held_by, pids_of(found))))
     assert models.answer("PUT", "/models/m?min_worker=1&synchronous=true")[0] == 200
+    # The other worker may still be at work on its own.
+    models.wait(lambda: not any(map(found._connections.held_by, pids_of(found))))
     for front in fronts:
         assert b"m {'sleep': 0.5}" in front.recv(1000)
     assert models.repository.count == 1
