@@ -218,8 +218,10 @@ class Server:
         # Asked first: of what a killed process has run, no measurement is left, or half of one.
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):
                 self.process.wait(STOP_SECONDS)
+                # Multi Model Server's own does not wait for its workers.
+                self.wait_gone(STOP_SECONDS)
         is_killed = self.process.poll() in (None, -signal.SIGKILL)
         if self.process.poll() is None:
             # It replaces no worker then, and workers do not see it end before they do.
