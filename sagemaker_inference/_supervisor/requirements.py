@@ -26,6 +26,11 @@ REPOSITORY_ENV: Final = _config.CODEARTIFACT_REPOSITORY.name
 # A folder of this name beside requirements.txt is all that is installed from.
 WHEELS: Final = "wheels"
 
+# As `python -m pip`, but for the working directory on the path: a program's json.py is not pip's.
+_PIP: Final = (
+    "import sys; sys.path[:1] = [path for path in sys.path[:1] if path]; import runpy; "
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
 _LAST_LINES: Final = 15
 _RELAY_SECONDS: Final = 5.0
 _ARN: Final = re.compile(
@@ -41,14 +46,16 @@ class RequirementsError(StartError, ValueError):
 def install(path: str) -> None:
     """Install what a file asks for into the running interpreter; its output goes to the log.
 
-    With a folder ``wheels`` beside the file, from there and nowhere else; with CA_REPOSITORY_ARN,
-    from that CodeArtifact repository.
+    As by ``pip install -r requirements.txt`` in the folder of the file, where its relative paths
+    begin. With a folder ``wheels`` beside the file, from there and nowhere else; with
+    CA_REPOSITORY_ARN, from that CodeArtifact repository.
 
     Raises:
         RequirementsError: it failed, or there is nothing to install with.
     """
-    command = [*_installer(), "-r", path]
-    wheels = Path(path).parent / WHEELS
+    file = Path(path).absolute()
+    command = [*_installer(), "-r", str(file)]
+    wheels = file.parent / WHEELS
     own: dict[str, str] = {}
     index = ""
     if wheels.is_dir():
@@ -67,7 +74,7 @@ def install(path: str) -> None:
         "UV_NO_PROGRESS": "1",
     }
     logger.info("installing the packages of %s", path)
-    failure, lines = _run(command, {**quiet, **os.environ, **own}, index)
+    failure, lines = _run(command, str(file.parent), {**quiet, **os.environ, **own}, index)
     if failure is not None:
         raise RequirementsError(_explained(path, failure, lines)) from None
     importlib.invalidate_caches()
@@ -86,7 +93,7 @@ def main(argv: list[str]) -> int:
 
 def _installer() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "install"]
+        return [sys.executable, "-c", _PIP, "install"]
     uv = shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--python", sys.executable]
@@ -97,8 +104,10 @@ def _installer() -> list[str]:
     raise RequirementsError(message)
 
 
-def _run(command: list[str], env: dict[str, str], index: str) -> tuple[Exception | None, list[str]]:
-    """Run an installer and log what it says, but for an index with a token in it.
+def _run(
+    command: list[str], folder: str, env: dict[str, str], index: str
+) -> tuple[Exception | None, list[str]]:
+    """Run an installer in a folder and log what it says, but for an index with a token in it.
 
     Returns:
         Why it failed, and its last lines.
@@ -125,6 +134,7 @@ def _run(command: list[str], env: dict[str, str], index: str) -> tuple[Exception
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             subprocess.check_call(  # noqa: S603 - the interpreter's own pip
                 command,
+                cwd=folder,
                 env={**env, "TMPDIR": temporary},
                 stdin=subprocess.DEVNULL,
                 stdout=writer,

@@ -55,7 +55,7 @@ def refusal(file):
 def test_pip_of_the_running_interpreter_installs(calls, file):
     install(str(file))
     ((command, env),) = calls
-    assert command == [sys.executable, "-m", "pip", "install", "-r", str(file)]
+    assert command == [sys.executable, "-c", requirements._PIP, "install", "-r", str(file)]
     assert env["PIP_NO_INPUT"] == "1"
 
 
@@ -74,23 +74,54 @@ def test_without_pip_and_uv_the_mend_is_said(file, monkeypatch):
     assert "has no pip, and there is no uv" in refusal(file)
 
 
-def test_a_folder_of_wheels_is_installed_from_offline(file, tmp_path, caplog):
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    info = "a_package_of_this_test-1.dist-info"
-    with zipfile.ZipFile(wheels / "a_package_of_this_test-1-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("a_package_of_this_test.py", "")
-        text = "Metadata-Version: 2.1\nName: a-package-of-this-test\nVersion: 1\n"
-        wheel.writestr(f"{info}/METADATA", text)
+def write_wheel(folder, name="a_package_of_this_test", version=1):
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", f"VERSION = {version}\n")
+        wheel.writestr(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n",
+        )
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
+
+
+def test_relative_paths_begin_at_the_folder_of_the_file(file, tmp_path, monkeypatch):
+    for version in (1, 2, 3):
+        write_wheel(tmp_path / "dist", version=version)
+    for name in ("by_path", "by_file"):
+        write_wheel(tmp_path / "dist", name)
+    file.write_text(
+        "--no-index\n--find-links dist\n-r more/others.txt\n-c constraints.txt\n"
+        "a-package-of-this-test\n./dist/by_path-1-py3-none-any.whl\n"
+    )
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "others.txt").write_text("by-file\n")
+    (tmp_path / "constraints.txt").write_text("a-package-of-this-test<3\n")
+    (tmp_path / "pip.conf").write_text("[install]\ntarget = installed\n")
+    # A program may have such names, which are not pip's.
+    for name in ("json.py", "pip.py", "typing.py"):
+        (tmp_path / name).write_text("raise ImportError(__file__)\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "pip.conf")
+    monkeypatch.chdir("/")
+    install(str(file))
+    installed = tmp_path / "installed"
+    assert (installed / "a_package_of_this_test.py").read_text() == "VERSION = 2\n"
+    assert (installed / "by_path.py").exists()
+    assert (installed / "by_file.py").exists()
+
+
+def test_a_folder_of_wheels_is_installed_from_offline(file, tmp_path, caplog, monkeypatch):
+    write_wheel(tmp_path / "wheels")
+    monkeypatch.chdir(tmp_path)
     target = tmp_path / "target"
     configured = tmp_path / "pip.conf"
     configured.write_text(f"[install]\nfind-links = {tmp_path / 'elsewhere'}\n")
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setenv("PIP_TARGET", str(target))
         patch.setenv("PIP_CONFIG_FILE", str(configured))
-        install(str(file))
+        install(file.name)
     assert "elsewhere" not in caplog.text
     assert (target / "a_package_of_this_test.py").is_file()
     assert any("Successfully installed" in record.getMessage() for record in caplog.records)
