@@ -290,15 +290,18 @@ def last_word(message: object, cause: BaseException | None = None) -> None:
         message: the problem and its fix.
         cause: the exception that user code raised, to show its traceback.
     """
+    with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
+        print(last_words(message, cause), file=sys.stderr, flush=True)  # noqa: T201 - at any level
+
+
+def last_words(message: object, cause: BaseException | None = None) -> str:
+    """What `last_word` writes."""
     trace = "".join(traceback.format_exception(*users_exc_info(cause))) if cause else ""
     if is_json():
         record = logging.LogRecord(_NAME, logging.ERROR, "", 0, str(message), None, None)
         record.exc_text = trace
-        text = _JsonLines().format(record)
-    else:
-        text = f"sagemaker-inference: error: {message}\n{trace}".rstrip()
-    with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - visible at any log level
+        return _JsonLines().format(record)
+    return f"sagemaker-inference: error: {message}\n{trace}".rstrip()
 
 
 def users_exc_info(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._log import get_logger
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.registration import Registration
 from sagemaker_inference._program.signatures import Handler
@@ -18,26 +17,18 @@ from sagemaker_inference._program.signatures import Handler
 if TYPE_CHECKING:
     from sagemaker_inference._http.context import Context
 
-_logger: Final = get_logger()
-
 
 def registration() -> Registration:
     """The default predictor as a handler."""
     return Registration(Handler.from_function(roles.PREDICTOR, predict))
 
 
-def with_check(loader: Registration, label: str) -> Registration:
-    """A script's ``model_fn`` that aborts startup if the default predictor cannot use its model.
-
-    Args:
-        loader: the ``model_fn``.
-        label: the program's name in the log.
-    """
+def with_check(loader: Registration) -> Registration:
+    """A script's ``model_fn`` that aborts startup if the default predictor cannot use its model."""
     call = loader.handler.call
 
     def checked(model: Any) -> Any:
         check(model)
-        _logger.info("%s has no predict_fn: requests go to %s", label, describe(model))
         return model
 
     def load_with_model_fn(model_dir: str, context: Context) -> Any:

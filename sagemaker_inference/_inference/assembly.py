@@ -63,7 +63,7 @@ def assemble(
         raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
     if predictor is None and transformer is None and loader.is_script:
         # A script's model_fn is enough for AWS's containers, which predict by themselves.
-        loader = default_predictor.with_check(loader, label)
+        loader = default_predictor.with_check(loader)
         predictor = default_predictor.registration()
     if predictor is None and transformer is None:
         raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import mms_objects
+from sagemaker_inference._aws.default_predictor import describe
+from sagemaker_inference._aws.default_predictor import predict as default_predict
 from sagemaker_inference._errors import (
     BadRequestError,
     InferenceError,
@@ -144,6 +146,12 @@ class InferenceHandler:
         given many records ever since. A decoder of such a format, or a transformer, may read one.
         """
         return not self.transformer and self.decoders.reads_rows
+
+    @property
+    def default_predictor(self) -> str:
+        """In words, what predicts with the loaded model where the program has no predictor."""
+        is_default = self.predictor is not None and self.predictor.function is default_predict
+        return describe(self.model) if is_default else ""
 
     @property
     def writable(self) -> Sequence[str]:

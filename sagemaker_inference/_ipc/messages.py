@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
+LONGEST_REPORT: Final = 65536
 # Where clients send requests to the one model.
 INVOCATIONS: Final = "/invocations"
 # The stage of a worker whose program's health check has failed: it ends, and is to be replaced.
@@ -103,6 +104,8 @@ class Report:
         readable, writable: content types, for the line that says what is served.
         index, pid: which copy, and its process id, where one was forked.
         cause: in a line, why it failed or cannot be forked.
+        words: all that the log is to say of its failure, once for all workers.
+        predictor: what predicts where the program has no predictor, in words.
         out_of_memory: whether it was memory that loading failed for.
         limit: how many requests it handles at the same time.
         reads_rows: whether a body may hold several records.
@@ -116,13 +119,23 @@ class Report:
     index: int = 0
     pid: int = 0
     cause: str = ""
+    words: str = ""
+    predictor: str = ""
     out_of_memory: bool = False
     limit: int = 1
     reads_rows: bool = True
 
     def dump(self) -> bytes:
-        """As bytes for the socket."""
-        return json.dumps(asdict(self)).encode()
+        """As bytes for the socket, without the middle of words that are too long for it."""
+        fields = asdict(self)
+        data = json.dumps(fields).encode()
+        kept = len(self.words)
+        while len(data) > LONGEST_REPORT and kept:
+            kept //= 2
+            ending = self.words[len(self.words) - kept // 2 :]
+            fields["words"] = f"{self.words[: kept // 2]}\n[...]\n{ending}"
+            data = json.dumps(fields).encode()
+        return data
 
     @classmethod
     def read(cls, data: bytes) -> Report:

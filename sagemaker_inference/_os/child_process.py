@@ -105,6 +105,10 @@ class Relay:
                 self._emit(lines + separator)
         return True
 
+    def say(self, text: str) -> None:
+        """Pass on lines as if the child had written them."""
+        self._emit(text.encode(errors="backslashreplace") + b"\n")
+
     def close(self) -> None:
         """Pass on the remaining output and close the pipe."""
         self.pump()
@@ -193,6 +197,10 @@ class ChildProcess:
         while (code := self.reap()) is None and monotonic() < deadline:
             time.sleep(_WAIT_STEP_SECONDS)
         return UNKNOWN_EXIT if code is None else code
+
+    def say(self, text: str) -> None:
+        """Pass on lines as if it had written them to its standard error."""
+        self.relays[1].say(text)
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has exited."""

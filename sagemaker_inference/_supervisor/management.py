@@ -153,7 +153,7 @@ class Management:
     def _on_loaded(self, request: Request, asked: LoadRequest, outcome: Outcome) -> None:
         self.refresh()
         if not outcome.cause:
-            logger.info("model %s is loaded", escaped(asked.name))
+            logger.info("model %s is loaded%s", escaped(asked.name), self._default(asked.name))
         elif not outcome.is_unloaded:
             logger.error(
                 "model %s could not be loaded, or not be kept; the cause is above",
@@ -167,6 +167,11 @@ class Management:
             self._answer(request, _OK, f'Model "{asked.name}" registered')
         else:
             self._answer(request, _OK, _SCALED)
+
+    def _default(self, name: str) -> str:
+        model = self._repository.find(name)
+        predictor = model.report.predictor if model else ""
+        return f"; requests go to {predictor}" if predictor else ""
 
     def _settings_of(self, asked: LoadRequest) -> Settings:
         """How a model is served.

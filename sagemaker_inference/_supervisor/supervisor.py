@@ -376,6 +376,7 @@ def _line_of_one(settings: Settings, report: Report) -> str:
         f"the model in {settings.model_dir} on {url} ({settings.workers} "
         f"worker{'' if settings.workers == 1 else 's'}, "
         f"OMP_NUM_THREADS={resources.threads(settings.workers)}); "
+        f"{f'requests go to {report.predictor}; ' if report.predictor else ''}"
         f"reads {_first(report.readable) or 'what the program reads'}; "
         f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "
         f"'Content-Type: {_example(report.readable)}' "

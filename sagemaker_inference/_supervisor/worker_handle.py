@@ -8,7 +8,13 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal
 
-from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNHEALTHY, Assignment, Report
+from sagemaker_inference._ipc.messages import (
+    ASSIGNMENT_ENV,
+    LONGEST_REPORT,
+    UNHEALTHY,
+    Assignment,
+    Report,
+)
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import (
@@ -37,8 +43,6 @@ FORKED: Final = "forked"
 # What it was killed for.
 TOO_LATE: Final = "it took longer than its time limit"
 STUCK: Final = "it was stuck"
-
-_LONGEST_REPORT: Final = 65536
 
 State = Literal["starting", "loading", "ready", "stuck", "ending"]
 STATES: Final[tuple[State, ...]] = ("starting", "loading", "ready", "stuck", "ending")
@@ -106,7 +110,7 @@ class WorkerHandle:
     def next_report(self, loop: EventLoop) -> Report | None:
         """What it has reported, if anything; never waits."""
         try:
-            data = self.control.recv(_LONGEST_REPORT, socket.MSG_DONTWAIT)
+            data = self.control.recv(LONGEST_REPORT, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except ConnectionResetError:  # it ended with connections unread
@@ -161,6 +165,7 @@ class WorkerHandle:
         self, code: int, *, out_of_memory: bool = False, lost: Sequence[str] = ()
     ) -> None:
         """Say how it ended, with its last lines and the requests that it was working on."""
+        self._say_last_words()
         requests = f" It was working on: {', '.join(lost)}." if lost else ""
         words = "".join(f"\n    {line}" for line in self.child.tail)
         logger.error(
@@ -173,12 +178,17 @@ class WorkerHandle:
 
     def outcome(self, code: int, *, out_of_memory: bool) -> Outcome:
         """Why it has not loaded; its death is logged where it has not said so itself."""
+        self._say_last_words()
         if self.failure is not None:
             return Outcome(self.failure.cause, out_of_memory or self.failure.out_of_memory)
         self.log_death(code, out_of_memory=out_of_memory)
         last = f": {self.child.tail[-1]}" if self.child.tail else ""
         cause = f"its worker {self.describe_death(code, out_of_memory=out_of_memory)}{last}"
         return Outcome(cause, out_of_memory)
+
+    def _say_last_words(self) -> None:
+        if self.failure is not None and self.failure.words:
+            self.child.say(self.failure.words)
 
 
 class ForkPipes:

@@ -63,7 +63,7 @@ def run(assignment: Assignment) -> int:
             service.on_warmup = lambda: control.send(_report("warming", service))
         _load(service, assignment)
     except StartError as error:
-        toolkit_logging.last_word(error, error.__cause__)
+        # Not printed here: all workers may fail alike, which is to be read once.
         control.send(_failure(error))
         return 1
     if assignment.is_zygote and (reason := _obstacle(service)):
@@ -148,7 +148,8 @@ def _failure(error: StartError) -> bytes:
     origin = error.__cause__
     cause = str(error) if origin is None or not str(origin) else f"{error}: {origin}"
     is_memory = isinstance(origin, (MemoryError, OutOfMemoryError))
-    return Report("failed", cause=one_line(cause), out_of_memory=is_memory).dump()
+    words = toolkit_logging.last_words(error, origin)
+    return Report("failed", cause=one_line(cause), out_of_memory=is_memory, words=words).dump()
 
 
 def _report(stage: str, service: Servable) -> bytes:
@@ -161,6 +162,7 @@ def _report(stage: str, service: Servable) -> bytes:
         service.readable,
         service.writable,
         limit=concurrency.limit,
+        predictor=service.default_predictor if isinstance(service, InferenceHandler) else "",
         # AWS's own handler services read what a job sends without being asked: many records.
         reads_rows=not isinstance(service, InferenceHandler) or service.reads_rows,
     )

@@ -1,6 +1,5 @@
 """Scripts that define only model_fn: AWS's containers predict by themselves."""
 
-import logging
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -37,25 +36,25 @@ def served(registry):
     return make
 
 
-def test_a_model_with_predict_gets_rows_of_every_format(served, caplog):
-    with caplog.at_level(logging.INFO):
-        handler = served(Model())
-    assert (
-        "inference.py has no predict_fn: requests go to predict of the model (Model)" in caplog.text
-    )
+def test_a_model_with_predict_gets_rows_of_every_format(served):
+    handler = served(Model())
+    assert handler.default_predictor == "predict of the model (Model)"
     for body, content_type in ((b"1,2", "text/csv"), (b"[[1, 2]]", "application/json")):
         assert bytes(answer(handler, body, content_type).body) == b"[3]"
 
 
-def test_an_async_model_fn_is_awaited_and_checked(registry, caplog):
+def test_a_program_with_a_predictor_needs_no_default(served):
+    assert served(Model(), predict_fn=lambda data, model: data).default_predictor == ""
+
+
+def test_an_async_model_fn_is_awaited_and_checked(registry):
     async def model_fn(model_dir):
         return Model() if model_dir == "/m" else None
 
     adopt(registry, SimpleNamespace(model_fn=model_fn))
     handler = assemble(registry, "inference.py")
-    with caplog.at_level(logging.INFO):
-        handler.load("/m")
-    assert "requests go to predict of the model (Model)" in caplog.text
+    handler.load("/m")
+    assert handler.default_predictor == "predict of the model (Model)"
     assert bytes(answer(handler, b"1,2", "text/csv").body) == b"[3]"
     with pytest.raises(NotImplementedError, match="model_fn returned NoneType"):
         handler.load("/n")

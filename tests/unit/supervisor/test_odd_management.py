@@ -33,3 +33,14 @@ def test_a_name_with_control_characters_stays_in_its_line(
         "model a\\nINFO b\\x1b[31m\\u2028c is loaded",
         "model a\\nINFO b\\x1b[31m\\u2028c is unloaded",
     ]
+
+
+def test_a_default_predictor_is_named_with_its_model(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    source = "def model_fn(model_dir):\n    return len\n"
+    models.load("m", url=models.model(source))
+    models.unload()
+    expected = "model m is loaded; requests go to the model (builtin_function_or_method)"
+    assert expected in [record.getMessage() for record in caplog.records]

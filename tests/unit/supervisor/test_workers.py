@@ -295,3 +295,37 @@ def test_a_program_that_exits_outside_its_handlers_ends_its_worker(
     one.wait(lambda: "ended with exit code 3" in caplog.text)
     said = capfd.readouterr().err
     assert "the program ended this worker by sys.exit outside its handlers" in said
+
+
+def test_what_all_workers_fail_with_is_said_once(
+    bench: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = bench("import no_such_module_of_this_test", workers=3)
+    one.wait(lambda: "failed" in one.heard)
+    one.workers.end_all()
+    said = capfd.readouterr().err
+    assert said.count("sagemaker-inference: error: ") == 1
+    assert said.endswith("ModuleNotFoundError: No module named 'no_such_module_of_this_test'\n")
+    assert "no_such_module_of_this_test'. Install the missing package" in one.outcomes[0].cause
+
+
+def test_a_traceback_of_any_length_is_said(
+    bench: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = bench("raise ValueError('\u00e9' * 99999)")
+    one.wait(lambda: "failed" in one.heard)
+    said = capfd.readouterr().err
+    assert said.startswith("sagemaker-inference: error: ")
+    assert "\n[...]\n" in said
+    assert said.endswith("\u00e9\n")
+
+
+def test_a_successor_that_cannot_load_says_why_each_time(
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = bench(FAILS_LATER)
+    one.wait(lambda: "loaded" in one.heard)
+    os.kill(one.workers._workers[0].child.pid, signal.SIGKILL)
+    one.wait(lambda: "is started in 0.1 s" in caplog.text)
+    assert "RuntimeError: no weights" in caplog.text
+    assert "RuntimeError: no weights" in capfd.readouterr().err
