@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sagemaker_inference import _config
@@ -13,8 +14,22 @@ if TYPE_CHECKING:
     from sagemaker_inference._program.location import Program
 
 
-def advice(error: ImportError, program: Program) -> str:
-    """A sentence or two: how to fix what an ImportError is about."""
+def advice(error: BaseException, program: Program) -> str:
+    """A sentence or two: how to fix an import that failed; "" where it was none."""
+    if isinstance(error, ImportError):
+        return _of_import(error, program)
+    # `import a` finds a module that lacks what it is used for at once: a.b.
+    module = error.obj if isinstance(error, AttributeError) else None
+    if not isinstance(module, ModuleType):
+        return ""
+    name, file = module.__name__, getattr(module, "__file__", None)
+    if "partially initialized module" in str(error):
+        return _about_circles(name, file, program)
+    shadow = _shadow(name, file, program)
+    return "" if shadow is None else _about_shadow(shadow, name)
+
+
+def _of_import(error: ImportError, program: Program) -> str:
     text, name = str(error), error.name or ""
     if "relative import" in text:
         module = Path(program.path).stem if program.path else program.module
@@ -24,20 +39,22 @@ def advice(error: ImportError, program: Program) -> str:
             "python -m package.module."
         )
     if "partially initialized module" in text or "circular import" in text:
-        return _about_circles(error, program)
+        # The module itself is gone: its import has failed.
+        return _about_circles(name, error.path, program)
     if (shadow := _shadow(name, _file_of(name), program)) is not None:
-        return (
-            f"{shadow} is imported instead of the package {name.partition('.')[0]!r}: rename the "
-            "file."
-        )
+        return _about_shadow(shadow, name)
     # Also a submodule that the installed version of its package does not have.
     is_other_version = "." in name or not isinstance(error, ModuleNotFoundError)
     return _about_versions(name) if is_other_version and _is_installed(name) else _install()
 
 
-def _about_circles(error: ImportError, program: Program) -> str:
-    # The module itself is gone: its import has failed.
-    shadow = _shadow(error.name or "", error.path, program)
+def _about_shadow(shadow: str, name: str) -> str:
+    root = name.partition(".")[0]
+    return f"{shadow} is imported instead of the package {root!r}: rename the file."
+
+
+def _about_circles(name: str, file: str | None, program: Program) -> str:
+    shadow = _shadow(name, file, program)
     if shadow is not None:
         return f"{shadow} has the name of the module that it imports: rename the file."
     return (

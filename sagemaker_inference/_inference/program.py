@@ -119,10 +119,8 @@ def _explained(error: BaseException, program: Program) -> str:
             f"the arguments {sys.argv[1:]}. Workers import it as well: pass the arguments that it "
             "needs, and exit only within functions."
         )
-    message = f"{line}: {type(error).__name__}: {error}"
-    if isinstance(error, ImportError):
-        message += f". {import_advice.advice(error, program)}"
-    return message
+    advice = import_advice.advice(error, program)
+    return f"{line}: {type(error).__name__}: {error}{advice and f'. {advice}'}"
 
 
 def _last_line_below(folder: str, error: BaseException) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sagemaker_inference._ipc.slots import MAX_SLOTS, SlotTable
-from sagemaker_inference._log import get_logger
+from sagemaker_inference._log import escaped, get_logger
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.workers import Workers
@@ -173,7 +173,7 @@ class Deployment:
             return
         count = self._connections_for(report.slots)
         if not self._connections.reserve(count):
-            logger.error("model %s: %s", self._routes[0], _NO_SLOT)
+            logger.error("model %s: %s", escaped(self._routes[0]), _NO_SLOT)
             self._fail(Outcome(_NO_SLOT, out_of_memory=True))
             return
         self._is_known, self.most_workers = True, count

@@ -16,7 +16,18 @@ CASES = {
     "circle": ("import circle_a", "Two modules import each other"),
     "shadow": ("import numpy.linalg", "rename the file"),
 }
+# Modules that are found, and are used for what they do not have.
+FOUND = {
+    "import circle_c": "Two modules import each other",
+    "import string\nstring.digits": "string.py is imported instead of the package 'string'",
+    "import string as s\ns.no_such_name": "rename the file",
+    "import json\njson.no_such_name": "",
+    "''.no_such_name": "",
+}
 HELPERS = {
+    "circle_c": "import circle_d\na = 1",
+    "circle_d": "import circle_c\ncircle_c.a",
+    "string": "",
     "circle_a": "from circle_b import b\na = 1",
     "circle_b": "from circle_a import a\nb = 1",
 }
@@ -38,6 +49,19 @@ def test_the_advice_fits_the_cause(program, tmp_path, monkeypatch, case):
     assert ", line 1: " in message
     # The log shows the traceback, with what the import was caused by.
     assert isinstance(caught.value.__cause__, ImportError)
+
+
+@pytest.mark.parametrize("source", FOUND)
+def test_the_advice_fits_where_a_module_lacks_a_name(program, tmp_path, monkeypatch, source):
+    for name in ("circle_c", "circle_d", "string"):
+        if name in source or "circle" in source:
+            (tmp_path / f"{name}.py").write_text(HELPERS[name])
+            monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(StartError, match="AttributeError") as caught:
+        programs.load(program(source))
+    message = str(caught.value)
+    assert FOUND[source] in message
+    assert bool(FOUND[source]) == (". " in message.rpartition("attribute")[2])
 
 
 def test_a_program_that_exits_while_it_is_imported_is_named(program):
