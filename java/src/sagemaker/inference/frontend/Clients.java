@@ -25,7 +25,12 @@ final class Clients extends ChannelInitializer<Channel> {
     /** Event for the handlers of a connection: the server is stopping, close it if it is idle. */
     static final Object DRAIN = new Object();
 
+    /** Event for the handlers of a connection: the client sends no further requests. */
+    static final Object NO_MORE = new Object();
+
     /** The name of the first handler that knows HTTP. */
+    static final String GUARD = "guard";
+
     static final String DECODER = "decoder";
 
     // Requests that were sent just before the server stops are still answered.
@@ -66,6 +71,7 @@ final class Clients extends ChannelInitializer<Channel> {
         if (ssl != null) {
             pipeline.addLast("ssl", ssl.newHandler(channel.alloc()));
         }
+        pipeline.addLast(GUARD, new RequestGuard());
         pipeline.addLast(
                 DECODER,
                 new HttpRequestDecoder(

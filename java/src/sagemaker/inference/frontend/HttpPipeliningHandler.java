@@ -131,9 +131,16 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
-        if (event != Clients.DRAIN) {
+        boolean isIdle = !isBusy && queued.isEmpty() && !isOver;
+        if (event == Clients.NO_MORE) {
+            isFull = true;
+            if (isIdle) {
+                isOver = true;
+                LingeringClose.start(context, context.newSucceededFuture());
+            }
+        } else if (event != Clients.DRAIN) {
             context.fireUserEventTriggered(event);
-        } else if (!isBusy && queued.isEmpty() && !isOver) {
+        } else if (isIdle) {
             context.close();
         }
     }

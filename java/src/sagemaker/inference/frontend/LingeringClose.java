@@ -29,8 +29,8 @@ final class LingeringClose extends ChannelInboundHandlerAdapter {
      */
     static void start(ChannelHandlerContext context, ChannelFuture written) {
         ChannelPipeline pipeline = context.pipeline();
-        if (pipeline.get(Clients.DECODER) != null) {
-            pipeline.addBefore(Clients.DECODER, "discard", new LingeringClose());
+        if (pipeline.get(Clients.GUARD) != null) {
+            pipeline.addBefore(Clients.GUARD, "discard", new LingeringClose());
         }
         written.addListener(done -> closeLater(written.channel()));
     }

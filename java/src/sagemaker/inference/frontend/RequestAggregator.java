@@ -11,12 +11,14 @@ import io.netty.handler.codec.http.FullHttpMessage;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpMessage;
+import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpObjectAggregator;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpStatusClass;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.util.ReferenceCountUtil;
+import java.util.List;
 
 /**
  * Collects requests with their bodies.
@@ -40,6 +42,17 @@ final class RequestAggregator extends HttpObjectAggregator {
             throws Exception {
         isReceiving = true;
         return super.beginAggregation(start, content);
+    }
+
+    @Override
+    protected void decode(ChannelHandlerContext context, HttpObject message, List<Object> out)
+            throws Exception {
+        boolean isFailed = !message.decoderResult().isSuccess();
+        if (isFailed && !isReceiving && !(message instanceof HttpRequest)) {
+            // The rest of a body that was refused already.
+            context.fireUserEventTriggered(Clients.NO_MORE);
+        }
+        super.decode(context, message, out);
     }
 
     @Override

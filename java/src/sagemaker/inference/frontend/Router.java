@@ -242,7 +242,11 @@ final class Router extends ChannelInboundHandlerAdapter {
                     "the request line has more than " + Settings.MAX_REQUEST_LINE + " bytes";
             exchange.refuse(ErrorCode.URI_TOO_LONG, message, close);
         } else {
-            exchange.refuse(ErrorCode.BAD_REQUEST, "the request is not valid HTTP", close);
+            String why =
+                    cause instanceof RequestGuard.BadRequestException
+                            ? ": " + cause.getMessage()
+                            : "";
+            exchange.refuse(ErrorCode.BAD_REQUEST, "the request is not valid HTTP" + why, close);
         }
     }
 

@@ -49,10 +49,13 @@ final class HttpTests {
         Bench bench = new Bench(1);
         EmbeddedChannel client = bench.clients.get(0);
         checkEqual(
-                List.of("decoder", "encoder", "aggregator", "pipelining", "target", "router"),
-                client.pipeline().names().subList(0, 6));
+                List.of(
+                        "guard", "decoder", "encoder", "aggregator", "pipelining", "target",
+                        "router"),
+                client.pipeline().names().subList(0, 7));
         List<Class<?>> expected =
                 List.of(
+                        RequestGuard.class,
                         HttpRequestDecoder.class,
                         HttpResponseEncoder.class,
                         RequestAggregator.class,

@@ -29,6 +29,7 @@ public final class Tests {
     public static void main(String[] args) {
         Tests all = new Tests();
         WorkerProtocolTests.addTo(all);
+        GuardTests.addTo(all);
         HttpTests.addTo(all);
         RoutingTests.addTo(all);
         WorkersTests.addTo(all);
