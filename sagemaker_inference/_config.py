@@ -17,8 +17,9 @@ from sagemaker_inference._variable import EnvironmentVariableError, Variable
 # Looked up here by others; what is defined below needs no mention.
 __all__ = ["HIGHEST_PORT", "MEGABYTE", "MOST_WORKERS", "EnvironmentVariableError", "Variable"]
 
-# The front end counts bytes in a signed int of 32 bits.
+# The front end counts bytes, seconds and connections in signed ints of 32 bits.
 _MOST_PAYLOAD_IN_MB: Final = 2047
+_MOST: Final = 2**31 - 1
 
 
 PROGRAM: Final = Variable(
@@ -158,6 +159,45 @@ LOG_FORMAT: Final = Variable(
     "`json` writes every log line as JSON, what the program prints too",
     default_text="text",
 )
+CLIENT_HEADER_TIMEOUT: Final = Variable(
+    "SAGEMAKER_CLIENT_HEADER_TIMEOUT",
+    _parsers.number("seconds", least=1, example="10.", whole=True, most=_MOST),
+    10,
+    "how long a client may take for the head of a request; then the connection is closed",
+    "seconds",
+)
+# Load balancers keep connections for up to 60 s and must not be the last to let go.
+CLIENT_IDLE_TIMEOUT: Final = Variable(
+    "SAGEMAKER_CLIENT_IDLE_TIMEOUT",
+    _parsers.number("seconds", least=1, example="75.", whole=True, most=_MOST),
+    75,
+    "how long a connection is kept open without a request",
+    "seconds",
+)
+CLIENT_BODY_TIMEOUT: Final = Variable(
+    "SAGEMAKER_CLIENT_BODY_TIMEOUT",
+    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
+    60,
+    "how long no byte of a body may come; then 408",
+    "seconds",
+)
+CLIENT_WRITE_TIMEOUT: Final = Variable(
+    "SAGEMAKER_CLIENT_WRITE_TIMEOUT",
+    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
+    60,
+    "how long a client may take no byte of its response; then the connection is closed",
+    "seconds",
+)
+MAX_CONNECTIONS: Final = Variable[int | None](
+    "SAGEMAKER_MAX_CONNECTIONS",
+    _parsers.number(
+        "connections", least=1, example="1000, or leave it out.", whole=True, most=_MOST
+    ),
+    None,
+    "connections of clients; a new one beyond takes the place of one that is idle",
+    "count",
+    "three quarters of `ulimit -n`, 10000 at most",
+)
 VMARGS: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
 )
@@ -243,6 +283,11 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     DEFAULT_ACCEPT,
     LOG_LEVEL,
     LOG_FORMAT,
+    CLIENT_HEADER_TIMEOUT,
+    CLIENT_IDLE_TIMEOUT,
+    CLIENT_BODY_TIMEOUT,
+    CLIENT_WRITE_TIMEOUT,
+    MAX_CONNECTIONS,
     VMARGS,
     CLASS_CACHE,
     ALLOW_PICKLE,
@@ -287,6 +332,10 @@ class Config:
         default_accept: what to answer with where the client leaves the choice, or None.
         log_level: a level of the module logging.
         log_format: "json" or "text".
+        client_header_timeout, client_idle_timeout, client_body_timeout, client_write_timeout: how
+            long clients may take, in seconds.
+        max_connections: how many connections of clients there may be; None leaves it to the limit
+            of descriptors.
         vmargs: further arguments for Java.
         allow_pickle: whether NPY and NPZ bodies may hold Python objects.
         multi_model: whether models are loaded and unloaded over HTTP.
@@ -308,6 +357,11 @@ class Config:
     default_accept: str | None
     log_level: int
     log_format: str
+    client_header_timeout: int
+    client_idle_timeout: int
+    client_body_timeout: int
+    client_write_timeout: int
+    max_connections: int | None
     vmargs: str
     allow_pickle: bool
     multi_model: bool
@@ -338,6 +392,11 @@ class Config:
             default_accept=DEFAULT_ACCEPT.read(),
             log_level=LOG_LEVEL.read(),
             log_format=LOG_FORMAT.read(),
+            client_header_timeout=CLIENT_HEADER_TIMEOUT.read(),
+            client_idle_timeout=CLIENT_IDLE_TIMEOUT.read(),
+            client_body_timeout=CLIENT_BODY_TIMEOUT.read(),
+            client_write_timeout=CLIENT_WRITE_TIMEOUT.read(),
+            max_connections=MAX_CONNECTIONS.read(),
             vmargs=VMARGS.read(),
             allow_pickle=ALLOW_PICKLE.read(),
             multi_model=MULTI_MODEL.read(),

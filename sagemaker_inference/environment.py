@@ -6,7 +6,7 @@ import os
 
 from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._config import EnvironmentVariableError
+from sagemaker_inference._variable import EnvironmentVariableError
 
 __all__ = ["Environment", "EnvironmentVariableError", "base_dir", "code_dir", "model_dir"]
 

@@ -23,6 +23,24 @@ class Launch(NamedTuple):
     environment: dict[str, str]
 
 
+class ClientLimits(NamedTuple):
+    """What clients may take; times are in seconds.
+
+    Attributes:
+        header_timeout: for the head of a request.
+        idle_timeout: between requests.
+        body_timeout: without a byte of a body.
+        write_timeout: without taking a byte of a response.
+        max_connections: how many connections there may be; None leaves it to the machine.
+    """
+
+    header_timeout: int
+    idle_timeout: int
+    body_timeout: int
+    write_timeout: int
+    max_connections: int | None
+
+
 class FrontEnd(Protocol):
     """A front end that can be started on this machine."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import StartError
+from sagemaker_inference._frontends.base import ClientLimits
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._log import configure_logger, last_word
 from sagemaker_inference._os import standard_streams
@@ -38,14 +39,22 @@ def front_end(settings: Settings) -> FrontEnd:
         StartError: it cannot run on this machine.
     """
     # Loading is one of the things that it waits for.
-    limit = max(settings.config.timeout * (_ROUNDS + 1), settings.config.startup_timeout)
+    config = settings.config
+    limit = max(config.timeout * (_ROUNDS + 1), config.startup_timeout)
     return MultiModelServer.find(
         host=settings.host,
-        port=settings.config.port,
+        port=config.port,
         workers=settings.workers,
-        payload_limit=settings.config.payload_limit,
+        payload_limit=config.payload_limit,
         answer_timeout=int(limit) + _MARGIN_SECONDS,
-        vmargs=settings.config.vmargs,
+        clients=ClientLimits(
+            header_timeout=config.client_header_timeout,
+            idle_timeout=config.client_idle_timeout,
+            body_timeout=config.client_body_timeout,
+            write_timeout=config.client_write_timeout,
+            max_connections=config.max_connections,
+        ),
+        vmargs=config.vmargs,
     )
 
 

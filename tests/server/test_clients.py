@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+import resource
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.conftest import ECHO
+from tests.server.conftest import ACCIDENTS, ECHO
 from tests.server.test_front_end import post, until_closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.server.conftest import Server
 
@@ -44,3 +50,140 @@ def test_a_request_that_could_hide_another_is_refused(shared: Serve, request_: b
     assert b"connection: close" in answer
     assert "Exception" not in server.log
     assert server.request("[3]").json == [3]
+
+
+# Time limits that a test can wait for.
+SHORT = {
+    "SAGEMAKER_CLIENT_HEADER_TIMEOUT": "1",
+    "SAGEMAKER_CLIENT_IDLE_TIMEOUT": "2",
+    "SAGEMAKER_CLIENT_BODY_TIMEOUT": "1",
+    "SAGEMAKER_CLIENT_WRITE_TIMEOUT": "1",
+}
+TEXT = {"Content-Type": "text/plain", "Accept": "text/plain"}
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def rest(sock: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    answer = b""
+    while more := sock.recv(1 << 20):
+        answer += more
+    return answer
+
+
+def test_half_a_request_is_ended(shared: Serve) -> None:
+    server = shared(ACCIDENTS, env=SHORT)
+    with connect(server) as idle, connect(server) as head, connect(server) as body:
+        head.sendall(post("[1]")[:30])
+        body.sendall(post("[1]")[:-1])
+        assert rest(head) == b""
+        answer = rest(body)
+        assert rest(idle) == b""
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer
+    head_, _, document = answer.partition(b"\r\n\r\n")
+    error = json.loads(document)["error"]
+    assert error["code"] == "request_timeout"
+    assert error["message"] == "no byte of the body came for 1 s"
+    assert error["request_id"].encode() in head_
+
+
+def test_a_client_that_goes_on_or_waits_is_not_cut_off(shared: Serve) -> None:
+    server = shared(ACCIDENTS, env=SHORT)
+    slow = post('{"sleep": 3}')
+    with connect(server) as sock:
+        for start in range(len(slow) - 8, len(slow), 2):
+            sock.sendall(slow[: len(slow) - 8] if start == len(slow) - 8 else b"")
+            sock.sendall(slow[start : start + 2])
+            time.sleep(0.7)
+        # Half of the next one, while the first is predicted.
+        sock.sendall(post('"ok"')[:30])
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        sock.sendall(post('"ok"')[30:])
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_do_not_read_give_their_memory_back(serve: Serve) -> None:
+    limit = "-XX:MaxDirectMemorySize=64m"
+    server = serve(ECHO, env={**SHORT, "SAGEMAKER_MODEL_SERVER_VMARGS": limit})
+    body = "x" * (12 << 20)
+    request_ = post(body).replace(b"application/json", b"text/plain")
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            sock = stack.enter_context(connect(server))
+            sock.sendall(request_)
+        server.wait_for_log("did not read a byte of a response for 1 s")
+        assert server.request(body, TEXT).status == 200
+    assert "no memory is left" not in server.log
+
+
+def test_a_client_that_reads_slowly_gets_all(shared: Serve) -> None:
+    server = shared(
+        ACCIDENTS.replace('return {"pid"', "return data if len(data) > 9 else {'pid'"), env=SHORT
+    )
+    body = "x" * (12 << 20)
+    with connect(server) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        request_ = post(body).replace(b"application/json", b"text/plain\r\nAccept: text/plain")
+        sock.sendall(request_)
+        size = 0
+        for _ in range(6):
+            time.sleep(0.5)
+            size += len(sock.recv(1 << 16))
+        while size < len(body) and (more := sock.recv(1 << 20)):
+            size += len(more)
+    assert size > len(body)
+
+
+@contextlib.contextmanager
+def descriptors(count: int) -> Iterator[None]:
+    """Let this process open that many files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(count, before[0]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_more_connections_than_descriptors_leave_room_for_pings(serve: Serve) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+
+    server = serve(ECHO, before=limit)
+    with descriptors(2000), contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(connect(server))
+        assert server.request(method="GET", path="/ping").status == 200
+        assert server.request("[1]").json == [1]
+        server.wait_for_log("idle ones were closed for others")
+    lines = [line for line in server.log.splitlines() if "WARN" in line]
+    assert len(lines) == 1
+    assert re.search(r"all 768 connections are open \(SAGEMAKER_MAX_CONNECTIONS, ulimit", lines[0])
+
+
+def test_where_all_connections_work_pings_are_answered_and_others_get_503(serve: Serve) -> None:
+    slow = ACCIDENTS.replace("time.sleep", "print('at work', flush=True); time.sleep")
+    server = serve(slow, env={"SAGEMAKER_MAX_CONNECTIONS": "1"})
+    with connect(server) as busy:
+        busy.sendall(post('{"sleep": 2}'))
+        server.wait_for_log("at work")
+        refused = server.request('"ok"')
+        assert server.request(method="GET", path="/ping").status == 200
+        assert busy.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert refused.status == 503
+    assert refused.headers["connection"] == "close"
+    assert refused.headers["retry-after"] == "5"
+    assert refused.json["error"]["message"] == "the server has as many connections as it may have"
+    assert server.request('"ok"').status == 200
+
+
+def test_more_connections_than_descriptors_are_not_promised(serve: Serve) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+
+    server = serve(ECHO, before=limit, env={"SAGEMAKER_MAX_CONNECTIONS": "5000"})
+    server.wait_for_log("at most 768 connections of clients are kept open, not 5000")

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from sagemaker_inference import _config, _parsers
-from sagemaker_inference._config import Config, EnvironmentVariableError
+from sagemaker_inference._config import Config
+from sagemaker_inference._variable import EnvironmentVariableError
 
 
 def test_without_variables_everything_has_its_default():
@@ -20,6 +21,11 @@ def test_without_variables_everything_has_its_default():
         default_accept=None,
         log_level=20,
         log_format="text",
+        client_header_timeout=10,
+        client_idle_timeout=75,
+        client_body_timeout=60,
+        client_write_timeout=60,
+        max_connections=None,
         vmargs="",
         allow_pickle=False,
         multi_model=False,
@@ -45,6 +51,11 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv",
         "SAGEMAKER_CONTAINER_LOG_LEVEL": "warning",
         "SAGEMAKER_LOG_FORMAT": "JSON",
+        "SAGEMAKER_CLIENT_HEADER_TIMEOUT": "11",
+        "SAGEMAKER_CLIENT_IDLE_TIMEOUT": "12",
+        "SAGEMAKER_CLIENT_BODY_TIMEOUT": "13",
+        "SAGEMAKER_CLIENT_WRITE_TIMEOUT": "14",
+        "SAGEMAKER_MAX_CONNECTIONS": "15",
         "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g",
         "SAGEMAKER_ALLOW_PICKLE": "1",
         "SAGEMAKER_MULTI_MODEL": "yes",
@@ -67,6 +78,11 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         default_accept="text/csv",
         log_level=30,
         log_format="json",
+        client_header_timeout=11,
+        client_idle_timeout=12,
+        client_body_timeout=13,
+        client_write_timeout=14,
+        max_connections=15,
         vmargs="-Xmx1g",
         allow_pickle=True,
         multi_model=True,

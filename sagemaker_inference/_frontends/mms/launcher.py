@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._frontends.base import Launch
+from sagemaker_inference._frontends.base import ClientLimits, Launch
 from sagemaker_inference._frontends.mms import class_data
 from sagemaker_inference._frontends.mms.command import front_end_command
 from sagemaker_inference._frontends.mms.jar import class_path
@@ -48,6 +48,7 @@ class MultiModelServer:
         workers: how many workers run at the same time, as far as that is known.
         payload_limit: most bytes of a request's or a response's body.
         answer_timeout: seconds until it gives up waiting for a worker or for the supervisor.
+        clients: what clients may take.
         vmargs: further arguments for the virtual machine, after ours.
         own_threads: how many event loops it is to have; 0 leaves that to the machine.
         more: further properties.
@@ -61,6 +62,7 @@ class MultiModelServer:
     workers: int
     payload_limit: int
     answer_timeout: int
+    clients: ClientLimits
     vmargs: str
     class_cache: bool = False
     own_threads: int = 0
@@ -75,6 +77,7 @@ class MultiModelServer:
         workers: int,
         payload_limit: int,
         answer_timeout: int,
+        clients: ClientLimits,
         vmargs: str,
     ) -> MultiModelServer:
         """Find Java and Multi Model Server on this machine.
@@ -90,6 +93,7 @@ class MultiModelServer:
             workers=workers,
             payload_limit=payload_limit,
             answer_timeout=answer_timeout,
+            clients=clients,
             vmargs=vmargs,
             class_cache=_config.CLASS_CACHE.read(),
             own_threads=mms.THREADS.read() or 0,
@@ -129,6 +133,11 @@ class MultiModelServer:
             "default_response_timeout_seconds": str(self.answer_timeout),
             "max_request_size": size,
             "max_response_size": size,
+            "client_header_timeout": str(self.clients.header_timeout),
+            "client_idle_timeout": str(self.clients.idle_timeout),
+            "client_body_timeout": str(self.clients.body_timeout),
+            "client_write_timeout": str(self.clients.write_timeout),
+            "max_connections": str(self.clients.max_connections or 0),
             "number_of_netty_threads": str(self.threads),
             "netty_client_threads": "1",
             # Variables concern several processes: see _mms_variables.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_inference.__main__ import main
+from sagemaker_inference._frontends.base import ClientLimits
 from sagemaker_inference._frontends.mms import class_data, launcher, training
 from sagemaker_inference._frontends.mms import jar as jars
 from sagemaker_inference._frontends.mms.java import find_java
@@ -73,7 +74,13 @@ def runs(monkeypatch):
 
 def front_end(vmargs=""):
     return MultiModelServer.find(
-        host="h", port=80, workers=1, payload_limit=1 << 20, answer_timeout=9, vmargs=vmargs
+        host="h",
+        port=80,
+        workers=1,
+        payload_limit=1 << 20,
+        answer_timeout=9,
+        clients=ClientLimits(1, 2, 3, 4, None),
+        vmargs=vmargs,
     )
 
 

@@ -4,6 +4,7 @@ from types import ModuleType
 
 import pytest
 
+from sagemaker_inference._frontends.base import ClientLimits
 from sagemaker_inference._frontends.mms import jar, java
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._os import resources
@@ -134,6 +135,7 @@ def made(version=17, **changes):
         "workers": 1,
         "payload_limit": 25 << 20,
         "answer_timeout": 150,
+        "clients": ClientLimits(1, 2, 3, 4, None),
         "vmargs": "",
         **changes,
     }
@@ -163,6 +165,15 @@ def test_it_is_told_where_to_serve_and_whom_to_ask():
     assert properties["inference_address"] == "http://127.0.0.1:8080"
     assert properties["control_socket"] == "/c.sock"
     assert properties["default_response_timeout_seconds"] == "150"
+
+
+def test_it_is_told_what_clients_may_take():
+    properties = made().properties("/c.sock")
+    names = ("header", "idle", "body", "write")
+    assert [properties[f"client_{name}_timeout"] for name in names] == ["1", "2", "3", "4"]
+    assert properties["max_connections"] == "0"
+    limits = ClientLimits(1, 2, 3, 4, 5)
+    assert made(clients=limits).properties("/c.sock")["max_connections"] == "5"
 
 
 def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(command):

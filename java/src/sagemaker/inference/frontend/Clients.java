@@ -13,6 +13,8 @@ import io.netty.handler.ssl.SslContext;
 import io.netty.util.concurrent.GlobalEventExecutor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -43,6 +45,7 @@ final class Clients extends ChannelInitializer<Channel> {
     private final Deployments deployments;
     private final SupervisorRequests requests;
     private final Stats stats = new Stats();
+    private final Map<EventLoop, LoopClients> perLoop = new ConcurrentHashMap<>();
     private final ChannelGroup connected = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
     private final List<Runnable> whenDrained = new ArrayList<>();
     private volatile Health health = Health.UNKNOWN;
@@ -71,21 +74,43 @@ final class Clients extends ChannelInitializer<Channel> {
         if (ssl != null) {
             pipeline.addLast("ssl", ssl.newHandler(channel.alloc()));
         }
-        pipeline.addLast(GUARD, new RequestGuard());
+        RequestGuard guard = new RequestGuard();
+        pipeline.addLast(GUARD, guard);
         pipeline.addLast(
                 DECODER,
                 new HttpRequestDecoder(
                         Settings.MAX_REQUEST_LINE, Settings.MAX_HEADERS, Settings.MAX_READ));
         pipeline.addLast("encoder", new HttpResponseEncoder());
         pipeline.addLast("aggregator", new RequestAggregator(settings));
-        pipeline.addLast("pipelining", new HttpPipeliningHandler(this));
+        HttpPipeliningHandler pipelining = new HttpPipeliningHandler(this);
+        pipeline.addLast("pipelining", pipelining);
         pipeline.addLast("target", targets);
-        pipeline.addLast("router", new Router(this, channel.eventLoop()));
+        LoopClients neighbours = on(channel.eventLoop());
+        ClientWatch watch =
+                new ClientWatch(
+                        channel,
+                        guard,
+                        pipelining,
+                        settings.clientLimits,
+                        neighbours,
+                        neighbours.makeRoom());
+        pipeline.addLast("router", new Router(this, channel.eventLoop(), watch));
         connected.add(channel);
-        channel.closeFuture().addListener(closed -> onClosed());
+        neighbours.add(watch);
+        channel.closeFuture()
+                .addListener(
+                        closed -> {
+                            neighbours.remove(watch);
+                            onClosed();
+                        });
         if (isDraining) {
             drain(channel);
         }
+    }
+
+    private LoopClients on(EventLoop loop) {
+        return perLoop.computeIfAbsent(
+                loop, unused -> new LoopClients(loop, settings.clientLimits));
     }
 
     Settings settings() {

@@ -43,6 +43,11 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
         this.clients = clients;
     }
 
+    /** Returns whether the client waits for a response, or for the end of the connection. */
+    boolean isWorking() {
+        return isBusy || !queued.isEmpty() || isOver;
+    }
+
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         if (isOver || isFull || queued.size() == MAX_QUEUED) {
@@ -131,7 +136,7 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
-        boolean isIdle = !isBusy && queued.isEmpty() && !isOver;
+        boolean isIdle = !isWorking();
         if (event == Clients.NO_MORE) {
             isFull = true;
             if (isIdle) {

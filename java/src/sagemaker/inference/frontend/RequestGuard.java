@@ -11,6 +11,7 @@ import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.concurrent.FastThreadLocal;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Refuses requests that Netty's decoder reads otherwise than RFC 9112 does.
@@ -52,6 +53,7 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
 
     private final RequestHead head = new RequestHead();
     private final ChunkedBody chunks = new ChunkedBody();
+    private ChannelHandlerContext context;
     private Phase phase = Phase.NONE;
     // Of an empty line before a request, which a client may send (RFC 9112, 2.2).
     private boolean isAfterCr;
@@ -64,6 +66,11 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
     private int end;
     private int windowStart;
     private int windowEnd;
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext context) {
+        this.context = context;
+    }
 
     Phase phase() {
         return phase;
@@ -139,6 +146,12 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
             request.setDecoderResult(failure);
             passOn(context, request);
         }
+    }
+
+    /** Ends a body of which no byte has come for some time. */
+    void expire(long nanos) {
+        hasPassedHead = true;
+        refuse(context, new TimeoutException(TimeUnit.NANOSECONDS.toSeconds(nanos)));
     }
 
     private static void passOn(ChannelHandlerContext context, Object message) {
@@ -221,6 +234,15 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
 
         BadRequestException(String message) {
             super(message, null, false, false);
+        }
+    }
+
+    /** Why a request is refused: the rest of its body does not come. */
+    static final class TimeoutException extends Exception {
+        private static final long serialVersionUID = 1;
+
+        TimeoutException(long seconds) {
+            super("no byte of the body came for " + seconds + " s", null, false, false);
         }
     }
 }

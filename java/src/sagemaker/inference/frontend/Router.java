@@ -18,6 +18,7 @@ import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
+import io.netty.util.AsciiString;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
@@ -33,6 +34,7 @@ import org.slf4j.LoggerFactory;
 final class Router extends ChannelInboundHandlerAdapter {
     private static final Logger LOGGER = LoggerFactory.getLogger(Router.class);
 
+    private static final AsciiString CONNECTION = HttpHeaderNames.CONNECTION;
     private static final String PING = LoopStats.PING;
     // As what a request is counted whose client has disconnected before the response.
     private static final int CLIENT_GONE = 499;
@@ -47,6 +49,7 @@ final class Router extends ChannelInboundHandlerAdapter {
     private final Clients clients;
     private final EventLoop loop;
     private final LoopStats stats;
+    private final ClientWatch watch;
     private ChannelHandlerContext context;
     private Exchange current;
     // Where the request is counted, until its response; null if there is no request.
@@ -55,9 +58,10 @@ final class Router extends ChannelInboundHandlerAdapter {
     // Whether the last request has its response.
     private boolean isAnswered;
 
-    Router(Clients clients, EventLoop loop) {
+    Router(Clients clients, EventLoop loop, ClientWatch watch) {
         this.clients = clients;
         this.loop = loop;
+        this.watch = watch;
         stats = clients.stats().on(loop);
     }
 
@@ -83,11 +87,19 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (!request.decoderResult().isSuccess()) {
             count(stats.others, request);
             refuseUnreadable(exchange(request), request.decoderResult().cause());
-        } else if (isPath(uri, Routes.INVOCATIONS)) {
-            routeInvocations(request);
         } else if (isPath(uri, PING)) {
             count(stats.pings, request);
             ping(exchange(request));
+        } else if (watch.isOverLimit()) {
+            count(stats.others, request);
+            watch.countRefused();
+            exchange(request)
+                    .refuse(
+                            ErrorCode.SERVICE_UNAVAILABLE,
+                            "the server has as many connections as it may have",
+                            retryLater().set(CONNECTION, HttpHeaderValues.CLOSE));
+        } else if (isPath(uri, Routes.INVOCATIONS)) {
+            routeInvocations(request);
         } else {
             routeOther(request, new QueryStringDecoder(uri));
         }
@@ -135,15 +147,17 @@ final class Router extends ChannelInboundHandlerAdapter {
         } else if (routes.invocations != null) {
             invoke(request, routes.invocations, query);
         } else if (routes.isEmpty()) {
-            HttpHeaders retry =
-                    new DefaultHttpHeaders().set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
             String message = "no model is loaded yet";
-            exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retry);
+            exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retryLater());
         } else {
             String message =
                     "name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
             exchange(request).refuse(ErrorCode.BAD_REQUEST, message);
         }
+    }
+
+    private static HttpHeaders retryLater() {
+        return new DefaultHttpHeaders().set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
     }
 
     /** Counts a request, also under its model's name if that is deployed. */
@@ -232,8 +246,10 @@ final class Router extends ChannelInboundHandlerAdapter {
         }
         // The decoder does not know where the next request begins.
         HttpHeaders close =
-                new DefaultHttpHeaders().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
-        if (cause instanceof TooLongHttpHeaderException) {
+                new DefaultHttpHeaders().set(CONNECTION, HttpHeaderValues.CLOSE);
+        if (cause instanceof RequestGuard.TimeoutException) {
+            exchange.refuse(ErrorCode.REQUEST_TIMEOUT, cause.getMessage(), close);
+        } else if (cause instanceof TooLongHttpHeaderException) {
             String message = "the header fields have more than " + Settings.MAX_HEADERS + " bytes";
             exchange.refuse(ErrorCode.HEADER_FIELDS_TOO_LARGE, message, close);
         } else if (cause instanceof TooLongHttpLineException
@@ -345,7 +361,7 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (current == null) {
             FullHttpResponse response =
                     clients.responses().error(code, message, Exchange.newId(), false);
-            response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+            response.headers().set(CONNECTION, HttpHeaderValues.CLOSE);
             stats.others.start(0);
             stats.others.finish(code.status, 0, response.content().readableBytes());
             // Without lingering, since the part of the request that was read takes memory.

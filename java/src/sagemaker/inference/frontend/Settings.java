@@ -38,6 +38,9 @@ final class Settings {
     /** The largest body that a worker takes, in bytes; the rest is room for what a form adds. */
     final int payloadLimit;
 
+    /** What clients may take. */
+    final ClientLimits clientLimits;
+
     /** Headers of every response, as Multi Model Server gives them to its own. */
     final HttpHeaders commonHeaders = new DefaultHttpHeaders();
 
@@ -49,10 +52,12 @@ final class Settings {
             int timeoutSeconds,
             int maxRequestSize,
             int payloadLimit,
+            ClientLimits clientLimits,
             String[] cors) {
         this.queueLimit = queueLimit;
         this.maxRequestSize = maxRequestSize;
         this.payloadLimit = payloadLimit;
+        this.clientLimits = clientLimits;
         timeoutNanos = TimeUnit.SECONDS.toNanos(timeoutSeconds);
         commonHeaders.set(HttpHeaderNames.PRAGMA, HttpHeaderValues.NO_CACHE);
         commonHeaders.set(
@@ -79,6 +84,7 @@ final class Settings {
                 config.getDefaultResponseTimeoutSeconds(),
                 maxRequestSize,
                 Integer.parseInt(payloadLimit),
+                ClientLimits.from(config),
                 new String[] {
                     config.getCorsAllowedOrigin(),
                     config.getCorsAllowedMethods(),

@@ -5,6 +5,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandler;
+import io.netty.channel.ChannelOutboundBuffer;
 import io.netty.channel.DefaultChannelId;
 import io.netty.channel.EventLoop;
 import io.netty.channel.embedded.EmbeddedChannel;
@@ -17,6 +18,7 @@ import java.util.concurrent.TimeUnit;
 
 /** All handlers without a network: clients, workers and the supervisor are embedded channels. */
 final class Bench implements SupervisorRequests.Control {
+    private static final long STEP_MILLIS = 500;
     static final int QUEUE_LIMIT = 3;
     static final int TIMEOUT_SECONDS = 20;
     static final int MAX_REQUEST_SIZE = 40_000;
@@ -34,6 +36,7 @@ final class Bench implements SupervisorRequests.Control {
     final SupervisorRequests requests;
     final Clients handlers;
     boolean isControlWritable = true;
+    boolean areClientsReading = true;
     boolean areWorkersReachable = true;
     long waitLimitNanos = Long.MAX_VALUE;
 
@@ -43,11 +46,16 @@ final class Bench implements SupervisorRequests.Control {
 
     Bench(int clientCount, String[] cors) {
         Settings settings =
-                new Settings(QUEUE_LIMIT, TIMEOUT_SECONDS, MAX_REQUEST_SIZE, PAYLOAD_LIMIT, cors);
+                new Settings(
+                        QUEUE_LIMIT,
+                        TIMEOUT_SECONDS,
+                        MAX_REQUEST_SIZE,
+                        PAYLOAD_LIMIT,
+                        new ClientLimits(10, 75, 60, 40, 100),
+                        cors);
         List<EventExecutor> loops = new ArrayList<>();
         for (int i = 0; i < clientCount; i++) {
-            // With ids that differ: embedded channels have the same one otherwise.
-            EmbeddedChannel client = new EmbeddedChannel(DefaultChannelId.newInstance());
+            EmbeddedChannel client = new Client();
             client.freezeTime();
             clients.add(client);
             loops.add(client.eventLoop());
@@ -57,6 +65,21 @@ final class Bench implements SupervisorRequests.Control {
         deployments = new Deployments(control, loops, settings, path -> this::connect);
         handlers = new Clients(null, settings, deployments, requests);
         clients.forEach(client -> client.pipeline().addLast(handlers));
+    }
+
+    /** A client's connection; one that does not read keeps what is written to it in its buffer. */
+    private final class Client extends EmbeddedChannel {
+        Client() {
+            // With ids that differ: embedded channels have the same one otherwise.
+            super(DefaultChannelId.newInstance());
+        }
+
+        @Override
+        protected void doWrite(ChannelOutboundBuffer data) throws Exception {
+            if (areClientsReading) {
+                super.doWrite(data);
+            }
+        }
     }
 
     private ChannelFuture connect(EventLoop loop, ChannelHandler handler) {
@@ -87,8 +110,12 @@ final class Bench implements SupervisorRequests.Control {
     }
 
     void advance(long millis) {
-        clients.forEach(client -> client.advanceTimeBy(millis, TimeUnit.MILLISECONDS));
-        run();
+        // In steps, since what is done at intervals is done once in each.
+        for (long left = millis; left > 0; left -= STEP_MILLIS) {
+            long step = Math.min(left, STEP_MILLIS);
+            clients.forEach(client -> client.advanceTimeBy(step, TimeUnit.MILLISECONDS));
+            run();
+        }
     }
 
     /** Deploys one connection for each client; returns null or what failed. */

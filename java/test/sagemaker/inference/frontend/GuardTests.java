@@ -84,7 +84,7 @@ final class GuardTests {
     }
 
     private static void cve58056() {
-        refused(CHUNKED + "1;a\nx\r\n0\r\n\r\n", "the extension of a chunk has quotes or a control");
+        refused(CHUNKED + "1;a\nx\r\n0\r\n\r\n", "the extension of a chunk has quotes");
         refused(CHUNKED + "1\nx\r\n0\r\n\r\n", "the size of a chunk is not a number");
         refused(CHUNKED + "1;\n\r\nx\r\n0\r\n\r\n", "the extension of a chunk has quotes");
     }

@@ -30,6 +30,7 @@ public final class Tests {
         Tests all = new Tests();
         WorkerProtocolTests.addTo(all);
         GuardTests.addTo(all);
+        ClientTests.addTo(all);
         HttpTests.addTo(all);
         RoutingTests.addTo(all);
         WorkersTests.addTo(all);

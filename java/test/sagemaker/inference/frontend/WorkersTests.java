@@ -112,7 +112,7 @@ final class WorkersTests {
     private static Invocation invocation(Bench bench, List<String> responses) {
         FullHttpRequest request =
                 new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.POST, "/invocations");
-        Router router = new Router(bench.handlers, bench.clients.get(0).eventLoop());
+        Router router = new Router(bench.handlers, bench.clients.get(0).eventLoop(), null);
         EmbeddedChannel channel =
                 new EmbeddedChannel(
                         new ChannelOutboundHandlerAdapter() {
@@ -205,7 +205,7 @@ final class WorkersTests {
 
     private static void noAnswer() throws Exception {
         Bench bench = waiting(1);
-        Settings settings = new Settings(1, 1, 1, 1, new String[3]);
+        Settings settings = new Settings(1, 1, 1, 1, null, new String[3]);
         WorkerConnection connection = bench.workers.get(0).pipeline().get(WorkerConnection.class);
         connection.checkTimeout(System.nanoTime(), settings);
         checkEqual("", bench.receive(0));
