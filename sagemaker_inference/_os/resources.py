@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -39,6 +40,22 @@ def _cgroup_quota() -> float | None:
     except (OSError, ValueError):
         return None
     return quota_us / period_us if quota_us > 0 and period_us > 0 else None
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: its cgroup's limit, or else the machine's."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *_cgroup_memory()])
+
+
+def _cgroup_memory() -> list[int]:
+    """The limits of cgroup v2 ``memory.max``, v1 ``memory.limit_in_bytes``, where there are any."""
+    limits = []
+    for path in (_CGROUP / "memory.max", _CGROUP / "memory" / "memory.limit_in_bytes"):
+        # "max" is none; v1 has a number beyond the machine's memory for that.
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(path.read_text()))
+    return limits
 
 
 def threads(processes: int) -> str:

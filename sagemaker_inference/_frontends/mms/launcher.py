@@ -6,7 +6,7 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
@@ -28,11 +28,28 @@ _CONFIGURATION: Final = "config.properties"
 # Measured with the smallest requests: 30 µs of a thread for each, and 45 µs of a worker.
 _WORKERS_PER_THREAD: Final = 2
 _MEGABYTE: Final = 1024 * 1024
-# Measured: 16 clients that each send and get 24 MB pass with a heap of 32 MB and 512 MB of direct
-# memory; forms are on the heap.
-_HEAP_PER_PAYLOAD: Final = 20
-_DIRECT_PER_PAYLOAD: Final = 40
 _LEAST_MB: Final = 128
+
+
+class _Need(NamedTuple):
+    """How much memory the front end may take.
+
+    Attributes:
+        payloads: how many of the largest bodies it has room for.
+        part: which part of the memory of the container or machine it takes at most, since models
+            need the rest.
+        least_payloads: how many of the largest bodies it has room for, however little there is.
+    """
+
+    payloads: int
+    part: int
+    least_payloads: int
+
+
+# Measured: 16 clients that each send and get 24 MB pass with a heap of 32 MB and 512 MB of direct
+# memory. One body that comes in and goes out is there twice, and is sent in pieces.
+_HEAP: Final = _Need(payloads=20, part=8, least_payloads=0)
+_DIRECT: Final = _Need(payloads=40, part=4, least_payloads=3)
 # In the user's arguments, these are about class data.
 _OF_CLASS_DATA: Final = ("-Xshare", "-XX:AOT", "-XX:Shared", "-XX:ArchiveClasses")
 
@@ -151,8 +168,8 @@ class MultiModelServer:
             self.jars,
             configuration,
             *self._class_data(),
-            f"-Xmx{self._megabytes(_HEAP_PER_PAYLOAD)}m",
-            f"-XX:MaxDirectMemorySize={self._megabytes(_DIRECT_PER_PAYLOAD)}m",
+            f"-Xmx{self._megabytes(_HEAP)}m",
+            f"-XX:MaxDirectMemorySize={self._megabytes(_DIRECT)}m",
             *_arguments(self.vmargs),
         )
 
@@ -177,10 +194,12 @@ class MultiModelServer:
             return []
         return class_data.find(self.java, self.jars, cached=self.class_cache)
 
-    def _megabytes(self, per_payload: int) -> int:
-        """A limit of memory that has room for so many bodies."""
+    def _megabytes(self, need: _Need) -> int:
+        """A limit of memory: what is wanted, but no more than a share of what there is."""
         payload = self.payload_limit // _MEGABYTE
-        return max(_LEAST_MB, payload * per_payload + _LEAST_MB // 2)
+        wanted = max(_LEAST_MB, payload * need.payloads + _LEAST_MB // 2)
+        share = resources.memory() // need.part // _MEGABYTE
+        return min(wanted, max(share, payload * need.least_payloads + _LEAST_MB // 2))
 
 
 def prepare() -> str:

@@ -176,7 +176,8 @@ def test_it_is_told_what_clients_may_take():
     assert made(clients=limits).properties("/c.sock")["max_connections"] == "5"
 
 
-def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(command):
+def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(command, monkeypatch):
+    monkeypatch.setattr(resources, "memory", lambda: 64 << 30)
     words = command(vmargs='-Xmx2g -XX:MaxDirectMemorySize=4g "-Dmy property=1"')
     assert "-Xmx564m" in words
     assert "-XX:MaxDirectMemorySize=1064m" in words
@@ -185,6 +186,18 @@ def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(comm
     assert words.index(f"{direct}4g") > words.index(f"{direct}1064m")
     assert "-Dmy property=1" in words
     assert {"-Xmx128m", f"{direct}128m"} < set(command(payload_limit=1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("memory", "payload", "heap", "direct"),
+    [(2048, 25, 256, 512), (512, 25, 64, 139), (512, 100, 64, 364), (256, 1, 64, 67)],
+)
+def test_memory_is_a_share_of_what_the_container_has(
+    command, monkeypatch, memory, payload, heap, direct
+):
+    monkeypatch.setattr(resources, "memory", lambda: memory << 20)
+    words = command(payload_limit=payload << 20)
+    assert {f"-Xmx{heap}m", f"-XX:MaxDirectMemorySize={direct}m"} < set(words)
 
 
 def test_the_users_arguments_are_what_may_have_ended_it():

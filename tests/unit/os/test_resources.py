@@ -33,6 +33,22 @@ def test_a_quota_of_cgroup_v1_counts(cgroup, quota, period, count):
     assert resources.usable_cpus() == count
 
 
+def test_memory_is_the_machines_without_a_limit(cgroup):
+    machine = resources.memory()
+    assert machine > 1 << 20
+    (cgroup / "memory.max").write_text("max\n")
+    (cgroup / "memory").mkdir()
+    (cgroup / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert resources.memory() == machine
+
+
+@pytest.mark.parametrize("path", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_memory_is_what_a_cgroup_leaves(cgroup, path):
+    (cgroup / "memory").mkdir()
+    (cgroup / path).write_text("1048576\n")
+    assert resources.memory() == 1 << 20
+
+
 @pytest.mark.parametrize(
     ("visible", "names"),
     [
