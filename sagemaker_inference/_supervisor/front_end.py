@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os.child_process import UNKNOWN_EXIT, ChildProcess, describe_exit
 from sagemaker_inference._supervisor.control import ControlSocket
+from sagemaker_inference._supervisor.refused_requests import RefusedRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,6 +116,7 @@ class FrontEndProcess:
         self._loop = loop
         self._err = outputs.err
         self._owner = owner
+        self._refused = RefusedRequests(outputs.err.write)
         self._child: ChildProcess | None = None
         self._awaited: dict[tuple[str, int], _Awaited] = {}
         self._asked: dict[str, Sequence[str]] = {}
@@ -244,6 +246,9 @@ class FrontEndProcess:
         kind, number = message["type"], message.get("id", _WITHOUT_ID)
         if kind == "request":
             self._on_request(message)
+            return
+        if kind == "access":
+            self._refused.on_message(message)
             return
         if kind == _STATS:
             self._on_stats(message)

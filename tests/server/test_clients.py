@@ -187,3 +187,63 @@ def test_more_connections_than_descriptors_are_not_promised(serve: Serve) -> Non
 
     server = serve(ECHO, before=limit, env={"SAGEMAKER_MAX_CONNECTIONS": "5000"})
     server.wait_for_log("at most 768 connections of clients are kept open, not 5000")
+
+
+def test_a_client_that_half_closes_gets_its_answer(shared: Serve) -> None:
+    server = shared(ECHO)
+    with connect(server) as sock:
+        sock.sendall(post("[1]") + post("[2]"))
+        sock.shutdown(socket.SHUT_WR)
+        answer = rest(sock)
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert answer.endswith(b"[2]")
+    assert b"connection: close" in answer
+
+
+def access_line(server: Server, request_id: str) -> str:
+    """The access line of a request, without its time and with its duration left out."""
+    server.wait_for_log(f"id={request_id}\n")
+    [line] = [line for line in server.log.splitlines() if request_id in line]
+    return re.sub(r"total=\d+\.\d ms id=.*", "", line.partition("Z ")[2]).strip()
+
+
+def test_what_the_front_end_refuses_leaves_an_access_line(shared: Serve) -> None:
+    server = shared(ECHO)
+    too_large = {"Content-Length": str(1 << 30), "Expect": "100-continue"}
+    for method, path, headers, status in (
+        ("GET", "/invocations", {}, 405),
+        ("GET", "/nowhere", {}, 404),
+        ("POST", "/invocations", too_large, 413),
+        ("GET", "/ping", {"X-Long": "x" * 9000}, 431),
+        ("DELETE", "/ping", {}, 405),
+    ):
+        reply = server.request(b"", headers, method=method, path=path)
+        assert reply.status == status
+        id_ = reply.headers["x-request-id"]
+        assert reply.json["error"]["request_id"] == id_
+        assert access_line(server, id_) == f"INFO {method} {path} {status}"
+    answer = until_closed(server, b"nonsense\r\n\r\n")
+    found = re.search(rb"x-request-id: (\S+)", answer)
+    assert found
+    assert access_line(server, found[1].decode()) == "INFO - - 400"
+
+
+def test_only_the_methods_and_routes_of_the_contract_run_predictions(shared: Serve) -> None:
+    server = shared(ECHO)
+    for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "FOO"):
+        for path in ("/invocations", "/predictions/model", "/models/model/invoke"):
+            reply = server.request("[1]", method=method, path=path)
+            assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    for path in (
+        "/model/predict",
+        "/%69nvocations",
+        "/invocations/",
+        "//invocations",
+        "/Invocations",
+        "/predictions",
+        "/predictions/model/",
+        "/predictions/model/1.0",
+        "/models/model",
+    ):
+        assert server.request("[1]", path=path).status == 404, path
+    assert server.request("[1]", path="/predictions/model").json == [1]

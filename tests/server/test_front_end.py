@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -236,10 +237,32 @@ def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
             sock.sendall(post('"exit"'))
             time.sleep(0.1)
             assert server.request('"ok"').status == 503
+            # Closed at once, and not only on the client's side.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         time.sleep(0.1)
         assert server.request('"ok"').status == 200
         assert [future.result().status for future in pending] == [200] * 8
     assert "exit code 3" not in server.log
+
+
+def test_a_client_that_only_listens_takes_no_place_in_the_queue(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "1"})
+    with ThreadPoolExecutor(8) as pool:
+        pending = [pool.submit(server.request, '{"sleep": 1.5}')]
+        time.sleep(0.2)
+        pending += [pool.submit(server.request, '"ok"') for _ in range(7)]
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+            sock.sendall(post('"ok"'))
+            time.sleep(0.1)
+            assert server.request('"ok"').status == 503
+            sock.shutdown(socket.SHUT_WR)
+            time.sleep(0.1)
+            assert server.request('"ok"').status == 200
+            # It may have gone, but it has not: it gets its answer when nobody else waits.
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert sock.recv(1) == b""
+        assert [future.result().status for future in pending] == [200] * 8
 
 
 def test_a_time_limit_by_the_name_of_multi_model_server_holds(serve: Serve) -> None:

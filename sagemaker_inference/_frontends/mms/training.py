@@ -150,13 +150,15 @@ class _Supervisor:
         self._socket.sendall(json.dumps({"type": kind, **fields}).encode() + b"\n")
 
     def expect(self, kind: str) -> dict[str, Any]:
-        """The next message, which is of this type.
+        """The next message but for access lines, which is of this type.
 
         Raises:
             ValueError: it is not, or there is none.
         """
-        line = self._lines.readline()
-        message: dict[str, Any] = json.loads(line) if line else {"type": "the end"}
+        message: dict[str, Any] = {"type": "access"}
+        while message["type"] == "access":
+            line = self._lines.readline()
+            message = json.loads(line) if line else {"type": "the end"}
         if message["type"] != kind:
             problem = f"{kind} was expected and {message} came"
             raise ValueError(problem)

@@ -53,6 +53,16 @@ def test_the_port_is_opened_when_it_says_so(bench: Bench) -> None:
     assert answers[1] == "Address already in use"
 
 
+def test_what_it_refuses_is_in_the_log(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    line = {"method": "GET", "path": "/x", "status": 404, "seconds": 0.0, "lost": 0}
+    bench.send("access", request_id="some-id", **line)
+    answers: list[str] = []
+    bench.process.open(answers.append)
+    bench.send("opened")
+    bench.wait(lambda: bool(answers))
+    assert " INFO GET /x 404 total=0.0 ms id=some-id\n" in capfd.readouterr().err
+
+
 def test_answers_are_told_from_each_other(bench: Bench) -> None:
     answers: list[str] = []
     for number in (3, 4):

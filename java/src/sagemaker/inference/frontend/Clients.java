@@ -44,6 +44,7 @@ final class Clients extends ChannelInitializer<Channel> {
     private final RequestTargetHandler targets = new RequestTargetHandler();
     private final Deployments deployments;
     private final SupervisorRequests requests;
+    private final AccessLog accessLog;
     private final Stats stats = new Stats();
     private final Map<EventLoop, LoopClients> perLoop = new ConcurrentHashMap<>();
     private final ChannelGroup connected = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
@@ -66,6 +67,7 @@ final class Clients extends ChannelInitializer<Channel> {
         this.deployments = deployments;
         this.requests = requests;
         responses = new Responses(settings);
+        accessLog = new AccessLog(requests.control());
     }
 
     @Override
@@ -127,6 +129,10 @@ final class Clients extends ChannelInitializer<Channel> {
 
     SupervisorRequests supervisorRequests() {
         return requests;
+    }
+
+    AccessLog accessLog() {
+        return accessLog;
     }
 
     Stats stats() {

@@ -55,6 +55,7 @@ class Exchange {
     }
 
     private FullHttpResponse error(ErrorCode code, String message) {
+        client.log(this, code);
         return responses.error(code, message, id, Responses.wantsText(request.headers()));
     }
 
@@ -65,4 +66,7 @@ class Exchange {
 
     /** Called when the client disconnects before the response. */
     void cancel() {}
+
+    /** Called when the client sends nothing any more, which may mean that it has gone. */
+    void giveWay() {}
 }

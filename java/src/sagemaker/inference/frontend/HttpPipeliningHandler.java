@@ -5,6 +5,7 @@ import io.netty.channel.ChannelDuplexHandler;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPromise;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
@@ -143,10 +144,15 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
                 isOver = true;
                 LingeringClose.start(context, context.newSucceededFuture());
             }
-        } else if (event != Clients.DRAIN) {
+        } else if (event == Clients.DRAIN || event instanceof ChannelInputShutdownEvent) {
+            isFull |= event != Clients.DRAIN;
+            if (isIdle) {
+                context.close();
+            } else {
+                context.fireUserEventTriggered(event);
+            }
+        } else {
             context.fireUserEventTriggered(event);
-        } else if (isIdle) {
-            context.close();
         }
     }
 

@@ -19,6 +19,7 @@ final class Invocation extends Exchange {
     // The query's parameters as they are sent; most requests have none.
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
     private WorkerConnections workers;
+    private boolean isYielding;
     private final long arrivedAt = System.nanoTime();
 
     Invocation(Router client, FullHttpRequest request, Responses responses) {
@@ -99,5 +100,18 @@ final class Invocation extends Exchange {
     @Override
     void cancel() {
         workers.forget(this);
+    }
+
+    @Override
+    void giveWay() {
+        isYielding = true;
+        if (workers != null) {
+            workers.giveWay(this);
+        }
+    }
+
+    /** Returns whether it waits behind all others, since its client may have gone. */
+    boolean isYielding() {
+        return isYielding;
     }
 }

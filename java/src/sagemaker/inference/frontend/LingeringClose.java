@@ -5,6 +5,7 @@ import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelPipeline;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.util.ReferenceCountUtil;
@@ -36,6 +37,10 @@ final class LingeringClose extends ChannelInboundHandlerAdapter {
     }
 
     private static void closeLater(Channel channel) {
+        if (channel instanceof DuplexChannel && ((DuplexChannel) channel).isInputShutdown()) {
+            channel.close(); // the client sends nothing any more
+            return;
+        }
         // TLS ends with a message, which only a complete close sends.
         if (channel instanceof DuplexChannel && channel.pipeline().get(SslHandler.class) == null) {
             ((DuplexChannel) channel).shutdownOutput();
@@ -47,5 +52,12 @@ final class LingeringClose extends ChannelInboundHandlerAdapter {
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         ReferenceCountUtil.release(message);
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) {
+        if (event instanceof ChannelInputShutdownEvent) {
+            context.close();
+        }
     }
 }

@@ -36,8 +36,8 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         REFUSED
     }
 
-    // As the decoder calls the target of a request that cannot be read.
-    private static final String UNKNOWN_TARGET = "/bad-request";
+    /** The target of a request that cannot be read, as the decoder calls it. */
+    static final String UNKNOWN_TARGET = "/bad-request";
 
     private static final int WINDOW_SIZE = 1024;
     private static final byte CR = '\r';

@@ -5,6 +5,8 @@ import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoop;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
+import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.DefaultHttpHeaders;
 import io.netty.handler.codec.http.EmptyHttpHeaders;
 import io.netty.handler.codec.http.FullHttpRequest;
@@ -15,6 +17,7 @@ import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.QueryStringDecoder;
 import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
@@ -46,6 +49,14 @@ final class Router extends ChannelInboundHandlerAdapter {
     private static final String MODEL_HEADER = "X-Amzn-SageMaker-Target-Model";
     private static final String RETRY_SECONDS = "5";
 
+    // Stands for what could not be read.
+    private static final FullHttpRequest UNREADABLE =
+            new DefaultFullHttpRequest(
+                    HttpVersion.HTTP_1_0,
+                    HttpMethod.GET,
+                    RequestGuard.UNKNOWN_TARGET,
+                    Unpooled.EMPTY_BUFFER);
+
     private final Clients clients;
     private final EventLoop loop;
     private final LoopStats stats;
@@ -55,6 +66,8 @@ final class Router extends ChannelInboundHandlerAdapter {
     // Where the request is counted, until its response; null if there is no request.
     private RouteStats counted;
     private long startedAt;
+    // Whether the client has ended its side of the connection.
+    private boolean isInputShut;
     // Whether the last request has its response.
     private boolean isAnswered;
 
@@ -187,6 +200,9 @@ final class Router extends ChannelInboundHandlerAdapter {
             FullHttpRequest request, Deployment deployment, Map<String, List<String>> query) {
         Invocation invocation = new Invocation(this, request, clients.responses());
         current = invocation;
+        if (isInputShut) {
+            invocation.giveWay();
+        }
         invocation.submit(deployment.on(loop), query);
     }
 
@@ -311,6 +327,12 @@ final class Router extends ChannelInboundHandlerAdapter {
         LOGGER.error("no memory is left for a request: {}", error.getMessage());
     }
 
+    /** Leaves an access line about a request that is refused or has failed. */
+    void log(Exchange exchange, ErrorCode code) {
+        long nanos = System.nanoTime() - startedAt;
+        clients.accessLog().write(exchange.request, code.status, exchange.id, nanos);
+    }
+
     /** Sends the response to the current request. */
     void respond(FullHttpResponse response) {
         boolean isHead = current != null && current.request.method().equals(HttpMethod.HEAD);
@@ -326,6 +348,16 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (route != null) {
             counted = null;
             route.finish(status, System.nanoTime() - startedAt, bytes);
+        }
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext context, Object event) {
+        if (event instanceof ChannelInputShutdownEvent) {
+            isInputShut = true;
+            if (current != null) {
+                current.giveWay();
+            }
         }
     }
 
@@ -359,8 +391,9 @@ final class Router extends ChannelInboundHandlerAdapter {
         }
         // After the response to a current request, the connection is closed anyway.
         if (current == null) {
-            FullHttpResponse response =
-                    clients.responses().error(code, message, Exchange.newId(), false);
+            String id = Exchange.newId();
+            FullHttpResponse response = clients.responses().error(code, message, id, false);
+            clients.accessLog().write(UNREADABLE, code.status, id, 0);
             response.headers().set(CONNECTION, HttpHeaderValues.CLOSE);
             stats.others.start(0);
             stats.others.finish(code.status, 0, response.content().readableBytes());

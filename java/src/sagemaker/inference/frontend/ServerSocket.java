@@ -30,6 +30,8 @@ final class ServerSocket {
                         .channel(connector.getServerChannel())
                         .option(ChannelOption.SO_BACKLOG, BACKLOG)
                         .childOption(ChannelOption.RCVBUF_ALLOCATOR, Settings.readAllocator())
+                        // A client may end its side behind its last request (RFC 9112, 9.6).
+                        .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
                         .childHandler(clients);
         if (!connector.isUds()) {
             bootstrap.childOption(ChannelOption.SO_KEEPALIVE, true);

@@ -53,6 +53,10 @@ final class SupervisorRequests {
         this.settings = settings;
     }
 
+    Control control() {
+        return control;
+    }
+
     AskedPaths paths() {
         return paths;
     }

@@ -42,6 +42,9 @@ final class WorkerConnections {
     // The one that was used last is used first: what it needs is in the processor's caches.
     private final ArrayDeque<WorkerConnection> idle = new ArrayDeque<>();
     private final ArrayDeque<Invocation> waiting = new ArrayDeque<>();
+    // Of clients that send nothing any more: most of them have gone, and some wait for an answer.
+    // They take no place in the queue, and are answered when nobody else waits.
+    private final ArrayDeque<Invocation> yielding = new ArrayDeque<>();
     // How many requests wait on all loops.
     private final AtomicInteger queued;
     private final Promise<Void> retired;
@@ -130,7 +133,7 @@ final class WorkerConnections {
         loop.execute(
                 () -> {
                     isRetiring = true;
-                    while (!waiting.isEmpty()) {
+                    while (hasWaiting()) {
                         takeWaiting().refuse(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
                     }
                     // Closing one takes it out of the list.
@@ -159,13 +162,13 @@ final class WorkerConnections {
             connection.send(invocation);
         } else if (isRetiring) {
             invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
+        } else if (invocation.isYielding()) {
+            addYielding(invocation);
         } else if (queued.get() < settings.queueLimit) {
             queued.incrementAndGet();
             waiting.add(invocation);
         } else {
-            refused++;
-            String message = settings.queueLimit + " requests are waiting already";
-            invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, message);
+            refuseForQueue(invocation);
         }
     }
 
@@ -174,10 +177,40 @@ final class WorkerConnections {
         if (waiting.remove(invocation)) {
             queued.decrementAndGet();
             invocation.release();
+        } else if (yielding.remove(invocation)) {
+            invocation.release();
         }
     }
 
+    /** Lets a request wait behind all others, if no worker has it. */
+    void giveWay(Invocation invocation) {
+        if (waiting.remove(invocation)) {
+            queued.decrementAndGet();
+            addYielding(invocation);
+        }
+    }
+
+    private void addYielding(Invocation invocation) {
+        if (yielding.size() >= settings.queueLimit) {
+            refuseForQueue(yielding.poll());
+        }
+        yielding.add(invocation);
+    }
+
+    private void refuseForQueue(Invocation invocation) {
+        refused++;
+        String message = settings.queueLimit + " requests are waiting already";
+        invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, message);
+    }
+
+    private boolean hasWaiting() {
+        return !waiting.isEmpty() || !yielding.isEmpty();
+    }
+
     private Invocation takeWaiting() {
+        if (waiting.isEmpty()) {
+            return yielding.poll();
+        }
         queued.decrementAndGet();
         return waiting.poll();
     }
@@ -190,6 +223,12 @@ final class WorkerConnections {
         }
         while (!waiting.isEmpty() && waiting.peek().age() > waitLimitNanos) {
             takeWaiting().refuse(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
+        }
+        // They are not in the order of their arrival.
+        for (Invocation invocation : new ArrayList<>(yielding)) {
+            if (invocation.age() > waitLimitNanos && yielding.remove(invocation)) {
+                invocation.refuse(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
+            }
         }
         long now = System.nanoTime();
         for (WorkerConnection connection : new ArrayList<>(all)) {
@@ -210,7 +249,7 @@ final class WorkerConnections {
 
     /** Gives a connection the request that has waited longest. */
     void onIdle(WorkerConnection connection) {
-        if (waiting.isEmpty() || !connection.isOpen()) {
+        if (!hasWaiting() || !connection.isOpen()) {
             idle.addLast(connection);
             if (isRetiring) {
                 connection.close();

@@ -9,6 +9,7 @@ import io.netty.channel.ChannelOutboundBuffer;
 import io.netty.channel.DefaultChannelId;
 import io.netty.channel.EventLoop;
 import io.netty.channel.embedded.EmbeddedChannel;
+import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.util.concurrent.EventExecutor;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -29,8 +30,10 @@ final class Bench implements SupervisorRequests.Control {
     /** Connections to workers, in the order in which they were opened. */
     final List<EmbeddedChannel> workers = new ArrayList<>();
 
-    /** What was sent to the supervisor. */
+    /** What was sent to the supervisor, but for access lines. */
     final List<JsonObject> sent = new ArrayList<>();
+
+    final List<JsonObject> accessLines = new ArrayList<>();
 
     final Deployments deployments;
     final SupervisorRequests requests;
@@ -93,7 +96,8 @@ final class Bench implements SupervisorRequests.Control {
 
     @Override
     public void send(JsonObject message) {
-        sent.add(message);
+        boolean isAccess = message.get("type").getAsString().equals("access");
+        (isAccess ? accessLines : sent).add(message);
     }
 
     @Override
@@ -179,6 +183,13 @@ final class Bench implements SupervisorRequests.Control {
     void answer(int worker, String body) {
         ByteBuf answer = Answers.write(200, "text/plain", new String[0], body);
         workers.get(worker).writeInbound(answer);
+        run();
+    }
+
+    /** Has a client end its side of the connection. */
+    void halfClose(int client) {
+        EmbeddedChannel channel = clients.get(client);
+        channel.pipeline().fireUserEventTriggered(ChannelInputShutdownEvent.INSTANCE);
         run();
     }
 

@@ -31,6 +31,7 @@ public final class Tests {
         WorkerProtocolTests.addTo(all);
         GuardTests.addTo(all);
         ClientTests.addTo(all);
+        EndTests.addTo(all);
         HttpTests.addTo(all);
         RoutingTests.addTo(all);
         WorkersTests.addTo(all);

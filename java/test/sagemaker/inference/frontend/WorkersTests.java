@@ -109,7 +109,7 @@ final class WorkersTests {
     }
 
     /** A client's request that is not tied to its connection, to fill a queue with. */
-    private static Invocation invocation(Bench bench, List<String> responses) {
+    static Invocation invocation(Bench bench, List<String> responses) {
         FullHttpRequest request =
                 new DefaultFullHttpRequest(HttpVersion.HTTP_1_1, HttpMethod.POST, "/invocations");
         Router router = new Router(bench.handlers, bench.clients.get(0).eventLoop(), null);
