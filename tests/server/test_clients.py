@@ -247,3 +247,21 @@ def test_only_the_methods_and_routes_of_the_contract_run_predictions(shared: Ser
     ):
         assert server.request("[1]", path=path).status == 404, path
     assert server.request("[1]", path="/predictions/model").json == [1]
+
+
+@pytest.mark.parametrize(
+    "head", ["HTTP/1.0", "HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.1"]
+)
+def test_a_refusal_before_the_body_is_not_lost(shared: Serve, head: str) -> None:
+    server = shared(ECHO)
+    size = 40 << 20
+    with connect(server) as sock:
+        # All of it, before anything is read.
+        sock.sendall(f"POST /invocations {head}\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(40):
+            sock.sendall(b"x" * (1 << 20))
+        sock.shutdown(socket.SHUT_WR)
+        answer = rest(sock)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"payload_too_large" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1

@@ -76,7 +76,7 @@ final class Clients extends ChannelInitializer<Channel> {
         if (ssl != null) {
             pipeline.addLast("ssl", ssl.newHandler(channel.alloc()));
         }
-        RequestGuard guard = new RequestGuard();
+        RequestGuard guard = new RequestGuard(settings);
         pipeline.addLast(GUARD, guard);
         pipeline.addLast(
                 DECODER,

@@ -86,8 +86,9 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
             return;
         }
         FullHttpResponse response = (FullHttpResponse) message;
-        // A response without a request is about something that could not be read.
-        boolean isReceived = isBusy && isComplete;
+        // A response without a request is about something that could not be read, and a client that
+        // is cut off may be sending.
+        boolean isReceived = isBusy && isComplete && !isFull;
         isBusy = false;
         boolean isClosing = isFull || clients.isDraining();
         if (isLast || isClosing && queued.isEmpty()) {

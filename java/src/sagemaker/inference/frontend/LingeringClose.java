@@ -1,5 +1,6 @@
 package sagemaker.inference.frontend;
 
+import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
@@ -16,10 +17,20 @@ import java.util.concurrent.TimeUnit;
  *
  * <p>A socket that is closed with bytes unread resets the connection, and the client may never see
  * what was sent to it (RFC 9112, 9.6). So the connection is first closed in one direction, and what
- * arrives is discarded for a while.
+ * arrives is discarded: until the client closes, too, or sends nothing for a while, or for too long
+ * or too much.
  */
 final class LingeringClose extends ChannelInboundHandlerAdapter {
-    private static final int SECONDS = 2;
+    /** The most that is discarded, in bytes. */
+    static final long MAX_BYTES = 1L << 30;
+
+    private static final int QUIET_SECONDS = 2;
+    private static final int MAX_QUIET_CHECKS = 30;
+
+    private long left = MAX_BYTES;
+    private boolean isQuiet;
+    private boolean isWritten;
+    private int checks;
 
     private LingeringClose() {}
 
@@ -29,15 +40,19 @@ final class LingeringClose extends ChannelInboundHandlerAdapter {
      * @param written the last response, as it is written
      */
     static void start(ChannelHandlerContext context, ChannelFuture written) {
+        LingeringClose close = new LingeringClose();
         ChannelPipeline pipeline = context.pipeline();
         if (pipeline.get(Clients.GUARD) != null) {
-            pipeline.addBefore(Clients.GUARD, "discard", new LingeringClose());
+            pipeline.addBefore(Clients.GUARD, "discard", close);
         }
-        written.addListener(done -> closeLater(written.channel()));
+        // A client that sends before it reads must get rid of what it sends.
+        context.channel().config().setAutoRead(true);
+        written.addListener(done -> close.onWritten(written.channel()));
     }
 
-    private static void closeLater(Channel channel) {
-        if (channel instanceof DuplexChannel && ((DuplexChannel) channel).isInputShutdown()) {
+    private void onWritten(Channel channel) {
+        isWritten = true;
+        if (isInputShut(channel)) {
             channel.close(); // the client sends nothing any more
             return;
         }
@@ -45,18 +60,41 @@ final class LingeringClose extends ChannelInboundHandlerAdapter {
         if (channel instanceof DuplexChannel && channel.pipeline().get(SslHandler.class) == null) {
             ((DuplexChannel) channel).shutdownOutput();
         }
-        channel.config().setAutoRead(true);
-        channel.eventLoop().schedule(() -> channel.close(), SECONDS, TimeUnit.SECONDS);
+        checkLater(channel);
+    }
+
+    private static boolean isInputShut(Channel channel) {
+        return channel instanceof DuplexChannel && ((DuplexChannel) channel).isInputShutdown();
+    }
+
+    private void checkLater(Channel channel) {
+        isQuiet = true;
+        channel.eventLoop().schedule(() -> check(channel), QUIET_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private void check(Channel channel) {
+        checks++;
+        if (isQuiet || checks == MAX_QUIET_CHECKS) {
+            channel.close();
+        } else if (channel.isOpen()) {
+            checkLater(channel);
+        }
     }
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
+        isQuiet = false;
+        left -= ((ByteBuf) message).readableBytes();
         ReferenceCountUtil.release(message);
+        if (left < 0) {
+            context.close();
+        }
     }
 
     @Override
     public void userEventTriggered(ChannelHandlerContext context, Object event) {
-        if (event instanceof ChannelInputShutdownEvent) {
+        boolean isOver = event instanceof ChannelInputShutdownEvent || event == Clients.DRAIN;
+        if (isOver && isWritten) {
             context.close();
         }
     }

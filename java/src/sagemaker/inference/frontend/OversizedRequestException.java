@@ -4,12 +4,15 @@ package sagemaker.inference.frontend;
 final class OversizedRequestException extends Exception {
     private static final long serialVersionUID = 1;
 
+    /** Whether the connection ends with the request, since it is unknown if its body comes. */
+    final boolean isLast;
+
     /**
      * Creates the exception with a message for the client.
      *
      * @param size of the body, or negative if the client has not announced it
      */
-    OversizedRequestException(long size, int limit) {
+    OversizedRequestException(long size, int limit, boolean isLast) {
         super(
                 (size > limit ? "the body has " + size + " bytes" : "the body is too large")
                         + "; at most "
@@ -18,5 +21,6 @@ final class OversizedRequestException extends Exception {
                 null,
                 false,
                 false);
+        this.isLast = isLast;
     }
 }

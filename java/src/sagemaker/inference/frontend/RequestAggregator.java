@@ -1,6 +1,7 @@
 package sagemaker.inference.frontend;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.CompositeByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelPipeline;
@@ -14,10 +15,7 @@ import io.netty.handler.codec.http.HttpMessage;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpObjectAggregator;
 import io.netty.handler.codec.http.HttpRequest;
-import io.netty.handler.codec.http.HttpResponse;
-import io.netty.handler.codec.http.HttpStatusClass;
 import io.netty.handler.codec.http.HttpUtil;
-import io.netty.util.ReferenceCountUtil;
 import java.util.List;
 
 /**
@@ -31,6 +29,8 @@ import java.util.List;
 final class RequestAggregator extends HttpObjectAggregator {
     private final int payloadLimit;
     private boolean isReceiving;
+    // The client waits for a response to the head before it sends the body, or it may.
+    private boolean isBodyWithheld;
 
     RequestAggregator(Settings settings) {
         super(settings.maxRequestSize);
@@ -58,25 +58,30 @@ final class RequestAggregator extends HttpObjectAggregator {
     @Override
     protected void finishAggregation(FullHttpMessage aggregated) throws Exception {
         isReceiving = false;
+        boolean isFailed = !aggregated.decoderResult().isSuccess();
+        if (isFailed && aggregated.content() instanceof CompositeByteBuf) {
+            // It may wait for its turn, and would take memory.
+            drop((CompositeByteBuf) aggregated.content());
+        }
         super.finishAggregation(aggregated);
+    }
+
+    private static void drop(CompositeByteBuf body) {
+        body.clear();
+        body.removeComponents(0, body.numComponents());
     }
 
     @Override
     protected Object newContinueResponse(HttpMessage start, int limit, ChannelPipeline pipeline) {
-        if (!HttpUtil.is100ContinueExpected(start)) {
-            // Netty would refuse other expectations. There are none, and a server may ignore them
-            // (RFC 9110, 10.1.1).
-            start.headers().remove(HttpHeaderNames.EXPECT);
-            return null;
+        isBodyWithheld = HttpUtil.is100ContinueExpected(start);
+        if (isBodyWithheld && HttpUtil.getContentLength(start, 0L) <= limit) {
+            return super.newContinueResponse(start, limit, pipeline);
         }
-        Object response = super.newContinueResponse(start, limit, pipeline);
-        if (response instanceof HttpResponse
-                && ((HttpResponse) response).status().codeClass() == HttpStatusClass.CLIENT_ERROR) {
-            // The body is too large. Without a response here, the request is refused like others.
-            ReferenceCountUtil.release(response);
-            return null;
-        }
-        return response;
+        // Netty would refuse other expectations. There are none, and a server may ignore them (RFC
+        // 9110, 10.1.1). And it would take what follows a body that is too large for a request,
+        // though a client need not wait before it sends the body.
+        start.headers().remove(HttpHeaderNames.EXPECT);
+        return null;
     }
 
     @Override
@@ -91,8 +96,9 @@ final class RequestAggregator extends HttpObjectAggregator {
                         Unpooled.EMPTY_BUFFER,
                         start.headers(),
                         EmptyHttpHeaders.INSTANCE);
-        Throwable failure =
-                new OversizedRequestException(HttpUtil.getContentLength(start, -1L), payloadLimit);
+        long size = HttpUtil.getContentLength(start, -1L);
+        boolean isLast = isBodyWithheld || size > payloadLimit + LingeringClose.MAX_BYTES;
+        Throwable failure = new OversizedRequestException(size, payloadLimit, isLast);
         request.setDecoderResult(DecoderResult.failure(failure));
         context.fireChannelRead(request);
     }

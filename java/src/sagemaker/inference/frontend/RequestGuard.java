@@ -8,6 +8,7 @@ import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.DefaultLastHttpContent;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpRequestDecoder;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.concurrent.FastThreadLocal;
@@ -57,6 +58,9 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
     private Phase phase = Phase.NONE;
     // Of an empty line before a request, which a client may send (RFC 9112, 2.2).
     private boolean isAfterCr;
+    // Bytes that have come of a body, and how many are read at most, even if they are discarded.
+    private long received;
+    private final long maxBody;
     // Bytes to come of a body of known length.
     private long left;
     // The decoder has got the head of the request: its body is refused in another way.
@@ -66,6 +70,10 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
     private int end;
     private int windowStart;
     private int windowEnd;
+
+    RequestGuard(Settings settings) {
+        maxBody = settings.maxRequestSize + LingeringClose.MAX_BYTES;
+    }
 
     @Override
     public void handlerAdded(ChannelHandlerContext context) {
@@ -86,6 +94,11 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         ByteBuf data = (ByteBuf) message;
         if (phase == Phase.REFUSED) {
             data.release();
+            return;
+        }
+        if (ReadMemory.isReserve(data)) {
+            data.release();
+            refuse(context, new NoMemoryException());
             return;
         }
         int start = data.readerIndex();
@@ -111,8 +124,10 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
                     problem = head.problem();
                     break;
                 default:
-                    position = head.isChunked() ? readChunks(data, position) : skip(position);
-                    problem = chunks.problem();
+                    int next = head.isChunked() ? readChunks(data, position) : skip(position);
+                    received += next - position;
+                    position = next;
+                    problem = received > maxBody ? "the body does not end" : chunks.problem();
                     break;
             }
         }
@@ -154,6 +169,15 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         refuse(context, new TimeoutException(TimeUnit.NANOSECONDS.toSeconds(nanos)));
     }
 
+    /** Reads no further, and gives back the memory of what has been read of a request. */
+    void abandon() {
+        if (phase != Phase.REFUSED) {
+            phase = Phase.REFUSED;
+            context.pipeline().remove(HttpRequestDecoder.class);
+            context.pipeline().remove(RequestAggregator.class);
+        }
+    }
+
     private static void passOn(ChannelHandlerContext context, Object message) {
         context.pipeline().context(Clients.DECODER).fireChannelRead(message);
     }
@@ -178,6 +202,7 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         int stop = windowStart + head.read(window, position - windowStart, size());
         if (head.isComplete()) {
             progress++;
+            received = 0;
             left = head.contentLength();
             if (head.isChunked()) {
                 chunks.begin();
@@ -243,6 +268,15 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
 
         TimeoutException(long seconds) {
             super("no byte of the body came for " + seconds + " s", null, false, false);
+        }
+    }
+
+    /** Why a request is refused: there is no memory to read it into. */
+    static final class NoMemoryException extends Exception {
+        private static final long serialVersionUID = 1;
+
+        NoMemoryException() {
+            super("no memory is left for the request", null, false, false);
         }
     }
 }

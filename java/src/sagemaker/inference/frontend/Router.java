@@ -252,7 +252,8 @@ final class Router extends ChannelInboundHandlerAdapter {
     }
 
     private static void refuseUnreadable(Exchange exchange, Throwable cause) {
-        if (cause instanceof OversizedRequestException) {
+        boolean isOversized = cause instanceof OversizedRequestException;
+        if (isOversized && !((OversizedRequestException) cause).isLast) {
             exchange.refuse(ErrorCode.PAYLOAD_TOO_LARGE, cause.getMessage());
             return;
         }
@@ -260,10 +261,14 @@ final class Router extends ChannelInboundHandlerAdapter {
             exchange.refuse(ErrorCode.BAD_REQUEST, cause.getMessage());
             return;
         }
-        // The decoder does not know where the next request begins.
-        HttpHeaders close =
-                new DefaultHttpHeaders().set(CONNECTION, HttpHeaderValues.CLOSE);
-        if (cause instanceof RequestGuard.TimeoutException) {
+        // It is unknown where the next request begins.
+        HttpHeaders close = new DefaultHttpHeaders().set(CONNECTION, HttpHeaderValues.CLOSE);
+        if (isOversized) {
+            exchange.refuse(ErrorCode.PAYLOAD_TOO_LARGE, cause.getMessage(), close);
+        } else if (cause instanceof RequestGuard.NoMemoryException) {
+            logOutOfMemory(cause);
+            exchange.refuse(ErrorCode.OUT_OF_MEMORY, cause.getMessage(), close);
+        } else if (cause instanceof RequestGuard.TimeoutException) {
             exchange.refuse(ErrorCode.REQUEST_TIMEOUT, cause.getMessage(), close);
         } else if (cause instanceof TooLongHttpHeaderException) {
             String message = "the header fields have more than " + Settings.MAX_HEADERS + " bytes";
@@ -397,8 +402,9 @@ final class Router extends ChannelInboundHandlerAdapter {
             response.headers().set(CONNECTION, HttpHeaderValues.CLOSE);
             stats.others.start(0);
             stats.others.finish(code.status, 0, response.content().readableBytes());
-            // Without lingering, since the part of the request that was read takes memory.
-            context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE);
+            // The part of the request that was read takes memory.
+            context.pipeline().get(RequestGuard.class).abandon();
+            context.writeAndFlush(response);
         }
     }
 }

@@ -29,7 +29,9 @@ final class ServerSocket {
                         .group(acceptors, loops)
                         .channel(connector.getServerChannel())
                         .option(ChannelOption.SO_BACKLOG, BACKLOG)
-                        .childOption(ChannelOption.RCVBUF_ALLOCATOR, Settings.readAllocator())
+                        .childOption(
+                                ChannelOption.RCVBUF_ALLOCATOR,
+                                new ReadMemory(Settings.readAllocator()))
                         // A client may end its side behind its last request (RFC 9112, 9.6).
                         .childOption(ChannelOption.ALLOW_HALF_CLOSURE, true)
                         .childHandler(clients);

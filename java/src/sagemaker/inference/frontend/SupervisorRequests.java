@@ -123,6 +123,7 @@ final class SupervisorRequests {
             }
             byte[] body = ByteBufUtil.getBytes(request.content());
             JsonObject message = ControlChannel.message("request", number);
+            message.addProperty("request_id", id);
             message.addProperty("method", request.method().name());
             message.addProperty("target", request.uri());
             message.add("headers", headers);

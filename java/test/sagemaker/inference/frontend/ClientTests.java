@@ -202,7 +202,7 @@ final class ClientTests {
         }
 
         EmbeddedChannel connect() {
-            RequestGuard guard = new RequestGuard();
+            RequestGuard guard = new RequestGuard(bench.handlers.settings());
             HttpPipeliningHandler pipelining = new HttpPipeliningHandler(bench.handlers);
             EmbeddedChannel channel = new EmbeddedChannel(guard);
             ClientWatch watch =

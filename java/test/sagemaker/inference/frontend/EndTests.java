@@ -1,10 +1,17 @@
 package sagemaker.inference.frontend;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static sagemaker.inference.frontend.Tests.check;
 import static sagemaker.inference.frontend.Tests.checkContains;
 import static sagemaker.inference.frontend.Tests.checkEqual;
 
 import com.google.gson.JsonObject;
+import io.netty.buffer.AbstractByteBufAllocator;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.RecvByteBufAllocator;
+import io.netty.channel.embedded.EmbeddedChannel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +31,10 @@ final class EndTests {
         tests.add("end: half a request that ends", EndTests::halfRequest);
         tests.add("end: who may have gone gives way", EndTests::giveWay);
         tests.add("end: who may have gone waits no longer than others", EndTests::giveWayLong);
+        tests.add("end: what follows a last response is discarded", EndTests::linger);
+        tests.add("end: a body that would not end soon", EndTests::withheld);
+        tests.add("end: a body that does not end", EndTests::endless);
+        tests.add("end: no memory to read a body into", EndTests::noMemory);
     }
 
     private static Bench deployed(int clients) {
@@ -91,6 +102,7 @@ final class EndTests {
         String responses = bench.receive(0);
         checkContains(responses, "first");
         check(responses.lastIndexOf("connection: close") > responses.indexOf("HTTP/1.1 503"));
+        bench.advance(5000);
         check(!bench.clients.get(0).isActive());
     }
 
@@ -171,5 +183,113 @@ final class EndTests {
         bench.advance(1500);
         checkEqual(1 + Bench.QUEUE_LIMIT, answers.size());
         checkContains(answers.get(1), "504");
+    }
+
+    private static void linger() {
+        Bench bench = deployed(1);
+        bench.send("nonsense\r\n");
+        for (int i = 0; i < 20; i++) {
+            bench.advance(1500);
+            check(bench.clients.get(0).isActive());
+            checkEqual("", bench.send("more"));
+        }
+        bench.advance(5000);
+        check(!bench.clients.get(0).isActive());
+        // Not for ever.
+        bench = deployed(1);
+        bench.send("nonsense\r\n");
+        for (int i = 0; i < 58; i++) {
+            bench.advance(1000);
+            bench.send("more");
+        }
+        bench.advance(2000);
+        check(!bench.clients.get(0).isActive());
+        // Not while the server stops.
+        bench = deployed(1);
+        bench.send("nonsense\r\n");
+        bench.handlers.drain(() -> {});
+        bench.advance(100);
+        check(!bench.clients.get(0).isActive());
+        // Not for a client that has ended its side.
+        bench = deployed(1);
+        bench.send("nonsense\r\n");
+        bench.halfClose(0);
+        check(!bench.clients.get(0).isActive());
+    }
+
+    private static void withheld() {
+        Bench bench = deployed(1);
+        long size = Bench.MAX_REQUEST_SIZE + LingeringClose.MAX_BYTES + 1;
+        String head = Bench.request("POST", "/invocations", "Content-Length: " + size);
+        checkContains(bench.send(head), "connection: close");
+    }
+
+    private static void endless() {
+        Bench bench = deployed(1);
+        String head = Bench.request("POST", "/invocations", "Transfer-Encoding: chunked");
+        String chunk = "40000000\r\n";
+        checkContains(bench.send(head + chunk + "x".repeat(50_000)), "HTTP/1.1 413 ");
+        EmbeddedChannel client = bench.clients.get(0);
+        ByteBuf data = Unpooled.wrappedBuffer(new byte[1 << 20]);
+        for (int i = 0; i < 1023; i++) {
+            client.writeInbound(data.retainedDuplicate());
+        }
+        checkEqual("", bench.receive(0));
+        check(client.isActive());
+        client.writeInbound(Unpooled.wrappedBuffer(new byte[(1 << 20) - 50_000]));
+        client.writeInbound(Unpooled.copiedBuffer("\r\n100000\r\n", US_ASCII));
+        client.writeInbound(data.retainedDuplicate());
+        checkEqual("", bench.receive(0));
+        bench.advance(5000);
+        check(!client.isActive());
+    }
+
+    private static void noMemory() {
+        Bench bench = deployed(1);
+        ByteBuf part = Unpooled.copiedBuffer(INVOKE.replace("3\r\n\r\n", "4\r\n\r\n"), US_ASCII);
+        EmbeddedChannel client = bench.clients.get(0);
+        client.writeInbound(part.retainedDuplicate());
+        client.writeInbound(reserve("x"));
+        String response = bench.receive(0);
+        checkContains(response, "HTTP/1.1 507 ");
+        checkContains(response, "\"code\": \"out_of_memory\"");
+        checkContains(response, "connection: close");
+        checkEqual(1, part.refCnt());
+        checkEqual("", Bench.text(bench.workers.get(0)));
+        // In its turn, and without the memory until then.
+        bench = deployed(1);
+        client = bench.clients.get(0);
+        bench.send(INVOKE);
+        client.writeInbound(part.retainedDuplicate());
+        client.writeInbound(reserve("x"));
+        checkEqual(1, part.refCnt());
+        bench.answer(0, "first");
+        String responses = bench.receive(0);
+        check(responses.indexOf("first") < responses.indexOf("HTTP/1.1 507 "), responses);
+    }
+
+    /** Returns what a client has sent, as it is read where there is no memory. */
+    private static ByteBuf reserve(String text) {
+        RecvByteBufAllocator none = new FixedRecvByteBufAllocator(1);
+        ByteBuf data = new ReadMemory(none).newHandle().allocate(new NoMemory());
+        check(ReadMemory.isReserve(data));
+        return data.writeBytes(text.getBytes(US_ASCII));
+    }
+
+    private static final class NoMemory extends AbstractByteBufAllocator {
+        @Override
+        protected ByteBuf newHeapBuffer(int size, int limit) {
+            throw new OutOfMemoryError("a test");
+        }
+
+        @Override
+        protected ByteBuf newDirectBuffer(int size, int limit) {
+            throw new OutOfMemoryError("a test");
+        }
+
+        @Override
+        public boolean isDirectBufferPooled() {
+            return false;
+        }
     }
 }

@@ -210,6 +210,8 @@ final class RoutingTests {
         checkContains(response, "x-a: 1\r\nx-a: 2\r\n");
         checkContains(response, "content-type: a/b\r\n");
         check(response.endsWith("\r\n\r\nhi"), response);
+        String requestId = bench.sent.get(0).get("request_id").getAsString();
+        checkContains(response, "x-request-id: " + requestId + "\r\n");
         bench.requests.onReply(json("{'id':%d}", id));
         checkEqual("", bench.receive(0));
         bench.advance(60_000);
