@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _config
+from sagemaker_inference._errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ PATH: Final = "/execution-parameters"
 # product of both.
 _USUAL_PAYLOAD_IN_MB: Final = 6
 _MOST: Final = 100
-_OK, _METHOD_NOT_ALLOWED, _UNAVAILABLE = 200, 405, 503
+_OK: Final = 200
 
 
 def parameters(config: Config, workers: int, report: Report) -> dict[str, Any]:
@@ -62,17 +63,13 @@ class ExecutionParameters:
         """Answer a request."""
         if request.method not in ("GET", "HEAD"):
             message = f"the method is {request.method}; {PATH} takes GET and HEAD"
-            self._send(request, _METHOD_NOT_ALLOWED, {"message": message}, ("allow", "GET, HEAD"))
+            allow = [("allow", "GET, HEAD")]
+            self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
             return
         found = self._find()
         if found is None:
-            message = "the model is not loaded yet"
-            self._send(request, _UNAVAILABLE, {"message": message}, ("retry-after", "5"))
+            message, retry = "the model is not loaded yet", [("retry-after", "5")]
+            self._front_end.refuse(request, ErrorCode.SERVICE_UNAVAILABLE, message, retry)
         else:
-            self._send(request, _OK, found)
-
-    def _send(
-        self, request: Request, status: int, document: dict[str, Any], *more: tuple[str, str]
-    ) -> None:
-        headers = [("content-type", "application/json"), *more]
-        self._front_end.reply(request.id, status, json.dumps(document).encode(), headers)
+            headers = [("content-type", "application/json")]
+            self._front_end.reply(request.id, _OK, json.dumps(found).encode(), headers)

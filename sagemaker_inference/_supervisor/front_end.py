@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,7 @@ from sagemaker_inference._supervisor.refused_requests import RefusedRequests
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sagemaker_inference._errors import ErrorCode
     from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._os.event_loop import EventLoop
     from sagemaker_inference._os.output import Outputs
@@ -63,6 +65,7 @@ class Request(NamedTuple):
         target: path and query, as they came.
         headers: name and value of each.
         body: the bytes.
+        request_id: what its client knows it by.
     """
 
     id: int
@@ -70,6 +73,7 @@ class Request(NamedTuple):
     target: str
     headers: Sequence[tuple[str, str]]
     body: bytes
+    request_id: str = ""
 
 
 class FrontEndOwner(Protocol):
@@ -225,6 +229,15 @@ class FrontEndProcess:
             body=text,
         )
 
+    def refuse(
+        self, request: Request, code: ErrorCode, message: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Answer a `Request` with an error, in the form that all errors have."""
+        error = {"code": code.value, "message": message, "request_id": request.request_id}
+        body = json.dumps({"error": error}).encode()
+        headers = [("content-type", "application/json"), *headers]
+        self.reply(request.id, int(code.status), body, headers)
+
     def drain(self, on_drained: Callable[[str], None]) -> None:
         """Have it take no more connections and answer what is in progress."""
         self._await(_DRAIN, _WITHOUT_ID, on_drained, math.inf)
@@ -264,7 +277,14 @@ class FrontEndProcess:
         try:
             headers = [(str(name), str(value)) for name, value in message["headers"]]
             body = base64.b64decode(message["body"], validate=True)
-            request = Request(message["id"], message["method"], message["target"], headers, body)
+            request = Request(
+                id=message["id"],
+                method=message["method"],
+                target=message["target"],
+                headers=headers,
+                body=body,
+                request_id=str(message.get("request_id", "")),
+            )
         except (LookupError, TypeError, ValueError, binascii.Error):
             logger.error("the front end has sent a request that cannot be read")  # noqa: TRY400
             return

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._supervisor import health
 from sagemaker_inference._supervisor.worker_handle import STATES
 from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
@@ -32,7 +33,7 @@ _DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 # How long a scrape waits for the front end's numbers.
 _PATIENCE_SECONDS: Final = 0.05
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
-_OK, _METHOD_NOT_ALLOWED = 200, 405
+_OK: Final = 200
 
 
 class Metrics:
@@ -67,9 +68,9 @@ class Metrics:
     def handle(self, request: Request) -> None:
         """Answer a request for metrics."""
         if request.method not in ("GET", "HEAD"):
-            message = f"The method is {request.method}; {PATH} takes GET and HEAD.\n".encode()
-            headers = [("content-type", "text/plain"), ("allow", "GET, HEAD")]
-            self._front_end.reply(request.id, _METHOD_NOT_ALLOWED, message, headers)
+            message = f"the method is {request.method}; {PATH} takes GET and HEAD"
+            allow = [("allow", "GET, HEAD")]
+            self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
             return
 
         def answer() -> None:

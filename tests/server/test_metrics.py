@@ -106,8 +106,15 @@ def test_it_answers_while_no_worker_does(serve: Callable[..., Server]) -> None:
         os.kill(worker, signal.SIGCONT)
     assert series["sagemaker_inference_workers", 'state="ready"'] == 1
     assert server.request(method="HEAD", path="/metrics").body == b""
-    refused = server.request(method="POST", path="/metrics")
-    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+    for path in ("/metrics", "/execution-parameters"):
+        refused = server.request(method="POST", path=path)
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+        assert refused.headers["content-type"] == "application/json"
+        assert refused.json["error"] == {
+            "code": "method_not_allowed",
+            "message": f"the method is POST; {path} takes GET and HEAD",
+            "request_id": refused.headers["x-request-id"],
+        }
 
 
 @pytest.mark.parametrize(("value", "status"), [("false", 404), ("emf", 404), ("both", 200)])

@@ -47,6 +47,10 @@ def test_models_come_and_go_and_do_not_see_each_other(many: Callable[..., Models
     assert one.server.request(method="GET", path="/models/c").status == 404
     a, b = one.invoke("a"), one.invoke("b")
     assert (a.json["model"], b.json["model"]) == ("first", "second")
+    for name, status in (("b", 200), ("c", 404)):
+        # As SageMaker's clients name a model.
+        target = {"X-Amzn-SageMaker-Target-Model": name}
+        assert one.server.request("[1]", target).status == status
     assert str(first / "code") in a.json["path"]
     one.server.wait_for_log("INFO POST /models/a/invoke 200 ")
     assert not [path for path in a.json["path"] if path.startswith(str(second))]

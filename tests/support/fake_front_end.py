@@ -100,7 +100,15 @@ class Bench:
         """Leave a request to the supervisor."""
         headers = [["Content-Type", content_type]] if content_type else []
         text = base64.b64encode(body).decode()
-        self.send("request", id=number, method=method, target=target, headers=headers, body=text)
+        self.send(
+            "request",
+            id=number,
+            request_id="an-id",
+            method=method,
+            target=target,
+            headers=headers,
+            body=text,
+        )
 
     def next(self, kind: str = "") -> dict[str, Any]:
         """The next message of the supervisor, or the next of this kind."""

@@ -84,7 +84,12 @@ def test_a_transformer_may_read_one_record(registry: Registry) -> None:
 
 def test_only_when_the_model_is_loaded_and_only_to_get() -> None:
     replies: list[tuple[Any, ...]] = []
-    front_end: Any = SimpleNamespace(reply=lambda *reply: replies.append(reply))
+    front_end: Any = SimpleNamespace(
+        reply=lambda *reply: replies.append(reply),
+        refuse=lambda _request, code, message, headers: replies.append(
+            (1, int(code.status), message, headers)
+        ),
+    )
     known: list[dict[str, Any] | None] = [None]
     route = ExecutionParameters(front_end, lambda: known[0])
 
@@ -92,8 +97,9 @@ def test_only_when_the_model_is_loaded_and_only_to_get() -> None:
         route.handle(SimpleNamespace(id=1, method=method))  # type: ignore[arg-type]
         return replies[-1][1], dict(replies[-1][3])
 
-    assert ask("GET") == (503, {"content-type": "application/json", "retry-after": "5"})
-    assert ask("POST")[0] == 405
+    assert ask("GET") == (503, {"retry-after": "5"})
+    assert ask("POST") == (405, {"allow": "GET, HEAD"})
+    assert replies[-1][2] == "the method is POST; /execution-parameters takes GET and HEAD"
     known[0] = {"BatchStrategy": "MULTI_RECORD"}
     assert ask("GET")[0] == 200
     assert replies[-1][2] == b'{"BatchStrategy": "MULTI_RECORD"}'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fake_front_end import Bench, FakeFrontEnd
 
+from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._supervisor import front_end
 from sagemaker_inference._supervisor.front_end import Request
 
@@ -106,7 +109,7 @@ def test_requests_come_with_their_bytes_and_are_replied_to(bench: Bench) -> None
     bench.request(7, "POST", "/models?a=1", b"\x00\xff", "a/b")
     bench.wait(lambda: bool(bench.requests))
     headers = [("Content-Type", "a/b")]
-    assert bench.requests == [Request(7, "POST", "/models?a=1", headers, b"\x00\xff")]
+    assert bench.requests == [Request(7, "POST", "/models?a=1", headers, b"\x00\xff", "an-id")]
     bench.process.reply(7, 200, b"{}", [("allow", "GET")])
     assert bench.next() == {
         "type": "reply",
@@ -115,6 +118,18 @@ def test_requests_come_with_their_bytes_and_are_replied_to(bench: Bench) -> None
         "headers": [["allow", "GET"]],
         "body": "e30=",
     }
+
+
+def test_a_refusal_has_the_form_of_all_errors(bench: Bench) -> None:
+    bench.request(7, "POST", "/metrics")
+    bench.wait(lambda: bool(bench.requests))
+    code = ErrorCode.METHOD_NOT_ALLOWED
+    bench.process.refuse(bench.requests[0], code, "a message", [("allow", "GET")])
+    reply = bench.next("reply")
+    assert (reply["id"], reply["status"]) == (7, 405)
+    assert reply["headers"] == [["content-type", "application/json"], ["allow", "GET"]]
+    error = {"code": "method_not_allowed", "message": "a message", "request_id": "an-id"}
+    assert json.loads(base64.b64decode(reply["body"])) == {"error": error}
 
 
 @pytest.mark.parametrize(
