@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import mms_objects
 from sagemaker_inference._aws.default_predictor import describe
@@ -22,11 +23,13 @@ from sagemaker_inference._inference.failures import failure_response, must_pass
 from sagemaker_inference._inference.replies import built_in_body, reply
 from sagemaker_inference._inference.runner import Runner
 from sagemaker_inference._log import current_request, get_logger
+from sagemaker_inference._os import memory
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# No plain body of this size costs much, and its codecs have limits of their own.
+_SMALL: Final = 1024
+
 logger = get_logger()
 
 
@@ -46,10 +52,20 @@ class _Job:
 
     Attributes:
         handler: the handler that is running, which error messages name.
+        budget: what the request may cost; None for a small one, whose codecs have their own.
         times: when the request arrived and when each step ended.
     """
 
-    __slots__ = ("context", "data", "encoding", "handler", "request", "response", "times")
+    __slots__ = (
+        "budget",
+        "context",
+        "data",
+        "encoding",
+        "handler",
+        "request",
+        "response",
+        "times",
+    )
 
     encoding: Encoding  # set by the first step, or the request has failed
 
@@ -58,8 +74,26 @@ class _Job:
         self.context = context
         self.data: Any = None
         self.handler: Handler | None = None
+        self.budget: Budget | None = None
         self.response: Response | None = None
         self.times = [perf_counter()]
+
+    def unpacked_body(self) -> Body:
+        """The body without its content codings; begins the budget of the request."""
+        request = self.request
+        codings = request.headers.find("content-encoding")
+        size = len(request.body)
+        if size <= _SMALL and not codings and not content_types.is_form(request.content_type):
+            return request.body
+        for part in request.fields or ():
+            size += len(part.value)
+        self.budget = _budget.begin(size)
+        return content_coding.unpack(request.body, codings) if codings else request.body
+
+    def end_budget(self) -> None:
+        """End the budget of the request, if it has one."""
+        if self.budget is not None:
+            _budget.end()
 
     def fail(self, error: BaseException) -> None:
         """Set the response to that of an error, unless it cancels the request."""
@@ -269,7 +303,7 @@ class InferenceHandler:
         job.handler = transformer
         accept = self.encoders.preferred(request.accept)
         try:
-            unpacked = _unpacked(request)
+            unpacked = job.unpacked_body()
             forms.try_parse_fields(request, unpacked)
             body = self._transformer_body(unpacked, request.content_type)
             job.times.append(perf_counter())
@@ -284,13 +318,15 @@ class InferenceHandler:
             job.fail(NotAcceptableError(error.message) if is_response_type else error)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             job.fail(error)
+        finally:
+            job.end_budget()
 
     async def _decode(self, job: _Job) -> None:
         request = job.request
         try:
             # Before decoding: a request whose response cannot be written costs no prediction.
             job.encoding = self.encoders.for_accept(request.accept)
-            body, content_type = _unpacked(request), request.content_type
+            body, content_type = job.unpacked_body(), request.content_type
             if request.fields is not None or (request.parameters and not len(body)):
                 await self._decode_parts(job, body, content_type)
             else:
@@ -302,6 +338,8 @@ class InferenceHandler:
                     job.data = await self._read(job, decoding, body, content_type)
         except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
+        finally:
+            job.end_budget()
         job.handler = None
         job.times.append(perf_counter())
 
@@ -386,17 +424,19 @@ class InferenceHandler:
             job.fail(error)
 
 
-def _unpacked(request: Request) -> Body:
-    codings = request.headers.find("content-encoding")
-    return content_coding.unpack(request.body, codings) if codings else request.body
-
-
 def _import_common_codecs() -> None:
     """Import the codecs before the first request, which would otherwise wait for that."""
     from sagemaker_inference.codecs import csv, json
 
     json.encode(json.decode(b"[[1.5]]"))
     csv.encode(csv.decode(b"1.5,2.5\n"))
+
+
+def _give_back_memory(job: _Job) -> None:
+    """Give back what a large request has left free; small ones do not come here."""
+    job.data = None
+    if job.budget is not None and job.budget.is_large:
+        memory.give_back()
 
 
 def _finished(job: _Job) -> Response:
@@ -410,6 +450,8 @@ def _finished(job: _Job) -> Response:
     response.decode_seconds = decoded - start
     response.predict_seconds = predicted - decoded
     response.encode_seconds = encoded - predicted
+    if job.budget is not None:
+        _give_back_memory(job)
     if (metrics := job.context.own_metrics) is not None:
         mms_objects.log_metrics(metrics)
     return response

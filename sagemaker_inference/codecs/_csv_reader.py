@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from functools import reduce
 from itertools import chain, islice, repeat
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
-from sagemaker_inference.codecs import _numbers
+from sagemaker_inference.codecs import _csv_size, _numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
+
+    from sagemaker_inference._budget import Budget
 
 _NAN: Final = float("nan")
 # Rows with quotes whose cells are in memory at a time.
@@ -59,12 +62,21 @@ def normalized(text: bytes | bytearray) -> bytes | bytearray:
     return text
 
 
-def read(text: bytes | bytearray, header: bool | None) -> tuple[NDArray[Any], bool]:  # noqa: FBT001
+def read(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+    budget: Budget | None = None,
+) -> tuple[NDArray[Any], bool]:
     """Read rows by columns; the second result is whether a header was left out."""
+    if budget is not None:
+        _csv_size.attempt_numbers(text, budget)
     result = _plain_numbers(text, header)
-    if result is None and len(text) > _LONG:
+    if result is not None:
+        return result
+    is_regular = budget is not None and _csv_size.take_cells(text, budget)
+    if len(text) > _LONG:
         result = _numbers_in_pieces(text, header)
-    return result or read_by_columns(text, header)
+    return result or read_by_columns(text, header, is_regular=is_regular)
 
 
 def read_by_columns(
@@ -73,6 +85,7 @@ def read_by_columns(
     *,
     as_text: bool = False,
     separate: bool = False,
+    is_regular: bool = False,
 ) -> tuple[NDArray[Any], bool]:
     """Read rows by columns, of the kind that fits all cells, else of each column's own kind.
 
@@ -84,14 +97,15 @@ def read_by_columns(
         header: as for `csv.decode`.
         as_text: keep every cell a str.
         separate: give each column its own kind even if one kind fits all cells.
+        is_regular: whether Python's csv module reads the text as we do, and faster.
 
     Returns:
         The array, and whether a header was left out.
     """
-    saved = () if len(text) > _LONG else tuple(_blocks(text))
+    saved = () if len(text) > _LONG else tuple(_blocks(text, is_regular=is_regular))
 
     def blocks() -> Iterator[list[list[str]]]:
-        return iter(saved) if saved else _blocks(text)
+        return iter(saved) if saved else _blocks(text, is_regular=is_regular)
 
     first = next(blocks())[0]
     kinds, are_filled, count = [""] * len(first), [False] * len(first), 0
@@ -194,10 +208,11 @@ def _rows(text: bytes | bytearray) -> list[list[str]]:
     return list(chain.from_iterable(_blocks(text)))
 
 
-def _blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
+def _blocks(text: bytes | bytearray, *, is_regular: bool = False) -> Iterator[list[list[str]]]:
     """The cells of some rows at a time: those of a long text would take much memory."""
     columns = count = 0
-    for rows in _quoted_blocks(text) if b'"' in text else _unquoted_blocks(text):
+    split = _regular_blocks if is_regular else _quoted_blocks
+    for rows in split(text) if b'"' in text else _unquoted_blocks(text):
         for row in rows:
             count += 1
             columns = columns or _checked_columns(len(row))
@@ -222,6 +237,24 @@ def _unquoted_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
     for piece in _numbers.lines(text):
         lines = _characters(piece, start).split("\n")
         yield [line.split(",") for line in lines if line.strip(" \t")]
+        start += len(piece) + 1
+
+
+def _regular_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
+    rows = filter(_has_cells, csv.reader(_lines(text), strict=True))
+    while block := list(islice(rows, _ROWS)):
+        yield block
+
+
+def _has_cells(row: list[str]) -> bool:
+    """Whether a row of a table with several columns is not a blank line."""
+    return len(row) > 1 or (len(row) == 1 and row[0].strip(" \t") != "")
+
+
+def _lines(text: bytes | bytearray) -> Iterator[str]:
+    start = 0
+    for piece in _numbers.lines(text):
+        yield from (line + "\n" for line in _characters(piece, start).split("\n"))
         start += len(piece) + 1
 
 

@@ -101,6 +101,9 @@ def table(text: bytes | bytearray) -> Numbers | None:
     columns = 1 + text.count(b",", 0, len(text) if end < 0 else end)
     if len(text) <= _PIECE:
         return _rows(text, columns)
+    if end < 0:
+        # One row has pieces at its commas, as an array of JSON has.
+        return _single_row(text)
     total = 1 + text.count(b"\n")
     if not fits(total, columns, text):
         return None
@@ -116,6 +119,13 @@ def table(text: bytes | bytearray) -> Numbers | None:
         row += len(rows)
     # An integer -0 loses its sign, but among floats it has to keep it.
     return None if has_negative_zero and array is not None and array.dtype == _FLOAT64 else array
+
+
+def _single_row(text: bytes | bytearray) -> Numbers | None:
+    row = nested(b"".join((b"[", text, b"]")), takes_null=False)
+    if row is None or row.ndim > 1 or _has_integer_negative_zero(row, text):
+        return None
+    return row.reshape(1, -1)
 
 
 def fits(rows: int, columns: int, text: bytes | bytearray) -> bool:

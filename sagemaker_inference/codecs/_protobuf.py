@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from sagemaker_inference._budget import Budget
+
     # Short messages are copied: bytes are sliced and read faster than views.
     Message: TypeAlias = bytes | memoryview
 
@@ -26,17 +28,25 @@ _FIXED: Final = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT: Final = 10
 _MAX_ONE_BYTE: Final = 127
 _CONTINUED: Final = bytes(range(128, 256))
+# Fields that are counted at a time.
+_FIELDS: Final = 64
+_STEPS: Final = 2 * _FIELDS
 _PIECE: Final = 1 << 16
 
 
-def fields(message: Message) -> Iterator[tuple[int, int, Message]]:
+def fields(message: Message, budget: Budget) -> Iterator[tuple[int, int, Message]]:
     """Yield each field of a message: its number, wire type, and bytes without tag and length.
 
     Raises:
+        PayloadTooLargeError: there are more fields than the budget allows.
         ValueError: the message is truncated, or has an unknown wire type.
     """
     position, size = 0, len(message)
+    count = 0
     while position < size:
+        count += 1
+        if not count % _FIELDS:
+            budget.step(_STEPS, "RecordIO")
         tag = message[position]
         position += 1
         if tag > _MAX_ONE_BYTE:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference._budget import check_unpacked
 from sagemaker_inference._errors import DecodeError, EncodeError
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.codecs._extras import needed
+
+if TYPE_CHECKING:
+    from sagemaker_inference._budget import Budget
+
+
+# Between the bit of a boolean and the reference of a Python object.
+_CELL_BYTES: Final = 4
 
 
 def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
@@ -19,21 +25,32 @@ def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
     return needed(module, f"{format_name} content")
 
 
-def checked(table: Any, body_size: int, format_name: str) -> Any:
+def checked(table: Any, budget: Budget, format_name: str) -> Any:
     """Check that the offsets, lengths and texts of a table are valid, and return it.
 
     Raises:
         DecodeError: they are not.
-        PayloadTooLargeError: it has more cells than a body of this size may have.
+        PayloadTooLargeError: it has more cells than the budget allows.
     """
-    check_unpacked(table.num_rows * max(1, table.num_columns), body_size, format_name)
     try:
+        cells = sum(_cells(chunk) for column in table.columns for chunk in column.chunks)
+        budget.take(_CELL_BYTES * max(table.num_rows, cells), format_name)
         # Without this check, compiled code follows offsets to any address.
         table.validate(full=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         msg = f"Invalid {format_name}: {str(error)[:200]}"
         raise DecodeError(msg) from None
     return table
+
+
+def _cells(array: Any) -> int:
+    """How many cells an array has, with those of nested ones: nulls take no bytes in a body."""
+    nested: list[Any] = []
+    if hasattr(array, "flatten") and array.type.num_fields and hasattr(array, "field"):
+        nested = [array.field(index) for index in range(array.type.num_fields)]
+    elif hasattr(array, "values"):  # lists, maps and runs
+        nested = [array.values]
+    return len(array) + sum(map(_cells, nested))
 
 
 def as_table(prediction: Any, format_name: str) -> Any:

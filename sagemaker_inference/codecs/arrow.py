@@ -12,14 +12,16 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _tables
 
 if TYPE_CHECKING:
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "Arrow"
+_STEPS_A_MESSAGE: Final = 50
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 
 # Fields in the tables of Arrow's Message.fbs, by position: the header of a message, the record
@@ -39,18 +41,18 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 
     Raises:
         DecodeError: the stream is malformed or truncated.
-        PayloadTooLargeError: compressed columns unpack to far more than the body.
+        PayloadTooLargeError: compressed columns unpack to more than the budget allows.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
+    budget = _budget.of(body)
     if bytes(body[-len(_END) :]) != _END:
         # Without this mark, a stream truncated between two batches would look complete.
         msg = "Invalid Arrow stream: it does not end with the end-of-stream mark"
         raise DecodeError(msg)
     try:
         buffer = pa.py_buffer(body)
-        unpacked = _unpacked_size(pa, buffer)
-        check_unpacked(unpacked, len(body), _NAME)
+        budget.unpack(_unpacked_size(pa, buffer, budget), _NAME)
         with pa.ipc.open_stream(buffer) as reader:
             table = reader.read_all()
     except (
@@ -67,7 +69,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     ) as error:
         msg = f"Invalid Arrow stream: {str(error)[:200]}"
         raise DecodeError(msg) from None
-    return _tables.checked(table, len(body), _NAME)
+    return _tables.checked(table, budget, _NAME)
 
 
 def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: ARG001
@@ -88,7 +90,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
     return memoryview(sink.getvalue())
 
 
-def _unpacked_size(pa: Any, buffer: Any) -> int:
+def _unpacked_size(pa: Any, buffer: Any, budget: Budget) -> int:
     """The size that compressed buffers claim to unpack to: Arrow would allocate as much."""
     total = 0
     messages = pa.ipc.MessageReader.open_stream(buffer)
@@ -97,7 +99,10 @@ def _unpacked_size(pa: Any, buffer: Any) -> int:
             message = messages.read_next_message()
         except StopIteration:
             return total
-        total += _message_size(memoryview(message.metadata), memoryview(message.body), message.type)
+        metadata = memoryview(message.metadata)
+        # It may list a buffer in every 16 bytes.
+        budget.step(_STEPS_A_MESSAGE + len(metadata) // _BUFFER.size, _NAME)
+        total += _message_size(metadata, memoryview(message.body), message.type)
 
 
 def _message_size(metadata: memoryview, body: memoryview, kind: str) -> int:

@@ -35,10 +35,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._budget import check_unpacked
 from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
-from sagemaker_inference.codecs import _csv_reader, _csv_writer, _numbers
+from sagemaker_inference.codecs import _csv_reader, _csv_size, _csv_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
@@ -73,16 +73,19 @@ def decode(
     Raises:
         DecodeError: the body is empty, its rows have different lengths, a quote is not closed, or
             a cell does not fit the dtype.
-        PayloadTooLargeError: it has over 250,000 columns that are not plain numbers.
+        PayloadTooLargeError: it has over 250,000 columns that are not plain numbers, or its cells
+            need more memory than the budget allows.
         UnsupportedMediaTypeError: the charset is unknown.
     """
+    budget = _budget.if_large(body)
     text = _csv_reader.normalized(utf8(body, content_type))
     header = _header_parameter(content_type) if header is None else header
     as_text = dtype is not None and np.dtype(dtype).kind in "OU"
+    is_regular = as_text and budget is not None and _csv_size.take_cells(text, budget)
     array, _ = (
-        _csv_reader.read_by_columns(text, header, as_text=True)
+        _csv_reader.read_by_columns(text, header, as_text=True, is_regular=is_regular)
         if as_text
-        else _csv_reader.read(text, header)
+        else _csv_reader.read(text, header, budget)
     )
     if dtype is None or as_text:
         return array
@@ -101,11 +104,12 @@ def with_names(body: Body, content_type: str) -> tuple[list[str] | None, list[ND
 
     Raises:
         DecodeError: as for `decode`.
+        PayloadTooLargeError: as for `decode`.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     text = _csv_reader.normalized(utf8(body, content_type))
     header = _header_parameter(content_type)
-    array, has_header = _csv_reader.read(text, header)
+    array, has_header = _csv_reader.read(text, header, _budget.if_large(body))
     columns = list(array.T)
     is_float = array.dtype == np.float64
     are_integral = [is_float and bool((column == np.floor(column)).all()) for column in columns]
@@ -148,7 +152,8 @@ def as_records(table: NDArray[Any]) -> NDArray[Any]:
     columns = [list(column) for column in table.T]
     texts = [column for column in columns if isinstance(column[0], str)]
     size = sum(sum(map(len, column)) for column in texts)
-    check_unpacked(sum(4 * max(map(len, column)) * len(column) for column in texts), size, "CSV")
+    widened = sum(4 * max(map(len, column)) * len(column) for column in texts)
+    _budget.Budget(size).take(widened, "CSV")
     if len(texts) == len(columns):
         return table.astype(np.str_)
     arrays = [np.array(column) for column in columns]

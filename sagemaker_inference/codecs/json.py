@@ -39,14 +39,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
-from sagemaker_inference.codecs import _json_writer, _numbers
+from sagemaker_inference.codecs import _json_size, _json_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import DTypeLike, NDArray
 
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
 _MAX_DEPTH: Final = 1024
@@ -62,9 +65,12 @@ _ndarray: Final = np.ndarray
 _FLOAT64: Final = np.dtype(np.float64)
 _NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
 _NUMBERS_AND_LISTS: Final = {int, float, bool, type(None), list}
-_BRACKET_OR_TEXT: Final = re.compile(rb'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_OPENING: Final = (b"[", b"{")
-_CLOSING: Final = (b"]", b"}")
+_NAME: Final = "JSON"
+# NaN and infinities where a value can be: elsewhere, they are in a text or invalid.
+_CONSTANTS: Final = tuple(
+    re.compile(rb"%b(?<![^\s,:\[]%b)(?=[\s,\]}]|\Z)" % (name, name))
+    for name in (b"NaN", b"Infinity", b"-Infinity")
+)
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
 
@@ -96,6 +102,7 @@ def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None 
 
     Raises:
         DecodeError: the text is not JSON, or does not fit the dtype.
+        PayloadTooLargeError: its values need more memory than the budget allows.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     value: Any
@@ -111,23 +118,34 @@ def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None 
     text = utf8(body, content_type)
     if text[:1] != b"[":
         text = text.strip(_WHITESPACE)
-    value = _read(text)
+    value = _read(text, _budget.if_large(body))
     return value if dtype is None else _as_dtype(value, dtype)
 
 
-def _read(text: bytes | bytearray) -> Any:
+def _read(text: bytes | bytearray, budget: Budget | None) -> Any:
     value: Any = None
     if text[:1] == b"[":
-        value = _numbers.nested(text)
+        value = numbers(text, budget)
     elif (match := _INSTANCES.match(text)) is not None and text.endswith(b"}"):
-        value = _numbers.nested(text[match.end() : -1])
+        value = numbers(text[match.end() : -1], budget)
     if value is None:
+        if budget is not None:
+            _json_size.take(text, budget, _NAME)
         value = loads(text)
         if type(value) is dict and len(value) == 1 and "instances" in value:
             value = value["instances"]
         if type(value) is list:
             value = as_array_of_numbers(value)
     return value
+
+
+def numbers(
+    text: bytes | bytearray, budget: Budget | None, name: str = _NAME, *, takes_null: bool = True
+) -> NDArray[Any] | None:
+    """The same as `_numbers.nested`, once its array is within the budget."""
+    if budget is not None and b'"' not in text[:64]:
+        budget.attempt(_json_size.Structure.at_most(text).array(), name)
+    return _numbers.nested(text, takes_null=takes_null)
 
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
@@ -151,15 +169,18 @@ def to_array(body: Body | str, dtype: DTypeLike | None = None) -> NDArray[Any]:
             in the size of the longest.
     """
     text = utf8(body, "")
+    budget = _budget.if_large(body)
     stripped = text.strip(_WHITESPACE)
     value: Any = None
     if stripped[:1] == b"[":
         # np.array makes an array of objects if null is among the numbers.
-        value = _numbers.nested(stripped, takes_null=False)
+        value = numbers(stripped, budget, takes_null=False)
     if value is None:
+        if budget is not None:
+            _json_size.take(text, budget, _NAME)
         value = loads(text)
         if type(value) is list:
-            _check_width(value, len(text))
+            _check_width(value, _budget.of(body))
     return _as_dtype(value, dtype)
 
 
@@ -175,19 +196,63 @@ def loads(text: bytes | bytearray) -> Any:
         except orjson.JSONDecodeError as error:
             # Python's parser would make an object for each number up to the error. It is still
             # needed for text that is not UTF-8, since orjson does not report the position.
-            is_utf8 = "UTF-8" not in error.msg
-            if len(text) > _LONG and is_utf8 and b"NaN" not in text and b"Infinity" not in text:
-                msg = f"Invalid JSON: {error.msg} at line {error.lineno} column {error.colno}"
-                raise JsonDecodeError(msg[:300]) from None
-    return _loads_slowly(text)
+            if len(text) > _LONG and "UTF-8" not in error.msg and not has_constants(text):
+                raise _invalid(error) from None
+    if len(text) > _LONG:
+        check(text)
+    return loads_slowly(text)
 
 
-def _loads_slowly(text: bytes | bytearray) -> Any:
+def check(text: bytes | bytearray) -> None:
+    """Check a text that Python's parser has to read, which makes objects up to an error.
+
+    Raises:
+        DecodeError: it is not JSON, apart from NaN and infinities.
+    """
+    has_column = True
+    if has_constants(text):
+        text = b"".join(map(without_constants, _pieces(text)))
+        has_column = False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "UTF-8" not in error.msg:
+            raise _invalid(error, has_column=has_column) from None
+
+
+def without_constants(piece: bytes | bytearray) -> bytes | bytearray:
+    """A piece of a text with null where NaN or Infinity is a value."""
+    for pattern in _CONSTANTS:
+        piece = pattern.sub(b"null", piece)
+    return piece
+
+
+def _pieces(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """Parts of a text that begin with a comma: replacing in all of it makes an object a match."""
+    start = 0
+    while start < len(text):
+        comma = text.find(b",", start + _LONG)
+        end = len(text) if comma < 0 else comma
+        yield text[start:end]
+        start = end
+
+
+def has_constants(text: bytes | bytearray) -> bool:
+    """Whether NaN or Infinity is in a text: orjson does not read them."""
+    return b"NaN" in text or b"Infinity" in text
+
+
+def _invalid(error: orjson.JSONDecodeError, *, has_column: bool = True) -> JsonDecodeError:
+    column = f" column {error.colno}" if has_column else ""
+    return JsonDecodeError(f"Invalid JSON: {error.msg} at line {error.lineno}{column}"[:300])
+
+
+def loads_slowly(text: bytes | bytearray) -> Any:
     """Read what orjson refuses: NaN and infinities; also finds the position of an error."""
     if not text.strip(_WHITESPACE):
         msg = "The body is empty: JSON expected"
         raise JsonDecodeError(msg)
-    if text.count(b"[") + text.count(b"{") > _MAX_DEPTH and _is_deep(text):
+    if text.count(b"[") + text.count(b"{") > _MAX_DEPTH and _json_size.depth(text) > _MAX_DEPTH:
         msg = f"JSON nested deeper than {_MAX_DEPTH} levels"
         raise JsonDecodeError(msg)
     try:
@@ -201,19 +266,6 @@ def _loads_slowly(text: bytes | bytearray) -> Any:
     except (RecursionError, ValueError):
         msg = "Invalid JSON: nested too deeply, or an integer of too many digits"
         raise JsonDecodeError(msg) from None
-
-
-def _is_deep(text: bytes | bytearray) -> bool:
-    level = 0
-    for match in _BRACKET_OR_TEXT.finditer(text):
-        bracket = match.group()
-        if bracket in _OPENING:
-            level += 1
-            if level > _MAX_DEPTH:
-                return True
-        elif bracket in _CLOSING:
-            level -= 1
-    return False
 
 
 def as_array_of_numbers(values: list[Any]) -> Any:
@@ -250,13 +302,13 @@ def _as_dtype(value: Any, dtype: DTypeLike | None) -> NDArray[Any]:
         raise DecodeError(msg) from None
 
 
-def _check_width(values: list[Any], body_size: int) -> None:
+def _check_width(values: list[Any], budget: Budget) -> None:
     leaves = _leaves(values)
     longest = max((len(leaf) for leaf in leaves if type(leaf) is str), default=0)
     # Numbers beside text become text of up to 32 characters.
     numbers = 0 if set(map(type, leaves)) <= {str} else 32
     width = max(longest, numbers) if longest else 0
-    check_unpacked(4 * width * len(leaves), body_size, "JSON")
+    budget.take(4 * width * len(leaves), _NAME)
 
 
 def _leaves(values: list[Any]) -> list[Any]:

@@ -13,21 +13,30 @@ number is one line.
 from __future__ import annotations
 
 import re
+from collections import deque
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import orjson
 
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
-from sagemaker_inference.codecs import _arrays, _json_writer, _numbers, json
+from sagemaker_inference.codecs import _arrays, _json_size, _json_writer, _numbers, json
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "JSON Lines"
 _ROWS: Final = 2
 _PIECE: Final = 1 << 20
+_LINE: Final = 64
 _BRACKETS: Final = re.compile(rb"\[+")
+_is_filled: Final[Callable[[bytes], bytes]] = methodcaller("strip")
 _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
@@ -36,24 +45,75 @@ def decode(body: Body | str, content_type: str = "") -> Any:
 
     Raises:
         DecodeError: the body is empty, or a line is not JSON; the message has the line number.
+        PayloadTooLargeError: its values need more memory than the budget allows.
         UnsupportedMediaTypeError: the charset is unknown.
     """
     text = utf8(body, content_type)
-    array = _numbers_only(text)
+    budget = _budget.if_large(body)
+    if budget is not None:
+        # Lines are copied, and split at the price of an object each.
+        lines = text.count(b"\n") + 1
+        budget.attempt(len(text) + _LINE * min(lines, _PIECE), _NAME)
+    array = _numbers_only(text, budget)
     if array is not None:
         return array
     if not text.strip():
         msg = "The body is empty: JSON Lines expected"
         raise DecodeError(msg)
+    if budget is not None:
+        _json_size.take(text, budget, _NAME, lines)
+        # Python's parser reads these lines.
+        budget.step(text.count(b"NaN") + text.count(b"Infinity"), _NAME)
+    loads = json.loads if _numbers.has_long_integer(text) else orjson.loads
+    if len(text) > _PIECE:
+        # A line that is not JSON is found before there are objects for all the others.
+        for piece, number in _pieces(text):
+            _check(piece, number)
+    values: list[Any] = []
+    for piece, number in _pieces(text):
+        values += _values(piece, number, loads)
+    return json.as_array_of_numbers(values)
+
+
+def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
+    """Some lines at a time, and how many come before them."""
+    number = 0
+    for piece in _numbers.lines(text):
+        yield bytes(piece), number
+        number += piece.count(b"\n") + 1
+
+
+def _check(piece: bytes, before: int) -> None:
+    text = json.without_constants(piece) if json.has_constants(piece) else piece
+    try:
+        # Nothing is kept: a deque has no place for it.
+        deque(map(orjson.loads, filter(_is_filled, bytes(text).split(b"\n"))), 0)
+    except ValueError:
+        # With the number of the line.
+        _values(piece, before, json.loads)
+
+
+def _values(piece: bytes, before: int, loads: Callable[[bytes], Any]) -> list[Any]:
+    """The values of some lines.
+
+    Raises:
+        DecodeError: a line is not JSON; the message has the line number.
+    """
+    lines = piece.split(b"\n")
+    try:
+        return list(map(loads, filter(_is_filled, lines)))
+    except ValueError:
+        pass
     values = []
-    for number, line in enumerate(bytes(text).split(b"\n"), 1):
+    for number, line in enumerate(lines, before + 1):
         if line.strip():
+            read = json.loads_slowly if json.has_constants(line) else json.loads
             try:
-                values.append(json.loads(line))
+                values.append(read(line))
             except DecodeError as error:
                 msg = f"Line {number}: {error.message}"
                 raise DecodeError(msg) from None
-    return json.as_array_of_numbers(values)
+    return values
 
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
@@ -85,14 +145,15 @@ def _items(prediction: Any) -> Any:
     return prediction if hasattr(prediction, "__iter__") else [prediction]
 
 
-def _numbers_only(text: bytes | bytearray) -> Any:
+def _numbers_only(text: bytes | bytearray, budget: Budget | None) -> Any:
     """An array if every line is a row of numbers, or every line is a number; else None."""
     if b"\r" in text:
         if text.count(b"\r") != text.count(b"\r\n"):
             return None
         text = text.replace(b"\r", b"")
     if b"\n\n" in text or (text[-1:].isspace() and text[-2:-1].isspace()):
-        text = _BLANK_LINES.sub(b"\n", text).strip()
+        pieces = (_BLANK_LINES.sub(b"\n", piece).strip() for piece in _numbers.lines(text))
+        text = b"\n".join(filter(None, pieces))
     size = len(text) - text.endswith(b"\n")
     lines = text.count(b"\n", 0, size) + 1
     opening = _BRACKETS.match(text)
@@ -110,7 +171,7 @@ def _numbers_only(text: bytes | bytearray) -> Any:
     for start in range(0, len(codes), _PIECE):
         piece = codes[start : start + _PIECE]
         piece[piece == ord("\n")] = ord(",")
-    array = _numbers.nested(rows)
+    array = json.numbers(rows, budget, _NAME)
     if array is None or len(array) != lines:
         return None
     return array if array.ndim == depth + 1 else None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _numbers
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "LIBSVM"
 _MAX_COLUMNS: Final = (1 << 31) - 1
+# What str.splitlines takes for the end of a line, among ASCII.
+_LINE_ENDS: Final = b"\n\r\v\f\x1c\x1d\x1e"
+_TOKENS_A_STEP: Final = 3
+_LINES_A_STEP: Final = 8
 
 
 def decode(body: Body | str, content_type: str = "", *, features: int | None = None) -> Any:
@@ -44,6 +50,7 @@ def decode(body: Body | str, content_type: str = "", *, features: int | None = N
 
     Raises:
         DecodeError: the body is empty, or a line is malformed; the message has the line number.
+        PayloadTooLargeError: it has more items than the budget allows.
         UnsupportedMediaTypeError: scipy is not installed, or the charset is unknown.
     """
     sparse = needed("scipy.sparse", "A LIBSVM body")
@@ -53,7 +60,8 @@ def decode(body: Body | str, content_type: str = "", *, features: int | None = N
     indices = array("q")
     values = array("d")
     ends = array("q", [0])
-    for number, tokens in _lines(body, content_type):
+    budget = _budget.if_large(body)
+    for number, tokens in _lines(body, content_type, budget):
         for token in tokens if ":" in tokens[0] else tokens[1:]:
             index, _, value = token.partition(":")
             if index == "qid":
@@ -87,7 +95,7 @@ def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]
         UnsupportedMediaTypeError: the charset is unknown.
     """
     labels = []
-    for number, tokens in _lines(body, content_type):
+    for number, tokens in _lines(body, content_type, _budget.if_large(body)):
         try:
             labels.append(float("nan") if ":" in tokens[0] else float(tokens[0]))
         except ValueError:
@@ -122,10 +130,16 @@ def _sparse_rows(matrix: Any) -> Iterator[Iterable[tuple[int, float]]]:
         yield zip(indices[start:end], cells[start:end], strict=True)
 
 
-def _lines(body: Body | str, content_type: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(
+    body: Body | str, content_type: str, budget: Budget | None
+) -> Iterator[tuple[int, list[str]]]:
     """The tokens of each line that has any, with its number from 1."""
     empty = True
-    for number, line in enumerate(_split(utf8(body, content_type)), 1):
+    text = utf8(body, content_type)
+    if budget is not None:
+        lines = len(text) - len(text.translate(None, _LINE_ENDS))
+        budget.step(text.count(b":") // _TOKENS_A_STEP + lines // _LINES_A_STEP, _NAME)
+    for number, line in enumerate(_split(text), 1):
         tokens = line.partition("#")[0].split()
         if tokens:
             empty = False

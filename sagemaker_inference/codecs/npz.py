@@ -3,7 +3,7 @@
 `decode` returns a dict of arrays by name, in the archive's order. For an archive with scipy's
 member ``format`` it returns a sparse matrix (csr, csc, coo, bsr or dia; the extra ``scipy``), after
 checking that its indices are within its shape. Arrays of Python objects are refused as in NPY; so
-are archives that unpack to more than 20 times the body (64 MiB are always allowed), or that are
+are archives that unpack to more than 64 MiB or three times the body, whichever is more, or that are
 compressed by a method other than deflate, which numpy uses.
 
 `encode` writes a dict of arrays by name, a sparse matrix in scipy's layout, or one array with the
@@ -16,11 +16,11 @@ import io
 import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, npy
 from sagemaker_inference.codecs._extras import needed
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "NPZ"
+_ENTRY: Final = b"PK\x01\x02"
+_STEPS_A_MEMBER: Final = 40
+_PIECE: Final = 1 << 20
 _SUFFIX: Final = ".npy"
 _MEMBERS: Final = {
     "csr": ("data", "indices", "indptr"),
@@ -51,7 +54,8 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     Raises:
         DecodeError: the body is not a zip, a member is damaged or compressed by a method other than
             deflate, or a sparse matrix is inconsistent.
-        PayloadTooLargeError: it unpacks to far more than the body.
+        PayloadTooLargeError: it unpacks to more than the budget of the request allows, or has too
+            many members.
         UnsupportedMediaTypeError: it holds Python objects, or scipy is not installed.
     """
     arrays = _read(body)
@@ -83,16 +87,19 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
 
 def _read(body: Body) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
+    data = body if isinstance(body, (bytes, bytearray)) else bytes(body)
+    budget = _budget.of(body)
+    # zipfile makes an object for each entry before anything can be asked of it.
+    budget.step(_STEPS_A_MEMBER * data.count(_ENTRY), _NAME)
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _check_methods(members)
-            check_unpacked(sum(member.file_size for member in members), len(body), _NAME)
+            budget.unpack(sum(member.file_size for member in members), _NAME)
             for member in members:
                 with archive.open(member) as file:
-                    # A member may be longer than its header states: read only the checked size.
-                    data = file.read(member.file_size)
-                arrays[member.filename.removesuffix(_SUFFIX)] = npy.decode(data)
+                    array = npy.decode(_content(file, member.file_size))
+                arrays[member.filename.removesuffix(_SUFFIX)] = array
     except DecodeError:
         raise
     except (
@@ -108,6 +115,14 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
         msg = f"Invalid NPZ: {str(error)[:200]}"
         raise DecodeError(msg) from None
     return arrays
+
+
+def _content(file: IO[bytes], size: int) -> bytearray:
+    """The content of a member, which may be longer than its header states: so much is counted."""
+    content = bytearray()
+    while len(content) < size and (piece := file.read(min(_PIECE, size - len(content)))):
+        content += piece
+    return content
 
 
 def _check_methods(members: Sequence[zipfile.ZipInfo]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays, _tables
 
 if TYPE_CHECKING:
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
 _NAME: Final = "Parquet"
 _CELL_BYTES: Final = 8
+# To open a file, and each of its column chunks.
+_STEPS: Final = 200
 
 
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
@@ -25,16 +28,20 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 
     Raises:
         DecodeError: the file is malformed or truncated.
-        PayloadTooLargeError: it unpacks to far more than the body.
+        PayloadTooLargeError: it unpacks to more than the budget allows.
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
     pa = _tables.pyarrow(_NAME)
     pq = _tables.pyarrow(_NAME, "pyarrow.parquet")
+    budget = _budget.of(body)
     try:
         source = pa.BufferReader(pa.py_buffer(body))
         metadata = pq.read_metadata(source)
         arrow_schema = metadata.schema.to_arrow_schema()
-        check_unpacked(_unpacked_size(metadata), len(body), _NAME)
+        budget.step(_STEPS * (1 + metadata.num_row_groups * metadata.num_columns), _NAME)
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        budget.unpack(sum(max(0, int(group.total_byte_size)) for group in groups), _NAME)
+        budget.take(metadata.num_rows * metadata.num_columns * _CELL_BYTES, _NAME)
         schema = metadata.schema
         texts = [
             column.path
@@ -46,8 +53,8 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
         # its size is known.
         with pq.ParquetFile(source, read_dictionary=texts) as file:
             table = file.read(use_threads=False)
-        table = _tables.checked(table, len(body), _NAME)
-        return _without_dictionaries(pa, table, arrow_schema, len(body))
+        table = _tables.checked(table, budget, _NAME)
+        return _without_dictionaries(pa, table, arrow_schema, budget)
     except (
         pa.ArrowException,
         OSError,
@@ -80,13 +87,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
     return memoryview(sink.getvalue())
 
 
-def _unpacked_size(metadata: Any) -> int:
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    sizes = sum(max(0, int(group.total_byte_size)) for group in groups)
-    return max(sizes, int(metadata.num_rows) * int(metadata.num_columns) * _CELL_BYTES)
-
-
-def _without_dictionaries(pa: Any, table: Any, schema: Any, body_size: int) -> Any:
+def _without_dictionaries(pa: Any, table: Any, schema: Any, budget: Budget) -> Any:
     """Convert dictionaries to the texts of the schema, once their total size is checked."""
     compute = _tables.pyarrow(_NAME, "pyarrow.compute")
     total = 0
@@ -96,6 +97,7 @@ def _without_dictionaries(pa: Any, table: Any, schema: Any, body_size: int) -> A
             for chunk in column.chunks:
                 lengths = compute.binary_length(chunk.dictionary)
                 total += compute.sum(lengths.take(chunk.indices)).as_py() or 0
-            check_unpacked(total, body_size, _NAME)
+            budget.take(total, _NAME)
+            total = 0
             table = table.set_column(index, field, column.cast(field.type))
     return table

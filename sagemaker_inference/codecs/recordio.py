@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
 from sagemaker_inference.codecs import _arrays
 from sagemaker_inference.codecs._extras import needed
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
     from sagemaker_inference.codecs._protobuf import Message
 
 _NAME: Final = "RecordIO"
+_STEPS_A_RECORD: Final = 12
 _MAGIC: Final = 0xCED7230A
 _FRAME: Final = struct.Struct("<II")
 _LENGTH_BITS: Final = 29
@@ -79,6 +82,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read the records' features.
 
     Raises:
+        PayloadTooLargeError: it has more records or fields than the budget allows.
         DecodeError: the body is empty, a record is cut off or malformed (the message has its
             number), or records differ in type or length.
         UnsupportedMediaTypeError: the records are sparse, and scipy is not installed.
@@ -117,14 +121,16 @@ def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
 
 def _read(body: Body, section: int) -> Any:
     view = memoryview(body)
-    uniform = _uniform(view, section)
+    budget = _budget.of(body)
+    uniform = _uniform(view, section, budget)
     if uniform is not None:
         return uniform
     tensors = _Tensors()
     blobs: list[bytes] = []
     for index, record in enumerate(_records(view), 1):
+        budget.step(_STEPS_A_RECORD, _NAME)
         try:
-            item = _tensor(record, section)
+            item = _tensor(record, section, budget)
         except ValueError as error:
             msg = f"Invalid RecordIO: record {index}: {str(error)[:150]}"
             raise DecodeError(msg) from None
@@ -185,10 +191,12 @@ class _Tensors:
         return values
 
 
-def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
+def _uniform(body: memoryview, section: int, budget: Budget) -> NDArray[Any] | None:
     """Read dense floats of records that differ only in their values at once; None for others."""
     first = next(_records(body), b"")
-    tensor, other = (_floats(first, each) for each in (section, _FEATURES + _LABEL - section))
+    tensor, other = (
+        _floats(first, each, budget) for each in (section, _FEATURES + _LABEL - section)
+    )
     stride = _FRAME.size + len(first) + -len(first) % 4
     if tensor is None or len(body) % stride:
         return None
@@ -208,13 +216,13 @@ def _uniform(body: memoryview, section: int) -> NDArray[Any] | None:
         return None
 
 
-def _floats(record: Message, section: int) -> tuple[int, int, int, bytes] | None:
+def _floats(record: Message, section: int, budget: Budget) -> tuple[int, int, int, bytes] | None:
     """Start and end of the floats of a section in a frame, their field number and their shape.
 
     None if the section is not a dense tensor of floats, stored in one piece.
     """
     try:
-        tensor = _tensor(record, section)
+        tensor = _tensor(record, section, budget)
         if not isinstance(tensor, _Tensor) or tensor.keys or not tensor.values:
             return None
         if (
@@ -228,7 +236,7 @@ def _floats(record: Message, section: int) -> tuple[int, int, int, bytes] | None
         end = start + len(tensor.values)
         values = bytes(255 - code for code in tensor.values)
         changed[start:end] = values
-        if start < 0 or _tensor(bytes(changed), section) != tensor._replace(values=values):
+        if start < 0 or _tensor(bytes(changed), section, budget) != tensor._replace(values=values):
             return None
     except ValueError:
         return None
@@ -251,31 +259,31 @@ def _records(body: memoryview) -> Iterator[Message]:
         position = start + length + -length % 4
 
 
-def _tensor(record: Message, section: int) -> _Tensor | bytes:
+def _tensor(record: Message, section: int, budget: Budget) -> _Tensor | bytes:
     values: dict[bytes, Message] = {}
-    for number, wire, content in fields(record):
+    for number, wire, content in fields(record, budget):
         if number == section and wire == BYTES:
-            entry = {key: value for key, kind, value in fields(content) if kind == BYTES}
+            entry = {key: value for key, kind, value in fields(content, budget) if kind == BYTES}
             values[bytes(entry.get(_KEY, b""))] = entry.get(_VALUE, b"")
     if b"values" not in values and len(values) != 1:
         error = f"{len(values)} features or labels, and none is named 'values'"
         raise ValueError(error)
     value = values[b"values"] if b"values" in values else next(iter(values.values()))
     tensor: _Tensor | bytes | None = None
-    for number, wire, content in fields(value):
+    for number, wire, content in fields(value, budget):
         if number == _BYTES_VALUE and wire == BYTES:
-            tensor = b"".join(part for key, _, part in fields(content) if key == 1)
+            tensor = b"".join(part for key, _, part in fields(content, budget) if key == 1)
         elif number in _DTYPES and wire == BYTES:
-            tensor = _numbers(number, content)
+            tensor = _numbers(number, content, budget)
     if tensor is None:
         error = "no value of a known type"
         raise ValueError(error)
     return tensor
 
 
-def _numbers(number: int, content: Message) -> _Tensor:
+def _numbers(number: int, content: Message, budget: Budget) -> _Tensor:
     parts: dict[int, list[Message]] = {_VALUES: [], _KEYS: [], _SHAPE: []}
-    for key, wire, part in fields(content):
+    for key, wire, part in fields(content, budget):
         if key in parts:
             # A repeated field is packed, or has one value at a time.
             if wire not in (BYTES, _WIRES[number] if key == _VALUES else VARINT):

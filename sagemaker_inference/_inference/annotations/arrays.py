@@ -6,8 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import codecs
-from sagemaker_inference._budget import check_unpacked
+from sagemaker_inference import _budget, codecs
 from sagemaker_inference._errors import UnprocessableInputError
 
 if TYPE_CHECKING:
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 _TEXT_FORMATS: Final = ("json", "jsonlines", "csv", "libsvm")
 
 
-def as_numbers(data: Any, body_size: int = 0) -> Any:
+def as_numbers(data: Any, body: Body = b"") -> Any:
     """Convert decoded data to a numpy array of numbers or booleans.
 
     Args:
         data: what a format decoded.
-        body_size: the size of the body in bytes.
+        body: the body that it was decoded from.
 
     Raises:
         PayloadTooLargeError: it is sparse, and dense far larger than the body.
@@ -34,7 +33,7 @@ def as_numbers(data: Any, body_size: int = 0) -> Any:
     try:
         if hasattr(data, "toarray"):  # scipy's sparse classes
             size = math.prod(data.shape) * data.dtype.itemsize
-            check_unpacked(size, body_size, "sparse")
+            _budget.of(body).take(size, "sparse")
             array = data.toarray()
         elif hasattr(data, "column_names"):  # an Arrow table
             columns = with_numbers(data, has_decimals=False).columns
@@ -70,7 +69,7 @@ def with_numbers(table: Any, *, has_decimals: bool = True) -> Any:
 
 
 def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
-    return as_numbers(decode(body, content_type), len(body))
+    return as_numbers(decode(body, content_type), body)
 
 
 def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:

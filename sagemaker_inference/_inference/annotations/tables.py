@@ -54,7 +54,7 @@ def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
         flags = [field.name for field in table.schema if is_boolean(field.type)]
         return _with_float_gaps(table.to_pandas(), flags)
     if hasattr(data, "toarray"):  # scipy's sparse classes
-        data = as_numbers(data, len(body))
+        data = as_numbers(data, body)
     try:
         if type(data) is dict:
             return _with_float_gaps(frame_of(data))

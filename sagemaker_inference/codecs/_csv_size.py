@@ -1,0 +1,161 @@
+"""What a CSV text costs before it is split into cells, and whether its rows have as many cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sagemaker_inference._errors import DecodeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sagemaker_inference._budget import Budget
+
+_NAME: Final = "CSV"
+# Bytes of a number in an array and of the marks beside it; of a cell as a str in a list.
+_NUMBER, _CELL = 10, 80
+# Bytes of working memory for each byte of a piece, which has whole lines.
+_WORK: Final = 16
+_PIECE: Final = 1 << 20
+_QUOTE, _COMMA, _LINE = ord('"'), ord(","), ord("\n")
+_IS_BLANK: Final = np.zeros(256, np.bool_)
+_IS_BLANK[list(b" \t\n")] = True
+# The bytes of a character after its first.
+_IS_WITHIN: Final = [0x80 <= code < 0xC0 for code in range(256)]  # noqa: PLR2004
+# Python's csv module takes no cell of over 131,072 characters.
+_LONGEST_CELL: Final = 100_000
+_IS_EDGE: Final = np.zeros(256, np.bool_)
+_IS_EDGE[list(b',\n"')] = True
+
+
+def attempt_numbers(text: bytes | bytearray, budget: Budget) -> None:
+    """Check that an array of numbers is within the budget, be the cells numbers or not.
+
+    Raises:
+        PayloadTooLargeError: it is not.
+    """
+    longest = start = 0
+    while b"\n" in text and start < len(text):
+        end = text.find(b"\n", start + _PIECE)
+        end = len(text) if end < 0 else end
+        longest, start = max(longest, end - start), end + 1
+    budget.attempt(_NUMBER * _count_cells(text) + _WORK * longest, _NAME)
+
+
+def take_cells(text: bytes | bytearray, budget: Budget) -> bool:
+    """Count the cells of a text, before there are any.
+
+    Returns:
+        Whether Python's csv module reads it as we do.
+
+    Raises:
+        DecodeError: rows have different numbers of cells, a quote is not closed, or it is not
+            UTF-8.
+        PayloadTooLargeError: there are too many cells.
+    """
+    budget.take(_CELL * _count_cells(text), _NAME)
+    for start in range(0, len(text), _PIECE):
+        _check_utf8(text, start)
+    if b'"' not in text:
+        _is_regular(text)
+        return False
+    if _is_regular(text) and b"\0" not in text:
+        return True
+    # A regular expression reads it, cell by cell, and decides what is an error.
+    budget.step(_count_cells(text) + text.count(b'"'), _NAME)
+    return False
+
+
+def _check_utf8(text: bytes | bytearray, start: int) -> None:
+    end = start + _PIECE
+    # A character has up to three bytes behind its first.
+    while start and start < len(text) and _IS_WITHIN[text[start]]:
+        start += 1
+    while end < len(text) and end < start + _PIECE + 4 and _IS_WITHIN[text[end]]:
+        end += 1
+    try:
+        text[start:end].decode()
+    except UnicodeDecodeError as error:
+        msg = f"Invalid CSV: not UTF-8 at byte {start + error.start}"
+        raise DecodeError(msg) from None
+
+
+def _count_cells(text: bytes | bytearray) -> int:
+    return text.count(b",") + text.count(b"\n") + 1
+
+
+def _is_regular(text: bytes | bytearray) -> bool:
+    """Whether each quote begins or ends a cell, or is one of two in a quoted cell.
+
+    Such cells of a table with several columns are read alike by all readers, unless they are long.
+
+    Raises:
+        DecodeError: it is so, and rows have different numbers of cells, or a quote is not closed.
+    """
+    codes = np.frombuffer(text, np.uint8)
+    has_quotes = b'"' in text
+    quotes = commas = filled = rows = longest = last = 0
+    columns = -1
+    for start in range(0, len(codes), _PIECE):
+        piece = codes[start : start + _PIECE]
+        is_comma, is_line = piece == _COMMA, piece == _LINE
+        if has_quotes:
+            is_quote = piece == _QUOTE
+            # Only whether their number is even matters: it may overflow.
+            counts = np.cumsum(is_quote, dtype=np.uint8) + np.uint8(quotes)
+            is_inside = (counts & 1).astype(np.bool_)
+            quotes = int(counts[-1]) & 1
+            if not _are_at_edges(codes, np.flatnonzero(is_quote) + start, is_inside[is_quote]):
+                return False
+            is_comma &= ~is_inside
+            is_line &= ~is_inside
+            separators = np.flatnonzero(is_comma | is_line) + start
+            gaps = np.diff(separators, prepend=last, append=min(start + _PIECE, len(codes)))
+            longest = max(longest, int(gaps.max()))
+            last = int(separators[-1]) if len(separators) else last
+        ends = np.flatnonzero(is_line)
+        if start + len(piece) == len(codes):
+            # The last row has no line end.
+            ends = np.append(ends, len(piece) - 1)
+        in_rows, commas = _in_rows(is_comma, ends, commas)
+        fills, filled = _in_rows(~_IS_BLANK[piece], ends, filled)
+        # Blank lines are skipped.
+        in_rows = in_rows[fills > 0]
+        if len(in_rows):
+            columns = int(in_rows[0]) if columns < 0 else columns
+            wrong = np.flatnonzero(in_rows != columns)
+            if len(wrong) and not quotes:
+                row, found = rows + int(wrong[0]) + 1, int(in_rows[wrong[0]]) + 1
+                msg = f"Invalid CSV: row {row} has {found} columns, and row 1 has {columns + 1}"
+                raise DecodeError(msg)
+        rows += len(in_rows)
+    if quotes:
+        msg = "Invalid CSV: a quote is not closed"
+        raise DecodeError(msg)
+    return columns > 0 and longest <= _LONGEST_CELL
+
+
+def _in_rows(marks: NDArray[np.bool_], ends: NDArray[Any], before: int) -> tuple[NDArray[Any], int]:
+    """How many marks are in each row that ends in a piece, and in the one that goes on.
+
+    Args:
+        marks: a piece.
+        ends: where rows end in it.
+        before: how many marks of its first row are in the pieces before.
+    """
+    counts = np.cumsum(marks, dtype=np.int32)
+    at_ends = counts[ends]
+    in_rows = np.diff(at_ends, prepend=np.int32(-before))
+    return in_rows, int(counts[-1] - at_ends[-1]) if len(ends) else int(counts[-1]) + before
+
+
+def _are_at_edges(
+    codes: NDArray[np.uint8], positions: NDArray[Any], are_opening: NDArray[np.bool_]
+) -> bool:
+    """Whether opening quotes follow a separator, and closing ones precede one, or another quote."""
+    before, after = positions[are_opening] - 1, positions[~are_opening] + 1
+    # The text begins and ends with a quote, or with something that is none.
+    before, after = before[before >= 0], after[after < len(codes)]
+    return bool(_IS_EDGE[codes[before]].all() and _IS_EDGE[codes[after]].all())
