@@ -123,6 +123,11 @@ class HandlerServiceAdapter:
             for index, (result, request) in enumerate(zip(results, requests, strict=True))
         ]
 
+    has_idle_work = False
+
+    def use_idle_time(self) -> None:
+        """Do nothing."""
+
     def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
         """Do nothing: a batch succeeds or fails as a whole, as under Multi Model Server."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagemaker_inference._errors import PredictionError, UnprocessableInputError
 from sagemaker_inference._inference import collation
+from sagemaker_inference._inference.batch_sizes import BatchSizes, padded_items, padded_rows
 from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Batcher:
     def __init__(self, predictor: Handler, options: Batching) -> None:
         self._predictor = predictor
         self._options = options
+        self._sizes = BatchSizes(options.batch_sizes)
         self.on_retry: Callable[[Sequence[str]], None] = _ignore
 
     def predict(
@@ -76,20 +78,84 @@ class Batcher:
             UnprocessableInputError: one of the inputs has no rows to stack.
         """
         if self._options.collate == "list":
-            predictions = self._predictor.call(inputs, model, contexts)
-            count = collation.length(predictions)
-            if count != len(inputs):
-                raise PredictionError(self._mismatch("predictions", count, len(inputs)))
-            return [predictions[index] for index in range(len(inputs))]
+            return self._call_with_items(inputs, model, contexts)
         rows = [collation.row_count(item) for item in inputs]
         if min(rows) < 0:
             message = "Expected rows, but the body is a single value."
             raise UnprocessableInputError(message)
-        prediction = self._predictor.call(collation.concatenate(inputs), model, contexts)
+        data, total = collation.concatenate(inputs), sum(rows)
+        self._sizes.keep_sample(collation.split(data, [1])[0] if total else None)
+        predictions = []
+        for start, count, size in self._sizes.pieces(total):
+            _, piece = collation.split(data, [start, count]) if count < total else (None, data)
+            prediction = self._call_with_rows(
+                padded_rows(piece, count, size), size, model, contexts
+            )
+            predictions.append(
+                prediction if count == size else collation.split(prediction, [count])[0]
+            )
+        return collation.split(collation.joined(predictions), rows)
+
+    def _call_with_rows(self, data: Any, rows: int, model: Any, contexts: list[Context]) -> Any:
+        prediction = self._predictor.call(data, model, contexts)
         count = collation.row_count(prediction)
-        if count != sum(rows):
-            raise PredictionError(self._mismatch("rows", count, sum(rows)))
-        return collation.split(prediction, rows)
+        if count != rows:
+            raise PredictionError(self._mismatch("rows", count, rows))
+        return prediction
+
+    def _call_with_items(self, inputs: list[Any], model: Any, contexts: list[Context]) -> list[Any]:
+        self._sizes.keep_sample(inputs[0])
+        results: list[Any] = []
+        for start, count, size in self._sizes.pieces(len(inputs)):
+            part = slice(start, start + count)
+            items = padded_items(inputs[part], size)
+            predictions = self._predictor.call(items, model, padded_items(contexts[part], size))
+            there = collation.length(predictions)
+            if there != size:
+                raise PredictionError(self._mismatch("predictions", there, size))
+            results += [predictions[index] for index in range(count)]
+        return results
+
+    @property
+    def has_idle_work(self) -> bool:
+        """Whether there are sizes of batches to try while nobody waits."""
+        return self._sizes.has_untried
+
+    def try_all_sizes(self, item: Any, model: Any, context: Context) -> None:
+        """Predict a batch of each of `batch_sizes`; what the predictor raises passes through.
+
+        Args:
+            item: what the predictor gets of one request: an item of its list, or rows.
+            model: the model.
+            context: a context for it.
+        """
+        if self._options.batch_sizes:
+            self._sizes.keep_sample(self._first(item))
+        while self._sizes.has_untried:
+            self._try_next_size(model, context)
+
+    def use_idle_time(self, model: Any, context: Context) -> None:
+        """Predict a batch of a size that has not come yet, from rows that have."""
+        try:
+            self._try_next_size(model, context)
+        except BaseException as error:  # noqa: BLE001 - sys.exit must not end the worker either
+            self._sizes.give_up()
+            logger.warning("the sizes of batches cannot be tried in advance: %r", error)
+
+    def _first(self, item: Any) -> Any:
+        if self._options.collate == "list":
+            return item
+        if collation.row_count(item) < 1:
+            message = "@warmup returned no rows: it returns what the predictor gets, or nothing"
+            raise PredictionError(message)
+        return collation.split(item, [1])[0]
+
+    def _try_next_size(self, model: Any, context: Context) -> None:
+        size, sample = self._sizes.next_untried()
+        if self._options.collate == "list":
+            self._predictor.call([sample] * size, model, [context] * size)
+        else:
+            self._predictor.call(padded_rows(sample, 1, size), model, [context])
 
     def _mismatch(self, unit: str, actual: int, expected: int) -> str:
         role = self._predictor.role.name

@@ -28,6 +28,16 @@ def concatenate(inputs: Sequence[Any]) -> Any:
     return np.concatenate([np.asarray(item) for item in inputs])
 
 
+def joined(predictions: Sequence[Any]) -> Any:
+    """The predictions for several pieces of a batch as one; lists stay lists."""
+    first = predictions[0]
+    if len(predictions) == 1:
+        return first
+    if isinstance(first, (list, tuple)):
+        return [row for prediction in predictions for row in prediction]
+    return concatenate(predictions)
+
+
 def split(prediction: Any, rows: Sequence[int]) -> list[Any]:
     """Split a prediction along axis 0 into parts with these numbers of rows."""
     by_position = getattr(prediction, "iloc", prediction)

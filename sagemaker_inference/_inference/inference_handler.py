@@ -219,7 +219,9 @@ class InferenceHandler:
             _import_common_codecs()
         if self.warmup:
             self.on_warmup()
-            self._call(self.warmup, model_dir, self.model, context)
+            example = self._call(self.warmup, model_dir, self.model, context)
+            if example is not None and self._batcher is not None:
+                self._batcher.try_all_sizes(example, self.model, context)
 
     def is_healthy(self) -> bool:
         """Whether the program's health check is content; what it raises passes through."""
@@ -227,6 +229,16 @@ class InferenceHandler:
             return True
         result = self.health_check.handler.call(self.model, self.load_context)
         return result is None or bool(result)
+
+    @property
+    def has_idle_work(self) -> bool:
+        """Whether `use_idle_time` has something to do."""
+        return self._batcher is not None and self._batcher.has_idle_work
+
+    def use_idle_time(self) -> None:
+        """Do a piece of work that can wait until no request does."""
+        if self._batcher is not None:
+            self._batcher.use_idle_time(self.model, self.load_context)
 
     def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
         """Have a function called with the ids of requests that are about to be tried once more.

@@ -37,6 +37,15 @@ class Servable(Protocol):
         """Answer the requests, in order; the failure of a request is a response."""
         ...
 
+    @property
+    def has_idle_work(self) -> bool:
+        """Whether `use_idle_time` has something to do."""
+        ...
+
+    def use_idle_time(self) -> None:
+        """Do a piece of work that can wait until no request does; never raises."""
+        ...
+
     def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
         """Have a function called with the ids of requests that are about to be tried once more."""
         ...

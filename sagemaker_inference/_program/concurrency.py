@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Collate = Literal["list", "concatenate"]
 
@@ -27,6 +30,10 @@ class Batching:
             learns how long waiting pays.
         collate: ``"list"`` passes a list of decoded inputs, ``"concatenate"`` one input with the
             rows of all requests stacked along axis 0.
+        batch_sizes: the numbers of items, or of rows with ``"concatenate"``, that the predictor
+            gets, in ascending order; empty for any number. A batch is padded to the next of them
+            by repeating its last item or row, and the predictions are cut, for models that are
+            compiled for the shape of their input. ``max_batch_size`` is the largest by default.
         retry_one_by_one: whether a batch on which the predictor raises is retried in halves, down
             to single requests, so that only those that cause the error fail; and whether requests
             are predicted again, each alone, if their worker died over another one.
@@ -38,6 +45,7 @@ class Batching:
     collate: Collate = "list"
     retry_one_by_one: bool = True
     threads: int = 1
+    batch_sizes: Sequence[int] = ()
 
     def problem(self) -> str | None:
         """Describe the first invalid option; None if all are valid."""
@@ -52,9 +60,18 @@ class Batching:
             return f"max_batch_delay must be a number of seconds {most}, got {delay!r}"
         if self.collate not in ("list", "concatenate"):
             return f"collate must be 'list' or 'concatenate', got {self.collate!r}"
+        if not _are_sizes(self.batch_sizes):
+            most = f"from 1 to {MOST_REQUESTS}, in ascending order"
+            return f"batch_sizes must be integers {most}, got {self.batch_sizes!r}"
         if self.threads > 1 and self.max_batch_size > 1:
             return "threads and max_batch_size cannot be combined: a batch is one call"
         return None
+
+
+def _are_sizes(value: object) -> bool:
+    if not (isinstance(value, (list, tuple)) and all(map(_is_count, value))):
+        return False
+    return list(value) == sorted(set(value))
 
 
 def _is_count(value: object) -> bool:

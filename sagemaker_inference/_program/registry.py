@@ -10,7 +10,7 @@ Registration comes first, then serving: a registry that serves is closed and rej
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
@@ -23,7 +23,7 @@ from sagemaker_inference._program.registration import HEALTH_INTERVAL, Registrat
 from sagemaker_inference._program.signatures import Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sagemaker_inference._program.concurrency import Collate
     from sagemaker_inference._program.roles import Role
@@ -126,6 +126,7 @@ class Registry:
         collate: Collate = "list",
         retry_one_by_one: bool = True,
         threads: int = 1,
+        batch_sizes: Sequence[int] = (),
     ) -> Callable[[StepHandler], StepHandler]: ...
     def predictor(self, function: Any = None, /, **options: Any) -> Any:
         """Register the function that predicts: ``predict(data, model, context) -> prediction``.
@@ -397,6 +398,8 @@ class Registry:
         if problem := batching.problem():
             message = f"@{role.name}: {problem}."
             raise RegistrationError(message)
+        if batching.batch_sizes and "max_batch_size" not in options:
+            batching = replace(batching, max_batch_size=batching.batch_sizes[-1])
 
         def register(function: Any) -> Any:
             handler = Handler.from_function(role, function, checks_names=True)

@@ -106,34 +106,41 @@ class Loop:
         while not self.stopping:
             asked = monotonic()
             patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
+            has_idle_work = window.size > 1 and self.servable.has_idle_work
+            if has_idle_work:
+                patience = 0.0
             ready = self.epoll.poll(patience, window.size)
             now = monotonic()
             at_once = now - asked < _AT_ONCE
             if not ready:
                 self.beat()
+                if has_idle_work:
+                    self.servable.use_idle_time()
             works = self.take(ready, now, at_once=at_once) if ready else []
             if works and window.size > 1:
                 window.open(len(works), at_once=at_once)
                 if not self.is_alone:
                     self._wait_for_more(works, window, now)
             while works:
-                if len(works) > 1:
-                    self._keep(works)
-                    self._batch = works
-                requests = [request for work in works for request in work.requests]
-                responses = self.answer_now(requests)
-                if window.size > 1:
-                    self.metrics.batch(len(requests))
-                    window.close(len(requests), responses[0].predict_seconds)
-                rest = iter(responses)
-                followers = [
-                    self.finish(work, list(islice(rest, len(work.requests)))) for work in works
-                ]
-                works = [work for work in followers if work is not None]
-                # Held on to, a connection would close its number when the next one has it.
-                self._batch = []
+                works = self._answer(works, window)
             if self.is_dismissed or (checks and checks.fail()):
                 return
+
+    def _answer(self, works: list[Work], window: BatchWindow) -> list[Work]:
+        """Answer a batch; return what the front end sent behind its messages."""
+        if len(works) > 1:
+            self._keep(works)
+            self._batch = works
+        requests = [request for work in works for request in work.requests]
+        responses = self.answer_now(requests)
+        if window.size > 1:
+            self.metrics.batch(len(requests))
+            window.close(len(requests), responses[0].predict_seconds)
+        rest = iter(responses)
+        followers = [self.finish(work, list(islice(rest, len(work.requests)))) for work in works]
+        # Held on to, a connection would close its number when the next one has it.
+        self._batch = []
+        return [work for work in followers if work is not None]
 
     def _wait_for_more(self, works: list[Work], window: BatchWindow, opened: float) -> None:
         asked = opened

@@ -230,7 +230,7 @@ def test_a_request_in_work_on_a_model_that_is_deleted_gets_an_answer(
 def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(
     many: Callable[..., Models],
 ) -> None:
-    one = many(SAGEMAKER_STARTUP_TIMEOUT="6")
+    one = many(SAGEMAKER_STARTUP_TIMEOUT="12")
     path = one.write("m")
     assert one.load("m", path).status == 200
     for _ in range(6):
@@ -238,7 +238,7 @@ def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(
     assert one.invoke("m").status == 200
     one.write("m", FAILING.format("raise ValueError('no weights')"))
     assert one.invoke("m", '"kill"').status == 500
-    one.server.wait_for_log("no worker has been able to answer for 6 s")
+    one.server.wait_for_log("no worker has been able to answer for 12 s")
     one.write("m")
     one.wait_listed()
     assert one.load("n", one.write("n")).status == 200

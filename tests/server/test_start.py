@@ -277,8 +277,9 @@ def test_a_load_that_dies_ends_the_start_with_the_signal(start: Start) -> None:
 
 def test_a_load_that_takes_too_long_is_ended_and_the_limit_is_named(start: Start) -> None:
     source = ECHO.replace("return None", "import time; time.sleep(60)")
-    log = refused(start(source, env={"SAGEMAKER_STARTUP_TIMEOUT": "1"}))
-    assert "did not load within 1 s" in log
+    # Enough to import the program on a busy machine.
+    log = refused(start(source, env={"SAGEMAKER_STARTUP_TIMEOUT": "5"}))
+    assert "did not load within 5 s" in log
     assert "SAGEMAKER_STARTUP_TIMEOUT" in log
 
 
