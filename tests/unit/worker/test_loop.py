@@ -242,6 +242,36 @@ def test_clients_that_come_again_share_a_batch_without_a_delay() -> None:
         bench.expect(answer("0", b"A", 2), 0)
 
 
+class Diligent(Echo):
+    """Has three pieces of work that can wait, after its first request."""
+
+    def __init__(self) -> None:
+        super().__init__(Concurrency(max_batch_size=8))
+        self.left = 0
+        self.done = mmap.mmap(-1, 1)
+
+    @property
+    def has_idle_work(self) -> bool:
+        return self.left > 0
+
+    def use_idle_time(self) -> None:
+        self.left -= 1
+        self.done[0] += 1
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        self.left = 3
+        return await super().answer(requests)
+
+
+def test_idle_time_is_used_until_the_next_request() -> None:
+    service = Diligent()
+    with running(service) as bench:
+        bench.exchange(predict_one("0", b"a"), answer("0", b"A", 1))
+        bench.wait_for(lambda: service.done[0] == 3)
+        bench.exchange(predict_one("1", b"a"), answer("1", b"A", 1))
+        bench.wait_for(lambda: service.done[0] == 6)
+
+
 def test_requests_run_concurrently_where_the_service_awaits() -> None:
     service = Awaits()
     with running(service, count=40) as bench:
