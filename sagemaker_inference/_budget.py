@@ -189,10 +189,11 @@ def of(body: Sized) -> Budget:
 
 
 def if_large(body: Sized) -> Budget | None:
-    """The same; None for a body that costs little whatever it is, and shares no budget."""
-    if len(body) <= SMALL and _current.get() is None:
-        return None
-    return of(body)
+    """The same; None for a body that costs little whatever it is, unless it is one of many."""
+    if len(body) > SMALL:
+        return of(body)
+    budget = _current.get()
+    return budget if budget is not None and budget.is_divided else None
 
 
 @contextmanager

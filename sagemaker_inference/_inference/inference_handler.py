@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sagemaker_inference._budget import Budget
-    from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._http.messages import Part, Request, Response
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
     from sagemaker_inference._inference.encoding import Encoders, Encoding
@@ -83,17 +83,15 @@ class _Job:
         request = self.request
         codings = request.headers.find("content-encoding")
         size = len(request.body)
-        if size <= _SMALL and not codings and not content_types.is_form(request.content_type):
-            return request.body
-        for part in request.fields or ():
-            size += len(part.value)
-        self.budget = _budget.begin(size)
+        if size > _SMALL or codings:
+            self.budget = _budget.begin(size)
         return content_coding.unpack(request.body, codings) if codings else request.body
 
-    def end_budget(self) -> None:
-        """End the budget of the request, if it has one."""
-        if self.budget is not None:
-            _budget.end()
+    def divide_budget(self, parts: Sequence[Part]) -> None:
+        """Have the parts of a form share the budget of the request."""
+        if self.budget is None:
+            self.budget = _budget.begin(sum(len(part.value) for part in parts))
+        self.budget.is_divided = True
 
     def fail(self, error: BaseException) -> None:
         """Set the response to that of an error, unless it cancels the request."""
@@ -331,7 +329,8 @@ class InferenceHandler:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             job.fail(error)
         finally:
-            job.end_budget()
+            if job.budget is not None:
+                _budget.end()
 
     async def _decode(self, job: _Job) -> None:
         request = job.request
@@ -351,7 +350,8 @@ class InferenceHandler:
         except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
         finally:
-            job.end_budget()
+            if job.budget is not None:
+                _budget.end()
         job.handler = None
         job.times.append(perf_counter())
 
@@ -369,10 +369,11 @@ class InferenceHandler:
                 request.fields = ()
         await self._decode_fields(job, request.parts)
 
-    async def _decode_fields(self, job: _Job, parts: Sequence[Any]) -> None:
+    async def _decode_fields(self, job: _Job, parts: Sequence[Part]) -> None:
         if not parts:
             message = "The form has no fields or is truncated."
             raise BadRequestError(message)
+        job.divide_budget(parts)
         fields = []
         for part in parts:
             decoding = self.decoders.for_part(part.content_type)

@@ -89,8 +89,9 @@ def _read(body: Body) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     data = body if isinstance(body, (bytes, bytearray)) else bytes(body)
     budget = _budget.of(body)
-    # zipfile makes an object for each entry before anything can be asked of it.
-    budget.step(_STEPS_A_MEMBER * data.count(_ENTRY), _NAME)
+    if _budget.if_large(body) is not None:
+        # zipfile makes an object for each entry before anything can be asked of it.
+        budget.step(_STEPS_A_MEMBER * data.count(_ENTRY), _NAME)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
