@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
-from sagemaker_inference.codecs import _arrays, _tables
+from sagemaker_inference.codecs import _arrays, _parquet_pages, _tables
 
 if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
@@ -39,8 +39,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
         metadata = pq.read_metadata(source)
         arrow_schema = metadata.schema.to_arrow_schema()
         budget.step(_STEPS * (1 + metadata.num_row_groups * metadata.num_columns), _NAME)
-        groups = map(metadata.row_group, range(metadata.num_row_groups))
-        budget.unpack(sum(max(0, int(group.total_byte_size)) for group in groups), _NAME)
+        budget.unpack(_parquet_pages.unpacked_size(body, metadata, budget), _NAME)
         budget.take(metadata.num_rows * metadata.num_columns * _CELL_BYTES, _NAME)
         schema = metadata.schema
         texts = [

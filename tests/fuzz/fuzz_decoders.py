@@ -1,13 +1,16 @@
-"""Coverage-guided fuzzing of every decoder: ``python tests/fuzz/fuzz_decoders.py [OPTIONS]``.
+"""Coverage-guided fuzzing of decoders: ``python tests/fuzz/fuzz_decoders.py [FORMATS] [OPTIONS]``.
 
-Needs ``atheris``; the options are libFuzzer's, such as ``-max_total_time=600``. The first byte of
-an input chooses the format, the second the parameters of its content type; the rest is the body.
-Any exception but a refusal with status 400, 413 or 415 is a finding, and so is a message of over
-300 characters, memory over libFuzzer's limit, or a body that takes over ten seconds.
+Needs ``atheris``. The formats are content types, all by default; with ``gzip`` among them, bodies
+have that content coding. The options are libFuzzer's, such as ``-max_total_time=600``. The first
+byte of an input chooses the format, the second the parameters of its content type; the rest is the
+body. Any exception but a refusal with status 400, 413 or 415 is a finding, and so is a message of
+over 300 characters, memory over libFuzzer's limit, more than the budget of a request allows, or a
+body that takes over ten seconds.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 import tempfile
@@ -16,7 +19,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["sagemaker_inference"]):
-    from sagemaker_inference import codecs, decoder
+    from sagemaker_inference import _budget, codecs, decoder
+    from sagemaker_inference._http import content_coding
     from sagemaker_inference.errors import InferenceError
 
     # A format's module is imported when it is first found: here, so that it is instrumented.
@@ -24,6 +28,11 @@ with atheris.instrument_imports(include=["sagemaker_inference"]):
     FORMATS.append("application/x-www-form-urlencoded")
 
 import numpy as np
+
+MIB = 1 << 20
+CHOSEN = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+IS_PACKED = "gzip" in CHOSEN
+FORMATS = [name for name in FORMATS if name in CHOSEN] or FORMATS
 
 PARAMETERS = (
     "",
@@ -98,10 +107,18 @@ def one_input(data: bytes) -> None:
     assert codec is not None
     assert codec.decode is not None
     for form in (bytes, bytearray, memoryview):
+        budget = _budget.begin(len(body))
         try:
-            codec.decode(form(body), content_type)
+            unpacked = content_coding.unpack(form(body), "gzip") if IS_PACKED else form(body)
+            # The parts of a form count all that they take, be it little.
+            budget.is_divided = budget.is_divided or IS_PACKED
+            codec.decode(unpacked, content_type)
         except InferenceError as error:
             check(error)
+        finally:
+            _budget.end()
+        if budget.unpacked > 64 * MIB or budget.taken > 224 * MIB or budget.steps > 2_000_000:
+            raise AssertionError(budget.unpacked, budget.taken, budget.steps)
     if name in decoder._decoder_map:
         try:
             decoder.decode(body, content_type)
@@ -120,10 +137,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for index, name in enumerate(FORMATS):
             for number, body in enumerate(seeds().get(name, [])):
+                sent = gzip.compress(body) if IS_PACKED else body
                 for parameter in (0, PARAMETERS.index("; boundary=X")):
                     start = bytes((index, parameter))
-                    Path(corpus, f"{index}-{number}-{parameter}").write_bytes(start + body)
-        atheris.Setup([*sys.argv, "-timeout=10", "-rss_limit_mb=4096", corpus], one_input)
+                    Path(corpus, f"{index}-{number}-{parameter}").write_bytes(start + sent)
+        options = [option for option in sys.argv if option not in CHOSEN]
+        atheris.Setup([*options, "-timeout=10", "-rss_limit_mb=1024", corpus], one_input)
         atheris.Fuzz()
 
 
