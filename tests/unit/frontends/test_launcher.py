@@ -210,6 +210,27 @@ def test_arguments_that_cannot_be_split_are_refused(command):
         command(vmargs='"')
 
 
+@pytest.mark.parametrize(
+    ("variable", "options", "flag"),
+    [
+        ("JAVA_TOOL_OPTIONS", "-Xmx3g -Da=b", "-Xmx"),
+        ("JAVA_TOOL_OPTIONS", "-XX:MaxRAMPercentage=50.0", "-Xmx"),
+        ("JDK_JAVA_OPTIONS", "-XX:MaxHeapSize=3g", "-Xmx"),
+        ("JDK_JAVA_OPTIONS", "-XX:MaxDirectMemorySize=3g", "-XX:MaxDirectMemorySize"),
+        ("JAVA_TOOL_OPTIONS", "-XX:-UseContainerSupport", ""),
+    ],
+)
+def test_memory_that_javas_variables_set_is_left_to_them(
+    command, monkeypatch, variable, options, flag
+):
+    limits = ("-Xmx", "-XX:MaxDirectMemorySize")
+    monkeypatch.setenv(variable, options)
+    left = [limit for limit in limits if any(word.startswith(limit) for word in command())]
+    assert left == [limit for limit in limits if limit != flag]
+    # What is meant for this server alone goes before them.
+    assert f"{flag or '-Xmx'}5g" in command(vmargs=f"{flag or '-Xmx'}5g")
+
+
 def test_newer_javas_are_told_what_they_would_warn_of(command):
     quiet = "--enable-native-access=ALL-UNNAMED"
     assert quiet not in command(23)
