@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 _TASKS: Final = Path("/proc/self/task")
 # They change nothing that a copy waits for: jemalloc prepares itself for a fork. pyarrow starts one
@@ -79,9 +79,7 @@ def _try_fork(seconds: float) -> bool:
     with warnings.catch_warnings():
         # Python 3.12 and later warn of the threads that this is about.
         warnings.simplefilter("ignore", DeprecationWarning)
-        copy = os.fork()
-    if not copy:
-        os._exit(0)
+        copy = os.fork() or _leave()
     deadline = time.monotonic() + seconds
     while os.waitpid(copy, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
@@ -90,3 +88,7 @@ def _try_fork(seconds: float) -> bool:
             return False
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _leave() -> NoReturn:
+    os._exit(0)
