@@ -17,11 +17,10 @@ from sagemaker_inference._errors import (
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
-from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference.batching import Failed
 from sagemaker_inference._inference.failures import failure_response, must_pass
+from sagemaker_inference._inference.lifecycle import Lifecycle
 from sagemaker_inference._inference.replies import built_in_body, reply
-from sagemaker_inference._inference.runner import Runner
 from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference._os import memory
 from sagemaker_inference.codecs import form
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sagemaker_inference._budget import Budget
+    from sagemaker_inference._http.context import Context
     from sagemaker_inference._http.messages import Part, Request, Response
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
@@ -101,7 +101,7 @@ class _Job:
         self.response = failure_response(self.request, error, self.handler, headers)
 
 
-class InferenceHandler:
+class InferenceHandler(Lifecycle):
     """An assembled program: it decodes, predicts and encodes. `assemble` creates it.
 
     >>> import asyncio
@@ -145,25 +145,20 @@ class InferenceHandler:
         batcher: Batcher | None,
         concurrency: Concurrency,
     ) -> None:
-        self.model_loader = model_loader
+        super().__init__(
+            model_loader=model_loader,
+            before_load=before_load,
+            warmup=warmup,
+            health_check=health_check,
+            on_shutdown=on_shutdown,
+        )
         self.predictor = predictor
         self.transformer = transformer
-        self.before_load = before_load
-        self.warmup = warmup
-        self.health_check = health_check
-        self.on_shutdown = on_shutdown
         self.decoders = decoders
         self.encoders = encoders
         self.concurrency = concurrency
-        self.model: Any = None
-        self.model_dir = ""
-        self.gpu_id: int | None = None
-        self.model_name = "model"
-        self.on_warmup: Callable[[], object] = lambda: None
-        self.load_context = Context()
         self._transformer_body = transformer_body
         self._batcher = batcher
-        self._runner = Runner()
 
     @property
     def readable(self) -> Sequence[str]:
@@ -190,43 +185,13 @@ class InferenceHandler:
         """Content types that can be written; empty if a transformer decides."""
         return () if self.transformer else self.encoders.writable
 
-    def load(
-        self,
-        model_dir: str,
-        gpu_id: int | None = None,
-        model_name: str = "model",
-        context: Context | None = None,
-    ) -> None:
-        """Run before_load, model_loader and warmup; their exceptions pass through.
-
-        Those that are async run in the event loop of `run`, so none may run in this thread.
-
-        Args:
-            model_dir: the folder of the model.
-            gpu_id: the GPU of this worker, or None.
-            model_name: the name of the model in the context.
-            context: the context to load with; a new one by default.
-        """
-        self.model_dir, self.gpu_id, self.model_name = model_dir, gpu_id, model_name
-        context = context or Context(model_dir, gpu_id, None, model_name)
-        self.load_context = context
-        if self.before_load:
-            self._call(self.before_load, model_dir, context)
-        self.model = self._call(self.model_loader, model_dir, context)
+    def _before_requests(self) -> None:
         if self.transformer is None:
             _import_common_codecs()
-        if self.warmup:
-            self.on_warmup()
-            example = self._call(self.warmup, model_dir, self.model, context)
-            if example is not None and self._batcher is not None:
-                self._batcher.try_all_sizes(example, self.model, context)
 
-    def is_healthy(self) -> bool:
-        """Whether the program's health check is content; what it raises passes through."""
-        if self.health_check is None:
-            return True
-        result = self.health_check.handler.call(self.model, self.load_context)
-        return result is None or bool(result)
+    def _warm_up_with(self, example: Any) -> None:
+        if self._batcher is not None:
+            self._batcher.try_all_sizes(example, self.model, self.load_context)
 
     @property
     def has_idle_work(self) -> bool:
@@ -245,29 +210,6 @@ class InferenceHandler:
         """
         if self._batcher is not None:
             self._batcher.on_retry = on_retry
-
-    def close(self) -> None:
-        """Run on_shutdown; its exceptions are logged."""
-        try:
-            if self.on_shutdown is not None:
-                self._call(self.on_shutdown, self.model, self.load_context)
-        except BaseException:
-            logger.exception("on_shutdown failed: %s", self.on_shutdown)
-        finally:
-            self._runner.close()
-
-    @property
-    def has_event_loop(self) -> bool:
-        """Whether something async has run: what it opened belongs to that loop."""
-        return self._runner.is_open
-
-    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine, such as that of `answer`, in the loop that async handlers share."""
-        return self._runner.run(coroutine)
-
-    def _call(self, handler: Handler, *arguments: Any) -> Any:
-        result = handler.call(*arguments)
-        return self._runner.run(result) if handler.is_async else result
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Answer the requests, in order; each failure affects only its request.
