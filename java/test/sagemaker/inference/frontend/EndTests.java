@@ -124,6 +124,19 @@ final class EndTests {
         bench.advance(60_000);
         check(!bench.clients.get(1).isActive());
         checkEqual("", Bench.text(bench.workers.get(0)));
+        // The decoder says once more that a head is not complete.
+        bench = deployed(1);
+        bench.send(INVOKE + INVOKE.substring(0, 30));
+        bench.send("\n");
+        bench.halfClose(0);
+        bench.answer(0, "first");
+        checkEqual(3, bench.receive(0).split("HTTP/1.1 ", -1).length);
+        // Nobody is there to be told, and nothing to be logged.
+        bench = deployed(1);
+        bench.send(INVOKE.substring(0, 30));
+        bench.clients.get(0).close();
+        bench.run();
+        checkEqual(0, bench.accessLines.size());
     }
 
     /** One worker connection, which is busy, and some invocations that wait. */
