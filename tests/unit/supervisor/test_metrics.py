@@ -21,6 +21,8 @@ from sagemaker_inference.metrics._exposition import text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sagemaker_inference._errors import ErrorCode
+
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
@@ -117,6 +119,9 @@ class _FrontEnd:
     def reply(self, *reply: Any) -> None:
         self.replies.append(reply)
 
+    def refuse(self, request: Any, code: ErrorCode, *rest: Any) -> None:
+        self.replies.append((request.id, int(code.status), *rest))
+
 
 def counts(model: str) -> dict[str, Any]:
     return {
@@ -208,10 +213,8 @@ def page_of(
 def test_metrics_are_read_only() -> None:
     front_end = _FrontEnd([])
     page_of([], front_end, Records()).handle(SimpleNamespace(id=3, method="POST"))  # type: ignore[arg-type]
-    ((number, status, body, headers),) = front_end.replies
-    assert (number, status) == (3, 405)
-    assert body == b"The method is POST; /metrics takes GET and HEAD.\n"
-    assert ("allow", "GET, HEAD") in headers
+    message = "the method is POST; /metrics takes GET and HEAD"
+    assert front_end.replies == [(3, 405, message, [("allow", "GET, HEAD")])]
 
 
 def test_what_programs_count_is_exposed_by_model() -> None:
