@@ -12,7 +12,7 @@ from typing import Any, Final
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _parsers
 from sagemaker_inference._parsers import HIGHEST_PORT, MEGABYTE, MOST_WORKERS
-from sagemaker_inference._variable import EnvironmentVariableError, Variable
+from sagemaker_inference._variable import EnvironmentVariableError, Variable, markdown_table
 
 # Looked up here by others; what is defined below needs no mention.
 __all__ = ["HIGHEST_PORT", "MEGABYTE", "MOST_WORKERS", "EnvironmentVariableError", "Variable"]
@@ -198,6 +198,14 @@ MAX_CONNECTIONS: Final = Variable[int | None](
     "count",
     "three quarters of `ulimit -n`, 10000 at most",
 )
+# 16 batches of 64, or a few seconds of most models.
+MAX_QUEUE_SIZE: Final = Variable(
+    "SAGEMAKER_MAX_QUEUE_SIZE",
+    _parsers.number("requests", least=1, example="1024.", whole=True, most=_MOST),
+    1024,
+    "how many requests may wait for a worker; a further one is answered 503",
+    "requests",
+)
 VMARGS: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
 )
@@ -288,6 +296,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     CLIENT_BODY_TIMEOUT,
     CLIENT_WRITE_TIMEOUT,
     MAX_CONNECTIONS,
+    MAX_QUEUE_SIZE,
     VMARGS,
     CLASS_CACHE,
     ALLOW_PICKLE,
@@ -336,6 +345,7 @@ class Config:
             long clients may take, in seconds.
         max_connections: how many connections of clients there may be; None leaves it to the limit
             of descriptors.
+        max_queue_size: how many requests may wait for a worker.
         vmargs: further arguments for Java.
         allow_pickle: whether NPY and NPZ bodies may hold Python objects.
         multi_model: whether models are loaded and unloaded over HTTP.
@@ -362,6 +372,7 @@ class Config:
     client_body_timeout: int
     client_write_timeout: int
     max_connections: int | None
+    max_queue_size: int
     vmargs: str
     allow_pickle: bool
     multi_model: bool
@@ -397,6 +408,7 @@ class Config:
             client_body_timeout=CLIENT_BODY_TIMEOUT.read(),
             client_write_timeout=CLIENT_WRITE_TIMEOUT.read(),
             max_connections=MAX_CONNECTIONS.read(),
+            max_queue_size=_max_queue_size(),
             vmargs=VMARGS.read(),
             allow_pickle=ALLOW_PICKLE.read(),
             multi_model=MULTI_MODEL.read(),
@@ -414,6 +426,12 @@ def _timeout() -> int:
     return TIMEOUT_SECONDS.read() or TIMEOUT.read()
 
 
+def _max_queue_size() -> int:
+    return (
+        MAX_QUEUE_SIZE.read() if MAX_QUEUE_SIZE.text else mms.QUEUE.read() or MAX_QUEUE_SIZE.default
+    )
+
+
 def _payload_limit() -> int:
     default = (_BATCH_PAYLOAD_IN_MB if BATCH.read() else DEFAULT_MAX_PAYLOAD_IN_MB) * MEGABYTE
     in_mb = MAX_PAYLOAD_IN_MB.read()
@@ -426,23 +444,5 @@ def is_on(switch: Variable[bool]) -> bool:
 
 
 def table() -> str:
-    """The variables as a Markdown table: name, meaning, default, unit."""
-    rows = [
-        (variable.name, variable.meaning, _default_text(variable), variable.unit)
-        for variable in VARIABLES
-    ]
-    lines = ["| name | meaning | default | unit |", "| --- | --- | --- | --- |"]
-    for name, *cells in (*rows, *_OTHERS):
-        lines.append(" ".join(["|", f"`{name}`", *(f"| {cell}".rstrip() for cell in cells), "|"]))
-    return "\n".join(lines) + "\n"
-
-
-def _default_text(variable: Variable[Any]) -> str:
-    if variable.default_text is not None:
-        return variable.default_text
-    default = variable.default
-    if default is None or default == "":
-        return ""
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    return f"`{default}`" if isinstance(default, str) else str(default)
+    """All variables as a Markdown table."""
+    return markdown_table(VARIABLES, _OTHERS)

@@ -79,7 +79,7 @@ QUEUE: Final = Variable[int | None](
     "MMS_JOB_QUEUE_SIZE",
     _whole("requests", "100, or leave it out.", _MOST_INT),
     None,
-    "how many requests may wait for a worker; 100 by default",
+    "`SAGEMAKER_MAX_QUEUE_SIZE`",
 )
 THREADS: Final = Variable[int | None](
     "MMS_NUMBER_OF_NETTY_THREADS",
@@ -155,8 +155,7 @@ def payload_limit(default: int) -> int:
 
 def front_end_properties() -> dict[str, str]:
     """What the front end is to be told under Multi Model Server's names."""
-    queue = QUEUE.read()
-    properties = {} if queue is None else {"job_queue_size": str(queue)}
+    properties = {}
     for name in PASSED_ON:
         if value := text(name):
             properties[name.removeprefix(_PREFIX).lower()] = value

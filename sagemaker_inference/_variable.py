@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sagemaker_inference._errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _T = TypeVar("_T")
 
@@ -57,3 +57,33 @@ class Variable(Generic[_T]):
         except ValueError as error:
             message = f"{self.name}={os.environ[self.name]!r} {error}"
             raise EnvironmentVariableError(message) from None
+
+
+def markdown_table(
+    variables: Iterable[Variable[Any]], others: Iterable[tuple[str, str, str, str]]
+) -> str:
+    """Variables as a Markdown table: name, meaning, default, unit.
+
+    Args:
+        variables: variables.
+        others: rows for variables that are read elsewhere.
+    """
+    rows = [
+        (variable.name, variable.meaning, _default_text(variable), variable.unit)
+        for variable in variables
+    ]
+    lines = ["| name | meaning | default | unit |", "| --- | --- | --- | --- |"]
+    for name, *cells in (*rows, *others):
+        lines.append(" ".join(["|", f"`{name}`", *(f"| {cell}".rstrip() for cell in cells), "|"]))
+    return "\n".join(lines) + "\n"
+
+
+def _default_text(variable: Variable[Any]) -> str:
+    if variable.default_text is not None:
+        return variable.default_text
+    default = variable.default
+    if default is None or default == "":
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if isinstance(default, str) else str(default)

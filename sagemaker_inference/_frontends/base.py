@@ -32,6 +32,7 @@ class ClientLimits(NamedTuple):
         body_timeout: without a byte of a body.
         write_timeout: without taking a byte of a response.
         max_connections: how many connections there may be; None leaves it to the machine.
+        max_queue_size: how many requests may wait for a worker.
     """
 
     header_timeout: int
@@ -39,6 +40,7 @@ class ClientLimits(NamedTuple):
     body_timeout: int
     write_timeout: int
     max_connections: int | None
+    max_queue_size: int
 
 
 class FrontEnd(Protocol):

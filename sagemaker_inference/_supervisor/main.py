@@ -53,6 +53,7 @@ def front_end(settings: Settings) -> FrontEnd:
             body_timeout=config.client_body_timeout,
             write_timeout=config.client_write_timeout,
             max_connections=config.max_connections,
+            max_queue_size=config.max_queue_size,
         ),
         vmargs=config.vmargs,
     )

@@ -213,6 +213,7 @@ def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None
     assert len(refused) < 30
     error = refused[0].json["error"]
     assert error["code"] == "service_unavailable"
+    assert refused[0].headers["retry-after"] == "1"
     assert error["request_id"] == refused[0].headers["x-request-id"]
     deadline = time.monotonic() + 10
     while True:

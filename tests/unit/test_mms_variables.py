@@ -8,6 +8,7 @@ import pytest
 from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference._config import Config, EnvironmentVariableError
+from sagemaker_inference._frontends.base import ClientLimits
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._supervisor.settings import settings_from_environment
 from sagemaker_inference.errors import StartError
@@ -115,15 +116,26 @@ def test_the_address_is_served_unless_the_program_says_another(monkeypatch):
     assert (settings.host, settings.config.port) == ("127.0.0.2", 9001)
 
 
-def test_the_front_end_gets_what_concerns_it_alone(monkeypatch):
+def test_the_length_of_the_queue_may_have_either_name(monkeypatch):
     monkeypatch.setenv("MMS_JOB_QUEUE_SIZE", "200")
+    assert Config.from_environment().max_queue_size == 200
+    monkeypatch.setenv("SAGEMAKER_MAX_QUEUE_SIZE", "300")
+    assert Config.from_environment().max_queue_size == 300
+
+
+def test_the_front_end_gets_what_concerns_it_alone(monkeypatch):
     monkeypatch.setenv("MMS_NUMBER_OF_NETTY_THREADS", "4")
     monkeypatch.setenv("MMS_CORS_ALLOWED_ORIGIN", "*")
     front_end = MultiModelServer.find(
-        host="127.0.0.1", port=1, workers=1, payload_limit=1, answer_timeout=1, vmargs=""
+        host="127.0.0.1",
+        port=1,
+        workers=1,
+        payload_limit=1,
+        answer_timeout=1,
+        clients=ClientLimits(1, 2, 3, 4, None, 6),
+        vmargs="",
     )
     properties = front_end.properties("/c.sock")
-    assert properties["job_queue_size"] == "200"
     assert properties["number_of_netty_threads"] == "4"
     assert properties["cors_allowed_origin"] == "*"
     # Each of its threads has a connection, or clients of that one would wait for ever.

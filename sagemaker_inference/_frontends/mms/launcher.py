@@ -155,6 +155,7 @@ class MultiModelServer:
             "client_body_timeout": str(self.clients.body_timeout),
             "client_write_timeout": str(self.clients.write_timeout),
             "max_connections": str(self.clients.max_connections or 0),
+            "job_queue_size": str(self.clients.max_queue_size),
             "number_of_netty_threads": str(self.threads),
             "netty_client_threads": "1",
             # Variables concern several processes: see _mms_variables.

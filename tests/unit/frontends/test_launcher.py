@@ -135,7 +135,7 @@ def made(version=17, **changes):
         "workers": 1,
         "payload_limit": 25 << 20,
         "answer_timeout": 150,
-        "clients": ClientLimits(1, 2, 3, 4, None),
+        "clients": ClientLimits(1, 2, 3, 4, None, 6),
         "vmargs": "",
         **changes,
     }
@@ -172,7 +172,7 @@ def test_it_is_told_what_clients_may_take():
     names = ("header", "idle", "body", "write")
     assert [properties[f"client_{name}_timeout"] for name in names] == ["1", "2", "3", "4"]
     assert properties["max_connections"] == "0"
-    limits = ClientLimits(1, 2, 3, 4, 5)
+    limits = ClientLimits(1, 2, 3, 4, 5, 6)
     assert made(clients=limits).properties("/c.sock")["max_connections"] == "5"
 
 
@@ -251,14 +251,14 @@ def test_buffers_are_large_where_they_need_not_be_cleared(command):
 
 def test_its_configuration_lies_in_its_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("ANY", "7")
-    more = {"job_queue_size": "7", "cors_allowed_origin": "a\\b\nc=d\re"}
+    more = {"cors_allowed_origin": "a\\b\nc=d\re"}
     command, environment = made(own_threads=3, more=more).prepare(str(tmp_path), "/c.sock")
     assert command[-1] == str(tmp_path / "config.properties")
     lines = (tmp_path / "config.properties").read_text().splitlines()
     for line in (
         "inference_address=http://127.0.0.1:8080",
         "enable_envvars_config=false",
-        "job_queue_size=7",
+        "job_queue_size=6",
         "number_of_netty_threads=3",
         r"cors_allowed_origin=a\\b\nc=d\re",
     ):

@@ -19,6 +19,8 @@ import java.util.regex.Pattern;
 final class Responses {
     private static final AsciiString REQUEST_ID = AsciiString.cached("x-request-id");
     private static final AsciiString PLAIN_TEXT = AsciiString.cached("text/plain; charset=utf-8");
+    // A worker that is busy is free again soon; a server that stops sends another number.
+    private static final AsciiString RETRY_SECONDS = AsciiString.cached("1");
     private static final Pattern TEXT = Pattern.compile("(?i)text/(plain|\\*)");
     private static final Pattern JSON = Pattern.compile("(?i)application/(json|\\*)|\\*/\\*");
 
@@ -67,6 +69,9 @@ final class Responses {
         headers.set(
                 HttpHeaderNames.CONTENT_TYPE,
                 asText ? PLAIN_TEXT : HttpHeaderValues.APPLICATION_JSON);
+        if (code.status == HttpResponseStatus.SERVICE_UNAVAILABLE.code()) {
+            headers.set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
+        }
         String text = asText ? message : json(code, message, id);
         ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
         return response(HttpResponseStatus.valueOf(code.status), headers, body, id);
