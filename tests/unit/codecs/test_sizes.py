@@ -181,3 +181,8 @@ def test_parts_are_counted_be_they_small():
         assert budget.taken > 0
     finally:
         _budget.end()
+
+
+def test_rows_too_short_for_their_number_are_refused_without_an_array():
+    with pytest.raises(DecodeError, match="row 2 has 1 columns, and row 1 has 1001"):
+        _csv_reader.read(b"1," * 1000 + b"1" + b"\n+1" * 400_000, None)
