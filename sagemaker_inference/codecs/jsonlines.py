@@ -50,9 +50,9 @@ def decode(body: Body | str, content_type: str = "") -> Any:
     """
     text = utf8(body, content_type)
     budget = _budget.if_large(body)
+    lines = 0 if budget is None else text.count(b"\n") + 1
     if budget is not None:
         # Lines are copied, and split at the price of an object each.
-        lines = text.count(b"\n") + 1
         budget.attempt(len(text) + _LINE * min(lines, _PIECE), _NAME)
     array = _numbers_only(text, budget)
     if array is not None:
