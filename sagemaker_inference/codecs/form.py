@@ -12,10 +12,10 @@ that was cut off then reaches a program without its last part, and a file withou
 from __future__ import annotations
 
 import re
+import string
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-import numpy as np
 import orjson
 
 from sagemaker_inference import _budget, codecs
@@ -35,9 +35,10 @@ _PIECE: Final = 1 << 16
 _SHORT: Final = 1 << 16
 # So many escapes in a piece take urllib longer than numpy.
 _DENSE: Final = 256
-_DIGITS: Final = np.zeros(256, np.uint8)
-_DIGITS[list(b"0123456789")] = range(10)
-_DIGITS[list(b"abcdef")] = _DIGITS[list(b"ABCDEF")] = range(10, 16)
+# What each byte is as a digit of 16; what is none is not asked for.
+_DIGITS: Final = bytes(
+    int(chr(code), 16) if chr(code) in string.hexdigits else 0 for code in range(256)
+)
 _INVALID_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # Browsers send a few hundred bytes.
 _MAX_HEADER_BYTES: Final = 1 << 14
@@ -183,9 +184,12 @@ def _unescaped(text: bytes) -> bytes:
 
 def _unescaped_at_once(text: bytes) -> bytes:
     """The same as urllib, for valid escapes, without a Python object for each of them."""
+    import numpy as np
+
+    digits = np.frombuffer(_DIGITS, np.uint8)
     codes = np.frombuffer(text, np.uint8).copy()
     signs = np.flatnonzero(codes == ord("%"))
-    codes[signs] = _DIGITS[codes[signs + 1]] << 4 | _DIGITS[codes[signs + 2]]
+    codes[signs] = digits[codes[signs + 1]] << 4 | digits[codes[signs + 2]]
     is_kept = np.ones(len(codes), np.bool_)
     is_kept[signs + 1] = is_kept[signs + 2] = False
     return bytes(codes[is_kept])
