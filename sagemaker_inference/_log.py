@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sagemaker_inference import _config, _parsers
+from sagemaker_inference import _parsers, _variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,12 +122,12 @@ class RequestIdFilter(logging.Filter):
 
 def level() -> int:
     """SAGEMAKER_CONTAINER_LOG_LEVEL: a number or a name of the logging module; INFO by default."""
-    return _config.LOG_LEVEL.read()
+    return _variables.LOG_LEVEL.read()
 
 
 def warn_of_unknown_level() -> None:
     """Log that SAGEMAKER_CONTAINER_LOG_LEVEL is not a level."""
-    variable = _config.LOG_LEVEL
+    variable = _variables.LOG_LEVEL
     if variable.text and _parsers.level_of(variable.text) is None:
         get_logger().warning(
             "%s=%r is not a log level; using INFO. Set it to a number or a name, such as WARNING",
@@ -139,7 +139,7 @@ def warn_of_unknown_level() -> None:
 def is_json() -> bool:
     """Whether SAGEMAKER_LOG_FORMAT asks for JSON lines."""
     # Not LOG_FORMAT.read(): it rejects a malformed value, in a message that is formatted with this.
-    return _config.LOG_FORMAT.text.lower() == "json"
+    return _variables.LOG_FORMAT.text.lower() == "json"
 
 
 def configure_logger() -> None:

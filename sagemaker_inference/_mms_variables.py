@@ -70,7 +70,7 @@ MAX_RESPONSE_SIZE: Final = Variable[int | None](
     "MMS_MAX_RESPONSE_SIZE",
     _whole("bytes", "26214400, or leave it out.", _MOST_PAYLOAD),
     None,
-    "the same: one limit, the larger of both",
+    "`SAGEMAKER_MAX_RESPONSE_IN_MB`, in bytes",
 )
 ADDRESS: Final = Variable[tuple[str, int] | None](
     "MMS_INFERENCE_ADDRESS", _address, None, "`SAGEMAKER_BIND_TO_PORT`, and the host of `serve`"
@@ -141,16 +141,6 @@ def host() -> str | None:
 def timeout() -> int | None:
     """The longest prediction in seconds, or None."""
     return TIMEOUT_SECONDS.read() or TIMEOUT.read()
-
-
-def payload_limit(default: int) -> int:
-    """The largest body in bytes: of requests and responses, for which there is one limit.
-
-    Args:
-        default: that of the one that is not set.
-    """
-    request, response = MAX_REQUEST_SIZE.read(), MAX_RESPONSE_SIZE.read()
-    return max(request or default, response or default)
 
 
 def front_end_properties() -> dict[str, str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 
-from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import _variables
 from sagemaker_inference._variable import EnvironmentVariableError
 
 __all__ = ["Environment", "EnvironmentVariableError", "base_dir", "code_dir", "model_dir"]
 
-base_dir: str = os.environ.get(_config.BASE_DIR.name) or _config.BASE_DIR.default
+base_dir: str = os.environ.get(_variables.BASE_DIR.name) or _variables.BASE_DIR.default
 # os.path: every program imports this module, and pathlib would be a tenth of what that costs.
 model_dir: str = os.path.join(  # noqa: PTH118
-    base_dir, "models" if _config.is_on(_config.MULTI_MODEL) else "model"
+    base_dir, "models" if _variables.is_on(_variables.MULTI_MODEL) else "model"
 )
 code_dir: str = os.path.join(model_dir, "code")  # noqa: PTH118
 
@@ -27,16 +27,18 @@ class Environment:
 
     def __init__(self) -> None:
         # SageMaker's SDK sends an empty SAGEMAKER_PROGRAM where there is no entry point.
-        self._module_name = _config.PROGRAM.read()
-        self._model_server_timeout = _config.TIMEOUT.read()
-        self._model_server_timeout_seconds = _config.TIMEOUT_SECONDS.read()
-        self._model_server_workers = os.environ.get(_config.WORKERS.name)
-        self._startup_timeout = _config.STARTUP_TIMEOUT.read()
-        self._default_accept = os.environ.get(_config.DEFAULT_ACCEPT.name) or content_types.JSON
-        self._inference_http_port = os.environ.get(_config.PORT.name) or str(_config.PORT.default)
-        self._safe_port_range = os.environ.get(_config.SAFE_PORT_RANGE.name)
-        self._vmargs = _config.VMARGS.read()
-        self._max_payload_in_mb = _config.MAX_PAYLOAD_IN_MB.read()
+        self._module_name = _variables.PROGRAM.read()
+        self._model_server_timeout = _variables.TIMEOUT.read()
+        self._model_server_timeout_seconds = _variables.TIMEOUT_SECONDS.read()
+        self._model_server_workers = os.environ.get(_variables.WORKERS.name)
+        self._startup_timeout = _variables.STARTUP_TIMEOUT.read()
+        self._default_accept = os.environ.get(_variables.DEFAULT_ACCEPT.name) or content_types.JSON
+        self._inference_http_port = os.environ.get(_variables.PORT.name) or str(
+            _variables.PORT.default
+        )
+        self._safe_port_range = os.environ.get(_variables.SAFE_PORT_RANGE.name)
+        self._vmargs = _variables.VMARGS.read()
+        self._max_payload_in_mb = _variables.MAX_PAYLOAD_IN_MB.read()
 
     @property
     def module_name(self) -> str:
@@ -93,4 +95,5 @@ class Environment:
     @property
     def max_request_size(self) -> int | None:
         """Largest request and response in bytes; None stands for the default of 25 MB."""
-        return None if self._max_payload_in_mb is None else self._max_payload_in_mb * 1024 * 1024
+        in_mb = self._max_payload_in_mb
+        return None if in_mb is None else _variables.bytes_of(in_mb)

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import _config, environment, utils
+from sagemaker_inference import _variables, environment, utils
 from sagemaker_inference._aws import mms_command, script_functions
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._inference import assembly, program
@@ -37,7 +37,7 @@ DEFAULT_HANDLER_SERVICE: Final = "sagemaker_inference.default_handler_service"
 REQUIREMENTS_PATH = str(Path(environment.code_dir, "requirements.txt"))
 
 # For containers that start the command multi-model-server themselves, as Hugging Face's does.
-ENABLE_MULTI_MODEL: Final = _config.is_on(_config.MULTI_MODEL)
+ENABLE_MULTI_MODEL: Final = _variables.is_on(_variables.MULTI_MODEL)
 DEFAULT_MMS_MODEL_NAME: Final = "model"
 DEFAULT_MMS_LOG_FILE: Final = mms_command.LOG
 DEFAULT_MMS_CONFIG_FILE: Final = mms_command.SINGLE_MODEL
@@ -46,8 +46,8 @@ MMS_NAMESPACE: Final = mms_command.MAIN_CLASS
 if TYPE_CHECKING:
     MMS_CONFIG_FILE: str
 _ONE_MODEL: Final = (
-    f"{_config.MULTI_MODEL.name} is set, but serve(__name__) serves one model. Unset the variable, "
-    "or serve many models with: sagemaker-inference serve"
+    f"{_variables.MULTI_MODEL.name} is set, but serve(__name__) serves one model. Unset the "
+    "variable, or serve many models with: sagemaker-inference serve"
 )
 
 
@@ -227,8 +227,8 @@ def _check_import(limit: float) -> None:
     took = monotonic() - IMPORTED_AT
     if took > limit:
         message = (
-            f"the program took {took:.0f} s to import, and {_config.STARTUP_TIMEOUT.name} allows "
-            f"{limit:g} s. Raise it, or do less before serve(__name__)."
+            f"the program took {took:.0f} s to import, and {_variables.STARTUP_TIMEOUT.name} "
+            f"allows {limit:g} s. Raise it, or do less before serve(__name__)."
         )
         raise StartError(message)
 

@@ -16,7 +16,7 @@ from support.documents import ROOT, blocks, exchanges
 
 import sagemaker_inference
 from sagemaker_inference import (
-    _config,
+    _variables,
     codecs,
     default_registry,
     errors,
@@ -143,8 +143,8 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_table_of_variables_is_the_codes() -> None:
-    # Made by: python -c "from sagemaker_inference import _config; print(_config.table())"
-    assert _config.table() in README.read_text(), "README.md: make the table anew"
+    # Made by: python -c "from sagemaker_inference import _variables; print(_variables.table())"
+    assert _variables.table() in README.read_text(), "README.md: make the table anew"
 
 
 # Between our own processes, and in the stock command's configuration.
@@ -152,7 +152,7 @@ INTERNAL: Final = ("SAGEMAKER_INFERENCE_", "SAGEMAKER_HANDLER")
 
 
 def test_every_variable_that_the_code_names_is_in_the_table() -> None:
-    named = {variable.name for variable in _config.VARIABLES}
+    named = {variable.name for variable in _variables.VARIABLES}
     for path in PACKAGE.rglob("*.py"):
         for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
             assert name in named or name.startswith(INTERNAL), (path, name)

@@ -17,11 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.orphans import OrphanReaper, processes
+from sagemaker_inference._parsers import MEGABYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def properties(env: Any, handler_service: str | None, *, multi_model: bool) -> s
             in multi-model mode.
         multi_model: whether models are loaded and unloaded over HTTP.
     """
-    size = env.max_request_size or _config.DEFAULT_MAX_PAYLOAD_IN_MB * _config.MEGABYTE
+    size = env.max_request_size or _variables.DEFAULT_MAX_PAYLOAD_IN_MB * MEGABYTE
     address = f"http://0.0.0.0:{env.inference_http_port}"
     management = f"http://0.0.0.0:{env.management_http_port}"
     if not multi_model:

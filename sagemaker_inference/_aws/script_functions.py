@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import _config, codecs
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import _variables, codecs
 from sagemaker_inference._errors import EncodeError, NotAcceptableError, UnsupportedFormatError
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.registration import Registration
@@ -67,7 +67,7 @@ def adopt(
         RegistrationError: one of them conflicts with a decorated function, or cannot be called
             with the arguments of its role.
     """
-    default = default_accept or _config.DEFAULT_ACCEPT.text or content_types.JSON
+    default = default_accept or _variables.DEFAULT_ACCEPT.text or content_types.JSON
     for name, role in names.items():
         function = getattr(owner, name, None)
         if function is None or any(

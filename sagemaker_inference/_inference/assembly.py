@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sagemaker_inference import _config
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference import _variables
 from sagemaker_inference._aws import default_predictor
 from sagemaker_inference._aws import fallback as aws_fallback
 from sagemaker_inference._config import Config
@@ -79,7 +79,7 @@ def assemble(
     encoders = parts.encoders(predictor, default)
     if default and transformer is None and not encoders.has_default:
         message = (
-            f"{_config.DEFAULT_ACCEPT.name}={default!r} is not supported. Set it to one of "
+            f"{_variables.DEFAULT_ACCEPT.name}={default!r} is not supported. Set it to one of "
             f"{', '.join(encoders.writable)}, or register an encoder: @encoder({default!r})"
         )
         raise StartError(message)
@@ -159,7 +159,7 @@ def _warn_about_pickles(config: Config) -> None:
         get_logger().warning(
             "%s is on: any client that sends an NPY or NPZ body can run code here. Unset it "
             "unless you trust every client",
-            _config.ALLOW_PICKLE.name,
+            _variables.ALLOW_PICKLE.name,
         )
 
 
@@ -170,7 +170,7 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
     delay = config.max_batch_delay
     if options.max_batch_size == 1 and size != 1:
         message = (
-            f"{_config.MAX_BATCH_SIZE.name}={size} enables batches, but the predictor takes "
+            f"{_variables.MAX_BATCH_SIZE.name}={size} enables batches, but the predictor takes "
             f"one request at a time. Write @predictor(max_batch_size={size}) on a predictor that "
             "takes lists, or unset the variable."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 
 if TYPE_CHECKING:
     from sagemaker_inference._program.location import Program
@@ -73,7 +73,7 @@ def _about_versions(name: str) -> str:
 
 def _install() -> str:
     # Many models share the packages of one interpreter: requirements.txt is not installed.
-    if _config.is_on(_config.MULTI_MODEL):
+    if _variables.is_on(_variables.MULTI_MODEL):
         return "Install the missing package in the image."
     return "Install the missing package, or list it in requirements.txt beside the program."
 

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._aws import script_functions
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference import import_advice
@@ -212,7 +212,7 @@ def _import(program: Program, *, as_main: bool) -> ModuleType:
     spec = importlib.util.spec_from_file_location(program.module, program.path)
     if spec is None or spec.loader is None:
         message = (
-            f"{program.path} is not a Python file. Set {_config.PROGRAM.name} to one that ends "
+            f"{program.path} is not a Python file. Set {_variables.PROGRAM.name} to one that ends "
             "in .py."
         )
         raise StartError(message)

@@ -256,7 +256,7 @@ def problem(response: Response, limit: int) -> str | None:
     body: Body = response.body  # type: ignore[assignment]
     size = _size(body)
     if size > limit:
-        return f"it has {size} bytes, and SAGEMAKER_MAX_PAYLOAD_IN_MB allows {limit}."
+        return f"it has {size} bytes, and SAGEMAKER_MAX_RESPONSE_IN_MB allows {limit}."
     if not 200 <= response.status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
         return f"its status is {response.status}; a response has one from 200 to 599."
     if isinstance(body, memoryview) and not body.c_contiguous:

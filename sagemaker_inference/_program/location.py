@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def search(model_dir: str) -> Program | None:
         StartError: one of these folders cannot be read.
     """
     code_dir = str(Path(model_dir, "code"))
-    name = _config.PROGRAM.read()
+    name = _variables.PROGRAM.read()
     for folder in (code_dir, model_dir, *sys.path):
         try:
             program = Program.from_name(name, folder) if folder else None
@@ -120,7 +120,7 @@ def search(model_dir: str) -> Program | None:
 
 def is_named() -> bool:
     """Whether a program was asked for; SageMaker's SDK sends "" if there is no entry point."""
-    return bool(_config.PROGRAM.text)
+    return bool(_variables.PROGRAM.text)
 
 
 def find(model_dir: str) -> Program:
@@ -137,8 +137,8 @@ def find(model_dir: str) -> Program:
 
 def not_found_message(model_dir: str) -> str:
     """The message for a missing program, with the fix."""
-    name = _config.PROGRAM.read()
+    name = _variables.PROGRAM.read()
     return (
-        f"{_config.PROGRAM.name}={name!r} was not found in {Path(model_dir, 'code')}. "
+        f"{_variables.PROGRAM.name}={name!r} was not found in {Path(model_dir, 'code')}. "
         "Put the program there, or set the variable to the name of its file."
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import _config
 from sagemaker_inference._errors import ErrorCode
+from sagemaker_inference._parsers import MEGABYTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def parameters(config: Config, workers: int, report: Report) -> dict[str, Any]:
         workers: how many workers there are.
         report: what one of them has reported.
     """
-    limit = config.payload_limit // _config.MEGABYTE
+    limit = config.payload_limit // MEGABYTE
     payload = min(config.max_payload_in_mb or min(_USUAL_PAYLOAD_IN_MB, limit), _MOST)
     transforms = config.max_concurrent_transforms or workers * report.limit
     strategy = "MULTI_RECORD" if report.reads_rows else "SINGLE_RECORD"

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._config import MOST_WORKERS
-from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS
+from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS, MOST_WORKERS
 from sagemaker_inference._supervisor.management_error import (
     BAD_REQUEST,
     NOT_FOUND,

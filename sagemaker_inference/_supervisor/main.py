@@ -46,6 +46,7 @@ def front_end(settings: Settings) -> FrontEnd:
         port=config.port,
         workers=settings.workers,
         payload_limit=config.payload_limit,
+        response_limit=config.response_limit,
         answer_timeout=int(limit) + _MARGIN_SECONDS,
         clients=ClientLimits(
             header_timeout=config.client_header_timeout,

@@ -15,10 +15,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote
 
-from sagemaker_inference._config import MOST_WORKERS
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._http.error_response import one_line
 from sagemaker_inference._log import escaped, get_logger
+from sagemaker_inference._parsers import MOST_WORKERS
 from sagemaker_inference._program import location
 from sagemaker_inference._supervisor import load_request
 from sagemaker_inference._supervisor.management_error import (

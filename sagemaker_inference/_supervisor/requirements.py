@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._log import configure_logger, get_logger, last_word
 
 logger = get_logger()
 
-REPOSITORY_ENV: Final = _config.CODEARTIFACT_REPOSITORY.name
+REPOSITORY_ENV: Final = _variables.CODEARTIFACT_REPOSITORY.name
 # A folder of this name beside requirements.txt is all that is installed from.
 WHEELS: Final = "wheels"
 
@@ -62,7 +62,7 @@ def install(path: str) -> None:
         command += ["--no-index", "--find-links", str(wheels)]
         # In place of folders that somebody has configured, which would be searched too.
         own = {"PIP_FIND_LINKS": str(wheels)}
-    elif repository := _config.CODEARTIFACT_REPOSITORY.read():
+    elif repository := _variables.CODEARTIFACT_REPOSITORY.read():
         # By the environment: a command line is there for every process to read.
         index = _codeartifact_index(repository)
         own = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}

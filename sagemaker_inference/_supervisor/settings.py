@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
+from sagemaker_inference import _variables
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
@@ -109,7 +109,7 @@ def settings_from_environment(
 
 def _warn_of_minutes(config: Config) -> None:
     for seconds, minutes in (
-        (_config.TIMEOUT_SECONDS, _config.TIMEOUT),
+        (_variables.TIMEOUT_SECONDS, _variables.TIMEOUT),
         (mms.TIMEOUT_SECONDS, mms.TIMEOUT),
     ):
         if seconds.text:
@@ -124,7 +124,7 @@ def _warn_of_minutes(config: Config) -> None:
 def _check_preload(config: Config, gpus: list[str]) -> None:
     if config.preload and gpus:
         message = (
-            f"{_config.PRELOAD.name} is set on a machine with GPUs, whose memory a fork does "
+            f"{_variables.PRELOAD.name} is set on a machine with GPUs, whose memory a fork does "
             "not share. Leave it out: every GPU gets a worker that loads the model itself."
         )
         raise StartError(message)

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
@@ -33,6 +33,7 @@ from sagemaker_inference._os.orphans import OrphanReaper
 from sagemaker_inference._os.output import LogStream, Outputs
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._os.signals import STOPPING, Signals, signal_name
+from sagemaker_inference._parsers import HIGHEST_PORT
 from sagemaker_inference._program import location
 from sagemaker_inference._supervisor import emf, execution_parameters, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
@@ -107,7 +108,7 @@ class Supervisor:
         if not (settings.config.multi_model or Path(settings.model_dir).is_dir()):
             message = (
                 f"the model directory {settings.model_dir} does not exist. Create it, or set "
-                f"{_config.BASE_DIR.name} or serve(__name__, model_dir=...)."
+                f"{_variables.BASE_DIR.name} or serve(__name__, model_dir=...)."
             )
             raise StartError(message)
         _check_port(settings.host, settings.config.port)
@@ -411,9 +412,9 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _check_port(host: str, port: int) -> None:
-    if not 0 < port <= _config.HIGHEST_PORT:
+    if not 0 < port <= HIGHEST_PORT:
         message = (
-            f"port {port} cannot be served: the front end takes 1 to {_config.HIGHEST_PORT}. "
+            f"port {port} cannot be served: the front end takes 1 to {HIGHEST_PORT}. "
             "Set SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
         )
         raise StartError(message)

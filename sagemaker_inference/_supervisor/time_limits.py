@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sagemaker_inference._config import STARTUP_TIMEOUT
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.connections import STALLED_SECONDS
+from sagemaker_inference._variables import STARTUP_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

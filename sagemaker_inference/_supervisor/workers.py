@@ -12,7 +12,7 @@ import signal
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._ipc.messages import UNFORKABLE, UNHEALTHY
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
@@ -366,7 +366,7 @@ class Workers:
             "%s: no workers are forked, since %s. Each worker loads the model itself, and needs "
             "the memory for it. A loader and a warm-up that await nothing and start no threads, so "
             "that do not predict, can be preloaded; else unset the variable.",
-            _config.PRELOAD.name,
+            _variables.PRELOAD.name,
             reason,
         )
         self._forks, self._zygote = False, None

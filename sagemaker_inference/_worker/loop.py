@@ -79,7 +79,7 @@ class Loop:
         self.is_alone = False
         self.has_deferred = False
         self._stop_fd = assignment.stop_fd
-        self._limit = assignment.config.payload_limit
+        self._limit = assignment.config.response_limit
         # What the front end lets through beside a body of the limit; above, it answers 413 itself.
         self._wire_limit = assignment.config.payload_limit + FORM_OVERHEAD
         self._index = assignment.index

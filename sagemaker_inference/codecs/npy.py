@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from sagemaker_inference import _config
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import DecodeError, EncodeError, UnsupportedMediaTypeError
 from sagemaker_inference.codecs import _arrays
 
@@ -261,7 +261,7 @@ def _header(dtype: np.dtype[Any], fortran: bool, shape: tuple[int, ...]) -> byte
 
 def pickles_allowed() -> bool:
     """Whether the switch SAGEMAKER_ALLOW_PICKLE is on, which lets senders run code."""
-    return _config.is_on(_config.ALLOW_PICKLE)
+    return _variables.is_on(_variables.ALLOW_PICKLE)
 
 
 def _unpickled(body: Body) -> NDArray[Any]:

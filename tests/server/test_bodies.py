@@ -79,8 +79,11 @@ def test_the_limit_itself_is_served_and_what_is_far_over_is_413(shared: Serve) -
 
 
 def test_answers_that_the_front_end_cannot_send_are_honest_failures(serve: Serve) -> None:
-    server = serve(UNSENDABLE, env={"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1"})
-    for body, words in (("name", "'X A' is not the name"), ("size", "SAGEMAKER_MAX_PAYLOAD_IN_MB")):
+    server = serve(UNSENDABLE, env={"SAGEMAKER_MAX_RESPONSE_IN_MB": "1"})
+    for body, words in (
+        ("name", "'X A' is not the name"),
+        ("size", "SAGEMAKER_MAX_RESPONSE_IN_MB"),
+    ):
         reply = server.request(body)
         assert (reply.status, reply.json["error"]["code"]) == (500, "unencodable_prediction")
         assert words in reply.json["error"]["message"]

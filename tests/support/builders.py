@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 def config(**changes: Any) -> Config:
     """What the environment of a test says, but for what the test is about."""
-    usual = {"port": 1, "payload_limit": 1 << 20, "timeout": 60.0, "startup_timeout": 60.0}
+    usual = {
+        "port": 1,
+        "payload_limit": 1 << 20,
+        "response_limit": 1 << 20,
+        "timeout": 60.0,
+        "startup_timeout": 60.0,
+    }
     return dataclasses.replace(Config.from_environment(), **{**usual, **changes})
 
 

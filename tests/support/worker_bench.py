@@ -120,7 +120,7 @@ class Bench:
             table_fd=self.table.fd,
             journal_fd=self.connections.journal.fd,
             log_fd=2,
-            config=config(payload_limit=limit, timeout=0.5),
+            config=config(payload_limit=limit, response_limit=limit, timeout=0.5),
         )
         self.pid = os.fork()
         if self.pid == 0:

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from sagemaker_inference import _config, _parsers
+from sagemaker_inference import _parsers, _variables
 from sagemaker_inference._config import Config
 from sagemaker_inference._variable import EnvironmentVariableError
 
@@ -16,6 +16,7 @@ def test_without_variables_everything_has_its_default():
         timeout=60,
         startup_timeout=600,
         payload_limit=25 * 1024 * 1024,
+        response_limit=25 * 1024 * 1024,
         max_batch_size=None,
         max_batch_delay=None,
         default_accept=None,
@@ -47,6 +48,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": " 8 ",
         "SAGEMAKER_STARTUP_TIMEOUT": "9",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "2",
+        "SAGEMAKER_MAX_RESPONSE_IN_MB": "3",
         "SAGEMAKER_MAX_BATCH_SIZE": "4",
         "SAGEMAKER_MAX_BATCH_DELAY": "0.5",
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv",
@@ -75,6 +77,7 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         timeout=8,
         startup_timeout=9,
         payload_limit=2 * 1024 * 1024,
+        response_limit=3 * 1024 * 1024,
         max_batch_size=4,
         max_batch_delay=0.5,
         default_accept="text/csv",
@@ -140,8 +143,8 @@ def test_a_switch_is_on_by_true_or_one(monkeypatch):
     states = {"true": True, "TRUE": True, "1": True, "0": False, "": False, "maybe": False}
     for value, state in states.items():
         monkeypatch.setenv("SAGEMAKER_PRELOAD", value)
-        assert _config.is_on(_config.PRELOAD) is state
-    assert not _config.is_on(_config.MULTI_MODEL)
+        assert _variables.is_on(_variables.PRELOAD) is state
+    assert not _variables.is_on(_variables.MULTI_MODEL)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +193,25 @@ def test_other_values_are_not(monkeypatch, name, value):
 
 def test_a_batch_transform_job_may_send_larger_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEMAKER_BATCH", "true")
-    assert Config.from_environment().payload_limit == 100 << 20
+    config = Config.from_environment()
+    assert (config.payload_limit, config.response_limit) == (100 << 20, 100 << 20)
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "7")
-    assert Config.from_environment().payload_limit == 7 << 20
+    config = Config.from_environment()
+    assert (config.payload_limit, config.response_limit) == (7 << 20, 100 << 20)
+
+
+def test_the_limit_of_requests_does_not_limit_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
+    config = Config.from_environment()
+    assert (config.payload_limit, config.response_limit) == (1 << 20, 25 << 20)
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "200")
+    assert Config.from_environment().response_limit == 200 << 20
+
+
+def test_zero_megabytes_are_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0")
+    config = Config.from_environment()
+    assert (config.payload_limit, config.response_limit) == (2047 << 20, 2047 << 20)
 
 
 @pytest.mark.parametrize("text", ["0", "101", "many", "-1"])

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
-from sagemaker_inference._config import Config, EnvironmentVariableError
+from sagemaker_inference import _variables
+from sagemaker_inference._config import Config
 from sagemaker_inference._frontends.base import ClientLimits
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
 from sagemaker_inference._supervisor.settings import settings_from_environment
+from sagemaker_inference._variable import EnvironmentVariableError
 from sagemaker_inference.errors import StartError
 
 MEGABYTE = 1024 * 1024
@@ -33,8 +34,8 @@ def unset(monkeypatch):
         ("MMS_DEFAULT_RESPONSE_TIMEOUT", "900", "timeout", 900),
         ("MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS", "500", "timeout", 500),
         ("MMS_MAX_REQUEST_SIZE", "2000000000", "payload_limit", 2000000000),
-        ("MMS_MAX_RESPONSE_SIZE", "52428800", "payload_limit", 52428800),
-        ("MMS_MAX_RESPONSE_SIZE", "20000000", "payload_limit", 25 * MEGABYTE),
+        ("MMS_MAX_RESPONSE_SIZE", "52428800", "response_limit", 52428800),
+        ("MMS_MAX_RESPONSE_SIZE", "20000000", "response_limit", 20000000),
         ("MMS_PRELOAD_MODEL", "true", "preload", True),
         ("MMS_INFERENCE_ADDRESS", "http://127.0.0.1:9000", "port", 9000),
         ("MMS_INFERENCE_ADDRESS", " ", "port", 8080),
@@ -45,10 +46,11 @@ def test_a_variable_sets_what_ours_does(monkeypatch, name, value, field, expecte
     assert getattr(Config.from_environment(), field) == expected
 
 
-def test_both_sizes_make_one_limit(monkeypatch):
+def test_each_size_has_its_limit(monkeypatch):
     monkeypatch.setenv("MMS_MAX_REQUEST_SIZE", "1000")
     monkeypatch.setenv("MMS_MAX_RESPONSE_SIZE", "2000")
-    assert Config.from_environment().payload_limit == 2000
+    config = Config.from_environment()
+    assert (config.payload_limit, config.response_limit) == (1000, 2000)
 
 
 def test_ours_override_them(monkeypatch):
@@ -131,6 +133,7 @@ def test_the_front_end_gets_what_concerns_it_alone(monkeypatch):
         port=1,
         workers=1,
         payload_limit=1,
+        response_limit=1,
         answer_timeout=1,
         clients=ClientLimits(1, 2, 3, 4, None, 6),
         vmargs="",
@@ -158,4 +161,4 @@ def test_the_documentation_has_all_of_them():
         assert f"| `{variable.name}` | {variable.meaning} |" in text
     for name in (*mms.PASSED_ON, *mms.REFUSED):
         assert f"`{name}`" in text
-    assert {variable.name for variable in _config.VARIABLES}.isdisjoint(mms.REFUSED)
+    assert {variable.name for variable in _variables.VARIABLES}.isdisjoint(mms.REFUSED)

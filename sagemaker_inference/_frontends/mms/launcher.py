@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sagemaker_inference import _config
 from sagemaker_inference import _mms_variables as mms
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.base import ClientLimits, Launch
 from sagemaker_inference._frontends.mms import class_data
@@ -38,7 +38,8 @@ class _Need(NamedTuple):
         payloads: how many of the largest bodies it has room for.
         part: which part of the memory of the container or machine it takes at most, since models
             need the rest.
-        least_payloads: how many of the largest bodies it has room for, however little there is.
+        least_payloads: how many of the largest bodies it has room for, however little there is,
+            as long as that is at most half of it.
     """
 
     payloads: int
@@ -63,7 +64,8 @@ class MultiModelServer:
         jars: its class path.
         host, port: what it serves.
         workers: how many workers run at the same time, as far as that is known.
-        payload_limit: most bytes of a request's or a response's body.
+        payload_limit: most bytes of a request's body.
+        response_limit: most bytes of a response's body.
         answer_timeout: seconds until it gives up waiting for a worker or for the supervisor.
         clients: what clients may take.
         vmargs: further arguments for the virtual machine, after ours.
@@ -78,6 +80,7 @@ class MultiModelServer:
     port: int
     workers: int
     payload_limit: int
+    response_limit: int
     answer_timeout: int
     clients: ClientLimits
     vmargs: str
@@ -93,6 +96,7 @@ class MultiModelServer:
         port: int,
         workers: int,
         payload_limit: int,
+        response_limit: int,
         answer_timeout: int,
         clients: ClientLimits,
         vmargs: str,
@@ -109,10 +113,11 @@ class MultiModelServer:
             port=port,
             workers=workers,
             payload_limit=payload_limit,
+            response_limit=response_limit,
             answer_timeout=answer_timeout,
             clients=clients,
             vmargs=vmargs,
-            class_cache=_config.CLASS_CACHE.read(),
+            class_cache=_variables.CLASS_CACHE.read(),
             own_threads=mms.THREADS.read() or 0,
             more=mms.front_end_properties(),
         )
@@ -120,7 +125,7 @@ class MultiModelServer:
     @property
     def hint(self) -> str:
         """The user's arguments for the virtual machine, which may be what ended it."""
-        return f"{_config.VMARGS.name} is {self.vmargs!r}." if self.vmargs else ""
+        return f"{_variables.VMARGS.name} is {self.vmargs!r}." if self.vmargs else ""
 
     @property
     def threads(self) -> int:
@@ -143,13 +148,12 @@ class MultiModelServer:
 
     def properties(self, control_socket: str) -> dict[str, str]:
         """The configuration; names as in MMS's ``docs/configuration.md``, but for the socket's."""
-        size = str(self.payload_limit + FORM_OVERHEAD)
         return {
             "inference_address": f"http://{self.host}:{self.port}",
             "control_socket": control_socket,
             "default_response_timeout_seconds": str(self.answer_timeout),
-            "max_request_size": size,
-            "max_response_size": size,
+            "max_request_size": str(self.payload_limit + FORM_OVERHEAD),
+            "max_response_size": str(self.response_limit + FORM_OVERHEAD),
             "client_header_timeout": str(self.clients.header_timeout),
             "client_idle_timeout": str(self.clients.idle_timeout),
             "client_body_timeout": str(self.clients.body_timeout),
@@ -197,10 +201,11 @@ class MultiModelServer:
 
     def _megabytes(self, need: _Need) -> int:
         """A limit of memory: what is wanted, but no more than a share of what there is."""
-        payload = self.payload_limit // _MEGABYTE
+        payload = max(self.payload_limit, self.response_limit) // _MEGABYTE
         wanted = max(_LEAST_MB, payload * need.payloads + _LEAST_MB // 2)
-        share = resources.memory() // need.part // _MEGABYTE
-        return min(wanted, max(share, payload * need.least_payloads + _LEAST_MB // 2))
+        memory = resources.memory() // _MEGABYTE
+        least = min(payload * need.least_payloads + _LEAST_MB // 2, memory // 2)
+        return min(wanted, max(memory // need.part, least))
 
 
 def prepare() -> str:
@@ -219,7 +224,7 @@ def _arguments(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        message = f"{_config.VMARGS.name}={text!r} cannot be split into words: {error}."
+        message = f"{_variables.VMARGS.name}={text!r} cannot be split into words: {error}."
         raise StartError(message) from None
 
 

@@ -78,6 +78,7 @@ def front_end(vmargs=""):
         port=80,
         workers=1,
         payload_limit=1 << 20,
+        response_limit=1 << 20,
         answer_timeout=9,
         clients=ClientLimits(1, 2, 3, 4, None, 6),
         vmargs=vmargs,

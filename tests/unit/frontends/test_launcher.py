@@ -134,6 +134,7 @@ def made(version=17, **changes):
         "port": 8080,
         "workers": 1,
         "payload_limit": 25 << 20,
+        "response_limit": 25 << 20,
         "answer_timeout": 150,
         "clients": ClientLimits(1, 2, 3, 4, None, 6),
         "vmargs": "",
@@ -185,18 +186,20 @@ def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(comm
     direct = "-XX:MaxDirectMemorySize="
     assert words.index(f"{direct}4g") > words.index(f"{direct}1064m")
     assert "-Dmy property=1" in words
-    assert {"-Xmx128m", f"{direct}128m"} < set(command(payload_limit=1 << 20))
+    assert {"-Xmx128m", f"{direct}128m"} < set(
+        command(payload_limit=1 << 20, response_limit=1 << 20)
+    )
 
 
 @pytest.mark.parametrize(
     ("memory", "payload", "heap", "direct"),
-    [(2048, 25, 256, 512), (512, 25, 64, 139), (512, 100, 64, 364), (256, 1, 64, 67)],
+    [(2048, 25, 256, 512), (512, 25, 64, 139), (512, 100, 64, 256), (256, 1, 64, 67)],
 )
 def test_memory_is_a_share_of_what_the_container_has(
     command, monkeypatch, memory, payload, heap, direct
 ):
     monkeypatch.setattr(resources, "memory", lambda: memory << 20)
-    words = command(payload_limit=payload << 20)
+    words = command(payload_limit=1 << 20, response_limit=payload << 20)
     assert {f"-Xmx{heap}m", f"-XX:MaxDirectMemorySize={direct}m"} < set(words)
 
 
