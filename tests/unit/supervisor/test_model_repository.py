@@ -224,7 +224,7 @@ def test_a_slot_on_which_a_worker_is_still_at_work_is_left_alone(models: ModelBe
 
 
 def test_a_model_that_is_not_able_to_answer_for_long_is_let_go(tmp_path: Path) -> None:
-    models = ModelBench(tmp_path, startup_timeout=2.0)
+    models = ModelBench(tmp_path, startup_timeout=4.0)
     once = """
         import os
 
