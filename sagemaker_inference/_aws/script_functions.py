@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin, is_typeddict
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import _variables, codecs
@@ -81,13 +81,18 @@ def adopt(
 def registration(
     role: Role, function: Callable[..., Any], types: Sequence[str], default_accept: str
 ) -> Registration:
-    """A script function as a handler of its role; its annotations do not choose its input.
+    """A script function as a handler of its role.
+
+    Its annotations do not choose its input, as under AWS's toolkit, which decodes JSON to arrays.
+    But where the data are annotated as a dict, a JSON object is one, and no array that holds it.
 
     Raises:
         RegistrationError: it cannot be called with the arguments of its role.
     """
     handler = Handler.from_function(role, function)
     call = handler.call
+    if role is roles.PREDICTOR:
+        call = _with_dicts(call, handler.hints.get("data"))
     # The adapters below convert the body; a memoryview avoids a copy before that.
     hints: dict[str, Any] = {"body": memoryview}
     if role is roles.DECODER:
@@ -97,6 +102,19 @@ def registration(
     elif role is roles.TRANSFORMER:
         call = _transforming(call, default_accept, is_async=handler.is_async)
     return Registration(replace(handler, call=call, hints=hints), tuple(types), is_script=True)
+
+
+def _with_dicts(call: Callable[..., Any], hint: Any) -> Callable[..., Any]:
+    """Call with a dict, where the data are annotated so, in place of an array that holds one."""
+    kind = get_origin(hint) or hint
+    if kind is not dict and not is_typeddict(kind):
+        return call
+
+    def predict_with_dicts(data: Any, model: Any, context: Context) -> Any:
+        holds_one = getattr(data, "shape", None) == () and data.dtype.hasobject
+        return call(data.item() if holds_one else data, model, context)
+
+    return predict_with_dicts
 
 
 def _reading(call: Callable[..., Any]) -> Callable[..., Any]:

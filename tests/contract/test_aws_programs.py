@@ -263,6 +263,24 @@ def test_csv_as_text_is_an_array_of_text(dtype, expected):
     assert decoder._csv_to_numpy("1,b", dtype=object).dtype == object
 
 
+@pytest.mark.parametrize("hint", ["dict", "dict[str, int]", "'dict'", "Fields"])
+def test_a_json_object_is_a_dict_where_the_data_are_annotated_so(ask, hint):
+    script = (
+        "from typing import TypedDict\n"
+        "class Fields(TypedDict):\n    a: int\n"
+        f"def predict_fn(data: {hint}, model): return [type(data).__name__, data['a'] + model]\n"
+    )
+    assert json.loads(ask(MODEL + script, b'{"a": 1}')[2]) == ["dict", 2]
+
+
+def test_other_json_is_an_array_whatever_the_annotation(ask):
+    for hint in ("", ": dict", ": list"):
+        script = f"def predict_fn(data{hint}, model): return [type(data).__name__, data.shape]\n"
+        assert json.loads(ask(MODEL + script, b"[1, 2]")[2]) == ["ndarray", [2]]
+    script = "def predict_fn(data, model): return [type(data).__name__, data.shape]\n"
+    assert json.loads(ask(MODEL + script, b'{"a": 1}')[2]) == ["ndarray", []]
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [("[1", JSON), ("", JSON), ("1,2\n3", CSV), (b"x", NPY), (b"x", "application/x-npz")],
