@@ -23,6 +23,9 @@ from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference.codecs import decodable, for_content_type, parquet
 from sagemaker_inference.codecs import json as json_codec
 
+# They take minutes, and no Python differs in what they are about.
+pytestmark = pytest.mark.once
+
 SIZE = 25_000_000
 MULTIPART = "multipart/form-data; boundary=B"
 FORM = "application/x-www-form-urlencoded"
