@@ -365,7 +365,7 @@ def contained(container, parts):
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 @given(
     st.sampled_from(["body", "multipart", "urlencoded"]),
