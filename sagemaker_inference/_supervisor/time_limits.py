@@ -79,7 +79,8 @@ def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> O
     runs = pulse.still_for < min(_LATELY_SECONDS, timeout / 2)
     patience = worker.patience if runs else 0.0
     if any(now - record.since > timeout + patience for record in late.values()):
-        return Overdue(_late(late, worker, timeout), _guilty(late, runs=runs), is_late=True)
+        guilty = _guilty(late, running, runs=runs)
+        return Overdue(_late(late, worker, timeout), guilty, is_late=True)
     longest = max(stuck_after(timeout), STALLED_SECONDS if held else 0.0)
     if not running and pulse.still_for > longest:
         return Overdue(
@@ -90,12 +91,13 @@ def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> O
     return None
 
 
-def _guilty(late: dict[int, Slot], *, runs: bool) -> frozenset[int]:
+def _guilty(late: dict[int, Slot], running: dict[int, Slot], *, runs: bool) -> frozenset[int]:
     """Those to blame; empty where it may be any of several.
 
-    Where the loop stands still, one of them keeps the others from being answered.
+    Where the loop stands still, one of those that run keeps the others from being answered. It
+    need not be late itself: a batch has waited for those that came last, which are late last.
     """
-    first_tries = [slot for slot, record in late.items() if not record.tries]
+    first_tries = [slot for slot, record in running.items() if not record.tries]
     if runs or len(first_tries) <= 1:
         return frozenset(late)
     return frozenset(late.keys() - set(first_tries))

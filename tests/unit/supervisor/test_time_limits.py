@@ -141,6 +141,16 @@ def test_nobody_knows_who_of_a_batch_is_to_blame(bench: Bench) -> None:
     assert found.reason.startswith("requests id-0, id-1, id-2 have run for more than 10 s: their ")
 
 
+def test_the_first_of_a_batch_is_not_to_blame_for_being_late_first(bench: Bench) -> None:
+    bench.run(0)
+    bench.pass_time(1)
+    for slot in (1, 2):
+        bench.run(slot)
+    found = bench.pass_time(10)
+    assert (found.guilty, found.is_late) == (frozenset(), True)
+    assert found.reason.startswith("request id-0 has run for more than 10 s")
+
+
 def test_of_several_that_are_late_the_one_that_has_cost_a_worker_is_to_blame(
     bench: Bench,
 ) -> None:
