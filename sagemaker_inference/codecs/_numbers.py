@@ -198,8 +198,11 @@ _workspace: Final = _Workspace()
 
 
 def _flat_by_simdjson(text: bytes | bytearray) -> Numbers | None:
+    # A parser keeps memory for the longest text that it has read.
+    is_long = len(text) > 2 * _PIECE
+    parser = _simdjson.Parser() if is_long else _workspace.parser
     try:
-        document = _workspace.parser.parse(text)
+        document = parser.parse(text)
         if b"." not in text:
             try:
                 return np.frombuffer(document.as_buffer(of_type="i"), np.int64)

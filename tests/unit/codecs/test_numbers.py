@@ -85,6 +85,25 @@ def test_long_integers_are_noticed_at_any_position(monkeypatch):
                     assert not _numbers.has_long_integer(fraction)
 
 
+def test_the_parser_that_is_kept_reads_no_long_text(monkeypatch):
+    pytest.importorskip("simdjson")
+
+    class Kept:
+        longest = 0
+
+        def parse(self, text):
+            self.longest = max(self.longest, len(text))
+            return parse(text)
+
+    kept, parse = Kept(), _numbers._workspace.parser.parse
+    monkeypatch.setattr(_numbers._workspace, "parser", kept)
+    # Where no comma comes for long, a piece is as long as the text.
+    for size in (2000, 2 * _numbers._PIECE + 1):
+        for text in (b"[1," + b" " * size + b"2]", b"[[1, 2],[3, 4]" + b" " * size + b"]"):
+            assert _numbers.nested(text).ravel().tolist() in ([1, 2], [1, 2, 3, 4])
+    assert 0 < kept.longest <= 2 * _numbers._PIECE
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("module", ["json", "csv", "jsonlines"])
 @pytest.mark.parametrize("kind", ["floats", "digits", "image"])
