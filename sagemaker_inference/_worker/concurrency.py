@@ -82,12 +82,14 @@ class _Tasks:
         self._is_listening = False
         # Until nothing runs: for a request that has to run alone, or since one does.
         self._waits_for_all = False
+        # Nothing runs, and nothing had come when that was looked for: what comes has just come.
+        self._is_resting = False
         self._stopped = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve until the server stops and what runs is answered."""
-        self._beat()
         self._listen()
+        self._beat()
         self._check_later()
         await self._stopped.wait()
         if self._running:
@@ -99,6 +101,19 @@ class _Tasks:
             self._leave()
         else:
             self._asyncio_loop.call_later(_BEAT_SECONDS, self._beat)
+            self._rest_soon()
+
+    def _rest_soon(self) -> None:
+        """Note, once the event loop has looked for requests, whether any has come."""
+        if self._is_listening:
+            # The next turn begins with that look; its outcome is known in the one after.
+            call_soon = self._asyncio_loop.call_soon
+            call_soon(call_soon, self._rest, monotonic())
+
+    def _rest(self, since: float) -> None:
+        if self._is_listening:
+            self._loop.note_quiet(since)
+            self._is_resting = not self._running
 
     def _check_later(self) -> None:
         wait = self._loop.checks.wait
@@ -127,10 +142,12 @@ class _Tasks:
     def _look(self) -> None:
         loop, free = self._loop, self._concurrency - len(self._running)
         ready = loop.epoll.poll(0, free)
-        for work in loop.take(ready, monotonic(), at_once=True, is_busy=bool(self._running)):
+        at_once = not self._is_resting
+        for work in loop.take(ready, monotonic(), at_once=at_once, is_busy=bool(self._running)):
             task = self._asyncio_loop.create_task(self._serve_one(work))
             self._running.add(task)
             task.add_done_callback(self._finished)
+            self._is_resting = False
         self._waits_for_all = loop.is_alone or loop.has_deferred
         # With every place taken, what is ready stays ready: looking again would spin.
         if loop.stopping or self._waits_for_all or len(self._running) >= self._concurrency:
@@ -147,4 +164,6 @@ class _Tasks:
         self._running.discard(task)
         if not (self._loop.stopping or (self._waits_for_all and self._running)):
             self._listen()
+        if not self._running:
+            self._rest_soon()
         task.result()

@@ -241,6 +241,10 @@ class Loop:
             self._keep(works)
         return works
 
+    def note_quiet(self, since: float) -> None:
+        """Remember that no request was waiting at a time, by the monotonic clock."""
+        self._looked = max(self._looked, since)
+
     def _put_back(self, slot: int, state: int, generation: int) -> None:
         """Hand out again what was not taken; it goes to the end of the line."""
         if state in (slots.IDLE, slots.AGAIN):

@@ -100,7 +100,9 @@ class Awaits(Echo):
 class Bench:
     """A loop in a process of its own, and the front end's ends of its connections."""
 
-    def __init__(self, service: Any, count: int = 1, limit: int = 1 << 20) -> None:
+    def __init__(
+        self, service: Any, count: int = 1, limit: int = 1 << 20, access: AccessLog | None = None
+    ) -> None:
         self.connections = Connections(SlotTable(), SlotPool())
         self.table = self.connections.table
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -127,7 +129,7 @@ class Bench:
             code = 1
             try:
                 self.connections.stop()  # as a worker: it has not got this end
-                run_loop(Loop(service, assignment, theirs, AccessLog(2, 100)))
+                run_loop(Loop(service, assignment, theirs, access or AccessLog(2, 100)))
                 code = 0
             finally:
                 os._exit(code)
@@ -186,8 +188,8 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running(service: Any, count: int = 1) -> Iterator[Bench]:
-    made = Bench(service, count)
+def running(service: Any, count: int = 1, access: AccessLog | None = None) -> Iterator[Bench]:
+    made = Bench(service, count, access=access)
     try:
         yield made
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import mmap
 import os
+import re
 import socket
 import threading
 import time
@@ -20,6 +22,7 @@ from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
 from sagemaker_inference._worker import loop
+from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.connection import Connection
 
 if TYPE_CHECKING:
@@ -282,6 +285,42 @@ def test_requests_run_concurrently_where_the_service_awaits() -> None:
         bench.front[0].sendall(predict_one("most", b""))
         most = str(service.concurrency.limit)
         assert bench.front[0].recv(1000).endswith(text(most) + END)
+
+
+class Blocks(Awaits):
+    """Blocks its event loop in a coroutine."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        time.sleep(0.5)  # noqa: ASYNC251 - as said
+        return await Echo.answer(self, requests)
+
+
+def queue_times(fd: int) -> list[float]:
+    return [float(found) for found in re.findall(rb"queue=([\d.]+)", os.read(fd, 10_000))]
+
+
+@pytest.mark.parametrize("service", [Awaits(), Echo(Concurrency(threads=2))])
+def test_a_request_that_comes_alone_has_not_waited(service: Echo) -> None:
+    lines, log = os.pipe()
+    with running(service, access=AccessLog(log, logging.INFO)) as bench:
+        for request in ("1", "2"):
+            time.sleep(0.6)
+            bench.exchange(predict_one(request, b"a"), answer(request, b"A"))
+        bench.wait_idle()
+    assert queue_times(lines) == [0.0, 0.0]
+
+
+def test_a_request_that_comes_while_a_coroutine_blocks_has_waited() -> None:
+    lines, log = os.pipe()
+    with running(Blocks(), count=2, access=AccessLog(log, logging.INFO)) as bench:
+        bench.front[0].sendall(predict_one("1", b"a"))
+        bench.wait_running(0)
+        bench.front[1].sendall(predict_one("2", b"a"))
+        bench.expect(answer("1", b"A"), 0)
+        bench.expect(answer("2", b"A"), 1)
+        bench.wait_idle()
+    _, second = queue_times(lines)
+    assert second > 200
 
 
 def test_an_async_request_is_given_up_after_its_time() -> None:
