@@ -1,7 +1,8 @@
 """Bytes, unchanged.
 
-`decode` returns the body itself, without a copy. `encode` writes bytes-like objects unchanged, a
-str in UTF-8, and the bytes of an array in C order, without shape or dtype.
+`decode` returns bytes, copied unless the body already is bytes: a large one arrives as a
+memoryview, which has few methods of theirs. `encode` writes bytes-like objects unchanged, a str in
+UTF-8, and the bytes of an array in C order, without shape or dtype.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 _NAME: Final = "bytes"
 
 
-def decode(body: Body, content_type: str = "") -> Body:  # noqa: ARG001
-    """Return the body itself."""
-    return body
+def decode(body: Body, content_type: str = "") -> bytes:  # noqa: ARG001
+    """Return the body as bytes."""
+    return body if isinstance(body, bytes) else bytes(body)
 
 
 def encode(
