@@ -77,7 +77,6 @@ def serve(
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
         return
-    unserved.forget()
     configure_logger()
     if ENABLE_MULTI_MODEL:
         _exit(StartError(_ONE_MODEL))
@@ -238,4 +237,6 @@ def _exit(error: Exception) -> NoReturn:
         # In a notebook or at a prompt, SystemExit hides the message, or ends the session.
         raise error
     last_word(error)
+    # It has asked to be served: a reminder behind the last word would be wrong.
+    unserved.forget()
     sys.exit(1)

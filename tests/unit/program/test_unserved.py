@@ -74,6 +74,19 @@ def test_a_program_that_cannot_be_served_has_one_message(tmp_path):
     assert HINT not in said
 
 
+def test_a_script_that_cannot_be_served_has_one_message(tmp_path):
+    rest = """
+        default_registry.reset()
+        def model_fn(model_dir): ...
+        def predict_fn(data, model, context, a, b): ...
+        serve(__name__)
+    """
+    code, said = run(tmp_path, rest)
+    assert code == 1
+    assert said.startswith("sagemaker-inference: error: @predictor is on predict_fn")
+    assert HINT not in said
+
+
 def test_a_notebook_is_told_to_write_a_file(tmp_path):
     typed = SOURCE.format(rest="serve(__name__)")
     code, said = run(tmp_path, "", "-c", typed)
