@@ -48,7 +48,8 @@ def number(
             value = math.nan
         if not value >= least or value == math.inf:
             kind = "a whole number" if whole else "a number"
-            message = f"is not {kind} of {unit}, {least:g} or more. Set it, e.g. to {example}"
+            of_unit = f" of {unit}" if unit else ""
+            message = f"is not {kind}{of_unit}, {least:g} or more. Set it, e.g. to {example}"
             raise ValueError(message)
         if value > most:
             message = f"is over {most}, the most that a server takes. Set it to that or less."

@@ -29,7 +29,7 @@ BASE_DIR: Final = Variable(
 )
 PORT: Final = Variable(
     "SAGEMAKER_BIND_TO_PORT",
-    _parsers.number("a port", least=1, example="8080.", whole=True),
+    _parsers.number("", least=1, example="8080.", whole=True),
     8080,
     "the port to serve",
     f"1 to {HIGHEST_PORT}",

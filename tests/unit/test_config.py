@@ -108,6 +108,12 @@ def test_a_malformed_fraction_is_refused(monkeypatch, value):
         Config.from_environment()
 
 
+def test_a_number_without_a_unit_is_asked_for_as_one(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "x")
+    with pytest.raises(EnvironmentVariableError, match="='x' is not a whole number, 1 or more"):
+        Config.from_environment()
+
+
 def test_a_number_without_a_default_may_be_left_out(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_SIZE", "x")
     with pytest.raises(EnvironmentVariableError, match=r"Set it, e\.g\. to 1, or leave it out"):
