@@ -13,6 +13,7 @@ them is no concern of the others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import socket
 from dataclasses import replace
@@ -423,8 +424,12 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            message = (
-                f"port {port} on {host} cannot be served: {error.strerror}. Stop what uses it, or "
-                "choose another with SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
+            is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            advice = (
+                "Pass serve(__name__, host=...) an IPv4 address or a name of this machine."
+                if is_host
+                else "Stop what uses it, or choose another with SAGEMAKER_BIND_TO_PORT or "
+                "serve(__name__, port=...)."
             )
+            message = f"port {port} on {host} cannot be served: {error.strerror}. {advice}"
             raise StartError(message) from None

@@ -148,6 +148,14 @@ def test_a_port_that_cannot_be_opened_ends_it(
     assert "the front end could not open its port: Address already in use" in caplog.text
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1"])
+def test_an_address_that_is_not_this_machines_is_no_matter_of_ports(
+    supervise: Callable[..., Supervisor], host: str
+) -> None:
+    with pytest.raises(StartError, match=rf"on {host} cannot be served: .*\. Pass .* host="):
+        supervise(front(), host=host).run()
+
+
 def test_a_front_end_that_never_opens_its_port_ends_it(
     supervise: Callable[..., Supervisor],
     monkeypatch: pytest.MonkeyPatch,
