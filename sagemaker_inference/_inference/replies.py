@@ -37,10 +37,7 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
     if "*" in content_type:
         message = f"The encoder for {content_type} must return (body, content_type)"
         raise EncodeError(message)
-    status = int(context.status or _OK)
-    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
-        message = f"The program set status {status}, which is not within 200 to 599"
-        raise EncodeError(message)
+    status = _status(context.status or _OK)
     phrase = ascii_line(context.phrase) if context.phrase else standard_phrase(status)
     headers = context.response_headers
     # Bodies first: to ask an abstract class takes a tenth of the time of a small request.
@@ -56,6 +53,17 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
         body = content_coding.pack(body)
         headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     return Response(body, content_type, status=status, headers=headers, phrase=phrase)
+
+
+def _status(value: Any) -> int:
+    try:
+        status = int(value)
+    except (TypeError, ValueError):
+        status = 0
+    if not 200 <= status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
+        message = f"The program set status {value!r:.40}, which is not a number from 200 to 599"
+        raise EncodeError(message)
+    return status
 
 
 def built_in_body(result: Any, content_type: str) -> Any:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 from http import HTTPStatus
 
@@ -332,7 +333,7 @@ def test_the_context_sets_status_type_phrase_and_headers(registry):
     assert response.headers == {"X-A": "1"}
 
 
-@pytest.mark.parametrize("status", [99, 600, 2**40, "200 OK"])
+@pytest.mark.parametrize("status", [99, 600, 2**40, "200 OK", [200]])
 def test_a_status_that_no_response_has_is_answered_500(registry, status):
     def predict(data, context):
         context.status = status
@@ -340,7 +341,11 @@ def test_a_status_that_no_response_has_is_answered_500(registry, status):
 
     registry.model_loader(lambda: None)
     registry.predictor(predict)
-    assert answer(registry, request()).status == HTTPStatus.INTERNAL_SERVER_ERROR
+    response = answer(registry, request())
+    assert response.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    error = json.loads(response.body)["error"]
+    assert error["code"] == "unencodable_prediction"
+    assert error["message"].startswith(f"The program set status {status!r}, which is not")
 
 
 def test_a_body_that_cannot_be_encoded_is_answered_500(registry, caplog):
