@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagemaker_inference._errors import PredictionError, UnprocessableInputError
+from sagemaker_inference._errors import (
+    BaseInferenceToolkitError,
+    PredictionError,
+    UnprocessableInputError,
+)
 from sagemaker_inference._inference import collation
 from sagemaker_inference._inference.batch_sizes import BatchSizes, padded_items, padded_rows
 from sagemaker_inference._log import current_request, get_logger
@@ -59,14 +63,15 @@ class Batcher:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is these requests'
             if len(inputs) == 1 or not self._options.retry_one_by_one:
                 return [Failed(error)] * len(inputs)
-            logger.warning("a batch of %d failed; retrying in halves: %r", len(inputs), error)
+            cause = error.message if isinstance(error, BaseInferenceToolkitError) else error
+            logger.warning("a batch of %d failed; retrying in halves: %r", len(inputs), cause)
         middle = len(inputs) // 2
         results: list[Any | Failed] = []
         for half in (slice(middle), slice(middle, None)):
             ids = [context.request_id for context in contexts[half]]
             self.on_retry(ids)
             # What one alone logs is that request's.
-            current_request.set(ids[0] if len(ids) == 1 else "")
+            current_request.set(",".join(ids))
             results += self.predict(inputs[half], model, contexts[half])
         return results
 

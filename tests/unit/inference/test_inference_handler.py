@@ -8,7 +8,7 @@ from support.builders import answer, answers, error_of, form, loaded, request
 
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context
-from sagemaker_inference._http.messages import Part, whole_body
+from sagemaker_inference._http.messages import Part, Request, whole_body
 from sagemaker_inference._inference.inference_handler import _finished, _Job, run_without_loop
 from sagemaker_inference._log import current_request
 
@@ -187,6 +187,20 @@ def test_only_the_guilty_request_of_a_batch_fails(registry, caplog):
     responses = answers(batched(registry, predict), request(b"[1]"), request(b"[0]"))
     assert [response.status for response in responses] == [200, 500]
     assert "a batch of 2 failed; retrying in halves" in caplog.text
+
+
+def test_each_retry_names_its_cause_and_its_requests(registry, caplog):
+    seen = []
+
+    def predict(inputs):
+        seen.append(current_request.get())
+        return inputs[:1]
+
+    requests = [Request.from_body(b"[1]", "application/json", id=name) for name in "abcd"]
+    responses = answers(batched(registry, predict), *requests)
+    assert [response.status for response in responses] == [200] * 4
+    assert seen == ["a,b,c,d", "a,b", "a", "b", "c,d", "c", "d"]
+    assert "halves: 'The predictor returned 1 predictions" in caplog.text
 
 
 def test_without_a_retry_the_whole_batch_fails(registry):
