@@ -60,13 +60,13 @@ def assemble(
         # A transformer also replaces the predictor of a framework.
         predictor = None
     if loader is None:
-        raise StartError(_missing(label, roles.MODEL_LOADER, "return open(...)"))
+        raise StartError(_missing(label, roles.MODEL_LOADER, "load", "return open(...)"))
     if predictor is None and transformer is None and loader.is_script:
         # A script's model_fn is enough for AWS's containers, which predict by themselves.
         loader = default_predictor.with_check(loader)
         predictor = default_predictor.registration()
     if predictor is None and transformer is None:
-        raise StartError(_missing(label, roles.PREDICTOR, "return model.predict(data)"))
+        raise StartError(_missing(label, roles.PREDICTOR, "predict", "return model.predict(data)"))
     config = config or Config.from_environment()
     _warn_about_pickles(config)
     try:
@@ -182,9 +182,9 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
     )
 
 
-def _missing(label: str, role: Role, example: str) -> str:
+def _missing(label: str, role: Role, name: str, example: str) -> str:
     return (
         f"{label} registers no {role.name}. Add one above serve(__name__):\n"
-        f"    @{role.name}\n    def {role.name.split('_')[-1]}({', '.join(role.arguments)}):\n"
+        f"    @{role.name}\n    def {name}({', '.join(role.arguments)}):\n"
         f"        {example}"
     )

@@ -174,14 +174,14 @@ def test_a_program_without_a_model_loader_is_refused(program):
     written = program("from sagemaker_inference import predictor\n@predictor\ndef p(d): ...\n")
     message = refusal(written)
     assert message.startswith(f"{written.label} registers no model_loader.")
-    assert "    @model_loader\n    def loader(model_dir):\n" in message
+    assert "    @model_loader\n    def load(model_dir):\n" in message
 
 
 def test_a_program_without_a_predictor_is_refused(program):
     source = "from sagemaker_inference import model_loader\n@model_loader\ndef load(d): ...\n"
     message = refusal(program(source))
     assert "registers no predictor" in message
-    assert "    @predictor\n    def predictor(data, model):\n" in message
+    assert "    @predictor\n    def predict(data, model):\n" in message
 
 
 @pytest.mark.parametrize(
