@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 # The name under which multiprocessing runs a program in a child that it spawns.
 _SPAWNED: Final = "__mp_main__"
+_MAIN_BLOCK: Final = re.compile(r"""__name__\s*==\s*['"]__main__['"]""")
+_NOTHING_IMPORTED: Final = (
+    "{} registers nothing when workers import it. Register its handlers outside of "
+    'if __name__ == "__main__".'
+)
 
 
 class _Loading:
@@ -170,11 +176,22 @@ def assembled(
                 defaults = fallback(registry) if fallback else None
             except RegistrationError as error:
                 raise StartError(str(error)) from None
-            return assemble(registry, program.label, defaults, config=config)
+            try:
+                return assemble(registry, program.label, defaults, config=config)
+            except StartError:
+                # A script that trains has such a block, too: a framework's handlers suffice it.
+                if registry.is_empty and _has_main_block(module):
+                    raise StartError(_NOTHING_IMPORTED.format(program.label)) from None
+                raise
     except StartError:
         sys.modules.pop(program.module, None)
         _stand_for_main(main)
         raise
+
+
+def _has_main_block(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file and _MAIN_BLOCK.search(Path(file).read_text(errors="replace")))
 
 
 def _imported(program: Program) -> tuple[ModuleType, Registry] | None:

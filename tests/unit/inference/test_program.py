@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_inference import default_registry, serve
+from sagemaker_inference import Registry, default_registry, serve
 from sagemaker_inference._inference.program import _Loading, assembled, load, note_serve_call
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.location import Program, find
@@ -175,6 +175,23 @@ def test_a_program_without_a_model_loader_is_refused(program):
     message = refusal(written)
     assert message.startswith(f"{written.label} registers no model_loader.")
     assert "    @model_loader\n    def load(model_dir):\n" in message
+
+
+def test_handlers_that_only_the_main_program_has_are_explained(program):
+    source = "from sagemaker_inference import *\nif __name__ == '__main__':\n"
+    written = program(source + "    @model_loader\n    def load(): ...\n")
+    message = refusal(written)
+    assert message.startswith(f"{written.label} registers nothing when workers import it")
+    assert message.endswith('outside of if __name__ == "__main__".')
+
+
+def test_a_script_that_trains_as_the_main_program_has_its_frameworks_handlers(program):
+    written = program("if __name__ == '__main__':\n    train()\n")
+    framework = Registry()
+    framework.model_loader(lambda model_dir: 3)
+    framework.predictor(lambda data, model: data)
+    handler = assembled(written, lambda _registry: framework)
+    assert handler.model_loader.function("/") == 3
 
 
 def test_a_program_without_a_predictor_is_refused(program):
