@@ -169,9 +169,10 @@ class WorkerHandle:
         requests = f" It was working on: {', '.join(lost)}." if lost else ""
         words = "".join(f"\n    {line}" for line in self.child.tail)
         logger.error(
-            "worker %d %s.%s Its last lines:%s",
+            "worker %d %s%s.%s Its last lines:%s",
             self.child.pid,
             self.describe_death(code, out_of_memory=out_of_memory),
+            "" if self.stage in {LOADED, UNHEALTHY} else " before it had loaded the model",
             requests,
             words or " none",
         )

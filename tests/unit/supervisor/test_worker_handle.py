@@ -62,3 +62,21 @@ def test_the_state_of_a_worker_is_one_word(connections: Connections) -> None:
     assert [*states, worker.state] == ["starting", "loading", "ready", "ending", "stuck"]
     control.close()
     theirs.close()
+
+
+def test_an_obituary_says_whether_the_model_was_loaded(
+    connections: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
+    control, theirs = socket.socketpair()
+    child = SimpleNamespace(pid=7, tail=())
+    worker = WorkerHandle(0, child, control, Pulse(connections.table, 0))  # type: ignore[arg-type]
+    worker.take_note(Report("assembled"))
+    worker.log_death(0)
+    worker.take_note(Report("loaded"))
+    worker.log_death(0)
+    assert caplog.messages == [
+        "worker 7 ended with exit code 0 before it had loaded the model. Its last lines: none",
+        "worker 7 ended with exit code 0. Its last lines: none",
+    ]
+    control.close()
+    theirs.close()
