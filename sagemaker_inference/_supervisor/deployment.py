@@ -78,7 +78,7 @@ class DeploymentOwner(Protocol):
         ...
 
     def on_failed(self, deployment: Deployment, outcome: Outcome) -> None:
-        """It could not be loaded, or not be kept. It ends now, and `on_gone` follows."""
+        """It could not be loaded or kept. It ends now, and `on_gone` follows."""
         ...
 
     def on_gone(self, deployment: Deployment) -> None:

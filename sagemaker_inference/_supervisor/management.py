@@ -156,7 +156,7 @@ class Management:
             logger.info("model %s is loaded%s", escaped(asked.name), self._default(asked.name))
         elif not outcome.is_unloaded:
             logger.error(
-                "model %s could not be loaded, or not be kept; the cause is above",
+                "model %s could not be loaded; the cause is above",
                 escaped(asked.name),
             )
         if not asked.is_synchronous:

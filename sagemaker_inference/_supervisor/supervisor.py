@@ -314,9 +314,7 @@ class Supervisor:
     def on_lost(self, name: str, outcome: Outcome) -> None:  # noqa: ARG002 - the log has it
         """End with a failure, unless there are others."""
         if self._settings.config.multi_model:
-            logger.error(
-                "model %s could not be loaded, or not be kept; the cause is above", escaped(name)
-            )
+            logger.error("model %s could not be loaded or kept; the cause is above", escaped(name))
         else:
             self._exit_code = _FAILED
 

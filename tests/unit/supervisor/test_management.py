@@ -125,7 +125,7 @@ def test_a_load_that_fails_says_why_and_frees_the_name(
     for _ in range(2):
         found = models.answer("POST", "/models", {"model_name": "m", "url": broken})
         assert found == refused(500, "InternalServerException", message + "ValueError: broken")
-    assert "model m could not be loaded, or not be kept; the cause is above" in caplog.text
+    assert "model m could not be loaded; the cause is above" in caplog.text
     assert models.repository.count == 0
     assert models.answer("GET", "/models/m") == not_found("m")
     short = models.model(FAILING.format("raise MemoryError"), "short")
