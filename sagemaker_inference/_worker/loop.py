@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import os
 import socket
 from itertools import islice
@@ -368,9 +369,17 @@ class Loop:
     def _drop(self, connection: Connection) -> None:
         """Let go of a connection that is of no more use; the supervisor sees it closed."""
         self._connections.pop(connection.slot, None)
+        state, _ = self._table.state(connection.slot)
         self._table.mark(connection.slot, slots.IDLE)
-        with contextlib.suppress(OSError):  # the front end has closed it before
+        try:
             connection.sock.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
+                return  # the front end has closed it before
+            # The supervisor, which has one more, closes it when a worker ends in this state.
+            self._table.mark(connection.slot, state)
+            logger.critical("the program has closed sockets that are not its own: this worker ends")
+            os._exit(1)
 
     def _fetch(self, slot: int, generation: int) -> Connection:
         """Receive connections from the supervisor until this one is there.

@@ -180,11 +180,15 @@ class Bench:
 
     def stop(self) -> None:
         self.connections.stop()
+        assert self.close() == 0
+
+    def close(self) -> int:
+        """Wait for the process to end; returns its exit code."""
         _, status = os.waitpid(self.pid, 0)
         self.connections.dispose()
         for sock in (*self.front, self.control):
             sock.close()
-        assert status == 0
+        return os.waitstatus_to_exitcode(status)
 
 
 @contextlib.contextmanager

@@ -339,6 +339,30 @@ def test_a_request_that_the_program_cancels_fails_at_once() -> None:
         bench.expect(head)
 
 
+class Closes(Echo):
+    """Closes the socket of the first connection, or puts a file in its place."""
+
+    def __init__(self, *, replaces: bool) -> None:
+        super().__init__()
+        self.replaces = replaces
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        if self.replaces:
+            os.dup2(os.open(os.devnull, os.O_RDWR), slots.FIRST_FD)
+        else:
+            os.close(slots.FIRST_FD)
+        return await super().answer(requests)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_worker_whose_sockets_the_program_closes_ends_owing_an_answer(*, replaces: bool) -> None:
+    bench = Bench(Closes(replaces=replaces))
+    bench.front[0].sendall(predict_one("1", b"a"))
+    os.waitid(os.P_PID, bench.pid, os.WEXITED | os.WNOWAIT)
+    assert bench.table.state(0)[0] == slots.ANSWERING
+    assert bench.close() == 1
+
+
 class Unsendable(Echo):
     """Answers with a status that there is not."""
 
