@@ -148,13 +148,25 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
         } else if (event == Clients.DRAIN || event instanceof ChannelInputShutdownEvent) {
             isFull |= event != Clients.DRAIN;
             if (isIdle) {
-                context.close();
+                closeWhenRead(context);
             } else {
                 context.fireUserEventTriggered(event);
             }
         } else {
             context.fireUserEventTriggered(event);
         }
+    }
+
+    /** Closes the connection behind responses that the client is still reading. */
+    private void closeWhenRead(ChannelHandlerContext context) {
+        context.writeAndFlush(Unpooled.EMPTY_BUFFER)
+                .addListener(
+                        written -> {
+                            // It may have sent a request meanwhile.
+                            if (!isWorking()) {
+                                context.close();
+                            }
+                        });
     }
 
     @Override

@@ -16,6 +16,8 @@ final class DrainTests {
         tests.add("drain: connections close when they are idle", DrainTests::drain);
         tests.add("drain: what arrives just then is answered", DrainTests::justInTime);
         tests.add("drain: who sends several gets all answers", DrainTests::several);
+        tests.add("drain: who is still reading gets the rest", DrainTests::unread);
+        tests.add("drain: who asks while reading is answered", DrainTests::unreadAndAsked);
     }
 
     private static void drain() throws Exception {
@@ -67,5 +69,42 @@ final class DrainTests {
         checkContains(response, "second");
         checkContains(response, "connection: close");
         checkEqual(false, bench.clients.get(0).isActive());
+    }
+
+    private static Bench unreadAndDrained() {
+        Bench bench = new Bench(1);
+        bench.deploy(1, "/invocations");
+        bench.send(INVOKE);
+        bench.areClientsReading = false;
+        bench.answer(0, "first");
+        bench.handlers.drain(() -> {});
+        bench.advance(1_000);
+        check(bench.clients.get(0).isActive());
+        return bench;
+    }
+
+    private static String read(Bench bench) {
+        bench.areClientsReading = true;
+        bench.clients.get(0).flush();
+        bench.run();
+        return bench.receive(0);
+    }
+
+    private static void unread() {
+        Bench bench = unreadAndDrained();
+        checkContains(read(bench), "first");
+        check(!bench.clients.get(0).isActive());
+    }
+
+    private static void unreadAndAsked() {
+        Bench bench = unreadAndDrained();
+        bench.send(INVOKE);
+        checkContains(read(bench), "first");
+        check(bench.clients.get(0).isActive());
+        bench.answer(0, "second");
+        String response = bench.receive(0);
+        checkContains(response, "second");
+        checkContains(response, "connection: close");
+        check(!bench.clients.get(0).isActive());
     }
 }
