@@ -62,7 +62,7 @@ logger = get_logger()
 
 # SageMaker kills a container 30 s after SIGTERM: requests get most of that, the rest is for us.
 DRAIN_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 24.0
+STOP_SECONDS: Final = 22.5
 # For whoever reads the log slowly to read its end.
 LAST_LINES_SECONDS: Final = 1.0
 # For a front end that still has answers to pass on when its time is over.

@@ -218,6 +218,11 @@ def test_workers_that_do_not_stop_are_killed(
     assert "1 worker(s) did not stop within 0.5 s and are killed" in caplog.text
 
 
+def test_the_pauses_of_a_stop_leave_room_within_24_seconds() -> None:
+    last = supervisor._LAST_ANSWERS_SECONDS + supervisor.LAST_LINES_SECONDS
+    assert supervisor.STOP_SECONDS + last < 24
+
+
 def test_many_models_are_served_at_once(
     supervise: Callable[..., Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
