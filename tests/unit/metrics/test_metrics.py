@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import threading
+import time
 
 import pytest
 
@@ -134,6 +135,31 @@ def test_threads_count_without_losing_anything():
     for thread in threads:
         thread.join()
     assert hits.value() == 80_000
+
+
+def test_threads_that_count_first_get_the_same_cells(monkeypatch):
+    barrier, made = threading.Barrier(4), []
+
+    def make(fd=None):
+        made.append(fd)
+        time.sleep(0.05)  # while the others come
+        return _cells.Area(fd)
+
+    monkeypatch.setattr(_instruments, "Area", make)
+    _instruments.STATE.attach(None)
+    hits = metrics.counter("hits", "Hits.")
+
+    def feed():
+        barrier.wait(10)
+        hits.inc()
+
+    threads = [threading.Thread(target=feed) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [None]
+    assert hits.value() == 4
 
 
 def test_what_a_killed_worker_has_counted_can_be_read():
