@@ -173,6 +173,18 @@ def test_a_warmup_may_return_anything_where_sizes_do_not_matter() -> None:
     assert seen == []
 
 
+def test_a_program_without_batches_has_nothing_to_do_in_idle_time() -> None:
+    registry, seen = Registry(), []
+    registry.model_loader(lambda: None)
+    registry.predictor(seen.append)
+    registry.warmup(lambda: 1)
+    handler = assemble(registry)
+    handler.load("/m")
+    assert not handler.has_idle_work
+    handler.use_idle_time()
+    assert seen == []
+
+
 def test_a_warmup_without_rows_is_refused() -> None:
     made = batcher(lambda data: data, collate="concatenate")
     with pytest.raises(PredictionError, match="@warmup returned no rows"):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,19 @@ def run(one: Supervisor, *signals: int, after: Callable[[], bool] | None = None)
         return one.run()
     finally:
         thread.join()
+
+
+def test_a_server_that_stops_while_packages_are_installed_serves_nothing(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = supervise(front())
+    one._health = SimpleNamespace(is_installing=True)  # type: ignore[assignment]
+    monkeypatch.setattr(one, "_serve", pytest.fail)
+    one._exit_code = 0
+    one._on_installed(0)
+    assert one._exit_code == 0
+    one._on_installed(1)
+    assert one._exit_code == 1
 
 
 def test_what_others_left_behind_is_reaped(supervise: Callable[..., Supervisor]) -> None:

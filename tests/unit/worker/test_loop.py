@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import mmap
 import os
@@ -21,6 +22,7 @@ from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
+from sagemaker_inference._worker import loop
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.connection import Connection
 
@@ -155,6 +157,21 @@ def test_what_one_call_cannot_send_is_sent_by_the_next() -> None:
     assert got == b"".join(pieces)
     ours.close()
     theirs.close()
+
+
+class Unconnected(socket.socket):
+    """As a connection that the other side has reset."""
+
+    def shutdown(self, _how: int) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+def test_a_connection_that_is_gone_already_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_Socket", Unconnected)
+    with running(Echo(), count=2) as bench:
+        bench.front[0].sendall(b"\xff")  # no message: the connection is of no more use
+        bench.exchange(predict_one("1", b"a"), answer("1", b"A"), 1)
+        bench.wait_idle()
 
 
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
