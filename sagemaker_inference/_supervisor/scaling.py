@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,22 +13,21 @@ if TYPE_CHECKING:
     from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 
 
-class _Change(NamedTuple):
-    before: int
-    on_done: Callable[[Outcome], None]
-
-
 class Scaling:
-    """At most one change at a time."""
+    """At most one change at a time.
+
+    Attributes:
+        before: how many workers there were to be before the last change.
+    """
 
     def __init__(self) -> None:
-        self._change: _Change | None = None
         self.before = 0
+        self._on_done: Callable[[Outcome], None] | None = None
 
     @property
     def is_going_on(self) -> bool:
         """Whether there is a change that has no outcome yet."""
-        return self._change is not None
+        return self._on_done is not None
 
     def begin(self, before: int, on_done: Callable[[Outcome], None]) -> None:
         """Begin a change.
@@ -37,17 +36,17 @@ class Scaling:
             before: how many workers there were to be.
             on_done: gets the outcome.
         """
-        self._change, self.before = _Change(before, on_done), before
+        self.before, self._on_done = before, on_done
 
     def adds(self, index: int) -> bool:
         """Whether a worker is one of those to be added."""
-        return self._change is not None and index >= self._change.before
+        return self.is_going_on and index >= self.before
 
     def finish(self, outcome: Outcome) -> None:
         """Report the outcome of the change, if there is one."""
-        change, self._change = self._change, None
-        if change is not None:
-            change.on_done(outcome)
+        on_done, self._on_done = self._on_done, None
+        if on_done is not None:
+            on_done(outcome)
 
 
 def dismiss(worker: WorkerHandle, table: SlotTable, loop: EventLoop, seconds: float) -> None:
