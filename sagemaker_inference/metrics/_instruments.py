@@ -268,7 +268,6 @@ class State:
         self.lock = threading.Lock()
         self.metrics: dict[str, Metric] = {}
         self._area: Area | None = None
-        self._making = threading.Lock()
         self._is_full = False
 
     @property
@@ -276,7 +275,7 @@ class State:
         """The cells; memory of this process's own unless a worker has attached others."""
         if self._area is None:
             # Threads may come here together, and have to get the same cells.
-            with self._making:
+            with self.lock:
                 self._area = self._area or Area()
         return self._area
 
@@ -287,8 +286,8 @@ class State:
             fd: a shared area's descriptor, or None for memory of this process's own.
         """
         self._area, self._is_full = None if fd is None else Area(fd), False
-        # Threads that a fork has not copied may have held them.
-        self._making, self.lock = threading.Lock(), threading.Lock()
+        # A thread that a fork has not copied may have held it.
+        self.lock = threading.Lock()
         for metric in self.metrics.values():
             metric.forget_cells()
 
