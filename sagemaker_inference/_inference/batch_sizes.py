@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sagemaker_inference._inference import collation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 class Piece(NamedTuple):
     """A part of a batch that is predicted by one call.
 
     Attributes:
-        start: its first item or row.
-        length: how many it has.
+        length: how many items or rows it has.
         size: how many the call gets.
     """
 
-    start: int
     length: int
     size: int
 
@@ -42,18 +40,19 @@ class BatchSizes:
         """Whether there are sizes that have not been predicted, and something to predict."""
         return bool(self._untried) and self._sample is not None
 
-    def pieces(self, count: int) -> Iterator[Piece]:
+    def pieces(self, count: int) -> list[Piece]:
         """The calls for a batch of ``count`` items or rows; a piece is padded to its size."""
         if not self._sizes or not count:
-            yield Piece(0, count, count)
-            return
+            return [Piece(count, count)]
         largest = self._sizes[-1]
-        for start in range(0, count, largest):
-            there = min(largest, count - start)
-            size = next(size for size in self._sizes if size >= there)
-            if size in self._untried:
-                self._untried.remove(size)
-            yield Piece(start, there, size)
+        lengths = [min(largest, count - start) for start in range(0, count, largest)]
+        pieces = [
+            Piece(length, next(size for size in self._sizes if size >= length))
+            for length in lengths
+        ]
+        tried = {piece.size for piece in pieces}
+        self._untried = [size for size in self._untried if size not in tried]
+        return pieces
 
     def keep_sample(self, sample: Any) -> None:
         """Keep something to predict, while there are untried sizes."""

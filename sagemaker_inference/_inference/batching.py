@@ -90,15 +90,17 @@ class Batcher:
             raise UnprocessableInputError(message)
         data, total = collation.concatenate(inputs), sum(rows)
         self._sizes.keep_sample(collation.split(data, [1])[0] if total else None)
+        pieces = self._sizes.pieces(total)
+        # As it is where one call gets all of it: a slice of some types is a copy.
+        parts = collation.split(data, [p.length for p in pieces]) if len(pieces) > 1 else [data]
         predictions = []
-        for start, count, size in self._sizes.pieces(total):
-            _, piece = collation.split(data, [start, count]) if count < total else (None, data)
+        for part, (length, size) in zip(parts, pieces, strict=True):
             prediction = self._call_with_rows(
-                padded_rows(piece, count, size), size, model, contexts
+                padded_rows(part, length, size), size, model, contexts
             )
-            predictions.append(
-                prediction if count == size else collation.split(prediction, [count])[0]
-            )
+            if length < size:
+                [prediction] = collation.split(prediction, [length])
+            predictions.append(prediction)
         return collation.split(collation.joined(predictions), rows)
 
     def _call_with_rows(self, data: Any, rows: int, model: Any, contexts: list[Context]) -> Any:
@@ -111,14 +113,18 @@ class Batcher:
     def _call_with_items(self, inputs: list[Any], model: Any, contexts: list[Context]) -> list[Any]:
         self._sizes.keep_sample(inputs[0])
         results: list[Any] = []
-        for start, count, size in self._sizes.pieces(len(inputs)):
-            part = slice(start, start + count)
-            items = padded_items(inputs[part], size)
-            predictions = self._predictor.call(items, model, padded_items(contexts[part], size))
+        pieces = self._sizes.pieces(len(inputs))
+        lengths = [piece.length for piece in pieces]
+        parts = collation.split(inputs, lengths)
+        for part, own, (length, size) in zip(
+            parts, collation.split(contexts, lengths), pieces, strict=True
+        ):
+            items = padded_items(part, size)
+            predictions = self._predictor.call(items, model, padded_items(own, size))
             there = collation.length(predictions)
             if there != size:
                 raise PredictionError(self._mismatch("predictions", there, size))
-            results += [predictions[index] for index in range(count)]
+            results += [predictions[index] for index in range(length)]
         return results
 
     @property
@@ -158,7 +164,8 @@ class Batcher:
     def _try_next_size(self, model: Any, context: Context) -> None:
         size, sample = self._sizes.next_untried()
         if self._options.collate == "list":
-            self._predictor.call([sample] * size, model, [context] * size)
+            items, contexts = padded_items([sample], size), padded_items([context], size)
+            self._predictor.call(items, model, contexts)
         else:
             self._predictor.call(padded_rows(sample, 1, size), model, [context])
 
