@@ -387,13 +387,6 @@ def _import_common_codecs() -> None:
     csv.encode(csv.decode(b"1.5,2.5\n"))
 
 
-def _give_back_memory(job: _Job) -> None:
-    """Give back what a large request has left free; small ones do not come here."""
-    job.data = None
-    if job.budget is not None and job.budget.is_large:
-        memory.give_back()
-
-
 def _finished(job: _Job) -> Response:
     response = job.response
     if response is None:  # every path above ends in a response
@@ -405,8 +398,9 @@ def _finished(job: _Job) -> Response:
     response.decode_seconds = decoded - start
     response.predict_seconds = predicted - decoded
     response.encode_seconds = encoded - predicted
-    if job.budget is not None:
-        _give_back_memory(job)
+    if job.budget is not None and job.budget.is_large:
+        job.data = None
+        memory.give_back()
     if (metrics := job.context.own_metrics) is not None:
         mms_objects.log_metrics(metrics)
     return response
