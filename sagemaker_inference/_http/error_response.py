@@ -49,11 +49,15 @@ def error_response(
     else:
         code = getattr(error, "code", None) or ErrorCode.for_status(status)
         code = _text(code)[:_CODE_LIMIT]
-        document = {"error": {"code": code, "message": message, "request_id": request_id}}
-        # In UTF-8: SageMaker quotes it in OriginalMessage, where \\u00e9 is hard to read.
-        text = json.dumps(document, ensure_ascii=False)
-        body, content_type = text.encode(errors="replace"), content_types.JSON
+        body, content_type = error_body(code, message, request_id), content_types.JSON
     return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def error_body(code: str, message: str, request_id: str) -> bytes:
+    """The JSON body of an error, in the form that all errors have."""
+    document = {"error": {"code": code, "message": message, "request_id": request_id}}
+    # In UTF-8: SageMaker quotes it in OriginalMessage, where \\u00e9 is hard to read.
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 
 def wants_text(accept: str) -> bool:

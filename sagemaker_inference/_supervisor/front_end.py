@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from sagemaker_inference._http.error_response import error_body
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os.child_process import UNKNOWN_EXIT, ChildProcess, describe_exit
 from sagemaker_inference._supervisor.control import ControlSocket
@@ -233,8 +233,7 @@ class FrontEndProcess:
         self, request: Request, code: ErrorCode, message: str, headers: Sequence[tuple[str, str]]
     ) -> None:
         """Answer a `Request` with an error, in the form that all errors have."""
-        error = {"code": code.value, "message": message, "request_id": request.request_id}
-        body = json.dumps({"error": error}).encode()
+        body = error_body(code.value, message, request.request_id)
         headers = [("content-type", "application/json"), *headers]
         self.reply(request.id, int(code.status), body, headers)
 
