@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables as variables
 from sagemaker_inference._parsers import MEGABYTE
+
+if TYPE_CHECKING:
+    from sagemaker_inference._variable import Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,7 @@ class Config:
         for variable in (*variables.VARIABLES, *mms.VARIABLES):
             variable.read()
         return cls(
-            port=variables.PORT.read()
-            if variables.PORT.text
-            else mms.port() or variables.PORT.default,
+            port=_ours(variables.PORT, mms.port()),
             workers=variables.WORKERS.read() or mms.WORKERS.read() or None,
             preload=(variables.PRELOAD if variables.PRELOAD.text else mms.PRELOAD).read(),
             timeout=_timeout(),
@@ -96,7 +98,7 @@ class Config:
             client_body_timeout=variables.CLIENT_BODY_TIMEOUT.read(),
             client_write_timeout=variables.CLIENT_WRITE_TIMEOUT.read(),
             max_connections=variables.MAX_CONNECTIONS.read(),
-            max_queue_size=_max_queue_size(),
+            max_queue_size=_ours(variables.MAX_QUEUE_SIZE, mms.QUEUE.read()),
             vmargs=variables.VMARGS.read(),
             allow_pickle=variables.ALLOW_PICKLE.read(),
             multi_model=variables.MULTI_MODEL.read(),
@@ -108,18 +110,15 @@ class Config:
         )
 
 
+def _ours(variable: Variable[int], theirs: int | None) -> int:
+    """A variable of ours, or where it is unset what Multi Model Server's says, or the default."""
+    return variable.read() if variable.text else theirs or variable.default
+
+
 def _timeout() -> int:
     if not variables.TIMEOUT_SECONDS.text and not variables.TIMEOUT.text:
         return mms.timeout() or variables.TIMEOUT.default
     return variables.TIMEOUT_SECONDS.read() or variables.TIMEOUT.read()
-
-
-def _max_queue_size() -> int:
-    return (
-        variables.MAX_QUEUE_SIZE.read()
-        if variables.MAX_QUEUE_SIZE.text
-        else mms.QUEUE.read() or variables.MAX_QUEUE_SIZE.default
-    )
 
 
 def _payload_limit() -> int:

@@ -17,6 +17,11 @@ _MOST_PAYLOAD_IN_MB: Final = 2047
 _MOST: Final = 2**31 - 1
 
 
+def _client_timeout(name: str, default: int, meaning: str) -> Variable[int]:
+    parse = _parsers.number("seconds", least=1, example=f"{default}.", whole=True, most=_MOST)
+    return Variable(name, parse, default, meaning, "seconds")
+
+
 PROGRAM: Final = Variable(
     "SAGEMAKER_PROGRAM",
     str,
@@ -169,34 +174,22 @@ LOG_FORMAT: Final = Variable(
     "`json` writes every log line as JSON, what the program prints too",
     default_text="text",
 )
-CLIENT_HEADER_TIMEOUT: Final = Variable(
+CLIENT_HEADER_TIMEOUT: Final = _client_timeout(
     "SAGEMAKER_CLIENT_HEADER_TIMEOUT",
-    _parsers.number("seconds", least=1, example="10.", whole=True, most=_MOST),
     10,
     "how long a client may take for the head of a request; then the connection is closed",
-    "seconds",
 )
 # Load balancers keep connections for up to 60 s and must not be the last to let go.
-CLIENT_IDLE_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_IDLE_TIMEOUT",
-    _parsers.number("seconds", least=1, example="75.", whole=True, most=_MOST),
-    75,
-    "how long a connection is kept open without a request",
-    "seconds",
+CLIENT_IDLE_TIMEOUT: Final = _client_timeout(
+    "SAGEMAKER_CLIENT_IDLE_TIMEOUT", 75, "how long a connection is kept open without a request"
 )
-CLIENT_BODY_TIMEOUT: Final = Variable(
-    "SAGEMAKER_CLIENT_BODY_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
-    60,
-    "how long no byte of a body may come; then 408",
-    "seconds",
+CLIENT_BODY_TIMEOUT: Final = _client_timeout(
+    "SAGEMAKER_CLIENT_BODY_TIMEOUT", 60, "how long no byte of a body may come; then 408"
 )
-CLIENT_WRITE_TIMEOUT: Final = Variable(
+CLIENT_WRITE_TIMEOUT: Final = _client_timeout(
     "SAGEMAKER_CLIENT_WRITE_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_MOST),
     60,
     "how long a client may take no byte of its response; then the connection is closed",
-    "seconds",
 )
 MAX_CONNECTIONS: Final = Variable[int | None](
     "SAGEMAKER_MAX_CONNECTIONS",
