@@ -19,7 +19,7 @@ import pytest
 from tests.server.conftest import ACCIDENTS, ECHO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.server.conftest import Server
 
@@ -224,13 +224,21 @@ def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None
         time.sleep(0.05)
 
 
-def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
-    server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "1"})
+@contextlib.contextmanager
+def room_for_one(server: Server) -> Iterator[None]:
+    """Keep a worker and the connections to it busy, so that the next request waits in the queue."""
     with ThreadPoolExecutor(8) as pool:
         pending = [pool.submit(server.request, '{"sleep": 1.5}')]
         time.sleep(0.2)
         pending += [pool.submit(server.request, '"ok"') for _ in range(7)]
         time.sleep(0.2)
+        yield
+        assert [future.result().status for future in pending] == [200] * 8
+
+
+def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
+    server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "1"})
+    with room_for_one(server):
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(post('"exit"'))
             time.sleep(0.1)
@@ -239,28 +247,21 @@ def test_who_has_gone_takes_no_place_in_the_queue(serve: Serve) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         time.sleep(0.1)
         assert server.request('"ok"').status == 200
-        assert [future.result().status for future in pending] == [200] * 8
     assert "exit code 3" not in server.log
 
 
 def test_a_client_that_only_listens_takes_no_place_in_the_queue(serve: Serve) -> None:
     server = serve(ACCIDENTS, env={"MMS_JOB_QUEUE_SIZE": "1"})
-    with ThreadPoolExecutor(8) as pool:
-        pending = [pool.submit(server.request, '{"sleep": 1.5}')]
-        time.sleep(0.2)
-        pending += [pool.submit(server.request, '"ok"') for _ in range(7)]
-        time.sleep(0.2)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
-            sock.sendall(post('"ok"'))
-            time.sleep(0.1)
-            assert server.request('"ok"').status == 503
-            sock.shutdown(socket.SHUT_WR)
-            time.sleep(0.1)
-            assert server.request('"ok"').status == 200
-            # It may have gone, but it has not: it gets its answer when nobody else waits.
-            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
-            assert sock.recv(1) == b""
-        assert [future.result().status for future in pending] == [200] * 8
+    with room_for_one(server), socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        sock.sendall(post('"ok"'))
+        time.sleep(0.1)
+        assert server.request('"ok"').status == 503
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.1)
+        assert server.request('"ok"').status == 200
+        # It may have gone, but it has not: it gets its answer when nobody else waits.
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert sock.recv(1) == b""
 
 
 def test_a_time_limit_by_the_name_of_multi_model_server_holds(serve: Serve) -> None:

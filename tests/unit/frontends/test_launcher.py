@@ -230,7 +230,7 @@ def test_memory_that_javas_variables_set_is_left_to_them(
     monkeypatch.setenv(variable, options)
     left = [limit for limit in limits if any(word.startswith(limit) for word in command())]
     assert left == [limit for limit in limits if limit != flag]
-    # What is meant for this server alone goes before them.
+    # Arguments for this server alone take precedence over them.
     assert f"{flag or '-Xmx'}5g" in command(vmargs=f"{flag or '-Xmx'}5g")
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from support.deployed import Bench
 
+    from sagemaker_inference._supervisor.worker_handle import WorkerHandle
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
@@ -32,6 +34,14 @@ FAILS_LATER = SOURCE.replace(
         if os.path.exists(path): raise RuntimeError("no weights")
         open(path, "w")""",
 )
+
+
+def zygote_of(one: Bench) -> WorkerHandle:
+    """Wait until the model is loaded."""
+    one.wait(lambda: "loaded" in one.heard)
+    zygote = one.workers._zygote
+    assert zygote is not None
+    return zygote
 
 
 def test_a_zygote_makes_the_processes_and_their_successors(bench: Callable[..., Bench]) -> None:
@@ -48,9 +58,7 @@ def test_a_zygote_that_dies_while_it_copies_is_made_anew(
     bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
+    zygote = zygote_of(one)
     os.kill(zygote.child.pid, signal.SIGSTOP)
     one.front.send(predict_one("id-1", b"kill"))
     one.wait(lambda: bool(one.workers._being_forked))
@@ -72,9 +80,7 @@ def test_a_copy_that_the_zygote_cannot_make_comes_from_the_next(
     bench: Callable[..., Bench],
 ) -> None:
     one = bench(preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
+    zygote = zygote_of(one)
     os.kill(zygote.child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, zygote.child.pid, os.WEXITED | os.WNOWAIT)
     one.workers._start_one(0)
@@ -88,9 +94,7 @@ def test_a_zygote_that_cannot_load_again_does_no_harm_while_workers_answer(
     bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(FAILS_LATER, preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
+    zygote = zygote_of(one)
     os.kill(zygote.child.pid, signal.SIGKILL)
     one.wait(lambda: "is started in 0.2 s" in caplog.text)
     assert b"ABC" in one.ask(b"abc")
@@ -101,9 +105,7 @@ def test_a_zygote_that_does_not_fork_is_made_anew(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = bench(preload=True)
-    one.wait(lambda: "loaded" in one.heard)
-    zygote = one.workers._zygote
-    assert zygote is not None
+    zygote = zygote_of(one)
     os.kill(zygote.child.pid, signal.SIGSTOP)
     with monkeypatch.context() as patch:  # its successor has the time that it needs
         patch.setattr(time_limits, "_FORK_SECONDS", 0.2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_what_waits_is_one_batch() -> None:
     with running(Echo(Concurrency(max_batch_size=8), pause=0.5), count=9) as bench:
-        # The first must be in work before the others come: else they are one batch with it.
+        # The first has to be running when the others come: else they are one batch with it.
         bench.front[0].sendall(predict_one("0", b"a"))
         bench.wait_running()
         for index in range(1, 9):
