@@ -39,7 +39,7 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
         metadata = pq.read_metadata(source)
         arrow_schema = metadata.schema.to_arrow_schema()
         budget.step(_STEPS * (1 + metadata.num_row_groups * metadata.num_columns), _NAME)
-        budget.unpack(_parquet_pages.unpacked_size(body, metadata, budget), _NAME)
+        budget.unpack(_parquet_pages.unpacked_size(body, budget), _NAME)
         budget.take(metadata.num_rows * metadata.num_columns * _CELL_BYTES, _NAME)
         schema = metadata.schema
         texts = [
