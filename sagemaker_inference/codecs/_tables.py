@@ -33,6 +33,8 @@ def checked(table: Any, budget: Budget, format_name: str) -> Any:
         PayloadTooLargeError: it has more cells than the budget allows.
     """
     try:
+        # Lengths alone: pyarrow ends the process at a nested array whose length is wrong.
+        table.validate()
         cells = sum(_cells(chunk) for column in table.columns for chunk in column.chunks)
         budget.take(_CELL_BYTES * max(table.num_rows, cells), format_name)
         # Without this check, compiled code follows offsets to any address.

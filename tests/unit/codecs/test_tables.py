@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -128,6 +131,30 @@ def test_a_table_with_invalid_offsets_is_refused():
     body[position : position + len(offsets)] = np.array([0, 2_000_000_000, 7], np.int32).tobytes()
     with pytest.raises(DecodeError, match="Invalid Arrow"):
         arrow.decode(body)
+
+
+def test_a_wrong_length_of_a_nested_array_is_refused():
+    """pyarrow ends the process where it takes such a length for true."""
+    inner = pa.array([{"a": 1}] * 41, pa.struct([("a", pa.int64())]))
+    body = bytes(stream(pa.table({"b": inner, "c": [[{"d": 1}]] * 41})))
+    code = f"""if True:
+        from sagemaker_inference.codecs import arrow
+        from sagemaker_inference.errors import DecodeError
+        body, length, refused = bytes.fromhex("{body.hex()}"), (41).to_bytes(8, "little"), 0
+        position = body.find(length)
+        while position >= 0:
+            wrong = (-41).to_bytes(8, "little", signed=True)
+            try:
+                arrow.decode(body[:position] + wrong + body[position + 8 :])
+            except DecodeError:
+                refused += 1
+            position = body.find(length, position + 1)
+        print(refused)
+    """
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(result.stdout) >= 5
 
 
 def written(table, **options):
