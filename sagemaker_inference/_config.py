@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables as variables
@@ -11,6 +11,8 @@ from sagemaker_inference._parsers import MEGABYTE
 
 if TYPE_CHECKING:
     from sagemaker_inference._variable import Variable
+
+ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import logging.handlers
 import sys
 import time
 import traceback
@@ -97,7 +96,9 @@ def _is_console(handler: logging.Handler) -> bool:
     if isinstance(handler, logging.StreamHandler):
         return not isinstance(handler, logging.FileHandler)
     # rich writes to a console of its own; a queue is usually read by a handler that writes to one.
-    return isinstance(handler, logging.handlers.QueueHandler) or hasattr(handler, "console")
+    handlers = sys.modules.get("logging.handlers")
+    is_queue = handlers is not None and isinstance(handler, handlers.QueueHandler)
+    return is_queue or hasattr(handler, "console")
 
 
 class RequestIdFilter(logging.Filter):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _variables, environment, utils
 from sagemaker_inference._aws import mms_command, script_functions
+from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._inference import assembly, program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
@@ -20,9 +21,6 @@ from sagemaker_inference._os.child_process import python_command
 from sagemaker_inference._program import location, registry, unserved
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._program.registry import IMPORTED_AT
-from sagemaker_inference._supervisor import main as supervisor
-from sagemaker_inference._supervisor import requirements
-from sagemaker_inference._supervisor.settings import ALL_ADDRESSES, settings_from_environment
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -77,6 +75,9 @@ def serve(
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
         return
+    # Not at the top: each worker imports this module with the program's own import of serve.
+    from sagemaker_inference._supervisor.settings import settings_from_environment
+
     configure_logger()
     if ENABLE_MULTI_MODEL:
         _exit(StartError(_ONE_MODEL))
@@ -112,6 +113,9 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     Raises:
         SystemExit: with the server's exit code, unless that is 0.
     """
+    from sagemaker_inference._supervisor import main
+    from sagemaker_inference._supervisor.settings import settings_from_environment
+
     standard_streams.ensure_open()
     configure_logger()
     try:
@@ -131,7 +135,7 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
         if path:
             # By the supervisor, so that /ping can say so meanwhile.
             settings = replace(settings, requirements=path)
-        code = supervisor.run(settings, reap_strangers=os.getpid() == 1)
+        code = main.run(settings, reap_strangers=os.getpid() == 1)
     except StartError as error:
         _exit(error)
     if code:
@@ -154,6 +158,8 @@ def _install_requirements() -> None:
         RequirementsError: (a ValueError) it failed; the message has the last lines of the
             installer.
     """
+    from sagemaker_inference._supervisor import requirements
+
     requirements.install(REQUIREMENTS_PATH)
 
 

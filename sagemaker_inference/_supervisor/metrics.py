@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -209,9 +208,12 @@ def _like(family: Family) -> Family:
 
 @functools.cache
 def _version() -> str:
+    # A megabyte of modules that only a scrape needs.
+    from importlib import metadata
+
     try:
-        return version("sagemaker-inference")
-    except PackageNotFoundError:
+        return metadata.version("sagemaker-inference")
+    except metadata.PackageNotFoundError:
         return "unknown"
 
 

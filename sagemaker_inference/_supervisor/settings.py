@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Final
 
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables
-from sagemaker_inference._config import Config
+from sagemaker_inference._config import ALL_ADDRESSES, Config
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
@@ -17,8 +16,6 @@ from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
 
 logger = get_logger()
-
-ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - SageMaker reaches a container from outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from sagemaker_inference import _variables
+from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
@@ -45,7 +46,6 @@ from sagemaker_inference._supervisor.health import Health
 from sagemaker_inference._supervisor.installer import Installer
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
-from sagemaker_inference._supervisor.settings import ALL_ADDRESSES
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_records import Records
 

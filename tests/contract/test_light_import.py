@@ -81,4 +81,11 @@ def test_importing_and_registering_load_nothing_heavy(code):
 
 
 def test_the_probe_sees_what_is_loaded():
-    assert "socket" in loaded_by("from sagemaker_inference import serve")
+    assert "sagemaker_inference.model_server" in loaded_by("from sagemaker_inference import serve")
+
+
+def test_a_worker_loads_nothing_of_the_supervisor_for_a_program_that_imports_serve():
+    loaded = loaded_by("from sagemaker_inference import serve")
+    for name in ("importlib.metadata", "sagemaker_inference._supervisor.supervisor"):
+        assert name in HEAVY
+        assert name not in loaded

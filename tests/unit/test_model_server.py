@@ -6,6 +6,7 @@ import types
 import pytest
 
 from sagemaker_inference import Registry, environment, model_server
+from sagemaker_inference._supervisor import main
 from sagemaker_inference.errors import StartError
 
 
@@ -23,7 +24,7 @@ def test_requirements_beside_a_program_in_the_models_folder_are_installed(
     """The layout of the SDK's ModelBuilder."""
     started = []
     run = lambda settings, **_options: started.append(settings) or 0  # noqa: E731
-    monkeypatch.setattr(model_server.supervisor, "run", run)
+    monkeypatch.setattr(main, "run", run)
     monkeypatch.setattr(environment, "model_dir", str(tmp_path))
     monkeypatch.setattr(model_server, "REQUIREMENTS_PATH", str(tmp_path / "code/requirements.txt"))
     (tmp_path / "inference.py").touch()

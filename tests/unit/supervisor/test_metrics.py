@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError
+from importlib import metadata
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -239,9 +239,9 @@ def test_what_programs_count_is_exposed_by_model() -> None:
 
 def test_a_version_that_nobody_has_installed_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_name: str) -> str:
-        raise PackageNotFoundError
+        raise metadata.PackageNotFoundError
 
-    monkeypatch.setattr(supervisor_metrics, "version", fail)
+    monkeypatch.setattr(metadata, "version", fail)
     assert supervisor_metrics._version.__wrapped__() == "unknown"
 
 
