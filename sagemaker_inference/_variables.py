@@ -212,6 +212,14 @@ MAX_QUEUE_SIZE: Final = Variable(
 VMARGS: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
 )
+CLASSPATH: Final = Variable(
+    "SAGEMAKER_INFERENCE_CLASSPATH",
+    str,
+    "",
+    "jars that go before those of Multi Model Server, such as those of a newer Netty; `FOLDER/*` "
+    "is every jar in a folder",
+    "paths with `:` between",
+)
 CLASS_CACHE: Final = Variable(
     "SAGEMAKER_CLASS_CACHE",
     _parsers.switch,
@@ -302,6 +310,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     MAX_CONNECTIONS,
     MAX_QUEUE_SIZE,
     VMARGS,
+    CLASSPATH,
     CLASS_CACHE,
     ALLOW_PICKLE,
     MULTI_MODEL,

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import platform
 import re
 import select
 import signal
 import socket
 import struct
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sagemaker_inference._frontends.mms.jar import find_jar
 from tests.server.conftest import ACCIDENTS, ECHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.server.conftest import Server
 
@@ -419,3 +423,13 @@ def test_no_memory_leaks_whatever_becomes_of_a_request(serve: Serve) -> None:
     for _ in range(3000):  # until much has been collected
         assert server.request('"ok"').status == 200
     assert "LEAK" not in server.log
+
+
+def test_another_release_of_netty_goes_before_the_bundled_one(serve: Serve, tmp_path: Path) -> None:
+    library = f"META-INF/native/libnetty_transport_native_epoll_{platform.machine()}.so"
+    library = library.replace("aarch64", "aarch_64")
+    with zipfile.ZipFile(find_jar()) as bundled, zipfile.ZipFile(tmp_path / "a.jar", "w") as jar:
+        # A release with another native library is what Netty refuses beside its own.
+        jar.writestr(library, bundled.read(library) + b"\\0")
+    server = serve(ECHO, env={"SAGEMAKER_INFERENCE_CLASSPATH": f"{tmp_path}/*"})
+    assert server.request("[1]").body == b"[1]"

@@ -45,6 +45,9 @@ def front_end_command(java: Java, jars: str, configuration: Path, *arguments: st
         # address of a network card in the names of connections.
         "-Dlog4j2.disable.jmx=true",
         "-Dio.netty.machineId=00:00:00:00:00:00:00:01",
+        # Netty takes its native library from the first jar, which may be the operator's, and would
+        # refuse to start beside another release.
+        "-Dio.netty.native.detectNativeLibraryDuplicates=false",
         f"-Djava.io.tmpdir={configuration.parent}",
         f"-Dlog4j.configurationFile={_LOG_CONFIGURATION.as_uri()}",
         *_without_what_is_set(arguments),

@@ -1,4 +1,4 @@
-"""The jars of the front end: ours and Multi Model Server's."""
+"""The jars of the front end: ours, those of the operator, and Multi Model Server's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
+from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
 
 # Our part of the front end; its sources are in java/, where README.md says how it is made.
@@ -13,16 +14,29 @@ OUR_JAR: Final = Path(__file__).parents[2] / "etc" / "frontend.jar"
 
 
 def class_path() -> str:
-    """The jars that the front end consists of: ours, and Multi Model Server's.
+    """The jars that the front end consists of, each before those that it stands in for.
 
     Raises:
-        StartError: Multi Model Server is not installed, or where Java cannot find it.
+        StartError: Multi Model Server is not installed, or where Java cannot find it, or a jar of
+            SAGEMAKER_INFERENCE_CLASSPATH is not there.
     """
     jars = str(OUR_JAR), find_jar()
     if ":" in "".join(jars):
         message = f"Java reads no path with a colon: {' and '.join(jars)}. Install this elsewhere."
         raise StartError(message)
-    return ":".join(jars)
+    return ":".join((jars[0], *_operators_jars(), jars[1]))
+
+
+def _operators_jars() -> list[str]:
+    found: list[str] = []
+    for entry in filter(None, _variables.CLASSPATH.read().split(":")):
+        path = Path(entry)
+        jars = sorted(path.parent.glob("*.jar")) if path.name == "*" else [path]
+        if not jars or not all(map(Path.is_file, jars)):
+            message = f"{_variables.CLASSPATH.name} names {entry}, and there is no such jar."
+            raise StartError(message)
+        found += map(str, jars)
+    return found
 
 
 def find_jar() -> str:

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 import sys
 from types import ModuleType
 
@@ -123,6 +124,23 @@ def test_a_missing_front_end_is_named(monkeypatch, tmp_path):
 def test_a_path_that_java_would_cut_in_two_is_refused(monkeypatch):
     monkeypatch.setattr(jar, "find_jar", lambda: "/a:b/model-server.jar")
     with pytest.raises(StartError, match=r"colon: .*a:b"):
+        jar.class_path()
+
+
+def test_jars_of_the_operator_go_before_those_of_multi_model_server(monkeypatch, tmp_path):
+    for name in ("b.jar", "a.jar", "notes.txt", "more/c.jar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setenv("SAGEMAKER_INFERENCE_CLASSPATH", f"{tmp_path}/more/c.jar::{tmp_path}/*")
+    ours, *theirs, stock = jar.class_path().split(":")
+    assert theirs == [f"{tmp_path}/{name}" for name in ("more/c.jar", "a.jar", "b.jar")]
+    assert (ours, stock) == (str(jar.OUR_JAR), jar.find_jar())
+
+
+@pytest.mark.parametrize("entry", ["missing.jar", "more/*", "."])
+def test_a_jar_of_the_operator_that_is_not_there_is_named(monkeypatch, tmp_path, entry):
+    monkeypatch.setenv("SAGEMAKER_INFERENCE_CLASSPATH", f"{tmp_path}/{entry}")
+    with pytest.raises(StartError, match=f"CLASSPATH names {tmp_path}/{re.escape(entry)}, and"):
         jar.class_path()
 
 
