@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import ErrorCode
-from sagemaker_inference._supervisor import health
+from sagemaker_inference._supervisor import health, program_metrics
 from sagemaker_inference._supervisor.worker_handle import STATES
 from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
 
@@ -73,7 +73,11 @@ class Metrics:
             return
 
         def answer() -> None:
-            body = text(self.families()).encode()
+            families = self.families()
+            programs = {name: record.program for name, record in self._records.models.items()}
+            names = [family.name for family in families]
+            more = program_metrics.text(programs, names, has_many=self._has_many)
+            body = text(families).encode() + more
             self._front_end.reply(request.id, _OK, body, [("content-type", CONTENT_TYPE)])
 
         self.collect(answer)

@@ -72,6 +72,7 @@ _BACKGROUND_SECONDS: Final = 10.0
 # The line that says what is served must stay readable.
 _NAMED_TYPES: Final = 3
 _ROUTES: Final = (INVOCATIONS, f"/models/{MODEL_NAME}/invoke", f"/predictions/{MODEL_NAME}")
+_WITH_PAGE: Final = ("prometheus", "both")
 _OK, _FAILED = 0, 1
 
 
@@ -142,7 +143,11 @@ class Supervisor:
         self._front_end = FrontEndProcess(
             self._front_end_kind, self._loop, self._folder.path, outputs, self
         )
-        self._records = Records(lambda name: self._repository.find(name) is not None)
+        is_asked_for = settings.config.metrics in _WITH_PAGE
+        self._records = Records(
+            lambda name: self._repository.find(name) is not None,
+            str(Path(self._folder.path, "prometheus")) if is_asked_for else "",
+        )
         surroundings = Surroundings(
             self._loop, self._front_end, self._folder.path, SlotPool(), self._records, outputs
         )
@@ -183,7 +188,7 @@ class Supervisor:
             lambda: self._health.state,
             has_many=self._settings.config.multi_model,
         )
-        if self._settings.config.metrics in ("prometheus", "both"):
+        if self._settings.config.metrics in _WITH_PAGE:
             self._front_end.ask([metrics.PATH], metrics.PATH)
         if self._settings.config.metrics in ("emf", "both"):
             lines = EmbeddedMetrics(self._metrics.families, LogStream(self._outputs.err).write)

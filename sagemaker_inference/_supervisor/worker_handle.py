@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._os.output import Outputs
     from sagemaker_inference._supervisor.connections import Connections
     from sagemaker_inference._supervisor.settings import Settings
+    from sagemaker_inference._supervisor.worker_records import ModelRecord
 
 logger = get_logger()
 
@@ -227,10 +228,11 @@ class ForkPipes:
             self.area.close()
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 - all that it has to do with
     settings: Settings,
     connections: Connections,
     outputs: Outputs,
+    record: ModelRecord,
     index: int,
     *,
     is_zygote: bool = False,
@@ -241,6 +243,7 @@ def spawn(
         settings: what it serves.
         connections: what it works on.
         outputs: where it writes.
+        record: keeps what is counted of it.
         index: its place among the workers.
         is_zygote: whether it only loads the model, and workers are forked from it.
 
@@ -273,7 +276,7 @@ def spawn(
         )
         child = ChildProcess.spawn(
             python_command("sagemaker_inference._worker.main"),
-            env=_environment(settings, assignment, gpu),
+            env={**_environment(settings, assignment, gpu), **record.program.environment},
             pass_fds=assignment.fds,
             targets=(outputs.out, outputs.err),
         )

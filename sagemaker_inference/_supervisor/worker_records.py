@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._supervisor.program_metrics import ProgramMetrics
 from sagemaker_inference.metrics._cells import Reader, make_file
 from sagemaker_inference.metrics._exposition import Family, families
 from sagemaker_inference.metrics._instruments import MOST_SERIES, OTHER
@@ -56,18 +58,24 @@ class WorkerArea:
 class ModelRecord:
     """What is counted of one model's workers.
 
+    Args:
+        folder: where prometheus_client writes in them; "" for nowhere.
+
     Attributes:
+        program: what the program counts with prometheus_client.
         restarts: workers that were replaced, by reason.
         load_seconds: how long the last worker took to load the model; None before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        self.program = ProgramMetrics(folder)
         self.restarts: Counter[str] = Counter()
         self.load_seconds: float | None = None
         self._gone: dict[str, Family] = {}
 
-    def bury(self, area: WorkerArea | None) -> None:
+    def bury(self, area: WorkerArea | None, pid: int) -> None:
         """Keep the numbers of a worker that is gone, but for gauges, which were its own."""
+        self.program.bury(pid)
         if area is None:
             return
         for family in families([area.read()]):
@@ -85,6 +93,7 @@ class ModelRecord:
     def add(self, other: ModelRecord) -> None:
         """Add what was counted of another model."""
         self.restarts += other.restarts
+        self.program.add(other.program)
         for family in other._gone.values():
             self._keep(family)
 
@@ -105,10 +114,15 @@ class Records:
 
     Args:
         is_there: whether there is a model of a name now.
+        folder: a private directory for what prometheus_client writes in workers; "" for nowhere.
     """
 
-    def __init__(self, is_there: Callable[[str], bool] = lambda _name: True) -> None:
+    def __init__(
+        self, is_there: Callable[[str], bool] = lambda _name: True, folder: str = ""
+    ) -> None:
         self.is_there = is_there
+        self._folder = folder
+        self._found = 0
         self.models: dict[str, ModelRecord] = {}
 
     def find(self, name: str) -> ModelRecord:
@@ -121,12 +135,16 @@ class Records:
         if record is None:
             if len(self.models) >= MOST_SERIES:
                 self._forget()
-            record = self.models[name] = ModelRecord()
+            record = self.models[name] = self._make()
         return record
+
+    def _make(self) -> ModelRecord:
+        self._found += 1
+        return ModelRecord(str(Path(self._folder, str(self._found))) if self._folder else "")
 
     def _forget(self) -> None:
         gone = [name for name in self.models if not self.is_there(name)]
-        total = ModelRecord()
+        total = self._make()
         for name in gone:
             total.add(self.models.pop(name))
         self.models[OTHER] = total

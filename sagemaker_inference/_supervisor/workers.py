@@ -9,6 +9,7 @@ ends. ``docs/supervision.md`` has all states.
 from __future__ import annotations
 
 import signal
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -86,9 +87,10 @@ class Workers:
         self._settings = settings
         self._loop = loop
         self._connections = connections
-        self._outputs = outputs
+        self._targets = outputs.out, outputs.err
         self._owner = owner
         self._record = record or ModelRecord()
+        self._spawn = partial(spawn, settings, connections, outputs, self._record)
         self._target = settings.workers
         self._workers: list[WorkerHandle] = []
         self._zygote: WorkerHandle | None = None
@@ -286,8 +288,7 @@ class Workers:
             if self._forks:
                 self._fork_one(index)
             else:
-                worker = spawn(self._settings, self._connections, self._outputs, index)
-                self._workers.append(self._watched(worker))
+                self._workers.append(self._watched(self._spawn(index)))
         except OSError as error:
             self._on_not_started(index, error)
 
@@ -305,8 +306,7 @@ class Workers:
 
     def _start_zygote(self) -> None:
         try:
-            zygote = spawn(self._settings, self._connections, self._outputs, 0, is_zygote=True)
-            self._zygote = self._watched(zygote)
+            self._zygote = self._watched(self._spawn(0, is_zygote=True))
         except OSError as error:
             self._on_not_started(_ZYGOTE, error)
 
@@ -336,7 +336,7 @@ class Workers:
     def _hear(self, worker: WorkerHandle, report: Report) -> None:
         if report.stage == FORKED:
             pipes = self._being_forked.pop(report.index)
-            child = ChildProcess(report.pid, pipes.sources, (self._outputs.out, self._outputs.err))
+            child = ChildProcess(report.pid, pipes.sources, self._targets)
             pulse = Pulse(self._connections.table, report.index)
             worker = WorkerHandle(report.index, child, pipes.control, pulse, pipes.area)
             self._workers.append(self._watched(worker))
@@ -383,7 +383,7 @@ class Workers:
         while (report := worker.next_report(self._loop)) is not None:
             self._hear(worker, report)
         worker.close(self._loop)
-        self._record.bury(worker.area)
+        self._record.bury(worker.area, worker.child.pid)
         worker.area = None
 
     def _forget_forks(self) -> None:

@@ -148,3 +148,37 @@ def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) 
     assert series["seen_total", 'model="one",kind="predict"'] == 1
     assert series["seen_total", 'model="two",kind="predict"'] == 1
     assert series["sagemaker_inference_predict_seconds_count", ""] == 2
+
+
+PROMETHEUS_CLIENT = """
+import os, signal
+from prometheus_client import Counter
+from sagemaker_inference import model_loader, predictor, serve
+
+hits = Counter("hits", "Hits.")
+
+@model_loader
+def load(model_dir):
+    return None
+
+@predictor
+def predict(data, model):
+    hits.inc()
+    if data == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return data
+
+serve(__name__)
+"""
+
+
+@pytest.mark.parametrize("env", [{}, {"SAGEMAKER_PRELOAD": "true"}])
+def test_metrics_of_prometheus_client_are_on_the_page(
+    serve: Callable[..., Server], env: dict[str, str]
+) -> None:
+    server = serve(PROMETHEUS_CLIENT, workers=2, env=env)
+    server.all_at_once(["[1]"] * 20)
+    assert server.request(b'"kill"').status == 500
+    server.wait_for_log("was killed by SIGKILL")
+    assert server.request("[1]").status == 200
+    assert scrape(server)["hits_total", ""] == 22

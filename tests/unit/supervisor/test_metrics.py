@@ -49,24 +49,24 @@ def counting(amount: int) -> WorkerArea:
 def test_counters_of_workers_that_are_gone_stay() -> None:
     record = Records().find("m")
     living = counting(1)
-    record.bury(counting(2))
-    record.bury(counting(3))
-    record.bury(None)
+    record.bury(counting(2), 1)
+    record.bury(counting(3), 1)
+    record.bury(None, 1)
     assert "hits_total 6\n" in text(record.families([living]))
-    record.bury(living)
+    record.bury(living, 1)
     assert "hits_total 6\n" in text(record.families([]))
 
 
 def test_gauges_of_workers_that_are_gone_do_not_stay() -> None:
     record = Records().find("m")
-    record.bury(worker(lambda: metrics.gauge("depth", "Depth.").set(3)))
+    record.bury(worker(lambda: metrics.gauge("depth", "Depth.").set(3)), 1)
     assert record.families([]) == []
 
 
 def test_a_metric_that_has_changed_with_the_program_does_no_harm() -> None:
     record = Records().find("m")
-    record.bury(worker(lambda: metrics.histogram("a", "A.", buckets=(1, 2)).observe(1)))
-    record.bury(worker(lambda: metrics.counter("b", "B.").inc()))
+    record.bury(worker(lambda: metrics.histogram("a", "A.", buckets=(1, 2)).observe(1)), 1)
+    record.bury(worker(lambda: metrics.counter("b", "B.").inc()), 1)
     areas = [
         worker(lambda: metrics.histogram("a", "A.", buckets=(1, 2, 3)).observe(1)),
         worker(lambda: metrics.gauge("b", "B.").set(7)),
@@ -95,7 +95,7 @@ def test_records_of_models_that_are_gone_become_one() -> None:
     for number in range(250):
         record = records.find(f"m{number}")
         record.restarts["died"] += 1
-        record.bury(counting(1))
+        record.bury(counting(1), 1)
     assert len(records.models) <= 101
     assert records.find("m7").restarts["died"] == 1
     assert sum(record.restarts["died"] for record in records.models.values()) == 250
@@ -219,12 +219,12 @@ def test_metrics_are_read_only() -> None:
 
 def test_what_programs_count_is_exposed_by_model() -> None:
     records = Records()
-    records.find("a").bury(worker(lambda: metrics.counter("hits", "Hits.").inc(2)))
-    records.find("b").bury(
-        worker(lambda: metrics.histogram("seconds", "S.", buckets=[1]).observe(0.5))
-    )
+    records.find("a").bury(worker(lambda: metrics.counter("hits", "Hits.").inc(2)), 1)
+    seconds = worker(lambda: metrics.histogram("seconds", "S.", buckets=[1]).observe(0.5))
+    records.find("b").bury(seconds, 1)
     # It was changed meanwhile, and what one name means is decided by the first.
-    records.find("c").bury(worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1)))
+    other = worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1))
+    records.find("c").bury(other, 1)
     front_end = _FrontEnd([{**counts(""), "path": "/ping"}])
     front_end.pid = None
     models = [SimpleNamespace(name=name, deployment=None) for name in "abc"]
@@ -247,8 +247,8 @@ def test_a_version_that_nobody_has_installed_is_unknown(monkeypatch: pytest.Monk
 
 def test_a_restart_without_a_record_of_the_same_kind_does_no_harm() -> None:
     record = Records().find("m")
-    record.bury(counting(2))
-    record.bury(worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1)))
+    record.bury(counting(2), 1)
+    record.bury(worker(lambda: metrics.histogram("hits", "H.", buckets=[1]).observe(1)), 1)
     assert "hits_total 2\n" in text(record.families([]))
 
 

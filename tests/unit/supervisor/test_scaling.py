@@ -10,7 +10,7 @@ import pytest
 from support.mms_bytes import predict_one
 from support.model_bench import FAILING, ModelBench, add, not_found, refused
 
-from sagemaker_inference._supervisor import workers
+from sagemaker_inference._os.child_process import ChildProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,14 +169,14 @@ def test_workers_that_cannot_be_started_fail_the_change(
 
     url = models.model()
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "spawn", fail)
+        patch.setattr(ChildProcess, "spawn", fail)
         status, answer = models.answer("POST", "/models", {"model_name": "m", "url": url})
         assert (status, answer["code"]) == (500, 500)
         assert answer["message"].endswith("its worker could not be started")
         assert "a worker could not be started: [Errno 7] Argument list" in caplog.text
     models.load()
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "spawn", fail)
+        patch.setattr(ChildProcess, "spawn", fail)
         status, _ = models.answer("PUT", "/models/m?min_worker=2&synchronous=true")
         assert status == 500
     assert models.answer("GET", "/models/m")[1]["maxWorkers"] == 1
@@ -189,7 +189,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
     one = ModelBench(tmp_path, preload=preload)
     one.load()
     before = {worker.child.pid for worker in all_of(one)}
-    real, failed = workers.spawn, []
+    real, failed = ChildProcess.spawn, []
 
     def fail_once(*arguments: Any, **options: Any) -> Any:
         if not failed:
@@ -197,7 +197,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
             raise OSError(11, "no process")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(workers, "spawn", fail_once)
+    monkeypatch.setattr(ChildProcess, "spawn", fail_once)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     one.wait(lambda: bool(failed))

@@ -17,6 +17,7 @@ from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_handle import STUCK, ForkPipes, WorkerHandle, spawn
+from sagemaker_inference._supervisor.worker_records import ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def test_a_worker_that_cannot_be_started_leaves_nothing_open(
     bench = LoopBench()
     before = os.listdir("/proc/self/fd")  # noqa: PTH208 - names are enough
     with pytest.raises(OSError, match="too long"):
-        spawn(settings(metrics=metrics), connections, bench.outputs, 0)
+        spawn(settings(metrics=metrics), connections, bench.outputs, ModelRecord(), 0)
     pipes = ForkPipes(has_metrics=bool(metrics))
     pipes.close_theirs()
     pipes.close()
