@@ -165,6 +165,16 @@ def test_every_variable_in_the_documents_is_in_the_table() -> None:
             assert name in documented, path
 
 
+def test_queries_of_metrics_name_those_there_are() -> None:
+    path = ROOT / "docs" / "metrics.md"
+    there = {code(row[0])[0] for row in rows(path, "What the server counts")}
+    tables = rows(path, "Questions and answers") + rows(path, "Alarms")
+    asked = re.findall(r"sagemaker_\w+", " ".join(row[1] for row in tables))
+    assert len(asked) > 10
+    for name in asked:
+        assert name in there or re.sub("_(bucket|sum|count)$", "", name) in there, name
+
+
 def test_table_of_decorators_is_what_handlers_are_offered() -> None:
     known = [role for role in vars(roles).values() if isinstance(role, roles.Role)]
     documented = {

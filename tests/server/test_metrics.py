@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from support.documents import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +149,26 @@ def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) 
     assert series["seen_total", 'model="one",kind="predict"'] == 1
     assert series["seen_total", 'model="two",kind="predict"'] == 1
     assert series["sagemaker_inference_predict_seconds_count", ""] == 2
+
+
+def test_the_documents_name_all_that_the_server_counts(serve: Callable[..., Server]) -> None:
+    batches = PROGRAM.replace("@predictor", "@predictor(max_batch_size=2)")
+    server = serve(batches.replace('if data == "kill"', 'if data[0] == "kill"'))
+    assert server.request("[1]").status == 200
+    page = server.request(method="GET", path="/metrics").body.decode()
+    served = dict(re.findall(r"^# TYPE (sagemaker_\w+) (\w+)$", page, re.MULTILINE))
+    table = (ROOT / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(sagemaker_\w+)` \| (\w+) \|", table, re.MULTILINE)
+    assert dict(rows) == served
+    units = re.findall(r"^\| `(sagemaker_\w+)` \| \w+ \| (\w*) ?\| ([^|]*)\|", table, re.MULTILINE)
+    for name, unit, labels in units:
+        assert ("_seconds" in name) == (unit == "seconds"), name
+        assert ("bytes" in name) == (unit == "bytes"), name
+        found = re.search(rf"^{name}(?:_sum)?(?:{{(.*)}})? ", page, re.MULTILINE)
+        assert found or name.endswith("restarts_total"), name
+        if found:
+            named = re.findall(r"(\w+)=", found[1] or "")
+            assert named == re.findall(r"`(\w+)`", labels), name
 
 
 PROMETHEUS_CLIENT = """
