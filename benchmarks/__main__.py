@@ -90,9 +90,9 @@ def main() -> int:
 
 
 def _write_readme(results: Path) -> int:
-    """Put results into README.md; returns the exit code."""
-    readme = _ROOT / "README.md"
-    plot = results.with_name(f"{results.stem}-requests.svg").resolve().relative_to(_ROOT)
+    """Put results into benchmarks/README.md; returns the exit code."""
+    readme = _ROOT / "benchmarks" / "README.md"
+    plot = results.with_name(f"{results.stem}-requests.svg").resolve().relative_to(readme.parent)
     found = json.loads(results.read_text())
     section = tables.readme(found, summarise(found["turns"]), GOALS, str(plot))
     readme.write_text(tables.with_section(readme.read_text(), section))
@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
         choices=("all", "engine", "readme", "versus"),
         default="all",
         help="engine: what our own engine promises, beside MMS and the AWS toolkit only; "
-        "readme: measures nothing, writes results that are there into README.md; "
+        "readme: measures nothing, writes results that are there into benchmarks/README.md; "
         "versus: this checkout beside a commit, in alternating turns",
     )
     parser.add_argument("commit", nargs="?", default="HEAD", help="for versus; default HEAD")

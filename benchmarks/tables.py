@@ -11,7 +11,8 @@ from benchmarks.works import WORKS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-SECTION: Final = "## Benchmark"
+SECTION: Final = "## Results"
+_NEXT: Final = "## What is compared\n"
 
 
 def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -> str:
@@ -72,7 +73,7 @@ def markdown(results: dict[str, Any], summary: Summary, goals: Iterable[Goal]) -
 
 
 def readme(results: dict[str, Any], summary: Summary, goals: Iterable[Goal], plot: str) -> str:
-    """The section of the README, with a plot at this path."""
+    """The section of benchmarks/README.md, with a plot at this path."""
     names = [name for name in CONTENDERS if name in results["contenders"]]
     works = [work for work in WORKS if work.mode == "plain" and not work.is_ping]
     columns = [(work.title, f"rate {work.name}") for work in works]
@@ -87,18 +88,17 @@ def readme(results: dict[str, Any], summary: Summary, goals: Iterable[Goal], plo
         _section(results, names, shown, summary),
         "What was wanted:",
         _judged(summary, goals),
-        "[benchmarks/README.md](benchmarks/README.md) says what is compared, and how.",
     ]
     return "\n\n".join(pieces) + "\n"
 
 
 def with_section(text: str, section: str) -> str:
-    """The README with its section replaced, or put before that on security if there is none."""
+    """The README with its section replaced, or put before what is compared if there is none."""
     before, mark, rest = text.partition(f"{SECTION}\n")
     if mark:
         _, head, after = rest.partition("\n## ")
         return before + section + (head + after if head else "")
-    before, head, after = text.partition("## Security\n")
+    before, head, after = text.partition(_NEXT)
     return f"{before}{section}\n{head}{after}"
 
 

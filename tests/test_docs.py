@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 PACKAGE: Final = ROOT / "sagemaker_inference"
 README: Final = ROOT / "README.md"
 HANDLERS: Final = ROOT / "docs" / "handlers.md"
+CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
 DESIGN: Final = ROOT / "docs" / "design.md"
 DOCUMENTS: Final = [
     README,
@@ -98,14 +99,8 @@ def test_python_block_runs(block: Block) -> None:
             assembly.assemble(registry, "block.py")
 
 
-def test_readme_begins_with_the_two_commands() -> None:
-    assert [block.text for block in blocks(README) if block.language == "sh"][:2] == COMMANDS
-
-
-def test_readme_shows_all_of_the_iris_program() -> None:
-    text = (ROOT / "examples" / "iris" / "inference.py").read_text()
-    program = next(block for block in blocks(README) if block.language == "python")
-    assert text.partition('"""\n\n')[2] == program.text
+def test_readme_has_the_two_commands() -> None:
+    assert [block.text for block in blocks(README) if block.language == "sh"][1:3] == COMMANDS
 
 
 def test_every_curl_command_of_the_readme_shows_its_reply() -> None:
@@ -144,7 +139,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_table_of_variables_is_the_codes() -> None:
     # Made by: python -c "from sagemaker_inference import _variables; print(_variables.table())"
-    assert _variables.table() in README.read_text(), "README.md: make the table anew"
+    assert _variables.table() in CONFIGURATION.read_text(), "make the table anew"
 
 
 # Between our own processes, and in the stock command's configuration.
@@ -159,7 +154,9 @@ def test_every_variable_that_the_code_names_is_in_the_table() -> None:
 
 
 def test_every_variable_in_the_documents_is_in_the_table() -> None:
-    documented = {name for row in rows(README, "Environment variables") for name in code(row[0])}
+    documented = {
+        name for row in rows(CONFIGURATION, "Environment variables") for name in code(row[0])
+    }
     for path in DOCUMENTS:
         for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
             assert name in documented, path
@@ -179,7 +176,7 @@ def test_table_of_decorators_is_what_handlers_are_offered() -> None:
     known = [role for role in vars(roles).values() if isinstance(role, roles.Role)]
     documented = {
         code(row[0])[0].split("(")[0].lstrip("@"): tuple(code(row[1]))
-        for row in rows(README, "Decorators")
+        for row in rows(HANDLERS, "Decorators")
     }
     assert documented == {role.name: role.arguments for role in known}
     for name in documented:
@@ -202,7 +199,7 @@ def test_table_of_the_context_is_what_a_context_has() -> None:
 
 
 def test_table_of_formats_is_what_codecs_read_and_write() -> None:
-    table = rows(README, "Formats")
+    table = rows(ROOT / "docs" / "formats.md", "Content types")
     documented = [name for row in table for name in code(row[0])]
     assert sorted(documented) == sorted(codecs.decodable())
     only_read = {name for row in table if "(in only)" in row[0] for name in code(row[0])}
@@ -222,13 +219,13 @@ def test_options_of_batches_exist_and_are_all_named() -> None:
     assert named == {field.name for field in dataclasses.fields(Batching)}
 
 
-def test_statuses_in_the_readme_are_those_of_errors() -> None:
+def test_statuses_in_the_documents_are_those_of_errors() -> None:
     statuses = {
         int(found.status)
         for found in vars(errors).values()
         if isinstance(found, type) and issubclass(found, errors.InferenceError)
     }
-    for row in rows(README, "Errors"):
+    for row in rows(ROOT / "docs" / "errors.md", "What a client gets"):
         assert {int(status) for status in row[0].split(", ")} <= statuses
 
 

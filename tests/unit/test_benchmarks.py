@@ -147,8 +147,8 @@ def test_the_report_has_tables_goals_and_what_failed():
 
 def test_the_readme_has_a_plot_tables_and_where_they_come_from():
     found = summary.summarise([turn("ours", 40), turn("aws", 20)])
-    text = tables.readme(RESULTS, found, summary.GOALS, "benchmarks/results/full-requests.svg")
-    assert "](benchmarks/results/full-requests.svg)" in text
+    text = tables.readme(RESULTS, found, summary.GOALS, "results/full-requests.svg")
+    assert "](results/full-requests.svg)" in text
     assert "2026-11-22, a processor" in text
     assert "`python -m benchmarks`" in text
     assert "| this project 2.0.0 | 40 | 2 | 100 |" in text
@@ -158,18 +158,18 @@ def test_the_readme_has_a_plot_tables_and_where_they_come_from():
 @pytest.mark.parametrize(
     "text",
     [
-        "# A\n\n## Security\n\n- b\n",
-        "# A\n\n## Benchmark\n\nold\n\n## Security\n\n- b\n",
+        "# A\n\n## What is compared\n\n- b\n",
+        "# A\n\n## Results\n\nold\n\n## What is compared\n\n- b\n",
     ],
 )
 def test_a_section_of_the_readme_is_put_in_or_replaced(text):
-    wanted = "# A\n\n## Benchmark\n\nnew\n\n## Security\n\n- b\n"
-    assert tables.with_section(text, "## Benchmark\n\nnew\n") == wanted
+    wanted = "# A\n\n## Results\n\nnew\n\n## What is compared\n\n- b\n"
+    assert tables.with_section(text, "## Results\n\nnew\n") == wanted
 
 
 def test_a_section_at_the_end_of_the_readme_is_replaced():
-    assert tables.with_section("# A\n\n## Benchmark\n\nold\n", "## Benchmark\n\nnew\n") == (
-        "# A\n\n## Benchmark\n\nnew\n"
+    assert tables.with_section("# A\n\n## Results\n\nold\n", "## Results\n\nnew\n") == (
+        "# A\n\n## Results\n\nnew\n"
     )
 
 
