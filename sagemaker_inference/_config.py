@@ -119,7 +119,8 @@ def _ours(variable: Variable[int], theirs: int | None) -> int:
 
 def _timeout() -> int:
     if not variables.TIMEOUT_SECONDS.text and not variables.TIMEOUT.text:
-        return mms.timeout() or variables.TIMEOUT.default
+        is_batch = variables.BATCH.read()
+        return mms.timeout() or (variables.BATCH_TIMEOUT if is_batch else variables.TIMEOUT.default)
     return variables.TIMEOUT_SECONDS.read() or variables.TIMEOUT.read()
 
 

@@ -118,12 +118,15 @@ MAX_RESPONSE_IN_MB: Final = Variable[int | None](
 )
 # What a batch transform job may send; a real-time endpoint gets 25 MB at most.
 BATCH_PAYLOAD_IN_MB: Final = 100
+# What a job waits for an answer if it says nothing of it (InvocationsTimeoutInSeconds).
+BATCH_TIMEOUT: Final = 600
 BATCH: Final = Variable(
     "SAGEMAKER_BATCH",
     _parsers.switch,
     default=False,
     meaning="set by SageMaker in batch transform jobs: bodies may have "
-    f"{BATCH_PAYLOAD_IN_MB} MB, unless the variables above say otherwise",
+    f"{BATCH_PAYLOAD_IN_MB} MB, and a prediction may take {BATCH_TIMEOUT} s, unless the variables "
+    "above say otherwise",
 )
 MAX_BATCH_SIZE: Final = Variable[int | None](
     "SAGEMAKER_MAX_BATCH_SIZE",

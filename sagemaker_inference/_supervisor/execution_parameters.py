@@ -37,10 +37,11 @@ def parameters(config: Config, workers: int, report: Report) -> dict[str, Any]:
     limit = config.payload_limit // MEGABYTE
     payload = min(config.max_payload_in_mb or min(_USUAL_PAYLOAD_IN_MB, limit), _MOST)
     transforms = config.max_concurrent_transforms or workers * report.limit
-    strategy = "MULTI_RECORD" if report.reads_rows else "SINGLE_RECORD"
+    # The other one is what jobs do anyway, and the SDK's local mode cannot read its spelling.
+    strategy = config.batch_strategy or (None if report.reads_rows else "SINGLE_RECORD")
     return {
         "MaxConcurrentTransforms": max(1, min(transforms, _MOST, _MOST // payload)),
-        "BatchStrategy": config.batch_strategy or strategy,
+        **({"BatchStrategy": strategy} if strategy else {}),
         "MaxPayloadInMB": payload,
     }
 

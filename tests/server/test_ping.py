@@ -90,11 +90,7 @@ def test_a_ping_says_how_far_the_start_is(start: Callable[..., Server], tmp_path
         assert (reply.status, reply.body) == (200, b"")
     assert server.request(b"[1]").status == 200
     told = server.request(method="GET", path="/execution-parameters").json
-    assert told == {
-        "MaxConcurrentTransforms": 1,
-        "BatchStrategy": "MULTI_RECORD",
-        "MaxPayloadInMB": 6,
-    }
+    assert told == {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 6}
 
 
 def test_a_load_that_fails_still_ends_the_server(

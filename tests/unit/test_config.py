@@ -206,6 +206,13 @@ def test_a_batch_transform_job_may_send_larger_bodies(monkeypatch: pytest.Monkey
     assert (config.payload_limit, config.response_limit) == (7 << 20, 100 << 20)
 
 
+def test_a_batch_transform_job_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_BATCH", "true")
+    assert Config.from_environment().timeout == 600
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT", "30")
+    assert Config.from_environment().timeout == 30
+
+
 def test_the_limit_of_requests_does_not_limit_responses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
     config = Config.from_environment()

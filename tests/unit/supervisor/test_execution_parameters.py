@@ -37,7 +37,7 @@ def test_a_job_sends_what_the_workers_can_handle(
         config(**{"payload_limit": 25 * MB, **settings}), workers, Report("loaded", limit=limit)
     )
     assert (made["MaxConcurrentTransforms"], made["MaxPayloadInMB"]) == expected
-    assert made["BatchStrategy"] == "MULTI_RECORD"
+    assert "BatchStrategy" not in made
 
 
 def test_the_strategy_can_be_set() -> None:
