@@ -17,6 +17,7 @@ from sagemaker_inference._errors import (
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
+from sagemaker_inference._inference import tracing
 from sagemaker_inference._inference.batching import Failed
 from sagemaker_inference._inference.failures import failure_response, must_pass
 from sagemaker_inference._inference.lifecycle import Lifecycle
@@ -188,6 +189,8 @@ class InferenceHandler(Lifecycle):
     def _before_requests(self) -> None:
         if self.transformer is None:
             _import_common_codecs()
+        if (provider := tracing.configured_provider()) is not None:
+            tracing.trace(self, provider)
 
     def _warm_up_with(self, example: Any) -> None:
         if self._batcher is not None:
