@@ -1,9 +1,8 @@
-"""Many models loaded and unloaded by many clients while workers are killed.
+"""Load and unload many models by many clients while workers are killed and loads fail.
 
-The short form is a test (``tests/server/test_many_models_soak.py``). By hand, since it takes
-minutes::
+Run it by hand, since it takes minutes::
 
-    python -m tests.model_soak --loads 1000
+    python -m tests.soak.models --loads 1000
 
 Half of the names are fought over: their clients take no notice of each other. On the other half one
 client works at a time, and knows what to expect: the model that it has loaded answers, and none
@@ -15,9 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import os
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -28,14 +25,19 @@ from typing import TYPE_CHECKING, Any
 from support.ports import free_port
 
 from tests.server.conftest import Server
+from tests.soak.processes import WORKER, Killer, held, leaks
+from tests.soak.scenarios import FAILED_LOAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = """
-import os
+FAILING_LOADS = 0.1
+SOURCE = f"""
+import os, random
 
 def model_fn(model_dir):
+    if random.random() < {FAILING_LOADS}:
+        raise RuntimeError("{FAILED_LOAD}")
     return model_dir
 
 def predict_fn(data, model):
@@ -43,8 +45,9 @@ def predict_fn(data, model):
 """
 START = "from sagemaker_inference import model_server\nmodel_server.start_model_server()\n"
 VARIANTS = 3
-# Workers are killed while there are more.
-MOST_ALIVE = 2
+# Workers are killed while there are more: one that is killed each time before it has loaded costs
+# its model.
+LEAST_LEFT = 2
 # Nothing is in progress for so long: an unload that takes longer has waited for a worker in vain.
 SLOW_SECONDS = 4.5
 # What may become of a request to a name that is fought over, or whose worker is killed.
@@ -68,7 +71,6 @@ class Soak:
         self._locks = [threading.Lock() for _ in range(names // 2)]
         self._left = loads
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
         self._folders = []
         for number in range(VARIANTS):
             code = folder / f"variant{number}" / "code"
@@ -90,7 +92,7 @@ class Soak:
         reply = self.server.request(body, path="/models")
         self._note("load", reply.status, allowed, reply.body)
         if reply.status == 500:
-            words = ("was killed by SIGKILL", "was deleted while it was loading")
+            words = ("was killed by SIGKILL", "was deleted while it was loading", FAILED_LOAD)
             if not any(word in reply.json["message"] for word in words):
                 self._note("load without a cause", 500, set(), reply.body)
         return reply.status
@@ -149,49 +151,29 @@ class Soak:
             except Exception as error:  # noqa: BLE001 - counted
                 self._note(f"broken: {type(error).__name__}", 0, set(), error)
 
-    def _killer(self, seconds: float) -> None:
-        while not self._is_over.wait(seconds):
-            pids = self.server.pids("sagemaker_inference._worker")
-            # A worker that is killed each time before it has loaded costs its model.
-            if len(pids) > MOST_ALIVE:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(random.choice(pids), signal.SIGKILL)  # noqa: S311 - any will do
-                    self.counts["kill"] += 1
-
     def run(self, clients: int, kill_every: float) -> None:
         """Run to the end, and see what is left."""
-        before = self._descriptors()
+        # Java and the supervisor load what they need for the first model.
+        self._load(self._names[0], self._folders[0], {200, 500})
+        self._unload(self._names[0], {200, 404})
+        before = held(self.server)
+        killer = Killer(self.server, kill_every, least_left=LEAST_LEFT, young=1.0)
         threads = [threading.Thread(target=self._client, args=(seed,)) for seed in range(clients)]
-        killer = threading.Thread(target=self._killer, args=(kill_every,))
-        for thread in (*threads, killer):
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self._is_over.set()
-        killer.join()
+        with killer.at_work():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.counts["kill"] += killer.kills
         for name in self._names:
             self._unload(name, {200, 404})
         reply = self.server.request(method="GET", path="/models")
         self._note("list", reply.status, {200}, reply.body)
         if reply.json != {"models": []}:
             self.faults.append(f"models are left: {reply.json}")
-        if left := self.server.pids("sagemaker_inference._worker"):
+        if left := self.server.pids(WORKER):
             self.faults.append(f"workers are left: {left}")
-        deadline = time.monotonic() + 20
-        while self._descriptors() > before:
-            if time.monotonic() > deadline:
-                self.faults.append(f"{self._descriptors()} descriptors, {before} before")
-                break
-            time.sleep(0.1)
-
-    def _descriptors(self) -> int:
-        """How many sockets the supervisor has; the front end's are at their other ends."""
-        folder = Path(f"/proc/{self.server.process.pid}/fd")
-        count = 0
-        for fd in folder.iterdir():
-            with contextlib.suppress(OSError):
-                count += str(fd.readlink()).startswith(("socket:", "pipe:", "anon_inode"))
-        return count
+        self.faults += leaks(self.server, before)
 
 
 def _is_alive(pid: int) -> bool:
@@ -217,7 +199,11 @@ def serving(folder: Path) -> Iterator[Server]:
 
 def main() -> int:
     """Run the soak; 0 where all was as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--loads", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--names", type=int, default=20)

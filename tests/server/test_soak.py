@@ -1,0 +1,32 @@
+"""Short forms of what `tests.soak` does for long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.soak.models import Soak, serving
+from tests.soak.requests import Options, soak
+from tests.soak.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.java
+
+
+# The others differ in how workers take requests, of which each has tests of its own.
+@pytest.mark.parametrize("server", ["single", "batches"])
+def test_requests_are_answered_while_workers_die_and_loads_fail(server: str) -> None:
+    options = Options(requests=800, connections=8, kill_every=1, accidents=3)
+    assert soak(SCENARIOS[server], options).faults == []
+
+
+def test_models_that_come_and_go_leave_nothing_behind(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        models = Soak(server, tmp_path, loads=60, names=8)
+        models.run(clients=8, kill_every=0.3)
+        assert models.faults == [], server.log
+        assert server.stop() == 0
+        server.wait_gone()

@@ -1,0 +1,153 @@
+"""What the processes of a server hold: descriptors and memory; and how their workers are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Server
+
+WORKER = "sagemaker_inference._worker"
+STARTUP_SECONDS = 40
+# A worker that is stopped is noticed and replaced in less.
+SETTLE_SECONDS = STARTUP_SECONDS + 20
+_POLL_SECONDS = 0.2
+# One in so many is stopped instead of killed.
+_STOPPED = 4
+
+
+class Held(NamedTuple):
+    """What a process holds; of several workers, what the one holds that holds most."""
+
+    descriptors: int
+    megabytes: float
+
+
+# How many MB a process may hold beyond what it held after the warm-up. Java's heap grows up to its
+# limit, whatever is in it; a worker may be a new one.
+MEMORY_BOUNDS = {"supervisor": 16.0, "front end": 96.0, "worker": 32.0}
+
+
+def held(server: Server) -> dict[str, Held]:
+    """What each kind of process holds."""
+    pids = {
+        "supervisor": [server.process.pid],
+        "front end": server.pids("FrontEnd"),
+        "worker": server.pids(WORKER),
+    }
+    return {kind: _most(list_) for kind, list_ in pids.items()}
+
+
+def _most(pids: list[int]) -> Held:
+    every = [Held(0, 0.0)]
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            every.append(Held(_descriptors(pid), _resident(pid)))
+    return Held(max(one.descriptors for one in every), max(one.megabytes for one in every))
+
+
+def _descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are enough
+
+
+def _resident(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def leaks(server: Server, before: dict[str, Held]) -> list[str]:
+    """What is held now beyond what was held before, once that does not change any more."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (found := _leaks(before, held(server))) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return found
+
+
+def _leaks(before: dict[str, Held], after: dict[str, Held]) -> list[str]:
+    found = []
+    for kind, bound in MEMORY_BOUNDS.items():
+        old, new = before[kind], after[kind]
+        if new.descriptors > old.descriptors:
+            found.append(f"{kind}: {new.descriptors} descriptors, {old.descriptors} before")
+        if new.megabytes > old.megabytes + bound:
+            found.append(f"{kind}: {new.megabytes:.0f} MB, {old.megabytes:.0f} MB before")
+    return found
+
+
+class Killer:
+    """Kills a worker every so often, and stops one at times.
+
+    Args:
+        server: whose workers they are.
+        seconds: how often.
+        least_left: where there are no more than these, none is killed.
+        stops: whether some are stopped instead.
+        young: how often it may also be one that has just been started.
+
+    Attributes:
+        kills: how many it has killed.
+        stopped: processes that it has stopped: they are replaced, too.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        seconds: float,
+        *,
+        least_left: int = 0,
+        stops: bool = False,
+        young: float = 0.2,
+    ) -> None:
+        self.kills = 0
+        self.stopped: list[int] = []
+        self._server = server
+        self._seconds = seconds
+        self._least_left = least_left
+        self._stops = stops
+        self._young = young
+        self._random = random.Random(0)  # noqa: S311 - chance, not secrets
+
+    @contextlib.contextmanager
+    def at_work(self):
+        """Kill for the duration of the block."""
+        is_over = threading.Event()
+        thread = threading.Thread(target=self._run, args=(is_over,))
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _run(self, is_over: threading.Event) -> None:
+        known: list[int] = []
+        while not is_over.wait(self._seconds):
+            before, known = known, self._server.pids(WORKER)
+            # Mostly those that have had the time to load: else none would ever work.
+            pids = list(known if self._random.random() < self._young else set(known) & set(before))
+            if not pids or len(known) <= self._least_left:
+                continue
+            pid = self._random.choice(pids)
+            is_stopped = self._stops and not self._random.randrange(_STOPPED)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP if is_stopped else signal.SIGKILL)
+                if is_stopped:
+                    self.stopped.append(pid)
+                else:
+                    self.kills += 1
+
+    def left(self) -> list[int]:
+        """Those that it has stopped and nobody has replaced in time."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while left := set(self.stopped) & set(self._server.pids(WORKER)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        return sorted(left)
