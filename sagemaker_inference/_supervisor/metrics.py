@@ -152,12 +152,16 @@ class Metrics:
                 restarts.add({"reason": reason, **label}, [count])
             deployment = there[name].deployment if name in there else None
             handles = deployment.workers.processes if deployment else []
-            states = [handle.state for handle in handles]
+            states = [handle.state for handle in handles if not handle.is_zygote]
             for state in STATES if name in there else ():
                 workers.add({"state": state, **label}, [states.count(state), 0.0])
+            sizes: dict[str, int] = {}
             for handle in handles:
-                process = {"process": f"worker-{handle.index}", **label}
-                resident.add(process, [resident_bytes(handle.child.pid), 0.0])
+                # One that is ending may have a successor of the same name.
+                size = resident_bytes(handle.child.pid)
+                sizes[handle.name] = sizes.get(handle.name, 0) + size
+            for process, size in sizes.items():
+                resident.add({"process": process, **label}, [size, 0.0])
             areas = [handle.area for handle in handles if handle.area is not None]
             for family in record.families(areas):
                 kept = by_name.setdefault(family.name, _like(family))

@@ -66,15 +66,18 @@ class WorkerHandle:
         guilty: the slots of the requests that it was killed for.
         is_ending: whether it is to end, and not to be replaced.
         area: the metrics that it writes, or None.
+        is_zygote: whether workers are forked from it, and it is none itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         index: int,
         child: ChildProcess,
         control: socket.socket,
         pulse: Pulse,
         area: WorkerArea | None = None,
+        *,
+        is_zygote: bool = False,
     ) -> None:
         self.index = index
         self.child = child
@@ -88,6 +91,12 @@ class WorkerHandle:
         self.killed_for = ""
         self.is_ending = False
         self.area = area
+        self.is_zygote = is_zygote
+
+    @property
+    def name(self) -> str:
+        """What metrics call it."""
+        return "zygote" if self.is_zygote else f"worker-{self.index}"
 
     @property
     def state(self) -> State:
@@ -289,7 +298,8 @@ def spawn(  # noqa: PLR0913 - all that it has to do with
         theirs.close()
         if metrics_fd >= 0:
             os.close(metrics_fd)
-    return WorkerHandle(index, child, control, Pulse(connections.table, index), area)
+    pulse = Pulse(connections.table, index)
+    return WorkerHandle(index, child, control, pulse, area, is_zygote=is_zygote)
 
 
 def _environment(settings: Settings, assignment: Assignment, gpu: str | None) -> dict[str, str]:

@@ -369,7 +369,7 @@ class Workers:
             _variables.PRELOAD.name,
             reason,
         )
-        self._forks, self._zygote = False, None
+        self._forks, self._zygote, zygote.is_zygote = False, None, False
         if any(worker.index == zygote.index for worker in self.handles):
             zygote.is_ending = True  # a copy of an earlier one is there
             zygote.kill()

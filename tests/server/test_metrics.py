@@ -55,6 +55,15 @@ def scrape(server: Server) -> dict[tuple[str, str], float]:
     return series
 
 
+def test_a_zygote_is_counted_apart_from_its_workers(serve: Callable[..., Server]) -> None:
+    server = serve(PROGRAM, workers=2, env={"SAGEMAKER_PRELOAD": "true"})
+    series = scrape(server)
+    assert series["sagemaker_inference_workers", 'state="ready"'] == 2
+    name = "sagemaker_inference_resident_bytes"
+    there = {labels for (found, labels) in series if found == name}
+    assert there >= {'process="worker-0"', 'process="worker-1"', 'process="zygote"'}
+
+
 def requests(series: dict[tuple[str, str], float]) -> dict[str, float]:
     name = "sagemaker_inference_requests_total"
     return {labels: value for (found, labels), value in series.items() if found == name}

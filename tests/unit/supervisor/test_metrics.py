@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import metadata
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from sagemaker_inference import metrics
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor import metrics as supervisor_metrics
 from sagemaker_inference._supervisor.metrics import Metrics
+from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
 from sagemaker_inference._worker.request_metrics import RequestMetrics
 from sagemaker_inference.metrics import _instruments
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sagemaker_inference._errors import ErrorCode
+    from sagemaker_inference._supervisor.worker_handle import State
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +155,8 @@ def test_the_page_of_64_models_and_16_workers_stays_small() -> None:
         handles = [
             SimpleNamespace(
                 state="ready",
-                index=0,
+                name="worker-0",
+                is_zygote=False,
                 area=worker(feed),
                 child=SimpleNamespace(pid=os.getpid()),
             )
@@ -173,6 +177,26 @@ def test_the_page_of_64_models_and_16_workers_stays_small() -> None:
     assert made.count('model="a-model-63"') > 10
     assert 'requests_waiting{model="a-model-1"} 2\n' in made
     assert "predict_seconds_count 16\n" in made
+
+
+def test_a_zygote_is_not_a_worker_and_no_two_series_have_the_same_labels() -> None:
+    def handle(state: State, *, is_zygote: bool = False) -> WorkerHandle:
+        child = SimpleNamespace(pid=os.getpid())
+        one = WorkerHandle(0, child, None, None, is_zygote=is_zygote)  # type: ignore[arg-type]
+        one.stage, one.is_ending = "loaded", state == "ending"
+        return one
+
+    handles = [handle("ending"), handle("ready"), handle("ready", is_zygote=True)]
+    deployment = SimpleNamespace(busy=0, workers=SimpleNamespace(processes=handles))
+    models = [SimpleNamespace(name="m", deployment=deployment)]
+    records = Records()
+    records.find("m")
+    made = text(page_of(models, _FrontEnd([]), records, has_many=False).families())
+    assert 'workers{state="ready"} 1\n' in made
+    assert 'workers{state="ending"} 1\n' in made
+    sizes = dict(re.findall(r'resident_bytes\{process="(worker-0|zygote)"\} (\d+)', made))
+    assert int(sizes["worker-0"]) > 1.5 * int(sizes["zygote"])
+    assert made.count('process="worker-0"') == made.count('process="zygote"') == 1
 
 
 def test_a_front_end_that_does_not_answer_is_not_waited_for() -> None:
