@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.soak.front_end import FrontEndSoak
 from tests.soak.models import Soak, serving
 from tests.soak.requests import Options, soak
 from tests.soak.scenarios import SCENARIOS
@@ -30,3 +31,10 @@ def test_models_that_come_and_go_leave_nothing_behind(tmp_path: Path) -> None:
         assert models.faults == [], server.log
         assert server.stop() == 0
         server.wait_gone()
+
+
+def test_the_front_end_keeps_nothing_of_deployments_that_are_replaced(tmp_path: Path) -> None:
+    front_end = FrontEndSoak(tmp_path)
+    front_end.run(seconds=3, clients=8)
+    assert front_end.faults == []
+    assert front_end.deployments > 1

@@ -14,6 +14,7 @@ than after the warm-up, or more memory than a bound allows.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from tests.soak.processes import MEMORY_BOUNDS
@@ -44,6 +45,8 @@ def main() -> int:
     servers = arguments.pop("servers")
     options = Options(**arguments)
     options = options._replace(requests=options.requests // len(servers))
+    # So that the server is stopped, too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     has_faults = False
     for name in servers:
         result = soak(SCENARIOS[name], options)
@@ -62,7 +65,9 @@ def _print(name: str, reader: str, options: Options, result: Result) -> None:
             f"          {kind}: {before.descriptors} descriptors, then {after.descriptors}; "
             f"{before.megabytes:.0f} MB, then {after.megabytes:.0f} (at most {bound:.0f} more)"
         )
-    lines += [f"FAULT     {fault[:500]}" for fault in result.faults[:_MOST_FAULTS]]
+    # The last one has the end of the log.
+    faults = [*result.faults[:-1][:_MOST_FAULTS], *result.faults[-1:]]
+    lines += [f"FAULT     {fault}" for fault in faults]
     lines.append(f"{len(result.faults)} faults")
     print("\n".join(lines), flush=True)  # noqa: T201 - a script talks
 

@@ -68,6 +68,8 @@ class Clients:
                 with self._connected() as (sock, file):
                     kind(dice, sock, file)
             except Exception as error:  # noqa: BLE001 - counted
+                # Where the server is gone, none is sent: this has to end nevertheless.
+                self._count.take()
                 self._count.note(f"LOST: {kind.__name__} {type(error).__name__} {error}")
 
     @contextlib.contextmanager

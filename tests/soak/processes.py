@@ -49,11 +49,12 @@ def _most(pids: list[int]) -> Held:
     every = [Held(0, 0.0)]
     for pid in pids:
         with contextlib.suppress(OSError):  # it has ended
-            every.append(Held(_descriptors(pid), _resident(pid)))
+            every.append(Held(descriptors(pid), _resident(pid)))
     return Held(max(one.descriptors for one in every), max(one.megabytes for one in every))
 
 
-def _descriptors(pid: int) -> int:
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has."""
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are enough
 
 
@@ -92,8 +93,7 @@ class Killer:
         young: how often it may also be one that has just been started.
 
     Attributes:
-        kills: how many it has killed.
-        stopped: processes that it has stopped: they are replaced, too.
+        kills: how many it has killed and stopped.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Killer:
         young: float = 0.2,
     ) -> None:
         self.kills = 0
-        self.stopped: list[int] = []
+        self._stopped: set[int] = set()
         self._server = server
         self._seconds = seconds
         self._least_left = least_left
@@ -138,16 +138,16 @@ class Killer:
             is_stopped = self._stops and not self._random.randrange(_STOPPED)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if is_stopped else signal.SIGKILL)
+                self.kills += 1
                 if is_stopped:
-                    self.stopped.append(pid)
-                else:
-                    self.kills += 1
+                    self._stopped.add(pid)
 
     def left(self) -> list[int]:
         """Those that it has stopped and nobody has replaced in time."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while left := set(self.stopped) & set(self._server.pids(WORKER)):
+        while left := self._stopped & set(self._server.pids(WORKER)):
             if time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)
+        self._stopped.clear()
         return sorted(left)

@@ -32,6 +32,7 @@ _STOP_SECONDS = 25
 # Of the requests, before memory is measured for the first time.
 _WARM_UP = 0.2
 _LEAST_RIGHT = 0.8
+_LAST_SIZE = 10_000
 
 
 class Options(NamedTuple):
@@ -107,12 +108,14 @@ def soak(scenario: Scenario, options: Options) -> Result:
             server.clean_up()
             log.finish()
         faults += _faults_in_log(log.text)
+        last_lines = log.text[-_LAST_SIZE:]
     faults += count.faults
     right, innocent = count.verdicts["right"], count.innocent
     if right < innocent * _LEAST_RIGHT:
         faults.append(f"only {right} of {innocent} that did no harm were answered")
-    kills = killer.kills + len(killer.stopped)
-    return Result(time.monotonic() - began, kills, count.verdicts, before, after, faults)
+    if faults:
+        faults.append(f"the last lines of the log:\n{last_lines}")
+    return Result(time.monotonic() - began, killer.kills, count.verdicts, before, after, faults)
 
 
 def _start(folder: Path, scenario: Scenario, options: Options, output: int) -> Server:
@@ -133,7 +136,6 @@ def _start(folder: Path, scenario: Scenario, options: Options, output: int) -> S
 
 def _settle(server: Server, killer: Killer, workers: int) -> list[str]:
     faults = [f"worker {pid} stands still and is not replaced" for pid in killer.left()]
-    killer.stopped.clear()
     return faults + _wait_settled(server, workers)
 
 
@@ -145,6 +147,8 @@ def _wait_settled(server: Server, workers: int) -> list[str]:
         found = _measures(server, wanted)
         if found == wanted:
             return []
+        if server.process.poll() is not None:
+            return ["it has ended"]
         if time.monotonic() > deadline:
             return [f"in the end: {found}, not {wanted}"]
         time.sleep(0.1)
@@ -153,9 +157,7 @@ def _wait_settled(server: Server, workers: int) -> list[str]:
 def _measures(server: Server, names: dict[str, int]) -> dict[str, int]:
     try:
         lines = server.request(method="GET", path="/metrics").body.decode().splitlines()
-    except OSError:
-        # It has not opened its port yet.
-        assert server.process.poll() is None, server.log
+    except OSError:  # it has not opened its port yet, or is gone
         return {}
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: int(values.get(f"sagemaker_inference_{name}", "-1")) for name in names}
