@@ -20,7 +20,7 @@ pytestmark = pytest.mark.java
 # The others differ in how workers take requests, of which each has tests of its own.
 @pytest.mark.parametrize("server", ["single", "batches"])
 def test_requests_are_answered_while_workers_die_and_loads_fail(server: str) -> None:
-    options = Options(requests=800, connections=8, kill_every=1, accidents=3)
+    options = Options(requests=400, connections=8, kill_every=1, accidents=4)
     assert soak(SCENARIOS[server], options).faults == []
 
 

@@ -157,7 +157,7 @@ class Soak:
         self._load(self._names[0], self._folders[0], {200, 500})
         self._unload(self._names[0], {200, 404})
         before = held(self.server)
-        killer = Killer(self.server, kill_every, least_left=LEAST_LEFT, young=1.0)
+        killer = Killer(self.server, kill_every, least_left=LEAST_LEFT)
         threads = [threading.Thread(target=self._client, args=(seed,)) for seed in range(clients)]
         with killer.at_work():
             for thread in threads:

@@ -21,6 +21,19 @@ SETTLE_SECONDS = STARTUP_SECONDS + 20
 _POLL_SECONDS = 0.2
 # One in so many is stopped instead of killed.
 _STOPPED = 4
+# How often it does not matter whether the workers have loaded.
+_ANY_TIME = 0.1
+READY = 'workers{state="ready"}'
+
+
+def measures(server: Server, *names: str) -> dict[str, int]:
+    """Some of its metrics; -1 for those that it does not have, or where it does not answer."""
+    try:
+        lines = server.request(method="GET", path="/metrics").body.decode().splitlines()
+    except OSError:  # it has not opened its port yet, or is gone
+        lines = []
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: int(values.get(f"sagemaker_inference_{name}", "-1")) for name in names}
 
 
 class Held(NamedTuple):
@@ -90,7 +103,8 @@ class Killer:
         seconds: how often.
         least_left: where there are no more than these, none is killed.
         stops: whether some are stopped instead.
-        young: how often it may also be one that has just been started.
+        able: how many workers are able to work when nothing happens. It mostly waits for that:
+            else a slow machine would never have any.
 
     Attributes:
         kills: how many it has killed and stopped.
@@ -103,7 +117,7 @@ class Killer:
         *,
         least_left: int = 0,
         stops: bool = False,
-        young: float = 0.2,
+        able: int = 0,
     ) -> None:
         self.kills = 0
         self._stopped: set[int] = set()
@@ -111,7 +125,7 @@ class Killer:
         self._seconds = seconds
         self._least_left = least_left
         self._stops = stops
-        self._young = young
+        self._able = able
         self._random = random.Random(0)  # noqa: S311 - chance, not secrets
 
     @contextlib.contextmanager
@@ -127,15 +141,16 @@ class Killer:
             thread.join()
 
     def _run(self, is_over: threading.Event) -> None:
-        known: list[int] = []
         while not is_over.wait(self._seconds):
-            before, known = known, self._server.pids(WORKER)
-            # Mostly those that have had the time to load: else none would ever work.
-            pids = list(known if self._random.random() < self._young else set(known) & set(before))
-            if not pids or len(known) <= self._least_left:
+            pids = self._server.pids(WORKER)
+            if len(pids) <= self._least_left:
+                continue
+            are_able = not self._able or measures(self._server, READY)[READY] >= self._able
+            if not are_able and self._random.random() > _ANY_TIME:
                 continue
             pid = self._random.choice(pids)
-            is_stopped = self._stops and not self._random.randrange(_STOPPED)
+            # One that is stopped while it loads is noticed late.
+            is_stopped = self._stops and are_able and not self._random.randrange(_STOPPED)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if is_stopped else signal.SIGKILL)
                 self.kills += 1

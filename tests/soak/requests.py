@@ -15,7 +15,16 @@ from tests.server.conftest import Server
 from tests.soak.answers import Count
 from tests.soak.clients import Clients
 from tests.soak.log_reader import LogReader
-from tests.soak.processes import SETTLE_SECONDS, STARTUP_SECONDS, Held, Killer, held, leaks
+from tests.soak.processes import (
+    READY,
+    SETTLE_SECONDS,
+    STARTUP_SECONDS,
+    Held,
+    Killer,
+    held,
+    leaks,
+    measures,
+)
 from tests.soak.scenarios import LOADS_FAIL, PREDICTION_SECONDS, WRITE_SECONDS
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ _STOP_SECONDS = 25
 # Of the requests, before memory is measured for the first time.
 _WARM_UP = 0.2
 _LEAST_RIGHT = 0.8
-_LAST_SIZE = 10_000
+_LAST_SIZE = 4000
 
 
 class Options(NamedTuple):
@@ -88,7 +97,9 @@ def soak(scenario: Scenario, options: Options) -> Result:
             _wait_settled(server, options.workers)
             (folder / LOADS_FAIL).touch()
             clients = Clients(server.port, count, options.connections, options.accidents)
-            killer = Killer(server, options.kill_every, stops=not scenario.preloads)
+            # A zygote that is stopped is noticed when it is to fork.
+            stops, able = not scenario.preloads, options.workers
+            killer = Killer(server, options.kill_every, stops=stops, able=able)
             warm_up = int(options.requests * _WARM_UP)
             half = options.requests // 2
             with killer.at_work():
@@ -141,10 +152,10 @@ def _settle(server: Server, killer: Killer, workers: int) -> list[str]:
 
 def _wait_settled(server: Server, workers: int) -> list[str]:
     """Wait until all workers are ready and no request is left; what is left, if any is."""
-    wanted = {'workers{state="ready"}': workers, "requests_running": 0, "requests_waiting": 0}
+    wanted = {READY: workers, "requests_running": 0, "requests_waiting": 0}
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        found = _measures(server, wanted)
+        found = measures(server, *wanted)
         if found == wanted:
             return []
         if server.process.poll() is not None:
@@ -152,15 +163,6 @@ def _wait_settled(server: Server, workers: int) -> list[str]:
         if time.monotonic() > deadline:
             return [f"in the end: {found}, not {wanted}"]
         time.sleep(0.1)
-
-
-def _measures(server: Server, names: dict[str, int]) -> dict[str, int]:
-    try:
-        lines = server.request(method="GET", path="/metrics").body.decode().splitlines()
-    except OSError:  # it has not opened its port yet, or is gone
-        return {}
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: int(values.get(f"sagemaker_inference_{name}", "-1")) for name in names}
 
 
 def _stop(server: Server) -> list[str]:
