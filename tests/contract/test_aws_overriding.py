@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import types
 
@@ -330,6 +331,20 @@ def test_files_are_read_and_written(tmp_path):
     assert utils.read_file(str(tmp_path / "a")) == "1"
     assert utils.retrieve_content_type_header({"Accept": "x"}) is None
     assert utils.remove_crlf(None) == ""
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(str, id="text"),
+        pytest.param(os.fsencode, id="bytes"),
+        pytest.param(lambda path: path, id="a path"),
+        pytest.param(lambda path: os.open(path, os.O_RDWR | os.O_CREAT), id="a descriptor"),
+    ],
+)
+def test_files_are_named_as_for_open(tmp_path, named):
+    utils.write_file(named(tmp_path / "a"), "1")
+    assert utils.read_file(named(tmp_path / "a")) == "1"
 
 
 SCRIPT = "def model_fn(model_dir): return {}\ndef predict_fn(data, model): return [model]\n"
