@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from sagemaker_inference._ipc.slots import MAX_SLOTS, SlotTable
 from sagemaker_inference._log import escaped, get_logger
 from sagemaker_inference._supervisor.connections import Connections
-from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.outcome import LOST, Outcome
 from sagemaker_inference._supervisor.workers import Workers
 
 if TYPE_CHECKING:
@@ -212,11 +212,11 @@ class Deployment:
         # First, so that nobody takes it for one that can be used.
         self.stage = Stage.RETIRING
         self._owner.on_failed(self, outcome)
-        self._end(0.0)
+        self._end(0.0, LOST)
 
     # Its end.
 
-    def retire(self, seconds: float | None) -> None:
+    def retire(self, seconds: float | None, cause: str) -> None:
         """Take no more requests, let the workers finish and end them; `on_gone` follows.
 
         What a worker is at work on is answered. What waits, in the front end or for a worker to
@@ -224,20 +224,21 @@ class Deployment:
 
         Args:
             seconds: when workers that are still at work are killed; None leaves that to the caller.
+            cause: why, for clients whose requests are refused.
         """
         if self.stage in (Stage.LOADING, Stage.SERVING):
             self.stage = Stage.RETIRING
-            self._end(seconds)
+            self._end(seconds, cause)
 
-    def _end(self, seconds: float | None) -> None:
+    def _end(self, seconds: float | None, cause: str) -> None:
         self._close_listener()
         if self._is_known:
-            self._front_end.retire(self.number, lambda _error: self._on_retired())
+            self._front_end.retire(self.number, cause, lambda _error: self._on_retired())
         if seconds == 0:
             self._kill()
         elif seconds is not None:
             self._loop.after(seconds, self._kill)
-        self.workers.stop()
+        self.workers.stop(cause)
 
     def _kill(self) -> None:
         if self.stage is Stage.RETIRING:

@@ -210,11 +210,17 @@ class FrontEndProcess:
             wait_limit=wait_limit,
         )
 
-    def retire(self, number: int, on_retired: Callable[[str], None]) -> None:
-        """Have it take a deployment's routes away and hang up when its requests are answered."""
+    def retire(self, number: int, cause: str, on_retired: Callable[[str], None]) -> None:
+        """Have it take a deployment's routes away and hang up when its requests are answered.
+
+        Args:
+            number: the deployment.
+            cause: why, for clients whose requests are refused.
+            on_retired: gets "" when it has hung up.
+        """
         self._awaited.pop((_DEPLOY, number), None)
         self._await(_RETIRE, number, on_retired, math.inf)
-        self._control.send(_RETIRE, id=number)
+        self._control.send(_RETIRE, id=number, cause=cause)
 
     def reply(
         self, request_id: int, status: int, body: bytes, headers: Sequence[tuple[str, str]] = ()

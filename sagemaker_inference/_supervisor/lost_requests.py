@@ -54,7 +54,7 @@ def answer(
         running = [slot for slot, record in held if record.state == RUNNING]
         guilty = frozenset(running if len(running) == 1 else ())
     for slot, record in held:
-        may_repeat = not (worker.is_ending or slot in guilty)
+        may_repeat = not (worker.ends_for or slot in guilty)
         if may_repeat and connections.hand_out_again(slot, record):
             lost.append(f"{record.request_id} (tried again)")
             continue
@@ -73,10 +73,9 @@ def _error(
         return PredictionTimeoutError(f"No prediction within {timeout:g} s.")
     if out_of_memory:
         return OutOfMemoryError("The worker ran out of memory on this request.")
-    if worker.is_ending:
+    if worker.ends_for:
         return ServiceUnavailableError(
-            "The server is stopping, or the model is being unloaded or has fewer workers now. "
-            "Send the request again later."
+            f"{worker.ends_for.capitalize()}. Send the request again later."
         )
     return PredictionError(
         "The worker died while this request was in progress.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.deployment import Deployment, Stage
-from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.outcome import FEWER, STOPPING, UNLOADING, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,6 @@ logger = get_logger()
 # What a worker is at work on when its model is unloaded may go on for so long. Whoever unloads a
 # model wants its memory.
 GRACE_SECONDS: Final = 5.0
-_STOPPING: Final = "the server is stopping"
 
 
 class RepositoryOwner(Protocol):
@@ -147,7 +146,7 @@ class ModelRepository:
             model.finish(Outcome("it was unloaded", is_unloaded=True))
             on_done(Outcome())
 
-        self._retire(deployment, GRACE_SECONDS, finish)
+        self._retire(deployment, UNLOADING, finish)
 
     def scale(self, model: Model, least: int, most: int, on_done: Done) -> bool:
         """Have a model with at least and at most so many workers.
@@ -177,14 +176,14 @@ class ModelRepository:
             deployment.workers.scale(count, GRACE_SECONDS, finish)
         else:
             model.deployment = None
-            self._retire(deployment, GRACE_SECONDS, lambda: on_done(Outcome()))
+            self._retire(deployment, FEWER, lambda: on_done(Outcome()))
         return True
 
     def _retire(
-        self, deployment: Deployment, seconds: float, when_gone: Callable[[], None]
+        self, deployment: Deployment, cause: str, when_gone: Callable[[], None]
     ) -> None:
         self._deployments[deployment].append(when_gone)
-        deployment.retire(seconds)
+        deployment.retire(GRACE_SECONDS, cause)
 
     # What deployments do (deployment.DeploymentOwner).
 
@@ -242,15 +241,15 @@ class ModelRepository:
         for model in list(self._models.values()):
             if model.on_done is not None and model.deployment is not None:
                 del self._models[model.name]
-                model.deployment.retire(0.0)
-                model.finish(Outcome(_STOPPING))
+                model.deployment.retire(0.0, STOPPING)
+                model.finish(Outcome(STOPPING))
 
     def stop(self) -> None:
         """Have all workers finish; the owner hears when they have."""
         self.refuse_loads()
         self._is_stopping = True
         for deployment in list(self._deployments):
-            deployment.retire(None)
+            deployment.retire(None, STOPPING)
         self._tell_when_stopped()
 
     def _tell_when_stopped(self) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from sagemaker_inference._ipc.messages import Report
+
+# Why workers end, for clients whose requests are refused.
+STOPPING: Final = "the server is stopping"
+UNLOADING: Final = "the model is being unloaded"
+FEWER: Final = "the model has fewer workers now"
+LOST: Final = "the workers of the model have failed"
 
 
 class Outcome(NamedTuple):

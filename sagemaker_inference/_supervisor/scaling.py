@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagemaker_inference._supervisor.outcome import FEWER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,7 +60,7 @@ def dismiss(worker: WorkerHandle, table: SlotTable, loop: EventLoop, seconds: fl
         loop: calls back when its time is over.
         seconds: after which it is killed.
     """
-    worker.is_ending = True
+    worker.ends_for = FEWER
     if not worker.is_loaded:
         worker.kill()
         return

@@ -64,7 +64,7 @@ class WorkerHandle:
         pulse: whether its loop goes round.
         killed_for: what it was killed for before its time: it exceeded a time limit, or is stuck.
         guilty: the slots of the requests that it was killed for.
-        is_ending: whether it is to end, and not to be replaced.
+        ends_for: why it is to end, and not to be replaced; "" where it is not.
         area: the metrics that it writes, or None.
         is_zygote: whether workers are forked from it, and it is none itself.
     """
@@ -89,7 +89,7 @@ class WorkerHandle:
         self.pulse = pulse
         self.guilty: frozenset[int] = frozenset()
         self.killed_for = ""
-        self.is_ending = False
+        self.ends_for = ""
         self.area = area
         self.is_zygote = is_zygote
 
@@ -111,6 +111,11 @@ class WorkerHandle:
     def is_overdue(self) -> bool:
         """Whether it was killed because it exceeded a time limit, or was stuck."""
         return bool(self.killed_for)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is to end, and not to be replaced."""
+        return bool(self.ends_for)
 
     @property
     def is_loaded(self) -> bool:

@@ -19,7 +19,7 @@ from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess, adopt_orphans
 from sagemaker_inference._supervisor import lost_requests
-from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.outcome import FEWER, UNLOADING, Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.restarts import Restarts
 from sagemaker_inference._supervisor.scaling import Scaling, dismiss
@@ -209,16 +209,16 @@ class Workers:
 
     # Ending them.
 
-    def stop(self) -> None:
-        """Have all of them finish what they work on; those that still load are killed."""
+    def stop(self, cause: str) -> None:
+        """Have all finish what they work on, for a cause that clients get; kill those that load."""
         self._is_stopping = True
         self._connections.disarm()
         self._connections.stop()
         for worker in self.processes:
-            worker.is_ending = True
+            worker.ends_for = cause
             if worker is self._zygote or not worker.is_loaded:
                 worker.kill()
-        self._scaling.finish(Outcome("it is being unloaded", is_unloaded=True))
+        self._scaling.finish(Outcome(cause, is_unloaded=cause == UNLOADING))
         self._tell_when_stopped()
 
     def kill(self) -> None:
@@ -371,7 +371,7 @@ class Workers:
         )
         self._forks, self._zygote, zygote.is_zygote = False, None, False
         if any(worker.index == zygote.index for worker in self.handles):
-            zygote.is_ending = True  # a copy of an earlier one is there
+            zygote.ends_for = FEWER  # a copy of an earlier one is there
             zygote.kill()
         self._workers.append(zygote)
         self._start_missing()

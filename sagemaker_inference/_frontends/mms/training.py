@@ -213,7 +213,7 @@ def _direct(folder: Path, control: socket.socket, deadline: float) -> None:
                 client.settimeout(control.gettimeout())
                 client.connect(str(folder / "http.sock"))
                 _send_requests(client, supervisor)
-            supervisor.send("retire", id=1)
+            supervisor.send("retire", id=1, cause="the end")
             supervisor.expect("retired")
             supervisor.send("drain")
             supervisor.expect("drained")

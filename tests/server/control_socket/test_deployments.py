@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.java
 
+CAUSE = "the server is stopping"
+
 
 def test_models_come_and_go(server: Server) -> None:
     early = server.request()
@@ -42,11 +44,11 @@ def test_models_come_and_go(server: Server) -> None:
     target = {"X-Amzn-SageMaker-Target-Model": "b"}
     assert server.request(body=b"3", headers=target).body == b"b 3"
     assert server.request(body=b"3").status == 400
-    server.send("retire", id=0)
+    server.send("retire", id=0, cause=CAUSE)
     server.expect("retired", id=0)
     assert server.request(path="/models/a/invoke").error["code"] == "model_not_found"
     assert server.request(path="/models/b/invoke", body=b"2").body == b"b 2"
-    server.send("retire", id=7)
+    server.send("retire", id=7, cause=CAUSE)
     server.expect("retired", id=7)
 
 
@@ -69,7 +71,7 @@ def test_a_retired_model_answers_what_it_has_begun(server: Server) -> None:
             assert gate.arrived.acquire(timeout=10)
         until(lambda: len(workers.connections) == 2)
         time.sleep(0.2)
-        server.send("retire", id=1)
+        server.send("retire", id=1, cause=CAUSE)
         until(lambda: sum(future.done() for future in pending) == 2)
         gate.let.set()
         server.expect("retired", id=1)
@@ -77,7 +79,7 @@ def test_a_retired_model_answers_what_it_has_begun(server: Server) -> None:
     assert sorted(reply.status for reply in replies) == [200, 200, 503, 503]
     refused = next(reply for reply in replies if reply.status == 503)
     assert refused.error["code"] == "service_unavailable"
-    assert "is being unloaded" in refused.error["message"]
+    assert refused.error["message"] == f"{CAUSE}; send the request again later"
     until(lambda: not workers.connections)
 
 
@@ -87,7 +89,7 @@ def test_the_supervisor_can_hurry_a_retirement(server: Server) -> None:
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(server.request, path="/w", body=b"1")
         assert gate.arrived.acquire(timeout=10)
-        server.send("retire", id=1)
+        server.send("retire", id=1, cause=CAUSE)
         until(lambda: server.request("GET", "/w").status == 404)
         workers.disconnect()
         server.expect("retired", id=1)
@@ -106,7 +108,7 @@ def test_deployments_that_are_retired_at_once_leave_nothing(server: Server) -> N
             routes=["/invocations"],
             wait_limit=60,
         )
-        server.send("retire", id=number)
+        server.send("retire", id=number, cause=CAUSE)
     for number in range(50):
         server.expect("retired", id=number)
     until(lambda: not workers.connections)
@@ -145,7 +147,7 @@ def test_models_that_are_loaded_and_unloaded_leave_nothing(
             assert server.request(path=f"/models/{number}/invoke", body=b"1").body == b"1"
         assert len(workers.connections) == 64 * max(2, threads)
         for number in range(64):
-            server.send("retire", id=number)
+            server.send("retire", id=number, cause=CAUSE)
             server.expect("retired", id=number)
         until(lambda: not workers.connections)
         rounds.append((server.descriptors, server.resident))

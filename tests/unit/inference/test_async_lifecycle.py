@@ -14,6 +14,7 @@ from sagemaker_inference import transformer
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.runner import Runner
+from sagemaker_inference._supervisor.outcome import STOPPING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -210,7 +211,7 @@ def test_a_worker_keeps_what_its_loader_has_opened(
     one = bench(FED, preload=preload)
     one.wait(lambda: "loaded" in one.heard)
     assert b"ABC" in one.ask(b"abc")
-    one.workers.stop()
+    one.workers.stop(STOPPING)
     one.wait(lambda: "stopped" in one.heard)
     assert (tmp_path / "closed").exists()
     is_refused = "whose event loop belongs to one process" in caplog.text

@@ -96,7 +96,7 @@ def test_answers_are_told_from_each_other(bench: Bench) -> None:
 def test_a_deployment_that_is_retired_is_not_deployed_any_more(bench: Bench) -> None:
     answers: list[str] = []
     bench.process.deploy(3, "/s", 2, ("/a",), 60.0, answers.append)
-    bench.process.retire(3, lambda _error: answers.append("retired"))
+    bench.process.retire(3, "the end", lambda _error: answers.append("retired"))
     bench.send("deploy_failed", id=3, error="retired")
     bench.send("retired", id=3)
     bench.wait(lambda: bool(answers))

@@ -14,6 +14,7 @@ from sagemaker_inference import metrics
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor import metrics as supervisor_metrics
 from sagemaker_inference._supervisor.metrics import Metrics
+from sagemaker_inference._supervisor.outcome import STOPPING
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
 from sagemaker_inference._worker.request_metrics import RequestMetrics
@@ -183,7 +184,7 @@ def test_a_zygote_is_not_a_worker_and_no_two_series_have_the_same_labels() -> No
     def handle(state: State, *, is_zygote: bool = False) -> WorkerHandle:
         child = SimpleNamespace(pid=os.getpid())
         one = WorkerHandle(0, child, None, None, is_zygote=is_zygote)  # type: ignore[arg-type]
-        one.stage, one.is_ending = "loaded", state == "ending"
+        one.stage, one.ends_for = "loaded", STOPPING if state == "ending" else ""
         return one
 
     handles = [handle("ending"), handle("ready"), handle("ready", is_zygote=True)]

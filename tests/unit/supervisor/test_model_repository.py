@@ -86,10 +86,11 @@ def test_what_is_still_in_progress_after_the_grace_is_503(
     first.send(predict_one("id-1", b"{'sleep': 60}"))
     wait_running(models)
     models.ask("DELETE", "/models/m")
-    models.next("retire")
+    assert models.next("retire")["cause"] == "the model is being unloaded"
     answer = read(models, first, b"\xff\xff\xff\xff")
     assert (503).to_bytes(4, "big") in answer
     assert b"service_unavailable" in answer
+    assert b"The model is being unloaded. Send the request again later." in answer
     models.send("retired", id=number)
     assert models.reply()[1] == 200
 
@@ -281,8 +282,11 @@ def test_a_stop_may_be_cut_short(models: ModelBench) -> None:
     wait_running(models)
     models.repository.stop()
     models.repository.kill()
-    assert b"service_unavailable" in read(models, first, b"\xff\xff\xff\xff")
-    models.retire()
+    answer = read(models, first, b"\xff\xff\xff\xff")
+    assert b"service_unavailable" in answer
+    assert b"The server is stopping. Send the request again later." in answer
+    assert models.next("retire")["cause"] == "the server is stopping"
+    models.send("retired", id=number)
     models.wait(lambda: models.is_stopped)
 
 
@@ -297,7 +301,7 @@ def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) 
     models.wait(lambda: found.stage is Stage.GONE)
     models.repository.check_time_limits()
     found.close()
-    found.retire(0.0)
+    found.retire(0.0, "too late")
     found.on_failed(Outcome("too late"))
     found._kill()
     assert models.lost == []

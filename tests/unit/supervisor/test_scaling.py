@@ -40,7 +40,9 @@ def test_a_model_without_workers_is_503_until_it_has_some(models: ModelBench) ->
     assert models.next("ask")["paths"] == ["/models", "/models/*"]
     assert models.reply()[1:] == (200, {"status": "Workers scaled"})
     models.ask("PUT", "/models/m?min_worker=0&synchronous=true")
-    models.retire()
+    retired = models.next("retire")
+    assert retired["cause"] == "the model has fewer workers now"
+    models.send("retired", id=retired["id"])
     assert models.reply()[1:] == (200, {"status": "Workers scaled"})
     status, described = models.answer("GET", "/models/m")
     assert (status, described["workers"], described["minWorkers"]) == (200, [], 0)

@@ -13,6 +13,7 @@ from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._supervisor import lost_requests, pulse, time_limits
 from sagemaker_inference._supervisor.connections import Connections
+from sagemaker_inference._supervisor.outcome import FEWER
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.time_limits import Ability, WaitingRequests, overdue
@@ -53,7 +54,7 @@ class Bench:
             is_loaded=True,
             loaded_at=self.now,
             is_overdue=False,
-            is_ending=False,
+            ends_for="",
             guilty=frozenset(),
         )
 
@@ -210,7 +211,7 @@ def test_a_request_whose_client_is_gone_is_not_handed_out_again(bench: Bench) ->
 def test_what_a_worker_that_is_to_end_had_is_503(bench: Bench) -> None:
     bench.run(0)
     bench.run(1)
-    assert lose(bench, is_ending=True) == ["id-0 (503)", "id-1 (503)"]
+    assert lose(bench, ends_for=FEWER) == ["id-0 (503)", "id-1 (503)"]
 
 
 def test_a_request_to_be_tried_again_leaves_with_its_connection(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from support.mms_bytes import predict_one
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import ChildProcess
-from sagemaker_inference._supervisor.outcome import Outcome
+from sagemaker_inference._supervisor.outcome import STOPPING, Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 
@@ -40,7 +40,7 @@ def test_requests_are_answered_until_the_stop(bench: Callable[..., Bench]) -> No
     assert one.heard == ["loaded"]
     assert b"ABC" in one.ask(b"abc")
     assert one.workers.count == 1
-    one.workers.stop()
+    one.workers.stop(STOPPING)
     one.wait(lambda: "stopped" in one.heard)
 
 
@@ -177,7 +177,7 @@ def test_the_other_processes_of_a_stop_are_waited_for(bench: Callable[..., Bench
     one.wait(lambda: "loaded" in one.heard)
     one.front.send(predict_one("id-1", b"sleep0.5"))
     one.wait(one.is_busy)
-    one.workers.stop()
+    one.workers.stop(STOPPING)
     one.wait(lambda: one.workers.count == 1)
     assert "stopped" not in one.heard
     one.wait(lambda: "stopped" in one.heard)
@@ -252,7 +252,7 @@ def test_a_worker_that_is_too_many_and_does_not_end_is_killed(
 
 def stopped(one: Bench) -> None:
     """Stop its workers and wait for their end."""
-    one.workers.stop()
+    one.workers.stop(STOPPING)
     one.wait(lambda: "stopped" in one.heard)
 
 
@@ -307,7 +307,7 @@ def test_what_all_workers_fail_with_is_said_once(
         """Do as a deployment does: more of them may fail in the same moment."""
         hear(outcome)
         one.workers.kill()
-        one.workers.stop()
+        one.workers.stop(STOPPING)
 
     one.on_failed = hear_and_end  # type: ignore[method-assign]
     one.wait(lambda: "stopped" in one.heard)

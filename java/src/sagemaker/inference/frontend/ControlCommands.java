@@ -66,7 +66,10 @@ final class ControlCommands implements Consumer<JsonObject> {
                 break;
             case "retire":
                 int id = message.get(ID).getAsInt();
-                deployments.retire(id, () -> answer("retired", null, id, null));
+                deployments.retire(
+                        id,
+                        message.get("cause").getAsString(),
+                        () -> answer("retired", null, id, null));
                 break;
             case "reply":
                 requests.onReply(message);

@@ -75,13 +75,17 @@ final class Deployment {
         return retired != null;
     }
 
-    /** Closes each connection when it is idle; completes when none is open. */
-    Future<Void> retire() {
+    /**
+     * Closes each connection when it is idle; completes when none is open.
+     *
+     * @param cause why, for clients whose requests are refused
+     */
+    Future<Void> retire(String cause) {
         isLive = false;
         if (retired == null) {
             retired = control.newPromise();
             PromiseCombiner all = new PromiseCombiner(control);
-            connections.values().forEach(ofLoop -> all.add((Future<?>) ofLoop.retire()));
+            connections.values().forEach(ofLoop -> all.add((Future<?>) ofLoop.retire(cause)));
             all.finish(retired);
         }
         return retired;

@@ -90,23 +90,24 @@ final class Deployments {
             publish();
             done.accept(null);
         } else {
-            retire(id, () -> done.accept(failure));
+            retire(id, failure, () -> done.accept(failure));
         }
     }
 
     /**
      * Takes the routes of a deployment away, then closes its connections.
      *
+     * @param cause why, for clients whose requests are refused
      * @param done called when none of them is open
      */
-    void retire(int id, Runnable done) {
+    void retire(int id, String cause, Runnable done) {
         Deployment deployment = all.get(id);
         if (deployment == null) {
             done.run();
             return;
         }
         boolean isFirst = !deployment.isRetiring();
-        Future<Void> retired = deployment.retire();
+        Future<Void> retired = deployment.retire(cause);
         if (isFirst) {
             publish();
             retired.addListener(ended -> all.remove(id));

@@ -24,8 +24,6 @@ import org.slf4j.LoggerFactory;
 final class WorkerConnections {
     private static final Logger LOGGER = LoggerFactory.getLogger(WorkerConnections.class);
 
-    private static final String RETIRING =
-            "the model is being unloaded; send the request again later";
     private static final int CHECK_SECONDS = 1;
     private static final int RECONNECT_SECONDS = 1;
 
@@ -51,7 +49,8 @@ final class WorkerConnections {
     private ScheduledFuture<?> checks;
     private int connecting;
     private int refused;
-    private boolean isRetiring;
+    // For clients whose requests are refused; null until then.
+    private String whyRetiring;
 
     /**
      * Creates the connections, none of them open.
@@ -109,7 +108,7 @@ final class WorkerConnections {
     private void reconnectLater() {
         loop.schedule(
                 () -> {
-                    if (!isRetiring) {
+                    if (!isRetiring()) {
                         connect()
                                 .addListener(
                                         connected -> {
@@ -127,14 +126,15 @@ final class WorkerConnections {
      * Refuses the requests that wait, lets workers answer those that they have, and closes the
      * connections.
      *
+     * @param cause why, for clients whose requests are refused
      * @return what completes when no connection is open
      */
-    Future<Void> retire() {
+    Future<Void> retire(String cause) {
         loop.execute(
                 () -> {
-                    isRetiring = true;
+                    whyRetiring = cause + "; send the request again later";
                     while (hasWaiting()) {
-                        takeWaiting().refuse(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
+                        takeWaiting().refuse(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
                     }
                     // Closing one takes it out of the list.
                     new ArrayList<>(idle).forEach(WorkerConnection::close);
@@ -143,8 +143,12 @@ final class WorkerConnections {
         return retired;
     }
 
+    private boolean isRetiring() {
+        return whyRetiring != null;
+    }
+
     private void finishRetiring() {
-        if (isRetiring && all.isEmpty() && connecting == 0) {
+        if (isRetiring() && all.isEmpty() && connecting == 0) {
             if (checks != null) {
                 checks.cancel(false);
             }
@@ -160,8 +164,8 @@ final class WorkerConnections {
         }
         if (connection != null) {
             connection.send(invocation);
-        } else if (isRetiring) {
-            invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
+        } else if (isRetiring()) {
+            invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
         } else if (invocation.isYielding()) {
             addYielding(invocation);
         } else if (queued.get() < settings.queueLimit) {
@@ -251,7 +255,7 @@ final class WorkerConnections {
     void onIdle(WorkerConnection connection) {
         if (!hasWaiting() || !connection.isOpen()) {
             idle.addLast(connection);
-            if (isRetiring) {
+            if (isRetiring()) {
                 connection.close();
             }
         } else {
@@ -263,15 +267,15 @@ final class WorkerConnections {
     void onClosed(WorkerConnection connection, Invocation lost) {
         all.remove(connection);
         idle.remove(connection);
-        if (lost != null && isRetiring) {
-            lost.fail(ErrorCode.SERVICE_UNAVAILABLE, RETIRING);
+        if (lost != null && isRetiring()) {
+            lost.fail(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
         } else if (lost != null && lost.age() > waitLimitNanos) {
             // The supervisor closes a connection whose request no worker takes.
             lost.fail(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
         } else if (lost != null) {
             lost.fail(ErrorCode.PROCESS_DIED, "the worker ended before it had answered");
         }
-        if (isRetiring) {
+        if (isRetiring()) {
             finishRetiring();
         } else {
             reconnectLater();

@@ -20,6 +20,7 @@ import java.util.concurrent.TimeUnit;
 /** All handlers without a network: clients, workers and the supervisor are embedded channels. */
 final class Bench implements SupervisorRequests.Control {
     private static final long STEP_MILLIS = 500;
+    static final String RETIRING = "the model is being unloaded";
     static final int QUEUE_LIMIT = 3;
     static final int TIMEOUT_SECONDS = 20;
     static final int MAX_REQUEST_SIZE = 40_000;
@@ -139,7 +140,7 @@ final class Bench implements SupervisorRequests.Control {
     /** Returns whether the deployment was retired at once. */
     boolean retire(int id) {
         boolean[] isDone = new boolean[1];
-        deployments.retire(id, () -> isDone[0] = true);
+        deployments.retire(id, RETIRING, () -> isDone[0] = true);
         run();
         return isDone[0];
     }

@@ -91,7 +91,7 @@ final class ControlTests {
                 "{'type':'deploy','id':3,'socket':'/x','connections':2,'routes':['/a'],"
                         + "'wait_limit':1.5}");
         bench.run();
-        order(commands, "{'type':'retire','id':3}");
+        order(commands, "{'type':'retire','id':3,'cause':'the end'}");
         bench.run();
         bench.areWorkersReachable = false;
         order(

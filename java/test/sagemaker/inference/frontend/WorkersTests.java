@@ -274,7 +274,7 @@ final class WorkersTests {
         Bench bench = waiting(2);
         List<String> responses = fill(bench, 2);
         boolean[] isRetired = new boolean[1];
-        bench.deployments.retire(1, () -> isRetired[0] = true);
+        bench.deployments.retire(1, Bench.RETIRING, () -> isRetired[0] = true);
         bench.run();
         checkEqual(2, responses.size());
         checkContains(responses.get(0), "503 Service Unavailable");
@@ -296,7 +296,7 @@ final class WorkersTests {
         bench.workers.get(0).close();
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 503 ");
-        checkContains(response, "the model is being unloaded");
+        checkContains(response, Bench.RETIRING + "; send the request again later");
         bench.advance(5000);
         checkEqual(1, bench.workers.size());
         check(bench.retire(1));
@@ -309,8 +309,8 @@ final class WorkersTests {
     private static void retireTwice() {
         Bench bench = waiting(1);
         int[] count = new int[1];
-        bench.deployments.retire(1, () -> count[0]++);
-        bench.deployments.retire(1, () -> count[0]++);
+        bench.deployments.retire(1, Bench.RETIRING, () -> count[0]++);
+        bench.deployments.retire(1, Bench.RETIRING, () -> count[0]++);
         bench.run();
         checkEqual("deployment 1 exists already", bench.deploy(1, "/other"));
         bench.answer(0, "first");
@@ -322,7 +322,7 @@ final class WorkersTests {
         Bench bench = new Bench(2);
         List<String> events = new ArrayList<>();
         bench.deployments.deploy(1, "", 2, List.of("/invocations"), Long.MAX_VALUE, events::add);
-        bench.deployments.retire(1, () -> events.add("retired"));
+        bench.deployments.retire(1, Bench.RETIRING, () -> events.add("retired"));
         bench.run();
         checkEqual(List.of("deployment 1 is retired already", "retired"), events);
         check(bench.deployments.routes().isEmpty());
