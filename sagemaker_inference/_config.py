@@ -44,6 +44,8 @@ class Config:
         max_payload_in_mb: the largest body where that is set; else None.
         max_concurrent_transforms, batch_strategy: what a batch transform job is to do; None leaves
             it to the program.
+        workers_name, timeout_name, max_batch_size_name: what sets these, for messages: a variable,
+            or a parameter of the request that has loaded a model.
     """
 
     port: int
@@ -72,6 +74,9 @@ class Config:
     max_payload_in_mb: int | None
     max_concurrent_transforms: int | None
     batch_strategy: str | None
+    workers_name: str = variables.WORKERS.name
+    timeout_name: str = variables.TIMEOUT_SECONDS.name
+    max_batch_size_name: str = variables.MAX_BATCH_SIZE.name
 
     @classmethod
     def from_environment(cls) -> Config:

@@ -170,9 +170,9 @@ def _batching(predictor: Registration | None, config: Config) -> Batching:
     delay = config.max_batch_delay
     if options.max_batch_size == 1 and size != 1:
         message = (
-            f"{_variables.MAX_BATCH_SIZE.name}={size} enables batches, but the predictor takes "
-            f"one request at a time. Write @predictor(max_batch_size={size}) on a predictor that "
-            "takes lists, or unset the variable."
+            f"{config.max_batch_size_name}={size} enables batches, but the predictor takes one "
+            f"request at a time. Write @predictor(max_batch_size={size}) on a predictor that takes "
+            "lists, or leave it out."
         )
         raise StartError(message)
     return replace(

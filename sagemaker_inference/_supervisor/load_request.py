@@ -35,10 +35,12 @@ _MANIFEST: Final = Path("MAR-INF", "MANIFEST.json")
 _UNSET: Final = -1
 # Milliseconds; what Multi Model Server waits where nobody says otherwise.
 _BATCH_DELAY: Final = 100
+# Parameters that messages name, in place of the variables that they override.
+WORKERS, TIMEOUT, BATCH_SIZE = "initial_workers", "response_timeout", "batch_size"
 _MOST: Final = {
-    "initial_workers": MOST_WORKERS,
-    "response_timeout": MOST_SECONDS,
-    "batch_size": MOST_REQUESTS,
+    WORKERS: MOST_WORKERS,
+    TIMEOUT: MOST_SECONDS,
+    BATCH_SIZE: MOST_REQUESTS,
     "max_batch_delay": MOST_SECONDS * 1000,
 }
 
@@ -84,19 +86,16 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
         name, url, handler = (_text(fields, key) for key in ("model_name", "url", "handler"))
         workers, timeout, batch_size, batch_delay = (_number(fields, key) for key in _MOST)
     except ValueError as error:
-        message = _UNREADABLE if is_json else str(error)
-        raise ManagementError(BAD_REQUEST, message) from None
+        raise ManagementError(BAD_REQUEST, str(error)) from None
     if not url:
         _refuse(f"the model's url is missing; send {_FORM}")
     if "://" in url:
         _refuse(f"url has to be a directory on this machine: {url}")
-    if (workers or 0) < 0 or timeout == 0 or (timeout or 0) < _UNSET:
-        _refuse("initial_workers or response_timeout is too small")
+    timeout = None if timeout == _UNSET else timeout
     for key, value in zip(_MOST, (workers, timeout, batch_size, batch_delay), strict=True):
-        if (value or 0) > _MOST[key]:
-            _refuse(f"{key} is over {_MOST[key]}")
-    if (batch_size or 0) < 0 or (batch_delay or 0) < 0:
-        _refuse("batch_size or max_batch_delay is too small")
+        least = 1 if key == TIMEOUT else 0
+        if value is not None and not least <= value <= _MOST[key]:
+            _refuse(f"{key} has to be from {least} to {_MOST[key]}, and is {value}")
     if fields.get("runtime") not in (None, _RUNTIME):
         _refuse(f"runtime has to be {_RUNTIME}")
     _check_name(name)
@@ -115,7 +114,7 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
         workers=workers,
         batch_size=batch_size or 1,
         batch_delay=_BATCH_DELAY if batch_delay is None else batch_delay,
-        timeout=None if timeout == _UNSET else timeout,
+        timeout=timeout,
         is_synchronous=flag(fields, "synchronous", default=True),
     )
 

@@ -193,11 +193,18 @@ class Management:
         shift = self._loads % len(gpus) if gpus else 0
         self._loads += 1
         config = settings.config
+        if asked.workers is not None:
+            config = replace(config, workers_name=load_request.WORKERS)
         if asked.timeout is not None:
-            config = replace(config, timeout=asked.timeout)
+            name = load_request.TIMEOUT
+            config = replace(config, timeout=asked.timeout, timeout_name=name)
         if asked.batch_size > 1:
-            delay = asked.batch_delay / 1000
-            config = replace(config, max_batch_size=asked.batch_size, max_batch_delay=delay)
+            config = replace(
+                config,
+                max_batch_size=asked.batch_size,
+                max_batch_delay=asked.batch_delay / 1000,
+                max_batch_size_name=load_request.BATCH_SIZE,
+            )
         return replace(
             settings,
             model_name=asked.name,

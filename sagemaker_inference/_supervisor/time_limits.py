@@ -13,6 +13,7 @@ from sagemaker_inference._variables import STARTUP_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sagemaker_inference._config import Config
     from sagemaker_inference._ipc.slots import Slot, SlotTable
     from sagemaker_inference._supervisor.connections import Connections
     from sagemaker_inference._supervisor.worker_handle import ForkPipes, WorkerHandle
@@ -58,7 +59,7 @@ def stuck_after(timeout: float) -> float:
     return min(max(timeout / 2, _LEAST_STILL_SECONDS), _MOST_STILL_SECONDS)
 
 
-def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> Overdue | None:
+def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> Overdue | None:
     """Whether a worker that has loaded exceeds a time limit, or is stuck.
 
     A worker within the time limit of a request is able, whatever its pulse is: a call may keep
@@ -67,8 +68,9 @@ def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> O
     Args:
         worker: the worker.
         connections: those of its deployment.
-        timeout: the time limit of a prediction.
+        config: the time limit of a prediction, and what sets it.
     """
+    timeout = config.timeout
     pulse = worker.pulse
     pulse.look()
     now = monotonic()
@@ -80,7 +82,7 @@ def overdue(worker: WorkerHandle, connections: Connections, timeout: float) -> O
     patience = worker.patience if runs else 0.0
     if any(now - record.since > timeout + patience for record in late.values()):
         guilty = _guilty(late, running, runs=runs)
-        return Overdue(_late(late, worker, timeout), guilty, is_late=True)
+        return Overdue(_late(late, worker, config), guilty, is_late=True)
     longest = max(stuck_after(timeout), STALLED_SECONDS if held else 0.0)
     if not running and pulse.still_for > longest:
         return Overdue(
@@ -103,13 +105,12 @@ def _guilty(late: dict[int, Slot], running: dict[int, Slot], *, runs: bool) -> f
     return frozenset(late.keys() - set(first_tries))
 
 
-def _late(late: dict[int, Slot], worker: WorkerHandle, timeout: float) -> str:
+def _late(late: dict[int, Slot], worker: WorkerHandle, config: Config) -> str:
     ids = ", ".join(record.request_id for record in late.values())
     return (
         f"request{'s' if len(late) > 1 else ''} {ids} {'have' if len(late) > 1 else 'has'} run for "
-        f"more than {timeout:g} s: {'their' if len(late) > 1 else 'its'} worker "
-        f"{worker.child.pid} is replaced. Raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS, or predict "
-        "faster."
+        f"more than {config.timeout:g} s: {'their' if len(late) > 1 else 'its'} worker "
+        f"{worker.child.pid} is replaced. Raise {config.timeout_name}, or predict faster."
     )
 
 
@@ -177,15 +178,15 @@ class WaitingRequests:
 
     Args:
         connections: those of the deployment.
-        timeout: how long one may wait, in seconds.
+        config: how long one may wait, and what sets that and the number of workers.
         close: closes the connection of a slot; the front end answers for itself.
     """
 
     def __init__(
-        self, connections: Connections, timeout: float, close: Callable[[int], None]
+        self, connections: Connections, config: Config, close: Callable[[int], None]
     ) -> None:
         self._connections = connections
-        self._timeout = timeout
+        self._config = config
         self._close = close
         self._waiting: dict[int, _Waiting] = {}
 
@@ -216,8 +217,9 @@ class WaitingRequests:
         )
 
     def _is_late(self, waiting: _Waiting, now: float) -> bool:
+        timeout = self._config.timeout
         is_repeat = waiting.record.state == slots.AGAIN
-        limit = max(self._timeout, _REPEAT_SECONDS) if is_repeat else self._timeout
+        limit = max(timeout, _REPEAT_SECONDS) if is_repeat else timeout
         return now - waiting.since > limit
 
     def _give_up(self, late: Sequence[int]) -> None:
@@ -225,10 +227,11 @@ class WaitingRequests:
             return
         logger.error(
             "%d request(s) waited for more than %g s and no worker took them: 504. Predict "
-            "faster, or raise SAGEMAKER_MODEL_SERVER_WORKERS or "
-            "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS.",
+            "faster, or raise %s or %s.",
             len(late),
-            self._timeout,
+            self._config.timeout,
+            self._config.workers_name,
+            self._config.timeout_name,
         )
         for slot in late:
             del self._waiting[slot]

@@ -103,7 +103,7 @@ class Workers:
         self._ability = Ability(connections.table)
         self._last_death = ""
         self._waiting_requests = WaitingRequests(
-            connections, settings.config.timeout, owner.close_connection
+            connections, settings.config, owner.close_connection
         )
         self._oom_kills = resources.out_of_memory_kills()
 
@@ -178,7 +178,7 @@ class Workers:
             if worker.is_overdue or worker.is_ending or is_zygote:
                 continue
             if worker.is_loaded or worker.stage == UNHEALTHY:
-                late = overdue(worker, self._connections, self._settings.config.timeout)
+                late = overdue(worker, self._connections, self._settings.config)
                 if late is not None:
                     logger.error("%s", late.reason)
                     worker.guilty = late.guilty

@@ -86,13 +86,6 @@ def test_a_models_manifest_says_what_the_request_does_not(tmp_path):
         b'"m"',
         b"\xff",
         b"[" * 100_000,
-        b'{"model_name": {}}',
-        b'{"url": ["/"]}',
-        b'{"handler": true}',
-        b'{"initial_workers": "x"}',
-        b'{"initial_workers": 2.5}',
-        b'{"batch_size": true}',
-        b'{"batch_size": 99999999999}',
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_with_one_that_can(body):
@@ -101,20 +94,40 @@ def test_a_body_that_cannot_be_read_is_refused_with_one_that_can(body):
 
 
 @pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"model_name": {}}', "model_name has to be a text"),
+        (b'{"url": ["/"]}', "url has to be a text"),
+        (b'{"handler": true}', "handler has to be a text"),
+        (b'{"initial_workers": "x"}', "initial_workers has to be a whole number, and is 'x'"),
+        (b'{"initial_workers": 2.5}', "initial_workers has to be a whole number, and is 2.5"),
+        (b'{"batch_size": true}', "batch_size has to be a whole number, and is True"),
+        (b'{"batch_size": 99999999999}', "batch_size has to be a whole number, and is 99999999999"),
+    ],
+)
+def test_a_field_of_a_body_that_cannot_be_read_is_named(body, words):
+    assert refusal(from_json, body) == (400, words)
+
+
+@pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
         ({}, 400, "the model's url is missing"),
         ({"url": ""}, 400, "the model's url is missing"),
         ({"url": "s3://bucket/model"}, 400, "a directory on this machine"),
-        ({"url": "/", "initial_workers": "-1"}, 400, "too small"),
-        ({"url": "/", "initial_workers": "257"}, 400, "initial_workers is over 256"),
-        ({"url": "/", "response_timeout": "1000001"}, 400, "response_timeout is over 1000000"),
-        ({"url": "/", "batch_size": "10001"}, 400, "batch_size is over 10000"),
-        ({"url": "/", "max_batch_delay": "2000000000"}, 400, "max_batch_delay is over 1000000000"),
-        ({"url": "/", "response_timeout": "0"}, 400, "too small"),
-        ({"url": "/", "response_timeout": "-2"}, 400, "too small"),
-        ({"url": "/", "batch_size": "-1"}, 400, "too small"),
-        ({"url": "/", "max_batch_delay": "-1"}, 400, "too small"),
+        ({"url": "/", "initial_workers": "-1"}, 400, "initial_workers has to be from 0 to 256"),
+        ({"url": "/", "initial_workers": "257"}, 400, "from 0 to 256, and is 257"),
+        ({"url": "/", "response_timeout": "1000001"}, 400, "from 1 to 1000000, and is 1000001"),
+        ({"url": "/", "batch_size": "10001"}, 400, "from 0 to 10000, and is 10001"),
+        (
+            {"url": "/", "max_batch_delay": "2000000000"},
+            400,
+            "from 0 to 1000000000, and is 2000000",
+        ),
+        ({"url": "/", "response_timeout": "0"}, 400, "response_timeout has to be from 1"),
+        ({"url": "/", "response_timeout": "-2"}, 400, "response_timeout has to be from 1"),
+        ({"url": "/", "batch_size": "-1"}, 400, "batch_size has to be from 0"),
+        ({"url": "/", "max_batch_delay": "-1"}, 400, "max_batch_delay has to be from 0"),
         ({"url": "/", "batch_size": "many"}, 400, "batch_size has to be a whole number"),
         ({"url": "/", "runtime": "python2"}, 400, "runtime has to be python"),
         ({"url": "/"}, 400, "model_name is missing"),

@@ -189,6 +189,26 @@ def test_a_request_says_how_a_model_is_served(models: ModelBench) -> None:
     )
 
 
+def test_messages_name_the_parameters_of_the_request(models: ModelBench) -> None:
+    one_at_a_time = models.model(FAILING.format("pass"), "one")
+    status, answer = models.answer(
+        "POST", "/models", {"model_name": "m", "url": one_at_a_time, "batch_size": 4}
+    )
+    assert status == 500
+    assert "batch_size=4 enables batches, but the predictor takes one request" in answer["message"]
+    assert "SAGEMAKER" not in answer["message"]
+    add(models, "n", response_timeout=7)
+    add(models, "o")
+    names = [
+        (config.workers_name, config.timeout_name, config.max_batch_size_name)
+        for config in (settings_of(models, name).config for name in "no")
+    ]
+    assert names == [
+        ("initial_workers", "response_timeout", "SAGEMAKER_MAX_BATCH_SIZE"),
+        ("initial_workers", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "SAGEMAKER_MAX_BATCH_SIZE"),
+    ]
+
+
 def test_a_manifests_version_is_shown(models: ModelBench) -> None:
     folder = Path(models.model(), "MAR-INF")
     folder.mkdir()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagemaker_inference._config import Config
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._supervisor import lost_requests, pulse, time_limits
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PID = 4711
+CONFIG = replace(
+    Config.from_environment(),
+    timeout=10.0,
+    workers_name="initial_workers",
+    timeout_name="response_timeout",
+)
 
 
 class Bench:
@@ -72,7 +80,7 @@ class Bench:
             self.now += 1
             if beats:
                 self.table.beat(0)
-            found = overdue(self.worker, self.connections, 10.0)
+            found = overdue(self.worker, self.connections, CONFIG)
         return found
 
     def close(self, slot: int) -> None:
@@ -111,7 +119,7 @@ def test_the_time_of_loading_does_not_count(bench: Bench) -> None:
 
 def test_where_the_supervisor_stood_still_no_worker_is_to_blame(bench: Bench) -> None:
     bench.now += 1000
-    assert overdue(bench.worker, bench.connections, 10.0) is None
+    assert overdue(bench.worker, bench.connections, CONFIG) is None
 
 
 @pytest.mark.parametrize(("limit", "seconds"), [(1, 5), (20, 10), (60, 30), (3600, 30)])
@@ -126,6 +134,7 @@ def test_a_worker_within_the_limit_of_its_request_is_able(bench: Bench) -> None:
     found = bench.pass_time(1)
     assert (found.guilty, found.is_late) == ({0}, True)
     assert found.reason.startswith("request id-0 has run for more than 10 s: its worker")
+    assert found.reason.endswith("is replaced. Raise response_timeout, or predict faster.")
 
 
 def test_one_that_reads_or_answers_is_granted_the_time_of_its_connection(bench: Bench) -> None:
@@ -226,7 +235,7 @@ def test_a_request_to_be_tried_again_leaves_with_its_connection(bench: Bench) ->
 
 @pytest.fixture
 def waiting(bench: Bench) -> WaitingRequests:
-    return WaitingRequests(bench.connections, 10.0, bench.close)
+    return WaitingRequests(bench.connections, CONFIG, bench.close)
 
 
 def wait(bench: Bench, waiting: WaitingRequests, seconds: int) -> list[int]:
@@ -244,6 +253,7 @@ def test_a_request_that_nobody_takes_is_given_up(
     assert wait(bench, waiting, 10) == []
     assert wait(bench, waiting, 1) == [1]
     assert "1 request(s) waited for more than 10 s and no worker took them" in caplog.text
+    assert "raise initial_workers or response_timeout." in caplog.text
     assert wait(bench, waiting, 20) == [1]
 
 
