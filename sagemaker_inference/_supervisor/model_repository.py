@@ -179,9 +179,7 @@ class ModelRepository:
             self._retire(deployment, FEWER, lambda: on_done(Outcome()))
         return True
 
-    def _retire(
-        self, deployment: Deployment, cause: str, when_gone: Callable[[], None]
-    ) -> None:
+    def _retire(self, deployment: Deployment, cause: str, when_gone: Callable[[], None]) -> None:
         self._deployments[deployment].append(when_gone)
         deployment.retire(GRACE_SECONDS, cause)
 

@@ -5,9 +5,12 @@ Objects are recognized by their methods, so that no library has to be imported.
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from datetime import datetime, timedelta
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_PACKAGE: Final = str(Path(__file__).parents[1])
 # ml_dtypes registers these dtypes with numpy; other libraries cannot read their buffers.
 _SMALL_FLOATS: Final = ("bfloat16", "float4_", "float6_", "float8_")
 _SMALL_INTEGERS: Final = ("int1", "int2", "int4", "uint1", "uint2", "uint4")
@@ -49,8 +53,8 @@ def as_array(prediction: object, format_name: str) -> NDArray[Any]:
         return prediction
     try:
         array = np.asarray(_unwrapped(prediction))
-    except Exception as error:
-        raise unencodable(prediction, format_name) from error
+    except Exception as error:  # noqa: BLE001 - libraries and objects of the program
+        raise unencodable(prediction, format_name, str(error)) from if_users(error)
     return with_known_numbers(array)
 
 
@@ -170,17 +174,40 @@ def without_mask(array: Any) -> NDArray[Any]:
 
 
 def unencodable(prediction: object, format_name: str, reason: str = "") -> EncodeError:
-    """The error for a prediction that a format cannot represent."""
+    """The error for a prediction that a format cannot represent.
+
+    Args:
+        prediction: the prediction, or what of it cannot be written.
+        format_name: the format.
+        reason: what is wrong with it, or the text of the error that a library raised.
+    """
     kind = type(prediction)
     name = (
         kind.__qualname__
         if kind.__module__ == "builtins"
         else (f"{kind.__module__}.{kind.__qualname__}")
     )
+    reason = reason.strip().partition("\n")[0][:100].rstrip(".")
     ending = f": {reason}" if reason else ""
     return EncodeError(
-        f"A prediction of type {name[:80]} cannot be written as {format_name}{ending}"
+        f"A prediction of type {name[:80]} cannot be written as {format_name}{ending}. Return "
+        "plain values or arrays, or write it with an @encoder."
     )
+
+
+def if_users(error: Exception) -> Exception | None:
+    """An error that code of the program raised, whose traceback shows where; else None.
+
+    That of a library shows how this package has called it, and its text is in our message.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    file = trace.tb_frame.f_code.co_filename if trace else ""
+    paths = sysconfig.get_paths()
+    libraries = (_PACKAGE, *(paths[name] for name in ("stdlib", "purelib", "platlib")))
+    # Compiled libraries name their sources by relative paths.
+    return error if os.path.isabs(file) and not file.startswith(libraries) else None  # noqa: PTH117
 
 
 def _unwrapped(prediction: Any) -> Any:  # noqa: PLR0911 - one return for each kind

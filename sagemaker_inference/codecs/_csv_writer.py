@@ -98,8 +98,8 @@ def _from_values(array: NDArray[Any]) -> bytes:
     lines = (",".join(map(write_cell, row)) or '""' for row in rows)
     try:
         return ("\n".join(lines) + "\n").encode()
-    except UnicodeEncodeError as error:
-        raise _arrays.unencodable(array, _FORMAT, "lone surrogates") from error
+    except UnicodeEncodeError:
+        raise _arrays.unencodable(array, _FORMAT, "lone surrogates") from None
 
 
 def _cell(value: object) -> str:

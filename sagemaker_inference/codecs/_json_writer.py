@@ -59,7 +59,8 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, plain, orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return _dumps_slowly(value)
+        pass
+    return _dumps_slowly(value)
 
 
 def _with_pieces(value: Any) -> Any:
@@ -192,7 +193,7 @@ def _dumps_slowly(value: object) -> bytes:
     except EncodeError:  # says what is wrong; it is a TypeError, too
         raise
     except (TypeError, ValueError, RecursionError, AttributeError) as error:
-        raise _arrays.unencodable(value, _FORMAT, str(error)[:100]) from error
+        raise _arrays.unencodable(value, _FORMAT, str(error)) from _arrays.if_users(error)
 
 
 def _finite(value: Any) -> Any:
@@ -217,4 +218,5 @@ def _finite_plain(value: Any) -> Any:
         # Dataclasses, dates and other types that orjson supports and plain does not convert.
         return _finite(orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)))
     except TypeError:
-        return _finite(plain(value))
+        pass
+    return _finite(plain(value))

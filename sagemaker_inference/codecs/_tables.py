@@ -77,8 +77,8 @@ def as_table(prediction: Any, format_name: str) -> Any:
         return pa.table(columns)
     except EncodeError:
         raise
-    except Exception as error:
-        raise _arrays.unencodable(prediction, format_name) from error
+    except Exception as error:  # noqa: BLE001 - libraries and objects of the program
+        raise _arrays.unencodable(prediction, format_name, str(error)) from _arrays.if_users(error)
 
 
 def _table(pa: Any, prediction: Any) -> Any:

@@ -86,7 +86,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
     except pa.ArrowException as error:
-        raise _arrays.unencodable(prediction, _NAME) from error
+        raise _arrays.unencodable(prediction, _NAME, str(error)) from None
     return memoryview(sink.getvalue())
 
 

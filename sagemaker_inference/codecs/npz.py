@@ -79,9 +79,9 @@ def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
         with zipfile.ZipFile(buffer, "w") as archive:
             for name, data in arrays.items():
                 archive.writestr(name + _SUFFIX, data)
-    except (struct.error, UnicodeEncodeError) as error:
+    except (struct.error, UnicodeEncodeError):
         reason = "use valid Unicode of less than 65,000 bytes for the names of arrays"
-        raise _arrays.unencodable(prediction, _NAME, reason) from error
+        raise _arrays.unencodable(prediction, _NAME, reason) from None
     return buffer.getvalue()
 
 

@@ -36,8 +36,8 @@ def encode(
     if isinstance(prediction, str):
         try:
             return prediction.encode()
-        except UnicodeEncodeError as error:
-            raise _arrays.unencodable(prediction, _NAME, "lone surrogates") from error
+        except UnicodeEncodeError:
+            raise _arrays.unencodable(prediction, _NAME, "lone surrogates") from None
     if isinstance(prediction, (list, tuple, dict, int, float)) or prediction is None:
         raise _arrays.unencodable(prediction, _NAME)
     array = _arrays.as_array(prediction, _NAME)

@@ -82,7 +82,7 @@ def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: A
     try:
         pq.write_table(_tables.as_table(prediction, _NAME), sink)
     except pa.ArrowException as error:
-        raise _arrays.unencodable(prediction, _NAME) from error
+        raise _arrays.unencodable(prediction, _NAME, str(error)) from None
     return memoryview(sink.getvalue())
 
 

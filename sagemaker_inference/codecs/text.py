@@ -61,7 +61,7 @@ def encode(prediction: object, content_type: str = "") -> bytes | bytearray | me
     try:
         return text.encode(charset)
     except (UnicodeError, LookupError, ValueError) as error:
-        raise _arrays.unencodable(prediction, f"{charset[:40]} text") from error
+        raise _arrays.unencodable(prediction, f"{charset[:40]} text", str(error)) from None
 
 
 def _lines(prediction: Any) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
+from sagemaker_inference import codecs
 from sagemaker_inference.codecs import _arrays, csv, json, npy
 from sagemaker_inference.errors import EncodeError
 
@@ -121,10 +122,36 @@ def test_a_time_zone_is_kept_in_a_single_value_and_in_a_list():
 
 def test_the_message_names_type_and_format():
     with pytest.raises(EncodeError) as caught:
+        npy.encode([{1}, "a"])
+    assert caught.value.message == (
+        "A prediction of type list cannot be written as NPY: it holds Python objects other than "
+        "text alone or numbers alone. Return plain values or arrays, or write it with an @encoder."
+    )
+    with pytest.raises(EncodeError, match="list cannot be written as CSV: setting an array"):
         csv.encode([[1], [2, 3]])
-    assert caught.value.message == "A prediction of type list cannot be written as CSV"
     with pytest.raises(EncodeError, match=r"test_arrays\.Tensor cannot be written as CSV"):
         csv.encode(Tensor(np.zeros((1, 1, 1))))
+
+
+class Broken:
+    def __array__(self, *_, **__):
+        message = "mine"
+        raise TypeError(message)
+
+
+@pytest.mark.parametrize("name", sorted(codecs.encodable()))
+def test_only_an_error_of_the_program_has_a_traceback(name):
+    """Those of libraries are up to four in a row, which show how this package calls them."""
+    encode = codecs.for_content_type(name).encode
+    with pytest.raises(EncodeError, match="@encoder") as caught:
+        encode({"a": object()}, name)
+    error = caught.value
+    assert error.__cause__ is None
+    assert error.__suppress_context__ or error.__context__ is None
+    assert len(error.message) <= 300
+    with pytest.raises(EncodeError, match=r": mine\. Return") as caught:
+        encode(Broken(), name)
+    assert str(caught.value.__cause__) == "mine"
 
 
 def test_masked_values_are_not_written():
