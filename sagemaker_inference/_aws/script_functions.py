@@ -101,6 +101,8 @@ def registration(
         call = _writing(call, default_accept, is_async=handler.is_async)
     elif role is roles.TRANSFORMER:
         call = _transforming(call, default_accept, is_async=handler.is_async)
+    elif role is roles.WARMUP:
+        call = _warming_up(call, is_async=handler.is_async)
     return Registration(replace(handler, call=call, hints=hints), tuple(types), is_script=True)
 
 
@@ -115,6 +117,18 @@ def _with_dicts(call: Callable[..., Any], hint: Any) -> Callable[..., Any]:
         return call(data.item() if holds_one else data, model, context)
 
     return predict_with_dicts
+
+
+def _warming_up(call: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
+    """Call and return nothing: AWS's toolkit ignores the result, which is not an example."""
+
+    def warm_up(model_dir: str, model: Any, context: Context) -> None:
+        call(model_dir, model, context)
+
+    async def await_warm_up(model_dir: str, model: Any, context: Context) -> None:
+        await call(model_dir, model, context)
+
+    return await_warm_up if is_async else warm_up
 
 
 def _reading(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_inference import Registry, assemble
+from sagemaker_inference._aws import script_functions
 from sagemaker_inference._inference.batching import Batcher, Failed
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.concurrency import Batching
@@ -156,6 +158,30 @@ def test_what_a_warmup_returns_is_predicted_in_each_size(
     assert seen == [1, 4, 16]
     assert not handler.has_idle_work
     assert handler.concurrency.max_batch_size == 16
+
+
+def test_what_a_scripts_warmup_returns_is_ignored() -> None:
+    """AWS's toolkit ignores it: it may be a model, or what a prediction has returned."""
+    called = []
+
+    def warm_up(model_dir: str, model: Any) -> str:
+        called.append((model_dir, model))
+        return "warm"
+
+    async def warm_up_async(model_dir: str, model: Any) -> str:
+        return warm_up(model_dir, model)
+
+    for function in (warm_up, warm_up_async):
+        registry, seen = Registry(), []
+        registry.predictor(batch_sizes=SIZES)(seen.append)
+        script_functions.adopt(
+            registry, SimpleNamespace(model_fn=lambda model_dir: 7, model_warmup_fn=function)
+        )
+        handler = assemble(registry)
+        handler.load("/m")
+        assert seen == []
+        handler.close()
+    assert called == [("/m", 7)] * 2
 
 
 def test_a_warmup_may_return_anything_where_sizes_do_not_matter() -> None:
