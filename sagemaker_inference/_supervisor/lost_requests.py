@@ -18,6 +18,7 @@ from sagemaker_inference._errors import (
     ServiceUnavailableError,
 )
 from sagemaker_inference._ipc.slots import RUNNING
+from sagemaker_inference._supervisor.worker_handle import TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,9 @@ def answer(
 def _error(
     worker: WorkerHandle, record: Slot, timeout: float, *, out_of_memory: bool
 ) -> InferenceError:
-    if worker.is_overdue and monotonic() - record.since >= timeout:
+    # Where nobody knows which is to blame, they were part of one call, which took too long.
+    is_of_call = worker.killed_for == TOO_LATE and not worker.guilty and record.state == RUNNING
+    if is_of_call or (worker.is_overdue and monotonic() - record.since >= timeout):
         return PredictionTimeoutError(f"No prediction within {timeout:g} s.")
     if out_of_memory:
         return OutOfMemoryError("The worker ran out of memory on this request.")

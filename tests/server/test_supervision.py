@@ -152,11 +152,20 @@ def test_one_poison_in_a_batch_harms_no_other_request(serve: Serve, kind: str) -
     assert [str(reply.json[0]) for reply in replies] == bodies
 
 
-def test_a_program_may_refuse_that_requests_are_predicted_again(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("kind", "code"), [("exit", "process_died"), ("hang", "prediction_timeout")]
+)
+def test_a_program_may_refuse_that_requests_are_predicted_again(
+    serve: Serve, kind: str, code: str
+) -> None:
     source = BATCHES.replace("max_batch_delay=0.5", "max_batch_delay=2, retry_one_by_one=False")
-    server = serve(source)
-    replies = server.all_at_once(["1", '"exit"', "2"])
-    assert [reply.json["error"]["code"] for reply in replies] == ["process_died"] * 3
+    server = serve(source, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "3"})
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(server.request, "1")
+        # The others are not late yet when it is.
+        time.sleep(1)
+        replies = [*server.all_at_once([f'"{kind}"', "2"]), first.result()]
+    assert [reply.json["error"]["code"] for reply in replies] == [code] * 3
 
 
 @pytest.mark.parametrize("kind", ["hang", "lock", "exit"])

@@ -19,6 +19,7 @@ from sagemaker_inference._supervisor.outcome import FEWER
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.time_limits import Ability, WaitingRequests, overdue
+from sagemaker_inference._supervisor.worker_handle import TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,7 @@ class Bench:
             is_loaded=True,
             loaded_at=self.now,
             is_overdue=False,
+            killed_for="",
             ends_for="",
             guilty=frozenset(),
         )
@@ -221,6 +223,25 @@ def test_what_a_worker_that_is_to_end_had_is_503(bench: Bench) -> None:
     bench.run(0)
     bench.run(1)
     assert lose(bench, ends_for=FEWER) == ["id-0 (503)", "id-1 (503)"]
+
+
+@pytest.mark.parametrize(
+    ("beats", "lost"),
+    [(False, ["id-0 (504)", "id-1 (504)"]), (True, ["id-0 (504)", "id-1 (500)"])],
+    ids=["batch", "threads"],
+)
+def test_those_that_were_part_of_a_late_call_get_one_status(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, beats: bool, lost: list[str]
+) -> None:
+    """A batch fills up while it waits: not all of it is late when the call is."""
+    monkeypatch.setattr(lost_requests, "monotonic", lambda: bench.now)
+    bench.run(0, kept=False)
+    bench.pass_time(2, beats=beats)
+    bench.run(1, kept=False)
+    found = bench.pass_time(9, beats=beats)
+    assert found.is_late
+    overdue_for = {"is_overdue": True, "killed_for": TOO_LATE, "guilty": found.guilty}
+    assert lose(bench, **overdue_for) == lost
 
 
 def test_a_request_to_be_tried_again_leaves_with_its_connection(bench: Bench) -> None:
