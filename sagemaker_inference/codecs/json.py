@@ -45,8 +45,6 @@ from sagemaker_inference.codecs import _json_size, _json_writer, _numbers
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import DTypeLike, NDArray
 
     from sagemaker_inference._budget import Budget
@@ -66,10 +64,11 @@ _FLOAT64: Final = np.dtype(np.float64)
 _NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
 _NUMBERS_AND_LISTS: Final = {int, float, bool, type(None), list}
 _NAME: Final = "JSON"
-# NaN and infinities where a value can be: elsewhere, they are in a text or invalid.
-_CONSTANTS: Final = tuple(
-    re.compile(rb"%b(?<![^\s,:\[]%b)(?=[\s,\]}]|\Z)" % (name, name))
-    for name in (b"NaN", b"Infinity", b"-Infinity")
+# A number of the same length in their place, which is as valid there, or as invalid, as they are.
+_CONSTANTS: Final = (
+    (b"-Infinity", b"    1    "),
+    (b"Infinity", b"   1    "),
+    (b"NaN", b" 1 "),
 )
 _INSTANCES: Final = re.compile(rb'\{\s*"instances"\s*:\s*(?=\[)')
 
@@ -209,32 +208,18 @@ def check(text: bytes | bytearray) -> None:
     Raises:
         DecodeError: it is not JSON, apart from NaN and infinities.
     """
-    has_column = True
-    if has_constants(text):
-        text = b"".join(map(without_constants, _pieces(text)))
-        has_column = False
     try:
-        orjson.loads(text)
+        orjson.loads(without_constants(text))
     except orjson.JSONDecodeError as error:
         if "UTF-8" not in error.msg:
-            raise _invalid(error, has_column=has_column) from None
+            raise _invalid(error) from None
 
 
-def without_constants(piece: bytes | bytearray) -> bytes | bytearray:
-    """A piece of a text with null where NaN or Infinity is a value."""
-    for pattern in _CONSTANTS:
-        piece = pattern.sub(b"null", piece)
-    return piece
-
-
-def _pieces(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
-    """Parts of a text that begin with a comma: replacing in all of it makes an object a match."""
-    start = 0
-    while start < len(text):
-        comma = text.find(b",", start + _LONG)
-        end = len(text) if comma < 0 else comma
-        yield text[start:end]
-        start = end
+def without_constants(text: bytes | bytearray) -> bytes | bytearray:
+    """A text with numbers in place of NaN and infinities, for parsers that do not read these."""
+    for name, number in _CONSTANTS:
+        text = text.replace(name, number)
+    return text
 
 
 def has_constants(text: bytes | bytearray) -> bool:
@@ -242,9 +227,9 @@ def has_constants(text: bytes | bytearray) -> bool:
     return b"NaN" in text or b"Infinity" in text
 
 
-def _invalid(error: orjson.JSONDecodeError, *, has_column: bool = True) -> JsonDecodeError:
-    column = f" column {error.colno}" if has_column else ""
-    return JsonDecodeError(f"Invalid JSON: {error.msg} at line {error.lineno}{column}"[:300])
+def _invalid(error: orjson.JSONDecodeError) -> JsonDecodeError:
+    position = f"line {error.lineno} column {error.colno}"
+    return JsonDecodeError(f"Invalid JSON: {error.msg} at {position}"[:300])
 
 
 def loads_slowly(text: bytes | bytearray) -> Any:

@@ -84,7 +84,7 @@ def _pieces(text: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
 
 
 def _check(piece: bytes, before: int) -> None:
-    text = json.without_constants(piece) if json.has_constants(piece) else piece
+    text = json.without_constants(piece)
     try:
         # Nothing is kept: a deque has no place for it.
         deque(map(orjson.loads, filter(_is_filled, bytes(text).split(b"\n"))), 0)

@@ -8,7 +8,7 @@ import json as json_module
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagemaker_inference import _budget
@@ -60,11 +60,46 @@ def test_commas_within_texts_are_no_values():
 def test_errors_behind_constants_are_found_before_python_reads(constant):
     item = f'{{"a": {constant}, "b": [{constant}]}},\n'.encode()
     text = b"[" + item * (MIB // len(item) + 9)
-    with pytest.raises(DecodeError, match=r"end of data at line \d+$"):
+    with pytest.raises(DecodeError, match=r"end of data at line \d+ column \d+$"):
         json.decode(text)
     assert len(json.decode(text + constant.encode() + b"]")) > 9
     with pytest.raises(DecodeError, match="Invalid JSON"):
         json.decode(text + b"1" + constant.encode() + b"]")
+
+
+TOKENS = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "-",
+    "1",
+    '"',
+    "\\",
+    "[",
+    "]",
+    ",",
+    ":",
+    "{",
+    "}",
+    " ",
+    "u",
+)
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=12).map("".join))
+@example('["NaN", {"-Infinity": [-Infinity, Infinity]}]')
+@example("[1NaN]")
+@example("[NaN-Infinity]")
+@example("[--Infinity]")
+@example('["\\NaN"]')
+def test_a_text_is_valid_with_numbers_in_place_of_constants_if_it_is_with_them(text):
+    try:
+        json_module.loads(text)
+    except ValueError:
+        with pytest.raises(DecodeError):
+            json.check(text.encode())
+    else:
+        json.check(text.encode())
 
 
 def test_text_that_is_not_utf8_behind_a_constant_has_its_position():
