@@ -230,6 +230,11 @@ def _flat_by_orjson(text: bytes | bytearray) -> Numbers | None:
 _flat = _flat_by_simdjson if _simdjson else _flat_by_orjson
 
 
+def in_order(text: bytes | bytearray) -> Numbers | None:
+    """The numbers of a JSON array, in one dimension; None if there is anything else in it."""
+    return _flat(text)
+
+
 def _flat_with_nulls(text: bytes | bytearray) -> Numbers | None:
     if b"null" not in text:
         return None

@@ -6,12 +6,17 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sagemaker_inference.codecs import libsvm
-from sagemaker_inference.errors import DecodeError, EncodeError, UnsupportedMediaTypeError
+from sagemaker_inference.errors import (
+    DecodeError,
+    EncodeError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+)
 
 
 def test_a_line_is_a_row_and_an_index_a_column():
@@ -64,6 +69,8 @@ def test_an_index_beyond_the_number_of_columns_is_refused():
 def test_a_label_that_is_not_a_number_is_refused():
     with pytest.raises(DecodeError, match="label 'a' in line 1"):
         libsvm.read_labels(b"a 1:2")
+    with pytest.raises(DecodeError, match="empty"):
+        libsvm.read_labels(b"\n# nothing\n")
 
 
 def test_scipy_is_an_extra(monkeypatch, caplog):
@@ -104,3 +111,58 @@ def test_a_long_text_is_read_in_pieces(tiny_pieces):
         libsvm.decode(body + b"\xff:1\n")
     with pytest.raises(DecodeError, match="line 21"):
         libsvm.decode(body + b"1 a:1\n")
+
+
+WORDS = (
+    *(
+        "1",
+        "-1",
+        " ",
+        "\t",
+        "0:1",
+        "7:.5",
+        "3:nan",
+        "2:1e3",
+        "qid:4",
+        "#",
+        "\n",
+        "\r\n",
+        "\r",
+        "a:1",
+    ),
+    *("4:", ":4", "1::2", "1:2:3", "1.0:2", "-1:2", "01:2", "9999999999:1", "é", "\x0b"),
+    *(f"{2**70}:1", f"1:{2**70}", f"1:{2**63 - 1}"),
+)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14))
+@example(["1", " ", "0:1", "\n", "\n", "qid:4", " ", "3:nan", "#", "1::2"])
+def test_well_formed_lines_are_read_as_one_by_one(parts):
+    """In blocks, by other means."""
+    text = "".join(parts).encode()
+    rows, one_by_one = libsvm._Rows(), libsvm._Rows()
+    try:
+        for number, line in enumerate(text.decode().splitlines(), 1):
+            if tokens := line.partition("#")[0].split():
+                one_by_one.add(number, tokens)
+    except DecodeError:
+        assert not rows.add_regular(text)
+    else:
+        if rows.add_regular(text):
+            assert (rows.indices, rows.ends) == (one_by_one.indices, one_by_one.ends)
+            np.testing.assert_array_equal(rows.values, one_by_one.values)
+
+
+def test_lines_in_any_spelling_are_read_in_blocks():
+    rows = libsvm._Rows()
+    assert rows.add_regular(b"1 qid:7 0:.5 3:nan # comment\r\n\n2\n+1 1:+1\r")
+    assert rows.indices.tolist() == [0, 3, 1]
+    assert rows.ends.tolist() == [0, 2, 2, 3]
+    assert not rows.add_regular(b"1 0:x")
+
+
+def test_odd_control_characters_cost_more():
+    body = b"1 0:1 1:1 2:1\x0b3:1 4:1\n" * 100_000
+    assert libsvm.decode(body[: len(body) // 2]).shape == (100_000, 5)
+    with pytest.raises(PayloadTooLargeError, match="LIBSVM body of 6600000 bytes takes"):
+        libsvm.decode(body * 3)

@@ -197,6 +197,10 @@ COSTLY = {
         "application/json",
         lambda: repeated(b'{"a": NaN, "b": -Infinity, "c": Infinity},', start=b"["),
     ),
+    "JSON of NaN alone that ends too early": (
+        "application/json",
+        lambda: repeated(b"NaN,", start=b"["),
+    ),
     "JSON of numbers before a bad one": (
         "application/json",
         lambda: repeated(b"1.5,", start=b"[", end=b"1NaN]"),
@@ -231,6 +235,14 @@ COSTLY = {
     "CSV that is not UTF-8": ("text/csv", lambda: repeated(b"12345,abcdef\n") + b"\xff,1"),
     "CSV of two long rows": ("text/csv", lambda: repeated(b"1,", end=b"1\n") + b"1,2"),
     "LIBSVM of short items": ("text/libsvm", lambda: repeated(b"1:1 ")),
+    "LIBSVM before a bad item": (
+        "text/libsvm",
+        lambda: repeated(b"1 100000:1.5 2:2.5\n") + b"1 a:b",
+    ),
+    "LIBSVM before an index below 0": (
+        "text/libsvm",
+        lambda: repeated(b"1 qid:3 100000:1.5 2:2.5 # a comment\n") + b"1 -1:1",
+    ),
     "LIBSVM of carriage returns": ("text/libsvm", lambda: repeated(b"\r")),
     "Arrow of nulls": (ARROW, nulls),
     "Arrow of nested nulls": (ARROW, nested_nulls),
