@@ -122,6 +122,16 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(importlib.import_module(_LAZY[name]), name)
+    try:
+        module = importlib.import_module(_LAZY[name])
+    except Exception as error:
+        from sagemaker_inference._program import shadows
+
+        # An AttributeError would have Python look for a module of this name.
+        advice = shadows.advice(shadows.folder_of_main())
+        if advice or isinstance(error, AttributeError):
+            raise ImportError(advice or str(error)) from error
+        raise
+    value = getattr(module, name)
     globals()[name] = value
     return value

@@ -9,24 +9,27 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sagemaker_inference import _variables
+from sagemaker_inference._program import shadows
 
 if TYPE_CHECKING:
     from sagemaker_inference._program.location import Program
 
 
 def advice(error: BaseException, program: Program) -> str:
-    """A sentence or two: how to fix an import that failed; "" where it was none."""
+    """A sentence or two: how to fix what an import has led to; "" where it was none."""
     if isinstance(error, ImportError):
         return _of_import(error, program)
     # `import a` finds a module that lacks what it is used for at once: a.b.
     module = error.obj if isinstance(error, AttributeError) else None
     if not isinstance(module, ModuleType):
-        return ""
+        # Of a library that found one of the program's files in the place of a module.
+        is_likely = isinstance(error, (AttributeError, SystemError))
+        return shadows.advice(program.root, program.module) if is_likely else ""
     name, file = module.__name__, getattr(module, "__file__", None)
     if "partially initialized module" in str(error):
         return _about_circles(name, file, program)
     shadow = _shadow(name, file, program)
-    return "" if shadow is None else _about_shadow(shadow, name)
+    return "" if shadow is None else shadows.about(shadow, name)
 
 
 def _of_import(error: ImportError, program: Program) -> str:
@@ -42,15 +45,10 @@ def _of_import(error: ImportError, program: Program) -> str:
         # The module itself is gone: its import has failed.
         return _about_circles(name, error.path, program)
     if (shadow := _shadow(name, _file_of(name), program)) is not None:
-        return _about_shadow(shadow, name)
+        return shadows.about(shadow, name)
     # Also a submodule that the installed version of its package does not have.
     is_other_version = "." in name or not isinstance(error, ModuleNotFoundError)
     return _about_versions(name) if is_other_version and _is_installed(name) else _install()
-
-
-def _about_shadow(shadow: str, name: str) -> str:
-    root = name.partition(".")[0]
-    return f"{shadow} is imported instead of the package {root!r}: rename the file."
 
 
 def _about_circles(name: str, file: str | None, program: Program) -> str:
@@ -83,20 +81,7 @@ def _file_of(name: str) -> str | None:
 
 
 def _shadow(name: str, file: str | None, program: Program) -> str | None:
-    """The user's file that has the name of a package, if it was imported in its place."""
-    root = name.partition(".")[0]
-    if file is None or Path(file).parent != Path(program.root):
-        return None
-    is_standard = root in sys.stdlib_module_names
-    return str(file) if is_standard or _is_elsewhere(root, program) else None
-
-
-def _is_elsewhere(name: str, program: Program) -> bool:
-    """Whether a package of this name is installed outside the program's folder."""
-    from importlib.machinery import PathFinder
-
-    folders = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(program.root)]
-    return PathFinder.find_spec(name, folders) is not None
+    return shadows.shadow(name, file, program.root)
 
 
 def _is_installed(name: str) -> bool:

@@ -16,7 +16,7 @@ from sagemaker_inference import metrics
 from sagemaker_inference._aws.mms_objects import HandlerServiceAdapter
 from sagemaker_inference._errors import OutOfMemoryError, StartError
 from sagemaker_inference._http.error_response import one_line
-from sagemaker_inference._inference import program
+from sagemaker_inference._inference import import_advice, program
 from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNFORKABLE, Assignment, Report
@@ -140,7 +140,11 @@ def _load(service: Servable, assignment: Assignment) -> None:
     except StartError:
         raise
     except BaseException as error:
-        message = f"loading the model from {assignment.model_dir} failed: {type(error).__name__}"
+        message = f"loading the model from {assignment.model_dir} failed"
+        if assignment.program is not None:
+            advice = import_advice.advice(error, assignment.program).removesuffix(".")
+            message += f" ({advice})" if advice else ""
+        message += f": {type(error).__name__}"
         raise StartError(message) from error
 
 
