@@ -71,7 +71,10 @@ def serve(
         registry: the registry with the program's handlers, if not the default one.
     """
     caller = sys._getframe(1)  # noqa: SLF001 - the line where registration ends, for messages
+    name = program.name_in_worker(name)
     if name != "__main__":
+        if name not in sys.modules:
+            logger.warning("serve(%r) serves nothing: write serve(__name__)", name)
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
         return

@@ -50,6 +50,11 @@ class _Loading:
     last = ""
 
 
+def name_in_worker(name: str) -> str:
+    """The module that calls serve(): a program that says "__main__" is another one in a worker."""
+    return (_Loading.module or name) if name == "__main__" else name
+
+
 def note_serve_call(name: str, registry: Registry, caller: str) -> None:
     """Close the registry of the program being loaded, which has called serve().
 

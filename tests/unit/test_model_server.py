@@ -6,6 +6,8 @@ import types
 import pytest
 
 from sagemaker_inference import Registry, environment, model_server
+from sagemaker_inference._inference import program as programs
+from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import main
 from sagemaker_inference.errors import StartError
 
@@ -15,6 +17,24 @@ def test_serve_in_a_notebook_raises_its_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     with pytest.raises(StartError, match="Save it as inference"):
         model_server.serve("__main__", registry=Registry())
+
+
+def test_serve_of_a_literal_main_is_that_of_the_program_in_a_worker(tmp_path):
+    """It started a server within each worker."""
+    path = tmp_path / "program_of_main.py"
+    path.write_text("from sagemaker_inference import serve\nserve('__main__')\n")
+    _, registry = programs.load(Program.from_file(str(path)))
+    assert registry.is_closed
+    registry.reset()
+    del sys.modules["program_of_main"]
+
+
+def test_serve_of_another_text_is_logged(caplog):
+    model_server.serve("iris", registry=Registry())
+    assert "serve('iris') serves nothing: write serve(__name__)" in caplog.text
+    caplog.clear()
+    model_server.serve(__name__, registry=Registry())
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("is_there", [True, False])
