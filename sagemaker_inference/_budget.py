@@ -59,9 +59,11 @@ class Budget:
         taken: the memory of the values that were made, in bytes, as estimated.
         steps: how many steps of interpreted Python were taken.
         is_divided: whether the parts of a form share it: any of them may still be refused.
+        is_tentative: whether the values may still be refused when they are made, because they do
+            not fit an annotation.
     """
 
-    __slots__ = ("is_divided", "sent", "steps", "taken", "unpacked")
+    __slots__ = ("is_divided", "is_tentative", "sent", "steps", "taken", "unpacked")
 
     def __init__(self, sent: int) -> None:
         self.sent = sent
@@ -69,6 +71,7 @@ class Budget:
         self.taken = 0
         self.steps = 0
         self.is_divided = False
+        self.is_tentative = False
 
     @property
     def received(self) -> int:
@@ -114,6 +117,8 @@ class Budget:
         if self.is_divided:
             self.attempt(size, what)
             self.step(size // _BYTES_OF_STEP, what)
+        elif self.is_tentative:
+            self.attempt(size, what)
         self.taken += size
 
     def attempt(self, size: int, what: str) -> None:
@@ -194,6 +199,17 @@ def if_large(body: Sized) -> Budget | None:
         return of(body)
     budget = _current.get()
     return budget if budget is not None and budget.is_divided else None
+
+
+@contextmanager
+def tentative(body: Sized) -> Iterator[None]:
+    """Count values that an annotation may refuse as memory that is needed until they are valid."""
+    with shared(body) as budget:
+        before, budget.is_tentative = budget.is_tentative, True
+        try:
+            yield
+        finally:
+            budget.is_tentative = before
 
 
 @contextmanager

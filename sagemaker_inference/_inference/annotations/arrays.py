@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _budget, codecs
+from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def with_numbers(table: Any, *, has_decimals: bool = True) -> Any:
 
 
 def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
-    return as_numbers(decode(body, content_type), body)
+    if content_types.parse(content_type).name == content_types.JSON:
+        with _budget.tentative(body):
+            data = decode(body, content_type)
+    else:
+        data = decode(body, content_type)
+    return as_numbers(data, body)
 
 
 def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:

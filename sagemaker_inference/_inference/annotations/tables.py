@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.arrays import as_numbers, with_numbers
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
+_INSTANCES: Final = re.compile(rb'\s*\{\s*"instances"\s*:')
+
 
 def is_json(content_type: str) -> bool:
     return content_types.parse(content_type).name == content_types.JSON
@@ -24,12 +28,10 @@ def is_json(content_type: str) -> bool:
 
 def checked(kind: type) -> Convert:
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
-        data = decode(body, content_type)
-        if kind is dict and not isinstance(data, dict) and is_json(content_type):
-            from sagemaker_inference.codecs import json
-
-            # The JSON codec unwraps {"instances": ...}; a dict handler wants the object.
-            data = json.loads(_charset.utf8(body, content_type))
+        if kind is dict and is_json(content_type):
+            data = _json_object(body, content_type, decode)
+        else:
+            data = decode(body, content_type)
         if kind is list:
             data = plain(data)
         elif hasattr(data, "column_names"):
@@ -40,6 +42,24 @@ def checked(kind: type) -> Convert:
         return data
 
     return convert
+
+
+def _json_object(body: Body, content_type: str, decode: Decode) -> Any:
+    """What a JSON body holds; ``{"instances": ...}`` stays an object."""
+    text = _charset.utf8(body, content_type)
+    if wraps_instances(text):
+        from sagemaker_inference.codecs import json
+
+        return json.loads(text)
+    if text.lstrip()[:1] == b"{":
+        return decode(body, content_type)
+    with _budget.tentative(body):
+        return decode(body, content_type)
+
+
+def wraps_instances(text: bytes | bytearray) -> bool:
+    """Whether a JSON text begins as ``{"instances": ...}``, which `codecs.json` unwraps."""
+    return _INSTANCES.match(text) is not None
 
 
 def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:

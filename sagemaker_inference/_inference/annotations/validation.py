@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_origin
 
 import orjson
 
+from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, RegistrationError, UnprocessableInputError
 from sagemaker_inference._inference.annotations.arrays import as_numbers
@@ -16,7 +17,7 @@ from sagemaker_inference._inference.annotations.hints import (
     names_of_lists,
     with_lists,
 )
-from sagemaker_inference._inference.annotations.tables import is_json, plain
+from sagemaker_inference._inference.annotations.tables import is_json, plain, wraps_instances
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:
@@ -32,21 +33,26 @@ _PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
 def pydantic_converter(hint: Any) -> Convert | None:
     """The converter that validates by pydantic; None if it has no schema (for array fields)."""
     pydantic: Any = sys.modules["pydantic"]
-    try:
-        adapter = pydantic.TypeAdapter(hint)
-    except Exception:  # noqa: BLE001 - pydantic calls hooks of the classes
+    adapter = _adapter(pydantic, hint)
+    if adapter is None:
         return None
     read = _or_instances(adapter.validate_json, pydantic.ValidationError)
     lists = names_of_lists(hint)
+    takes_objects = _takes_objects(adapter.core_schema)
 
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
         try:
             if is_json(content_type):
-                return read(bytes(_charset.utf8(body, content_type)))
+                text = _affordable(body, content_type)
+                if takes_objects and len(text) > _budget.SMALL and text.lstrip()[:1] == b"[":
+                    # pydantic's error would hold all of it, and says the same of any list.
+                    text = b"[]"
+                return read(text)
             data = with_lists(decode(body, content_type), lists, content_type)
             return adapter.validate_python(plain(data))
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
+            # What it refused may be all of the body.
+            first = error.errors(include_url=False, include_input=False)[0]
             if first["type"] == "json_invalid":
                 message = f"Invalid JSON: {first['msg'].removeprefix('Invalid JSON: ')[:200]}"
                 raise DecodeError(message) from None
@@ -57,6 +63,37 @@ def pydantic_converter(hint: Any) -> Convert | None:
     return convert
 
 
+def _adapter(pydantic: Any, hint: Any) -> Any:
+    """What validates by a hint: a list up to its first error, since the others are not shown."""
+    hints = [hint]
+    if get_origin(hint) is list and hasattr(pydantic, "FailFast"):
+        hints.insert(0, Annotated[hint, pydantic.FailFast()])
+    for each in hints:
+        with contextlib.suppress(Exception):  # pydantic calls hooks of the classes
+            return pydantic.TypeAdapter(each)
+    return None
+
+
+def _takes_objects(schema: Any) -> bool:
+    """Whether only objects can be valid: no function of the program sees the body before that."""
+    inner = schema.get("schema", {}).get("type")
+    return schema["type"] == "dict" or inner in ("model-fields", "dataclass-args")
+
+
+def _affordable(body: Body, content_type: str) -> bytes:
+    """The text of a JSON body, once its values are within the budget.
+
+    Raises:
+        PayloadTooLargeError: they are not.
+    """
+    text = _charset.utf8(body, content_type)
+    if (budget := _budget.if_large(body)) is not None:
+        from sagemaker_inference.codecs import _json_size
+
+        _json_size.take(text, budget, "JSON")
+    return bytes(text)
+
+
 def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
     """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps as well."""
 
@@ -64,11 +101,13 @@ def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Cal
         try:
             return read(text)
         except invalid:
+            if not wraps_instances(text):
+                raise
             try:
                 document = orjson.loads(text)
             except orjson.JSONDecodeError:
-                document = None
-            if not isinstance(document, dict) or list(document) != ["instances"]:
+                document = {}
+            if list(document) != ["instances"]:
                 raise
         return read(orjson.dumps(document["instances"]))
 
@@ -106,7 +145,7 @@ def msgspec_converter(hint: Any) -> Convert:
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
         try:
             if is_json(content_type):
-                return read(bytes(_charset.utf8(body, content_type)))
+                return read(_affordable(body, content_type))
             data = with_lists(decode(body, content_type), lists, content_type)
             # The values of forms are text, which stands for numbers as well.
             strict = not content_types.is_form(content_type)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import zipfile
 from functools import cache
 from urllib.parse import quote_from_bytes
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.cost import MIB, REFUSED_GROWTH, SECONDS, cost_of
+from support.large import SIZE, large_json, records, repeated
 
 from sagemaker_inference import Registry, Request, _budget, assemble
 from sagemaker_inference._http.messages import Headers, Part
@@ -26,7 +26,6 @@ from sagemaker_inference.codecs import json as json_codec
 # They take minutes, and no Python differs in what they are about.
 pytestmark = pytest.mark.once
 
-SIZE = 25_000_000
 MULTIPART = "multipart/form-data; boundary=B"
 FORM = "application/x-www-form-urlencoded"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -52,24 +51,6 @@ def ask(body, content_type, codings=""):
     [response] = run_without_loop(HANDLER.answer([request]))
     assert _budget.of(b"").sent == 0, "the budget of the request has not ended"
     return response.status, bytes(response.body[:300])
-
-
-def repeated(text, size=SIZE, start=b"", end=b""):
-    return start + text * ((size - len(start) - len(end)) // len(text)) + end
-
-
-def records():
-    rng = np.random.default_rng(0)
-    rows = [
-        {"id": number, "name": f"name {number % 977}", "score": score, "is_new": False}
-        for number, score in enumerate(rng.random(20_000).tolist())
-    ]
-    return [json.dumps(row).encode() for row in rows]
-
-
-def large_json():
-    text = b",".join(records())
-    return b"[" + b",".join([text] * (SIZE // len(text))) + b"]"
 
 
 def large_json_lines():

@@ -164,6 +164,12 @@ def test_deep_values_are_refused_where_they_do_not_fit():
             converted(hint, deep, "text/json")
 
 
+@pytest.mark.parametrize("hint", [Model, list[Model], Struct, dict])
+def test_instances_that_end_too_early_are_400(hint):
+    with pytest.raises(DecodeError, match="Invalid JSON"):
+        converted(hint, b'{"instances": [{"x": 1}, {"x":')
+
+
 def test_instances_are_unwrapped_where_there_is_no_place_for_the_whole():
     class Whole(TypedDict):
         instances: list[float]
