@@ -6,12 +6,17 @@ frozen `Config` that its processes hand on.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _parsers
 from sagemaker_inference._parsers import HIGHEST_PORT, MEGABYTE, MOST_WORKERS
 from sagemaker_inference._variable import Variable, markdown_table
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# InvokeEndpoint takes bodies up to 25 MB.
+DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
 # The front end counts bytes, seconds and connections in signed ints of 32 bits.
 _MOST_PAYLOAD_IN_MB: Final = 2047
 _MOST: Final = 2**31 - 1
@@ -20,6 +25,13 @@ _MOST: Final = 2**31 - 1
 def _client_timeout(name: str, default: int, meaning: str) -> Variable[int]:
     parse = _parsers.number("seconds", least=1, example=f"{default}.", whole=True, most=_MOST)
     return Variable(name, parse, default, meaning, "seconds")
+
+
+def _megabytes(*, least: int) -> Callable[[str], int]:
+    example = f"{DEFAULT_MAX_PAYLOAD_IN_MB}, or leave it out."
+    return _parsers.number(
+        "megabytes", least=least, example=example, whole=True, most=_MOST_PAYLOAD_IN_MB
+    )
 
 
 PROGRAM: Final = Variable(
@@ -85,17 +97,9 @@ STARTUP_TIMEOUT: Final = Variable(
     "longest loading of the model; then exit code 1",
     "seconds",
 )
-# InvokeEndpoint takes bodies up to 25 MB.
-DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
-    _parsers.number(
-        "megabytes",
-        least=0,
-        example="1, or leave it out.",
-        whole=True,
-        most=_MOST_PAYLOAD_IN_MB,
-    ),
+    _megabytes(least=0),
     None,
     f"largest body of a request; `0` for {_MOST_PAYLOAD_IN_MB}, which batch transform means by any "
     "size",
@@ -104,13 +108,7 @@ MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
 )
 MAX_RESPONSE_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_RESPONSE_IN_MB",
-    _parsers.number(
-        "megabytes",
-        least=1,
-        example="25, or leave it out.",
-        whole=True,
-        most=_MOST_PAYLOAD_IN_MB,
-    ),
+    _megabytes(least=1),
     None,
     "largest body of a response; never less than that of a request by default",
     "MB",
