@@ -8,8 +8,9 @@ import random
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from support.proc import descriptors, memory
 
 if TYPE_CHECKING:
     from tests.server.conftest import Server
@@ -63,18 +64,8 @@ def _most(pids: list[int]) -> Held:
     every = [Held(0, 0.0)]
     for pid in pids:
         with contextlib.suppress(OSError):  # it has ended
-            every.append(Held(descriptors(pid), _resident(pid)))
+            every.append(Held(descriptors(pid), memory(pid) / (1 << 20)))
     return Held(max(one.descriptors for one in every), max(one.megabytes for one in every))
-
-
-def descriptors(pid: int) -> int:
-    """How many descriptors a process has."""
-    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are enough
-
-
-def _resident(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def leaks(server: Server, before: dict[str, Held]) -> list[str]:

@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from support.proc import memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,17 +59,11 @@ def cost_of(call: Callable[[], Any]) -> Cost:
 
 def _measured(call: Callable[[], Any]) -> Cost:
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-    before = _memory("VmRSS")
+    before = memory("self")
     started = time.process_time()
     try:
         result = call()
     except Exception as error:  # noqa: BLE001 - the test looks at it
         result = error
     seconds = time.process_time() - started
-    return Cost(result, _memory("VmHWM") - before, _memory("VmRSS") - before, seconds)
-
-
-def _memory(key: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith(key))
-    return int(line.split()[1]) << 10
+    return Cost(result, memory("self", "VmHWM") - before, memory("self") - before, seconds)

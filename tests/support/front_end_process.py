@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from support import proc
 from support.fake_supervisor import FakeSupervisor
 
 from sagemaker_inference._http.messages import Response
@@ -59,13 +58,12 @@ class Server(FakeSupervisor):
 
     @property
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.java.pid}/fd"))  # noqa: PTH208 - names are enough
+        return proc.descriptors(self.java.pid)
 
     @property
     def resident(self) -> int:
         """Bytes of memory that the front end has."""
-        pages = Path(f"/proc/{self.java.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return proc.memory(self.java.pid)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -1,0 +1,19 @@
+"""What /proc says of a process (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+
+def memory(pid: int | Literal["self"], key: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
+    """Bytes of memory that a process has, or has had at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(key))
+    return int(line.split()[1]) << 10
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process has."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are enough
