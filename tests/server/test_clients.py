@@ -38,6 +38,9 @@ CHUNKED = b"POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\
         CHUNKED.replace(b"chunked", b"xchunked") + b"\r\n0\r\n\r\n",
         post("[1]").replace(b"Host: x\r\n", b"Host: x\n"),
         post("[1]").replace(b"Length: 3", b"Length: 3\r\nContent-Length: 3"),
+        post("[1]").replace(b"Host: x\r\n", b""),
+        post("[1]").replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n"),
+        post("[1]").replace(b"Host: x\r\n", b"Host: x/y\r\n"),
         b"\x01" + post("[1]"),
     ],
 )
@@ -250,7 +253,7 @@ def test_only_the_methods_and_routes_of_the_contract_run_predictions(shared: Ser
 
 
 @pytest.mark.parametrize(
-    "head", ["HTTP/1.0", "HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.1"]
+    "head", ["HTTP/1.0", "HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.1\r\nHost: x"]
 )
 def test_a_refusal_before_the_body_is_not_lost(shared: Serve, head: str) -> None:
     server = shared(ECHO)

@@ -8,7 +8,8 @@ import java.nio.ByteOrder;
  * Reads the request line and header fields of requests, as strictly as RFC 9112 allows, or the
  * trailer fields of a chunked body.
  *
- * <p>It keeps nothing but how the body is framed. Bytes may come in any pieces.
+ * <p>It keeps nothing but how the body is framed, and whether the fields are there that must be.
+ * Bytes may come in any pieces.
  */
 final class RequestHead {
     /** The body has no announced length. */
@@ -42,11 +43,12 @@ final class RequestHead {
     private static final String NOT_CR_LF = "a line ends without CR LF";
     private static final String VERSION = "HTTP/1.";
 
-    // The fields that decide where a request ends. The decoder takes a request that has the last
-    // one for a WebSocket's of 2010, with eight bytes after its head.
+    // The fields that decide where a request ends, and for whom it is. The decoder takes a request
+    // that has OLD_KEY for a WebSocket's of 2010, with eight bytes after its head.
     private static final String LENGTH = "content-length";
     private static final String ENCODING = "transfer-encoding";
     private static final String OLD_KEY = "sec-websocket-key1";
+    private static final String HOST = "host";
     private static final String CHUNKED = "chunked";
     // More would not be a length in any case, and overflow.
     private static final int MAX_DIGITS = 18;
@@ -78,6 +80,8 @@ final class RequestHead {
     private long value;
     private boolean hasLength;
     private boolean hasEncoding;
+    private boolean hasHost;
+    private final HostValue host = new HostValue();
 
     /** Prepares for the head of a request. */
     void begin() {
@@ -98,6 +102,7 @@ final class RequestHead {
         value = NO_LENGTH;
         hasLength = false;
         hasEncoding = false;
+        hasHost = false;
     }
 
     boolean isComplete() {
@@ -221,7 +226,7 @@ final class RequestHead {
                     problem = NOT_CR_LF;
                 } else if (state == State.LAST_LINE_END) {
                     isComplete = true;
-                    problem = conflict();
+                    problem = isTrailer ? null : conflict();
                 } else {
                     state = State.LINE_START;
                 }
@@ -277,6 +282,9 @@ final class RequestHead {
             case 't':
                 field = ENCODING;
                 break;
+            case 'h':
+                field = HOST;
+                break;
             case 's':
                 field = OLD_KEY;
                 break;
@@ -328,16 +336,24 @@ final class RequestHead {
         } else if (field.equals(OLD_KEY)) {
             problem = "the field " + field + " is not supported";
         } else if (field.equals(LENGTH)) {
-            problem = hasLength ? "there are two fields " + LENGTH : null;
+            problem = twice(hasLength);
             hasLength = true;
             value = 0;
+        } else if (field.equals(HOST)) {
+            problem = twice(hasHost);
+            hasHost = true;
+            host.begin();
         } else {
-            problem = hasEncoding ? "there are two fields " + ENCODING : null;
+            problem = twice(hasEncoding);
             hasEncoding = true;
         }
     }
 
-    /** Reads the value of a field that frames the body. */
+    private String twice(boolean isSecond) {
+        return isSecond ? "there are two fields " + field : null;
+    }
+
+    /** Reads the value of a field that is not skipped. */
     private void readValue(int character) {
         if (character == CR) {
             checkValue();
@@ -357,18 +373,30 @@ final class RequestHead {
         if (field.equals(ENCODING)) {
             return isNext(CHUNKED, character);
         }
+        if (field.equals(HOST)) {
+            return host.read(character);
+        }
         boolean isDigit = character >= '0' && character <= '9' && length < MAX_DIGITS;
         value = value * DECIMAL + (character - '0');
         return isDigit;
     }
 
     private void checkValue() {
-        if (field.equals(ENCODING) ? length < CHUNKED.length() : length == 0) {
+        boolean isWhole;
+        if (field.equals(ENCODING)) {
+            isWhole = length == CHUNKED.length();
+        } else {
+            isWhole = field.equals(HOST) ? host.isWhole() : length > 0;
+        }
+        if (!isWhole) {
             problem = badValue();
         }
     }
 
     private String badValue() {
+        if (field.equals(HOST)) {
+            return HOST + " is not a name or an address, and perhaps a port";
+        }
         return field.equals(ENCODING)
                 ? ENCODING + " is not " + CHUNKED
                 : LENGTH + " is not one number";
@@ -393,6 +421,9 @@ final class RequestHead {
         }
         if (hasEncoding && isOldVersion) {
             return "HTTP/1.0 has no " + ENCODING;
+        }
+        if (!hasHost && !isOldVersion) {
+            return "the field " + HOST + " is missing";
         }
         return null;
     }

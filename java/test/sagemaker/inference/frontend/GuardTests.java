@@ -24,6 +24,7 @@ final class GuardTests {
         tests.add("guard: transfer codings", GuardTests::codings);
         tests.add("guard: request lines", GuardTests::requestLines);
         tests.add("guard: header fields", GuardTests::fields);
+        tests.add("guard: hosts", GuardTests::hosts);
         tests.add("guard: chunks", GuardTests::chunks);
         tests.add("guard: trailers", GuardTests::trailers);
         tests.add("guard: what is right passes as it is", GuardTests::passes);
@@ -206,6 +207,42 @@ final class GuardTests {
         }
     }
 
+    private static void hosts() {
+        String end = "Content-Length: 3\r\n\r\n[1]";
+        String start = "POST /invocations HTTP/1.1\r\n";
+        refused(start + end, "the field host is missing");
+        refused(start + "Hos: x\r\nHosts: x\r\n" + end, "the field host is missing");
+        refused("POST http://x/invocations HTTP/1.1\r\n" + end, "the field host is missing");
+        // Whoever reads the first one and whoever reads the last one disagree.
+        String old = "POST /invocations HTTP/1.0\r\n";
+        for (String line : List.of(start, old)) {
+            refused(line + "Host: x\r\nHOST: x\r\n" + end, "there are two fields host");
+            refused(line + "Host:\r\nX: 1\r\nhost: y\r\n" + end, "there are two fields host");
+            refused(line + "Host: x y\r\n" + end, "host is not a name or an address");
+        }
+        for (String value :
+                List.of(
+                        "x, y", "http://x", "x/", "me@x", "x:y", "x:1:2", "::1", "[::1", "[::1]1",
+                        "[]:x", "[:/]", "x]", "%", "%4", "%4g", "%g0", "x\\y", "\"x\"", "x?", "x#",
+                        "<x>", "x^", "x\u00e9", "%\u00e9", "[\u00e9]", "[::1]:8\u00e9", "x\ty")) {
+            String request = start + "Host: " + value + "\r\n" + end;
+            refused(request, "host is not a name or an address");
+        }
+        refused(start + "Host: x\n" + end, "a line ends without CR LF");
+        refused(start + "Host: x\u0000\r\n" + end, "a header field has a control character");
+        for (String value :
+                List.of(
+                        "x", " ", "", "x:", "x:8080", ":8080", "127.0.0.1:8080", "[::1]",
+                        "[::1]:80", "[v1.a:b]", "a_b.c-d~e", "%c3%A9.x:1", "a!$&'()*+,;=b",
+                        "X.Y \t")) {
+            passed(start + "Host: " + value + "\r\n" + end, "[1]");
+            passed(start + "hOSt:" + value + "\r\n" + end, "[1]");
+        }
+        passed(start + "Hos: /\r\nHosts: /\r\nHost: x\r\n" + end, "[1]");
+        // A health check's, perhaps; and it keeps its connection for the ping behind it.
+        passed(old + "Connection: keep-alive\r\n" + end, "[1]");
+    }
+
     private static void chunks() {
         String large = "the size of a chunk is too large";
         refused(CHUNKED + "fffffffe\r\nx", large);
@@ -228,6 +265,7 @@ final class GuardTests {
         String why = "the trailer has the field ";
         refused(CHUNKED + "0\r\nContent-Length: 1\r\n\r\n", why + "content-length");
         refused(CHUNKED + "0\r\nTransfer-Encoding: chunked\r\n\r\n", why + "transfer-encoding");
+        refused(CHUNKED + "0\r\nHost: x\r\n\r\n", why + "host");
     }
 
     private static void passes() {

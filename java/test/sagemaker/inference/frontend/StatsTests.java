@@ -102,8 +102,8 @@ final class StatsTests {
         bench.send(Bench.get("/models/a/invoke"));
         bench.send(Bench.get("/predictions/a"));
         String header = "X-Amzn-SageMaker-Target-Model: ";
-        bench.send("GET /invocations HTTP/1.1\r\n" + header + "a\r\n\r\n");
-        bench.send("GET /invocations HTTP/1.1\r\n" + header + "b\r\n\r\n");
+        bench.send(Bench.request("GET", "/invocations", header + "a"));
+        bench.send(Bench.request("GET", "/invocations", header + "b"));
         Map<String, Long> expected = new TreeMap<>();
         expected.put("/invocations  405", 1L);
         expected.put("/invocations a 405", 1L);
