@@ -63,13 +63,13 @@ class ExecutionParameters:
     def handle(self, request: Request) -> None:
         """Answer a request."""
         if request.method not in ("GET", "HEAD"):
-            message = f"the method is {request.method}; {PATH} takes GET and HEAD"
+            message = f"The method is {request.method}; {PATH} takes GET and HEAD"
             allow = [("allow", "GET, HEAD")]
             self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
             return
         found = self._find()
         if found is None:
-            message, retry = "the model is not loaded yet", [("retry-after", "5")]
+            message, retry = "The model is not loaded yet", [("retry-after", "5")]
             self._front_end.refuse(request, ErrorCode.SERVICE_UNAVAILABLE, message, retry)
         else:
             headers = [("content-type", "application/json")]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _FORM: Final = '{"model_name": "NAME", "url": "/DIRECTORY"} as application/json'
-_UNREADABLE: Final = f"the body cannot be read; send {_FORM}"
+_UNREADABLE: Final = f"The body cannot be read; send {_FORM}"
 # With four bytes a character, each percent-encoded, it has to fit a request line.
 _LONGEST_NAME: Final = 3000
 # The interpreter that the server runs in; others would be looked for on PATH.
@@ -88,7 +88,7 @@ def read(query: Mapping[str, str], content_type: str, body: bytes) -> LoadReques
     except ValueError as error:
         raise ManagementError(BAD_REQUEST, str(error)) from None
     if not url:
-        _refuse(f"the model's url is missing; send {_FORM}")
+        _refuse(f"The model's url is missing; send {_FORM}")
     if "://" in url:
         _refuse(f"url has to be a directory on this machine: {url}")
     timeout = None if timeout == _UNSET else timeout
@@ -206,7 +206,7 @@ def _directory(url: str) -> str:
     except (OSError, ValueError):  # among them a null byte, and a name that is too long
         is_usable = False
     if not is_usable:
-        _refuse(f"no such directory, or no access to it: {url}", NOT_FOUND)
+        _refuse(f"No such directory, or no access to it: {url}", NOT_FOUND)
     return str(path)
 
 

@@ -93,7 +93,7 @@ class Management:
             self._refuse(request, error)
         except Exception:
             logger.exception("%s %s failed", request.method, escaped(request.target))
-            self._refuse(request, ManagementError(FAILED, "the server failed; its log says why"))
+            self._refuse(request, ManagementError(FAILED, "The server failed; its log says why"))
 
     def _route(self, request: Request) -> None:
         path, _, query = request.target.partition("?")
@@ -138,7 +138,7 @@ class Management:
         if self._repository.find(name) is not None:
             raise ManagementError(CONFLICT, f"Model {name} is already registered.")
         if not self._repository.takes_loads:
-            raise ManagementError(UNAVAILABLE, "the server is stopping")
+            raise ManagementError(UNAVAILABLE, "The server is stopping")
         try:
             settings = self._settings_of(asked)
         except StartError as error:
@@ -313,13 +313,13 @@ def _routes(name: str) -> tuple[str, ...]:
 
 
 def _not_loaded(name: str, cause: str) -> str:
-    return one_line(f"model {name} could not be loaded: {cause}")
+    return one_line(f"Model {name} could not be loaded: {cause}")
 
 
 def _failure(name: str, outcome: Outcome) -> ManagementError:
     status = OUT_OF_MEMORY if outcome.out_of_memory else FAILED
     if outcome.is_unloaded:
-        return ManagementError(status, f"model {name} was deleted while it was loading")
+        return ManagementError(status, f"Model {name} was deleted while it was loading")
     return ManagementError(status, _not_loaded(name, outcome.cause))
 
 

@@ -67,7 +67,7 @@ class Metrics:
     def handle(self, request: Request) -> None:
         """Answer a request for metrics."""
         if request.method not in ("GET", "HEAD"):
-            message = f"the method is {request.method}; {PATH} takes GET and HEAD"
+            message = f"The method is {request.method}; {PATH} takes GET and HEAD"
             allow = [("allow", "GET, HEAD")]
             self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
             return

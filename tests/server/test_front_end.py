@@ -221,7 +221,7 @@ def test_a_full_queue_says_so_to_the_client_and_in_the_log(serve: Serve) -> None
     assert error["request_id"] == refused[0].headers["x-request-id"]
     deadline = time.monotonic() + 10
     while True:
-        counts = re.findall(r"(\d+) requests got 503: 2 were waiting already", server.log)
+        counts = re.findall(r"(\d+) request\(s\) got 503: the queue was full", server.log)
         if sum(map(int, counts)) == len(refused):
             break
         assert time.monotonic() < deadline, server.log

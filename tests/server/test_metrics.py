@@ -122,7 +122,7 @@ def test_it_answers_while_no_worker_does(serve: Callable[..., Server]) -> None:
         assert refused.headers["content-type"] == "application/json"
         assert refused.json["error"] == {
             "code": "method_not_allowed",
-            "message": f"the method is POST; {path} takes GET and HEAD",
+            "message": f"The method is POST; {path} takes GET and HEAD",
             "request_id": refused.headers["x-request-id"],
         }
 

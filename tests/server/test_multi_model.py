@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     reply = one.load("m", broken)
     assert reply.status == 500
     cause = f"loading the model from {broken} failed: ValueError: broken weights"
-    assert reply.json["message"] == f"model m could not be loaded: {cause}"
+    assert reply.json["message"] == f"Model m could not be loaded: {cause}"
     assert int(reply.headers["content-length"]) == len(reply.body)
     query = f"/models?model_name=m&url={broken}&initial_workers=1&synchronous=true"
     assert one.server.request("", {"Content-Type": ""}, path=query).json == reply.json
@@ -94,7 +94,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_may_come_again(
     assert reply.status == 500
     assert (
         reply.json["message"]
-        == "model dying could not be loaded: its worker ended with exit code 3: why"
+        == "Model dying could not be loaded: its worker ended with exit code 3: why"
     )
     assert "model large could not be loaded" in one.server.log
     (one.folder / "models" / "empty").mkdir()
@@ -118,10 +118,10 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
     for body in ("", "null", "[]", "{", '"m"', '{"model_name": {}}', '{"initial_workers": "x"}'):
         reply = one.server.request(body, json_type, path="/models")
         assert (reply.status, reply.json["code"]) == (400, 400), body
-        assert reply.json["message"].startswith("the body cannot be read; send {")
+        assert reply.json["message"].startswith("The body cannot be read; send {")
     for body in ("{}", '{"model_name": "m"}', '{"model_name": "m", "url": ""}'):
         reply = one.server.request(body, json_type, path="/models")
-        assert (reply.status, reply.json["message"][:25]) == (400, "the model's url is missin"), (
+        assert (reply.status, reply.json["message"][:25]) == (400, "The model's url is missin"), (
             body
         )
     query = f"/models?model_name=m&url={path}&batch_size=many"
@@ -142,7 +142,7 @@ def test_a_load_that_cannot_be_is_refused_at_once(many: Callable[..., Models]) -
     for url in ("/dev/null", path / "code" / "inference.py", "/no\\u0000where"):
         reply = one.load("m", url)
         assert reply.status == 404
-        assert reply.json["message"].startswith("no such directory, or no access to it: ")
+        assert reply.json["message"].startswith("No such directory, or no access to it: ")
     for name in ("x" * 3001, "\\ud800", "x\\u0000y"):
         assert one.load(name, path).status == 400
     for name in ("a/b", "/", "a/"):
@@ -272,7 +272,7 @@ def test_a_model_can_be_let_go_while_it_loads(many: Callable[..., Models]) -> No
         assert one.unload("slow").status == 200
         reply = loading.result()
     assert reply.status == 500
-    assert reply.json["message"] == "model slow was deleted while it was loading"
+    assert reply.json["message"] == "Model slow was deleted while it was loading"
     one.wait_listed()
     one.server.wait_for_log("model slow is unloaded")
     assert one.server.pids("sagemaker_inference._worker") == []

@@ -31,7 +31,7 @@ def test_large_bodies_go_both_ways(start: Callable[..., Server]) -> None:
     refused = server.request(body=body + body)
     assert refused.status == 413
     assert refused.error["message"] == (
-        f"the body has {len(body) * 2} bytes; at most {25 * MEGABYTE} are allowed"
+        f"The body has {len(body) * 2} bytes; at most {25 * MEGABYTE} bytes are allowed"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_retired_model_answers_what_it_has_begun(server: Server) -> None:
     assert sorted(reply.status for reply in replies) == [200, 200, 503, 503]
     refused = next(reply for reply in replies if reply.status == 503)
     assert refused.error["code"] == "service_unavailable"
-    assert refused.error["message"] == f"{CAUSE}; send the request again later"
+    assert refused.error["message"] == "The server is stopping. Send the request again later."
     until(lambda: not workers.connections)
 
 

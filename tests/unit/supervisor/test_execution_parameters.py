@@ -99,7 +99,7 @@ def test_only_when_the_model_is_loaded_and_only_to_get() -> None:
 
     assert ask("GET") == (503, {"retry-after": "5"})
     assert ask("POST") == (405, {"allow": "GET, HEAD"})
-    assert replies[-1][2] == "the method is POST; /execution-parameters takes GET and HEAD"
+    assert replies[-1][2] == "The method is POST; /execution-parameters takes GET and HEAD"
     known[0] = {"BatchStrategy": "MULTI_RECORD"}
     assert ask("GET")[0] == 200
     assert replies[-1][2] == b'{"BatchStrategy": "MULTI_RECORD"}'

@@ -90,7 +90,7 @@ def test_a_models_manifest_says_what_the_request_does_not(tmp_path):
 )
 def test_a_body_that_cannot_be_read_is_refused_with_one_that_can(body):
     status, message = refusal(from_json, body)
-    assert (status, message[:32]) == (400, 'the body cannot be read; send {"')
+    assert (status, message[:32]) == (400, 'The body cannot be read; send {"')
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_field_of_a_body_that_cannot_be_read_is_named(body, words):
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({}, 400, "the model's url is missing"),
-        ({"url": ""}, 400, "the model's url is missing"),
+        ({}, 400, "The model's url is missing"),
+        ({"url": ""}, 400, "The model's url is missing"),
         ({"url": "s3://bucket/model"}, 400, "a directory on this machine"),
         ({"url": "/", "initial_workers": "-1"}, 400, "initial_workers has to be from 0 to 256"),
         ({"url": "/", "initial_workers": "257"}, 400, "from 0 to 256, and is 257"),
@@ -136,10 +136,10 @@ def test_a_field_of_a_body_that_cannot_be_read_is_named(body, words):
         ({"url": "/", "model_name": "\udc80"}, 400, "a character that cannot be used"),
         ({"url": "/", "model_name": "é" * 501}, 400, "model_name is too long"),
         ({"url": "/usr/../usr", "model_name": "m"}, 404, "Relative path is not allowed"),
-        ({"url": "/no/such", "model_name": "m"}, 404, "no such directory, or no access to it"),
-        ({"url": "/dev/null", "model_name": "m"}, 404, "no such directory, or no access to it"),
-        ({"url": "/\0", "model_name": "m"}, 404, "no such directory, or no access to it"),
-        ({"url": "/" + "x" * 5000, "model_name": "m"}, 404, "no such directory"),
+        ({"url": "/no/such", "model_name": "m"}, 404, "No such directory, or no access to it"),
+        ({"url": "/dev/null", "model_name": "m"}, 404, "No such directory, or no access to it"),
+        ({"url": "/\0", "model_name": "m"}, 404, "No such directory, or no access to it"),
+        ({"url": "/" + "x" * 5000, "model_name": "m"}, 404, "No such directory"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused(fields, status, words):

@@ -113,7 +113,7 @@ def test_a_fault_of_ours_is_500_and_the_log_says_which(
 
     monkeypatch.setattr(Management, "_settings_of", fail)
     found = models.answer("POST", "/models", {"model_name": "m", "url": models.model()})
-    assert found == refused(500, "InternalServerException", "the server failed; its log says why")
+    assert found == refused(500, "InternalServerException", "The server failed; its log says why")
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -121,7 +121,7 @@ def test_a_load_that_fails_says_why_and_frees_the_name(
     models: ModelBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = models.model(FAILING.format("raise ValueError('broken')"), "broken")
-    message = f"model m could not be loaded: loading the model from {broken} failed: "
+    message = f"Model m could not be loaded: loading the model from {broken} failed: "
     for _ in range(2):
         found = models.answer("POST", "/models", {"model_name": "m", "url": broken})
         assert found == refused(500, "InternalServerException", message + "ValueError: broken")
@@ -151,7 +151,7 @@ def test_a_model_without_a_program_is_refused(
     found = models.answer("POST", "/models", {"model_name": "m", "url": str(models.folder)})
     assert found[0] == 500
     cause = "SAGEMAKER_PROGRAM='no_such_program.py' was not found"
-    assert found[1]["message"].startswith(f"model m could not be loaded: {cause}")
+    assert found[1]["message"].startswith(f"Model m could not be loaded: {cause}")
     assert f"model m: {cause}" in caplog.text
 
 
@@ -228,7 +228,7 @@ def test_the_first_workers_of_models_share_the_gpus(tmp_path: Path) -> None:
 def test_nothing_is_loaded_when_the_server_stops(models: ModelBench) -> None:
     models.repository.refuse_loads()
     found = models.answer("POST", "/models", {"model_name": "m", "url": models.model()})
-    assert found == refused(503, "ServiceUnavailableException", "the server is stopping")
+    assert found == refused(503, "ServiceUnavailableException", "The server is stopping")
 
 
 def test_the_memory_of_a_process_that_is_gone_is_none() -> None:

@@ -238,7 +238,7 @@ def page_of(
 def test_metrics_are_read_only() -> None:
     front_end = _FrontEnd([])
     page_of([], front_end, Records()).handle(SimpleNamespace(id=3, method="POST"))  # type: ignore[arg-type]
-    message = "the method is POST; /metrics takes GET and HEAD"
+    message = "The method is POST; /metrics takes GET and HEAD"
     assert front_end.replies == [(3, 405, message, [("allow", "GET, HEAD")])]
 
 

@@ -129,7 +129,7 @@ def test_a_model_unloaded_while_it_loads(
     unloading = models.ask("DELETE", "/models/m")
     number, status, answer = models.reply()
     assert (number, status) == (loading, 500)
-    assert answer["message"] == "model m was deleted while it was loading"
+    assert answer["message"] == "Model m was deleted while it was loading"
     assert models.reply()[:2] == (unloading, 200)
     assert models.repository.count == 0
 
@@ -270,7 +270,7 @@ def test_a_stop_gives_up_what_loads(models: ModelBench) -> None:
     _, status, answer = models.reply()
     assert (status, answer["message"]) == (
         500,
-        "model m could not be loaded: the server is stopping",
+        "Model m could not be loaded: the server is stopping",
     )
     models.wait(lambda: models.is_stopped)
 

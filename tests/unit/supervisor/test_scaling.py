@@ -147,7 +147,7 @@ def test_a_model_unloaded_while_it_is_scaled(models: ModelBench) -> None:
         number, status, answer = models.reply()
         answers[number] = (status, answer.get("message"))
     assert answers[unloading] == (200, None)
-    assert answers[scaling] == (500, "model m was deleted while it was loading")
+    assert answers[scaling] == (500, "Model m was deleted while it was loading")
 
 
 def test_a_preloaded_model_comes_and_goes(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ final class ClientLimits {
         long most = Math.max(1, descriptors - descriptors / RESERVED_PART);
         if (asked > most) {
             LOGGER.warn(
-                    "at most {} connections of clients are kept open, not {}: there may be {} "
+                    "at most {} connection(s) of clients are kept open, not {}: there may be {} "
                             + "file descriptors. Raise the limit: ulimit -n",
                     most, asked, descriptors);
         }

@@ -42,7 +42,7 @@ final class Invocation extends Exchange {
                 query.forEach(this::addParts);
             }
         } catch (OutOfMemoryError error) {
-            refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the query");
+            refuse(ErrorCode.OUT_OF_MEMORY, "No memory is left for the query");
             return;
         }
         workers.submit(this);
@@ -91,7 +91,7 @@ final class Invocation extends Exchange {
             response = responses.answer(answer, id);
         } catch (RuntimeException error) {
             answer.body.release();
-            fail(ErrorCode.UNENCODABLE_PREDICTION, "the worker's answer is not an HTTP response");
+            fail(ErrorCode.UNENCODABLE_PREDICTION, "The worker's answer is not an HTTP response");
             return;
         }
         respond(response);

@@ -147,13 +147,13 @@ final class LoopClients {
         loggedAt = now;
         if (replaced + refused > 0) {
             LOGGER.warn(
-                    "all {} connections are open (SAGEMAKER_MAX_CONNECTIONS, ulimit -n): {} idle "
-                            + "ones were closed for others, {} were refused",
+                    "as many connections are open as may be, {} (SAGEMAKER_MAX_CONNECTIONS, ulimit "
+                            + "-n): {} idle connection(s) were closed for others, {} refused",
                     limits.connectionsPerLoop, replaced, refused);
         }
         if (unread > 0) {
             LOGGER.warn(
-                    "{} connections were closed: their clients did not read a byte of a response "
+                    "{} connection(s) were closed: their clients did not read a byte of a response "
                             + "for {} s",
                     unread, TimeUnit.NANOSECONDS.toSeconds(limits.writeNanos));
         }

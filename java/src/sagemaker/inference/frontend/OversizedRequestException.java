@@ -14,10 +14,10 @@ final class OversizedRequestException extends Exception {
      */
     OversizedRequestException(long size, int limit, boolean isLast) {
         super(
-                (size > limit ? "the body has " + size + " bytes" : "the body is too large")
+                (size > limit ? "The body has " + size + " bytes" : "The body is too large")
                         + "; at most "
                         + limit
-                        + " are allowed",
+                        + " bytes are allowed",
                 null,
                 false,
                 false);

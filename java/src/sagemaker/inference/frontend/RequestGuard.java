@@ -267,7 +267,7 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         private static final long serialVersionUID = 1;
 
         TimeoutException(long seconds) {
-            super("no byte of the body came for " + seconds + " s", null, false, false);
+            super("No byte of the body came for " + seconds + " s", null, false, false);
         }
     }
 
@@ -276,7 +276,7 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         private static final long serialVersionUID = 1;
 
         NoMemoryException() {
-            super("no memory is left for the request", null, false, false);
+            super("No memory is left for the request", null, false, false);
         }
     }
 }

@@ -56,7 +56,7 @@ final class RequestTargetHandler extends ChannelInboundHandlerAdapter {
         private static final long serialVersionUID = 1;
 
         UnreadableTargetException() {
-            super("the URL cannot be read", null, false, false);
+            super("The URL cannot be read", null, false, false);
         }
     }
 }

@@ -109,7 +109,7 @@ final class Router extends ChannelInboundHandlerAdapter {
             exchange(request)
                     .refuse(
                             ErrorCode.SERVICE_UNAVAILABLE,
-                            "the server has as many connections as it may have",
+                            "The server has as many connections as it may have",
                             retryLater().set(CONNECTION, HttpHeaderValues.CLOSE));
         } else if (isPath(uri, Routes.INVOCATIONS)) {
             routeInvocations(request);
@@ -160,11 +160,11 @@ final class Router extends ChannelInboundHandlerAdapter {
         } else if (routes.invocations != null) {
             invoke(request, routes.invocations, query);
         } else if (routes.isEmpty()) {
-            String message = "no model is loaded yet";
+            String message = "No model is loaded yet";
             exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retryLater());
         } else {
             String message =
-                    "name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
+                    "Name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
             exchange(request).refuse(ErrorCode.BAD_REQUEST, message);
         }
     }
@@ -232,7 +232,7 @@ final class Router extends ChannelInboundHandlerAdapter {
         } else if (model != null) {
             refuseModel(exchange(request), model);
         } else {
-            exchange(request).refuse(ErrorCode.NOT_FOUND, "there is nothing at " + path);
+            exchange(request).refuse(ErrorCode.NOT_FOUND, "There is nothing at " + path);
         }
     }
 
@@ -243,12 +243,12 @@ final class Router extends ChannelInboundHandlerAdapter {
         }
         HttpHeaders allow = new DefaultHttpHeaders().set(HttpHeaderNames.ALLOW, allowed);
         String message =
-                "the method is " + exchange.request.method() + "; this path takes " + allowed;
+                "The method is " + exchange.request.method() + "; this path takes " + allowed;
         exchange.refuse(ErrorCode.METHOD_NOT_ALLOWED, message, allow);
     }
 
     private static void refuseModel(Exchange exchange, String model) {
-        exchange.refuse(ErrorCode.MODEL_NOT_FOUND, "model " + model + " is not loaded");
+        exchange.refuse(ErrorCode.MODEL_NOT_FOUND, "Model " + model + " is not loaded");
     }
 
     private static void refuseUnreadable(Exchange exchange, Throwable cause) {
@@ -271,19 +271,19 @@ final class Router extends ChannelInboundHandlerAdapter {
         } else if (cause instanceof RequestGuard.TimeoutException) {
             exchange.refuse(ErrorCode.REQUEST_TIMEOUT, cause.getMessage(), close);
         } else if (cause instanceof TooLongHttpHeaderException) {
-            String message = "the header fields have more than " + Settings.MAX_HEADERS + " bytes";
+            String message = "The header fields have more than " + Settings.MAX_HEADERS + " bytes";
             exchange.refuse(ErrorCode.HEADER_FIELDS_TOO_LARGE, message, close);
         } else if (cause instanceof TooLongHttpLineException
                 && !HttpUtil.isTransferEncodingChunked(exchange.request)) {
             String message =
-                    "the request line has more than " + Settings.MAX_REQUEST_LINE + " bytes";
+                    "The request line has more than " + Settings.MAX_REQUEST_LINE + " bytes";
             exchange.refuse(ErrorCode.URI_TOO_LONG, message, close);
         } else {
             String why =
                     cause instanceof RequestGuard.BadRequestException
                             ? ": " + cause.getMessage()
                             : "";
-            exchange.refuse(ErrorCode.BAD_REQUEST, "the request is not valid HTTP" + why, close);
+            exchange.refuse(ErrorCode.BAD_REQUEST, "The request is not valid HTTP" + why, close);
         }
     }
 
@@ -321,10 +321,10 @@ final class Router extends ChannelInboundHandlerAdapter {
         }
         Exchange failed = current == null ? exchange(request) : current;
         if (isOutOfMemory) {
-            failed.refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the request");
+            failed.refuse(ErrorCode.OUT_OF_MEMORY, "No memory is left for the request");
         } else {
             // Its memory may belong to a worker's connection by now: it is not released here.
-            failed.fail(ErrorCode.INTERNAL_ERROR, "the server failed");
+            failed.fail(ErrorCode.INTERNAL_ERROR, "The server failed");
         }
     }
 
@@ -388,11 +388,11 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (error instanceof OutOfMemoryError) {
             logOutOfMemory(error);
             code = ErrorCode.OUT_OF_MEMORY;
-            message = "no memory is left for the request";
+            message = "No memory is left for the request";
         } else {
             LOGGER.error("a client's connection is closed", error);
             code = ErrorCode.INTERNAL_ERROR;
-            message = "the server failed to read the request";
+            message = "The server failed to read the request";
         }
         // After the response to a current request, the connection is closed anyway.
         if (current == null) {

@@ -94,11 +94,15 @@ final class SupervisorRequests {
             int size = request.content().readableBytes();
             if (size > MAX_BODY) {
                 String message =
-                        "the body has " + size + " bytes; on this path it may have " + MAX_BODY;
+                        "The body has "
+                                + size
+                                + " bytes; at most "
+                                + MAX_BODY
+                                + " bytes are allowed on this path";
                 refuse(ErrorCode.PAYLOAD_TOO_LARGE, message);
             } else if (!control.isWritable() || pending.size() >= settings.queueLimit) {
                 // Requests that a busy supervisor does not read would fill the memory.
-                refuse(ErrorCode.SERVICE_UNAVAILABLE, "the server is busy; try again later");
+                refuse(ErrorCode.SERVICE_UNAVAILABLE, "The server is busy; try again later");
             } else {
                 // First, since the reply may be there before this returns.
                 pending.put(number, this);
@@ -141,7 +145,7 @@ final class SupervisorRequests {
                 response = read(reply);
             } catch (RuntimeException error) {
                 LOGGER.error("the supervisor's reply is not an HTTP response", error);
-                fail(ErrorCode.INTERNAL_ERROR, "the server failed to answer");
+                fail(ErrorCode.INTERNAL_ERROR, "The server failed to answer");
                 return;
             }
             respond(response);
@@ -163,7 +167,7 @@ final class SupervisorRequests {
         }
 
         private void expire() {
-            String message = "no answer within " + settings.timeoutSeconds() + " s";
+            String message = "No answer within " + settings.timeoutSeconds() + " s";
             fail(ErrorCode.PREDICTION_TIMEOUT, message);
             cancel();
         }

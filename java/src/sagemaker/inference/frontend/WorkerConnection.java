@@ -47,7 +47,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
         try {
             invocation.writeTo(context);
         } catch (OutOfMemoryError error) {
-            take().refuse(ErrorCode.OUT_OF_MEMORY, "no memory is left for the request");
+            take().refuse(ErrorCode.OUT_OF_MEMORY, "No memory is left for the request");
             connections.onIdle(this);
         }
     }
@@ -59,7 +59,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
      */
     void checkTimeout(long now, Settings settings) {
         if (current != null && now - sentAt > settings.timeoutNanos) {
-            String message = "no answer within " + settings.timeoutSeconds() + " s";
+            String message = "No answer within " + settings.timeoutSeconds() + " s";
             take().fail(ErrorCode.PREDICTION_TIMEOUT, message);
             context.close();
         }
@@ -128,7 +128,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
             LOGGER.error("a connection to a worker is closed", error);
         }
         if (current != null && error instanceof OutOfMemoryError) {
-            take().fail(ErrorCode.OUT_OF_MEMORY, "no memory is left for the answer");
+            take().fail(ErrorCode.OUT_OF_MEMORY, "No memory is left for the answer");
         }
         context.close();
     }

@@ -105,6 +105,10 @@ final class WorkerConnections {
         finishRetiring();
     }
 
+    private static String capitalized(String text) {
+        return text.isEmpty() ? text : Character.toUpperCase(text.charAt(0)) + text.substring(1);
+    }
+
     private void reconnectLater() {
         loop.schedule(
                 () -> {
@@ -132,7 +136,8 @@ final class WorkerConnections {
     Future<Void> retire(String cause) {
         loop.execute(
                 () -> {
-                    whyRetiring = cause + "; send the request again later";
+                    // As the supervisor words it for requests that workers have lost.
+                    whyRetiring = capitalized(cause) + ". Send the request again later.";
                     while (hasWaiting()) {
                         takeWaiting().refuse(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
                     }
@@ -203,7 +208,7 @@ final class WorkerConnections {
 
     private void refuseForQueue(Invocation invocation) {
         refused++;
-        String message = settings.queueLimit + " requests are waiting already";
+        String message = "The queue is full: " + settings.queueLimit + " request(s) are waiting";
         invocation.refuse(ErrorCode.SERVICE_UNAVAILABLE, message);
     }
 
@@ -222,7 +227,9 @@ final class WorkerConnections {
     private void check() {
         if (refused > 0) {
             LOGGER.warn(
-                    "{} requests got 503: {} were waiting already", refused, settings.queueLimit);
+                    "{} request(s) got 503: the queue was full, which may hold {} "
+                            + "(SAGEMAKER_MAX_QUEUE_SIZE)",
+                    refused, settings.queueLimit);
             refused = 0;
         }
         while (!waiting.isEmpty() && waiting.peek().age() > waitLimitNanos) {
@@ -241,7 +248,7 @@ final class WorkerConnections {
     }
 
     private String waitedTooLong() {
-        return "no worker took the request within "
+        return "No worker took the request within "
                 + TimeUnit.NANOSECONDS.toSeconds(waitLimitNanos)
                 + " s";
     }
@@ -273,7 +280,7 @@ final class WorkerConnections {
             // The supervisor closes a connection whose request no worker takes.
             lost.fail(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
         } else if (lost != null) {
-            lost.fail(ErrorCode.PROCESS_DIED, "the worker ended before it had answered");
+            lost.fail(ErrorCode.PROCESS_DIED, "The worker ended before it had answered");
         }
         if (isRetiring()) {
             finishRetiring();

@@ -83,7 +83,7 @@ final class ClientTests {
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 408 ");
         checkContains(response, "\"code\": \"request_timeout\"");
-        checkContains(response, "no byte of the body came for 60 s");
+        checkContains(response, "No byte of the body came for 60 s");
         checkContains(response, "connection: close");
         bench.advance(10_000);
         check(!isOpen(bench));

@@ -59,7 +59,7 @@ final class GuardTests {
         checkEqual(2, response.split("HTTP/1.1 ", -1).length);
         checkContains(response, "HTTP/1.1 400 ");
         checkContains(response, "\"code\": \"bad_request\"");
-        checkContains(response, "the request is not valid HTTP: " + why);
+        checkContains(response, "The request is not valid HTTP: " + why);
         checkContains(response, "connection: close");
         checkEqual("", bench.receive(0));
         checkEqual("", Bench.text(bench.workers.get(0)));

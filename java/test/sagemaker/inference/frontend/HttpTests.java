@@ -147,8 +147,8 @@ final class HttpTests {
         String response = bench.send(head + "\r\n\r\n");
         checkContains(response, "HTTP/1.1 413 ");
         checkContains(response, "\"code\": \"payload_too_large\"");
-        checkContains(response, "the body has " + size + " bytes; at most ");
-        checkContains(response, "at most " + Bench.PAYLOAD_LIMIT + " are allowed");
+        checkContains(response, "The body has " + size + " bytes; at most ");
+        checkContains(response, "at most " + Bench.PAYLOAD_LIMIT + " bytes are allowed");
         checkEqual("", bench.send("x".repeat(size)));
         checkContains(bench.send(Bench.get("/ping")), "fine");
         String closing = "POST /invocations HTTP/1.0\r\nContent-Length: " + size + "\r\n\r\nxx";
@@ -164,7 +164,7 @@ final class HttpTests {
         String chunk = "4e20\r\n" + "x".repeat(20000) + "\r\n";
         String response = bench.send(head + chunk.repeat(3));
         checkContains(response, "HTTP/1.1 413 ");
-        checkContains(response, "the body is too large; at most");
+        checkContains(response, "The body is too large; at most");
         checkEqual("", bench.send(chunk + "0\r\n\r\n"));
         checkContains(bench.send(Bench.get("/ping")), "fine");
     }
@@ -240,7 +240,7 @@ final class HttpTests {
         for (String target : new String[] {"*", "x:80", "ping", "/%zz", "/ping?a=%z", "/a?%"}) {
             String response = bench.send(Bench.get(target));
             checkContains(response, "HTTP/1.1 400 ");
-            checkContains(response, "the URL cannot be read");
+            checkContains(response, "The URL cannot be read");
         }
         check(bench.clients.get(0).isActive());
     }
@@ -249,7 +249,7 @@ final class HttpTests {
         Bench bench = deployed();
         String text = bench.send(Bench.request("GET", "/nothing", "Accept: text/plain"));
         checkContains(text, "content-type: text/plain; charset=utf-8");
-        check(text.endsWith("\r\n\r\nthere is nothing at /nothing"), text);
+        check(text.endsWith("\r\n\r\nThere is nothing at /nothing"), text);
         String json = bench.send(Bench.request("GET", "/nothing", "Accept: text/plain, */*"));
         checkContains(json, "content-type: application/json");
     }
@@ -264,7 +264,7 @@ final class HttpTests {
     private static void escaped() {
         Bench bench = deployed();
         String response = bench.send(Bench.get("/%22%5c%0a%01"));
-        checkContains(response, "there is nothing at /\\\"\\\\\\u000a\\u0001\"");
+        checkContains(response, "There is nothing at /\\\"\\\\\\u000a\\u0001\"");
     }
 
     private static void readError() {

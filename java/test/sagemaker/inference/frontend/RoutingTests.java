@@ -58,7 +58,7 @@ final class RoutingTests {
         bench.deploy(1, "/models/a/invoke");
         String unnamed = bench.send(Bench.post("/invocations", "[1]"));
         checkContains(unnamed, "HTTP/1.1 400 ");
-        checkContains(unnamed, "name a model");
+        checkContains(unnamed, "Name a model");
     }
 
     private static void methods() {
@@ -106,7 +106,7 @@ final class RoutingTests {
             String response = twoModels().send(request);
             checkContains(response, "HTTP/1.1 404 ");
             checkContains(response, "\"code\": \"model_not_found\"");
-            checkContains(response, "model d is not loaded");
+            checkContains(response, "Model d is not loaded");
         }
         for (String path : new String[] {"/models//invoke", "/models/invoke", "/predictions/"}) {
             checkContains(twoModels().send(Bench.post(path, "")), "\"code\": \"not_found\"");
@@ -123,7 +123,7 @@ final class RoutingTests {
         for (String path : new String[] {"/%69nvocations", "/%70ing", "/invocations/", "/pingx"}) {
             checkContains(bench.send(Bench.post(path, "")), "\"code\": \"not_found\"");
         }
-        checkContains(bench.send(Bench.post("/models/b+c/invoke", "")), "model b+c is not loaded");
+        checkContains(bench.send(Bench.post("/models/b+c/invoke", "")), "Model b+c is not loaded");
     }
 
     private static void query() {
@@ -242,7 +242,7 @@ final class RoutingTests {
         bench.advance(Bench.TIMEOUT_SECONDS * 1000L);
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 504 ");
-        checkContains(response, "no answer within 20 s");
+        checkContains(response, "No answer within 20 s");
         checkEqual("cancel", bench.sent.get(1).get("type").getAsString());
     }
 

@@ -212,7 +212,7 @@ final class WorkersTests {
         connection.checkTimeout(System.nanoTime() + 2_000_000_000L, settings);
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 504 ");
-        checkContains(response, "no answer within 1 s");
+        checkContains(response, "No answer within 1 s");
         check(!bench.workers.get(0).isActive());
     }
 
@@ -231,7 +231,7 @@ final class WorkersTests {
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 504 ");
         checkContains(response, "\"code\": \"prediction_timeout\"");
-        checkContains(response, "no worker took the request within 0 s");
+        checkContains(response, "No worker took the request within 0 s");
     }
 
     private static void notHttp() {
@@ -296,7 +296,7 @@ final class WorkersTests {
         bench.workers.get(0).close();
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 503 ");
-        checkContains(response, Bench.RETIRING + "; send the request again later");
+        checkContains(response, "The model is being unloaded. Send the request again later.");
         bench.advance(5000);
         checkEqual(1, bench.workers.size());
         check(bench.retire(1));
