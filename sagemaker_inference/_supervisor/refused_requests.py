@@ -1,4 +1,4 @@
-"""Access lines of requests that the front end refuses itself; workers write those of the others."""
+"""Access lines of refused requests that no worker has had; workers write those of the others."""
 
 from __future__ import annotations
 

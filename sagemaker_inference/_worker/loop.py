@@ -345,14 +345,12 @@ class Loop:
             response.body = whole_body(response)
         except BaseException as error:
             logger.exception("request %s: the body of the answer failed", request.id)
-            failure = EncodeError(f"The answer cannot be sent: {type(error).__name__}")
-            return error_response(failure, request.id, request.accept)
+            return _unsendable(request, response, type(error).__name__)
         problem = wire.problem(response, self._limit)
         if problem is None:
             return response
         logger.error("request %s: the answer cannot be sent: %s", request.id, problem)
-        failure = EncodeError(f"The answer cannot be sent: {problem}")
-        return error_response(failure, request.id, request.accept)
+        return _unsendable(request, response, problem)
 
     def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:
@@ -403,3 +401,13 @@ class Loop:
             self._connections[got] = connection
             if got == slot and number == generation:
                 return connection
+
+
+def _unsendable(request: Request, response: Response, problem: str) -> Response:
+    """The failure in place of a response, with the times that it took."""
+    failure = EncodeError(f"The answer cannot be sent: {problem}")
+    sent = error_response(failure, request.id, request.accept)
+    sent.decode_seconds = response.decode_seconds
+    sent.predict_seconds = response.predict_seconds
+    sent.encode_seconds = response.encode_seconds
+    return sent

@@ -125,6 +125,9 @@ def test_it_answers_while_no_worker_does(serve: Callable[..., Server]) -> None:
             "message": f"The method is POST; {path} takes GET and HEAD",
             "request_id": refused.headers["x-request-id"],
         }
+        line = f"INFO POST {path} 405 total="
+        server.wait_for_log(line)
+        assert server.log.split(line)[1].splitlines()[0].endswith(refused.headers["x-request-id"])
 
 
 @pytest.mark.parametrize(("value", "status"), [("false", 404), ("emf", 404), ("both", 200)])

@@ -407,6 +407,27 @@ def test_a_body_that_fails_while_it_is_made_fails_its_request_only() -> None:
         bench.exchange(predict_one("2", b""), answer("2", b"ab"))
 
 
+@pytest.mark.parametrize("body", [b"x" * (2 << 20), iter([b"a", 1])])
+def test_an_answer_that_cannot_be_sent_took_its_time(body: Any) -> None:
+    response = Response(body, "a/b")
+    times = response.decode_seconds, response.predict_seconds, response.encode_seconds = 1, 2, 3
+    one = Echo()
+    one.answer = lambda _requests: returning([response])  # type: ignore[method-assign]
+    lines, log = os.pipe()
+    with running(one, access=AccessLog(log, logging.INFO)) as bench:
+        bench.front[0].sendall(predict_one("1", b""))
+        assert b"The answer cannot be sent: " in bench.front[0].recv(1000)
+        bench.wait_idle()
+    written = os.read(lines, 1000).decode()
+    assert " 500 queue=" in written
+    found = re.findall(r"(?:decode|predict|encode)=([\d.]+)", written)
+    assert [float(text) for text in found] == [seconds * 1000 for seconds in times]
+
+
+async def returning(responses: list[Response]) -> list[Response]:
+    return responses
+
+
 def test_no_health_check_is_called_once_the_server_stops(registry: Registry) -> None:
     checks = mmap.mmap(-1, 1)
     registry.model_loader(lambda: None)

@@ -6,7 +6,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * Tells the supervisor about requests that the front end itself refuses, for its access lines.
+ * Tells the supervisor about requests that are refused before a worker has them, for its access
+ * lines.
  *
  * <p>Workers write those of other requests. Its methods may be called on any thread, and never
  * wait: beyond some lines a second, requests are only counted.
@@ -38,7 +39,7 @@ final class AccessLog {
             second = now;
             written.set(0);
         }
-        if (written.incrementAndGet() > MAX_PER_SECOND || !control.isWritable()) {
+        if (!control.isWritable() || written.incrementAndGet() > MAX_PER_SECOND) {
             lost.incrementAndGet();
             return;
         }

@@ -54,8 +54,16 @@ class Exchange {
         respond(response);
     }
 
+    /** Leaves an access line if the response is a refusal. */
+    final void logRefusal(FullHttpResponse response) {
+        int status = response.status().code();
+        if (status >= ErrorCode.BAD_REQUEST.status) {
+            client.log(this, status);
+        }
+    }
+
     private FullHttpResponse error(ErrorCode code, String message) {
-        client.log(this, code);
+        client.log(this, code.status);
         return responses.error(code, message, id, Responses.wantsText(request.headers()));
     }
 

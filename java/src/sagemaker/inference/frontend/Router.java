@@ -333,9 +333,9 @@ final class Router extends ChannelInboundHandlerAdapter {
     }
 
     /** Leaves an access line about a request that is refused or has failed. */
-    void log(Exchange exchange, ErrorCode code) {
+    void log(Exchange exchange, int status) {
         long nanos = System.nanoTime() - startedAt;
-        clients.accessLog().write(exchange.request, code.status, exchange.id, nanos);
+        clients.accessLog().write(exchange.request, status, exchange.id, nanos);
     }
 
     /** Sends the response to the current request. */

@@ -148,6 +148,7 @@ final class SupervisorRequests {
                 fail(ErrorCode.INTERNAL_ERROR, "The server failed to answer");
                 return;
             }
+            logRefusal(response);
             respond(response);
         }
 

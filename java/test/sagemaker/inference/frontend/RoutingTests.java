@@ -24,6 +24,9 @@ final class RoutingTests {
         tests.add("routing: paths of the supervisor", RoutingTests::asked);
         tests.add("routing: patterns", RoutingTests::patterns);
         tests.add("routing: a reply is passed on", RoutingTests::reply);
+        tests.add(
+                "routing: replies that are not refusals have no access line",
+                RoutingTests::repliesWithoutAccessLines);
         tests.add("routing: replies that are not HTTP", RoutingTests::badReplies);
         tests.add("routing: no reply is 504", RoutingTests::noReply);
         tests.add("routing: a client that goes cancels its request", RoutingTests::cancel);
@@ -212,11 +215,24 @@ final class RoutingTests {
         check(response.endsWith("\r\n\r\nhi"), response);
         String requestId = bench.sent.get(0).get("request_id").getAsString();
         checkContains(response, "x-request-id: " + requestId + "\r\n");
+        JsonObject line = bench.accessLines.get(0);
+        checkEqual(requestId, line.get("request_id").getAsString());
+        checkEqual(418, line.get("status").getAsInt());
+        checkEqual("/models", line.get("path").getAsString());
         bench.requests.onReply(json("{'id':%d}", id));
         checkEqual("", bench.receive(0));
         bench.advance(60_000);
         checkEqual("", bench.receive(0));
         checkEqual(1, bench.sent.size());
+    }
+
+    private static void repliesWithoutAccessLines() {
+        Bench bench = asking();
+        bench.send(Bench.get("/models"));
+        long id = bench.sent.get(0).get("id").getAsLong();
+        bench.requests.onReply(json("{'id':%d,'status':399,'headers':[],'body':''}", id));
+        checkContains(bench.receive(0), "HTTP/1.1 399 ");
+        checkEqual(0, bench.accessLines.size());
     }
 
     private static void badReplies() {
