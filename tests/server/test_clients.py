@@ -162,7 +162,7 @@ def test_more_connections_than_descriptors_leave_room_for_pings(serve: Serve) ->
             stack.enter_context(connect(server))
         assert server.request(method="GET", path="/ping").status == 200
         assert server.request("[1]").json == [1]
-        server.wait_for_log("idle ones were closed for others")
+        server.wait_for_log("idle connection(s) were closed for others")
     lines = [line for line in server.log.splitlines() if "WARN" in line]
     assert len(lines) == 1
     assert re.search(r"as many connections are open as may be, 768 \(SAGEMAKER_MAX_", lines[0])

@@ -38,26 +38,24 @@ final class ClientLimits {
     /** Without taking a byte of a response. */
     final long writeNanos;
 
-    /** How many connections one event loop serves. */
-    final int connectionsPerLoop;
+    /** How many connections there may be. */
+    final int maxConnections;
 
-    ClientLimits(long head, long idle, long body, long write, int connectionsPerLoop) {
+    ClientLimits(long head, long idle, long body, long write, int maxConnections) {
         headNanos = TimeUnit.SECONDS.toNanos(head);
         idleNanos = TimeUnit.SECONDS.toNanos(idle);
         bodyNanos = TimeUnit.SECONDS.toNanos(body);
         writeNanos = TimeUnit.SECONDS.toNanos(write);
-        this.connectionsPerLoop = connectionsPerLoop;
+        this.maxConnections = maxConnections;
     }
 
     static ClientLimits from(ConfigManager config) {
-        int connections = connections(Integer.parseInt(config.getProperty(MAX_CONNECTIONS, "0")));
-        int loops = Math.max(1, config.getNettyThreads());
         return new ClientLimits(
                 seconds(config, HEAD_SECONDS, "10"),
                 seconds(config, IDLE_SECONDS, "75"),
                 seconds(config, BODY_SECONDS, "60"),
                 seconds(config, WRITE_SECONDS, "60"),
-                Math.max(1, connections / loops));
+                connections(Integer.parseInt(config.getProperty(MAX_CONNECTIONS, "0"))));
     }
 
     private static long seconds(ConfigManager config, String name, String otherwise) {

@@ -32,6 +32,7 @@ final class ClientWatch {
     private final HttpPipeliningHandler pipelining;
     private final ClientLimits limits;
     private final LoopClients neighbours;
+    private final ClientCounts counts;
     private final boolean isExtra;
     private Activity activity = Activity.IDLE;
     // Differs from the last one if the client has done something.
@@ -50,12 +51,14 @@ final class ClientWatch {
             HttpPipeliningHandler pipelining,
             ClientLimits limits,
             LoopClients neighbours,
+            ClientCounts counts,
             boolean isExtra) {
         this.channel = channel;
         this.guard = guard;
         this.pipelining = pipelining;
         this.limits = limits;
         this.neighbours = neighbours;
+        this.counts = counts;
         this.isExtra = isExtra;
         since = neighbours.now();
     }
@@ -66,12 +69,12 @@ final class ClientWatch {
 
     /** Returns whether there is room for the client's pings only. */
     boolean isOverLimit() {
-        return isExtra && neighbours.isFull();
+        return isExtra && counts.isFull();
     }
 
     /** Counts a request of the client that was refused for lack of room. */
     void countRefused() {
-        neighbours.countRefused();
+        counts.countRefused();
     }
 
     /** Returns since when the client has done nothing, as far as that is known. */

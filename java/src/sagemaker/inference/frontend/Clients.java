@@ -12,6 +12,7 @@ import io.netty.handler.codec.http.HttpResponseEncoder;
 import io.netty.handler.ssl.SslContext;
 import io.netty.util.concurrent.GlobalEventExecutor;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -46,6 +47,7 @@ final class Clients extends ChannelInitializer<Channel> {
     private final SupervisorRequests requests;
     private final AccessLog accessLog;
     private final Stats stats = new Stats();
+    private final ClientCounts counts;
     private final Map<EventLoop, LoopClients> perLoop = new ConcurrentHashMap<>();
     private final ChannelGroup connected = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
     private final List<Runnable> whenDrained = new ArrayList<>();
@@ -66,6 +68,7 @@ final class Clients extends ChannelInitializer<Channel> {
         this.settings = settings;
         this.deployments = deployments;
         this.requests = requests;
+        counts = new ClientCounts(settings.clientLimits);
         responses = new Responses(settings);
         accessLog = new AccessLog(requests.control());
     }
@@ -95,6 +98,7 @@ final class Clients extends ChannelInitializer<Channel> {
                         pipelining,
                         settings.clientLimits,
                         neighbours,
+                        counts,
                         neighbours.makeRoom());
         pipeline.addLast("router", new Router(this, channel.eventLoop(), watch));
         connected.add(channel);
@@ -105,14 +109,39 @@ final class Clients extends ChannelInitializer<Channel> {
                             neighbours.remove(watch);
                             onClosed();
                         });
+        if (watch.isOverLimit()) {
+            List<LoopClients> others = new ArrayList<>(perLoop.values());
+            others.remove(neighbours);
+            // Its requests wait, which would be refused before there is room.
+            channel.config().setAutoRead(false);
+            makeRoom(channel, others.iterator());
+        }
         if (isDraining) {
             drain(channel);
         }
     }
 
+    /** Has other event loops close an idle connection for a client; its own has none. */
+    private void makeRoom(Channel channel, Iterator<LoopClients> others) {
+        if (counts.isFull() && others.hasNext()) {
+            LoopClients next = others.next();
+            next.loop()
+                    .execute(
+                            () -> {
+                                // There may be room by now.
+                                if (counts.isFull()) {
+                                    next.closeIdle();
+                                }
+                                makeRoom(channel, others);
+                            });
+        } else {
+            channel.eventLoop().execute(() -> channel.config().setAutoRead(true));
+        }
+    }
+
     private LoopClients on(EventLoop loop) {
         return perLoop.computeIfAbsent(
-                loop, unused -> new LoopClients(loop, settings.clientLimits));
+                loop, unused -> new LoopClients(loop, counts));
     }
 
     Settings settings() {

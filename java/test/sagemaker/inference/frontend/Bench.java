@@ -45,17 +45,21 @@ final class Bench implements SupervisorRequests.Control {
     long waitLimitNanos = Long.MAX_VALUE;
 
     Bench(int clientCount) {
-        this(clientCount, new String[] {null, null, null});
+        this(clientCount, 100);
     }
 
-    Bench(int clientCount, String[] cors) {
+    Bench(int clientCount, int maxConnections) {
+        this(clientCount, maxConnections, new String[] {null, null, null});
+    }
+
+    Bench(int clientCount, int maxConnections, String[] cors) {
         Settings settings =
                 new Settings(
                         QUEUE_LIMIT,
                         TIMEOUT_SECONDS,
                         MAX_REQUEST_SIZE,
                         PAYLOAD_LIMIT,
-                        new ClientLimits(10, 75, 60, 40, 100),
+                        new ClientLimits(10, 75, 60, 40, maxConnections),
                         cors);
         List<EventExecutor> loops = new ArrayList<>();
         for (int i = 0; i < clientCount; i++) {

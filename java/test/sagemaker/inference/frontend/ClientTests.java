@@ -5,6 +5,7 @@ import static sagemaker.inference.frontend.Tests.checkContains;
 import static sagemaker.inference.frontend.Tests.checkEqual;
 
 import io.netty.buffer.Unpooled;
+import io.netty.channel.DefaultChannelId;
 import io.netty.channel.embedded.EmbeddedChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -31,6 +32,8 @@ final class ClientTests {
         tests.add("clients: each request has its limits to itself", ClientTests::anew);
         tests.add("clients: the longest idle one makes room", ClientTests::room);
         tests.add("clients: over the limit if none is idle", ClientTests::extra);
+        tests.add("client: room on other event loops", ClientTests::roomOnOtherLoops);
+        tests.add("client: no room on any event loop", ClientTests::noRoomOnAnyLoop);
     }
 
     private static Bench deployed() {
@@ -194,11 +197,12 @@ final class ClientTests {
         final LoopClients loop;
         final EmbeddedChannel timer = new EmbeddedChannel();
         private final ClientLimits limits = new ClientLimits(10, 75, 60, 40, 2);
+        final ClientCounts counts = new ClientCounts(limits);
         private final Bench bench = deployed();
 
         Few() {
             timer.freezeTime();
-            loop = new LoopClients(timer.eventLoop(), limits);
+            loop = new LoopClients(timer.eventLoop(), counts);
         }
 
         EmbeddedChannel connect() {
@@ -206,7 +210,8 @@ final class ClientTests {
             HttpPipeliningHandler pipelining = new HttpPipeliningHandler(bench.handlers);
             EmbeddedChannel channel = new EmbeddedChannel(guard);
             ClientWatch watch =
-                    new ClientWatch(channel, guard, pipelining, limits, loop, loop.makeRoom());
+                    new ClientWatch(
+                            channel, guard, pipelining, limits, loop, counts, loop.makeRoom());
             loop.add(watch);
             channel.closeFuture().addListener(closed -> loop.remove(watch));
             advance();
@@ -227,15 +232,15 @@ final class ClientTests {
         check(!first.isActive());
         check(second.isActive());
         check(third.isActive());
-        check(!few.loop.isFull());
+        check(!few.counts.isFull());
     }
 
     private static void extra() {
         Few few = new Few();
         List<EmbeddedChannel> clients = new ArrayList<>();
-        for (int i = 0; i < 2 + LoopClients.MAX_EXTRA; i++) {
+        for (int i = 0; i < 2 + ClientCounts.MAX_EXTRA; i++) {
             EmbeddedChannel client = few.connect();
-            checkEqual(i >= 2, few.loop.isFull());
+            checkEqual(i >= 2, few.counts.isFull());
             client.writeInbound(Unpooled.copiedBuffer("GET", StandardCharsets.US_ASCII));
             clients.add(client);
         }
@@ -246,5 +251,53 @@ final class ClientTests {
         for (int i = 0; i < clients.size(); i++) {
             checkEqual(i != 2, clients.get(i).isActive());
         }
+    }
+
+    private static void roomOnOtherLoops() {
+        Bench bench = new Bench(3, 2);
+        bench.deploy(1, "/invocations");
+        // The last one has come when two were idle, each on another event loop.
+        int open = 0;
+        for (EmbeddedChannel client : bench.clients) {
+            open += client.isActive() ? 1 : 0;
+        }
+        checkEqual(2, open);
+        EmbeddedChannel last = bench.clients.get(2);
+        check(last.isActive() && last.config().isAutoRead());
+        checkEqual("", bench.send(2, INVOKE));
+        bench.answer(2, "first");
+        checkContains(bench.receive(2), "first");
+    }
+
+    private static void noRoomOnAnyLoop() {
+        Bench bench = new Bench(2, 2);
+        bench.deploy(1, "/invocations");
+        bench.send(0, INVOKE);
+        bench.send(1, INVOKE);
+        EmbeddedChannel late = new EmbeddedChannel(DefaultChannelId.newInstance());
+        bench.clients.add(late);
+        late.pipeline().addLast(bench.handlers);
+        check(!late.config().isAutoRead());
+        bench.run();
+        check(late.config().isAutoRead());
+        checkContains(bench.send(2, Bench.get("/ping")), "connection: keep-alive");
+        bench.clients.get(0).close();
+        bench.run();
+        // There is room by now.
+        checkContains(bench.send(2, Bench.get("/nothing")), "HTTP/1.1 404 ");
+        EmbeddedChannel later = new EmbeddedChannel(DefaultChannelId.newInstance());
+        bench.clients.add(later);
+        later.pipeline().addLast(bench.handlers);
+        bench.run();
+        check(!late.isActive());
+        checkContains(bench.send(3, Bench.get("/nothing")), "HTTP/1.1 404 ");
+        // Nobody is idle now.
+        bench.send(3, "GET");
+        EmbeddedChannel last = new EmbeddedChannel(DefaultChannelId.newInstance());
+        bench.clients.add(last);
+        last.pipeline().addLast(bench.handlers);
+        bench.run();
+        checkContains(bench.send(4, Bench.get("/nothing")), "HTTP/1.1 503 ");
+        check(bench.clients.get(1).isActive() && later.isActive());
     }
 }

@@ -299,7 +299,7 @@ final class HttpTests {
     }
 
     private static void preflight() {
-        Bench bench = new Bench(1, new String[] {"*", "POST", null});
+        Bench bench = new Bench(1, 100, new String[] {"*", "POST", null});
         String[] headers = {"Origin: http://y", "Access-Control-Request-Method: POST"};
         String response = bench.send(Bench.request("OPTIONS", "/invocations", headers));
         checkContains(response, "HTTP/1.1 200 OK");
