@@ -96,4 +96,4 @@ def test_no_memory_is_507_and_the_supervisor_is_still_heard(start: Callable[...,
     assert answers <= {b"HTTP/1.1 507", b"reset"}
     until(lambda: server.request("GET", "/ping").status == 200)
     assert server.request(body=b"1").body == b"1"
-    assert "no memory is left for a request" in server.log
+    assert "a request got 507, out of memory: " in server.log

@@ -140,8 +140,12 @@ final class ControlChannel implements SupervisorRequests.Control {
 
         @Override
         public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
-            LOGGER.error("the connection to the supervisor failed", error);
-            context.close();
+            if (error instanceof OutOfMemoryError) {
+                FatalErrors.end(error, exit -> context.close());
+            } else {
+                LOGGER.error("the connection to the supervisor failed", error);
+                context.close();
+            }
         }
     }
 }

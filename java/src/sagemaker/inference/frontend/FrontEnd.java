@@ -44,13 +44,14 @@ public final class FrontEnd extends ModelServer {
      * @param args the path of the configuration
      */
     public static void main(String[] args) {
+        FatalErrors.watchThreads(Runtime.getRuntime()::halt);
         try {
             InternalLoggerFactory.setDefaultFactory(Slf4JLoggerFactory.INSTANCE);
             new FrontEnd(configuration(args)).start().get(0).sync();
         } catch (IllegalArgumentException error) {
             System.err.println("Invalid configuration: " + error.getMessage());
         } catch (Throwable error) {
-            error.printStackTrace();
+            FatalErrors.end(error, Runtime.getRuntime()::halt);
         } finally {
             System.exit(1);
         }
@@ -84,6 +85,8 @@ public final class FrontEnd extends ModelServer {
         if (type == ConnectorType.MANAGEMENT_CONNECTOR) {
             return control.closeFuture();
         }
+        FatalErrors.watchLoops(acceptors, Runtime.getRuntime()::halt);
+        FatalErrors.watchLoops(loops, Runtime.getRuntime()::halt);
         SslContext ssl = connector.isSsl() ? config.getSslContext() : null;
         Settings settings = Settings.from(config);
         control.connect(acceptors, socketPath());

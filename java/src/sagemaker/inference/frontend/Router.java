@@ -329,7 +329,8 @@ final class Router extends ChannelInboundHandlerAdapter {
     }
 
     private static void logOutOfMemory(Throwable error) {
-        LOGGER.error("no memory is left for a request: {}", error.getMessage());
+        LOGGER.error(
+                "a request got 507, out of memory: {}. {}", error.getMessage(), FatalErrors.ADVICE);
     }
 
     /** Leaves an access line about a request that is refused or has failed. */

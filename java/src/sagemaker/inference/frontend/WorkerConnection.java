@@ -124,7 +124,11 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable error) {
         // A closed connection reports an IOException for each message that it has not sent.
-        if (!(error instanceof IOException)) {
+        if (error instanceof OutOfMemoryError) {
+            LOGGER.error(
+                    "a worker's answer got lost, out of memory: {}. {}",
+                    error.getMessage(), FatalErrors.ADVICE);
+        } else if (!(error instanceof IOException)) {
             LOGGER.error("a connection to a worker is closed", error);
         }
         if (current != null && error instanceof OutOfMemoryError) {

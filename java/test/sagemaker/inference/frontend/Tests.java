@@ -38,6 +38,7 @@ public final class Tests {
         ControlTests.addTo(all);
         DrainTests.addTo(all);
         StatsTests.addTo(all);
+        FatalErrorsTests.addTo(all);
         int passed = 0;
         int failed = 0;
         for (Map.Entry<String, Test> test : all.tests.entrySet()) {
