@@ -84,7 +84,10 @@ final class Clients extends ChannelInitializer<Channel> {
         pipeline.addLast(
                 DECODER,
                 new HttpRequestDecoder(
-                        Settings.MAX_REQUEST_LINE, Settings.MAX_HEADERS, Settings.MAX_READ));
+                        Settings.MAX_REQUEST_LINE,
+                        Settings.MAX_HEADERS,
+                        Settings.MAX_READ,
+                        false)); // the guard has validated the fields
         pipeline.addLast("encoder", new HttpResponseEncoder());
         pipeline.addLast("aggregator", new RequestAggregator(settings));
         HttpPipeliningHandler pipelining = new HttpPipeliningHandler(this);

@@ -46,7 +46,8 @@ final class Router extends ChannelInboundHandlerAdapter {
             Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.POST);
     // Names one of many models, for requests to /invocations.
     private static final String MODEL_PARAMETER = "model_name";
-    private static final String MODEL_HEADER = "X-Amzn-SageMaker-Target-Model";
+    private static final AsciiString MODEL_HEADER =
+            AsciiString.cached("X-Amzn-SageMaker-Target-Model");
     private static final String RETRY_SECONDS = "5";
 
     // Stands for what could not be read.
@@ -63,6 +64,8 @@ final class Router extends ChannelInboundHandlerAdapter {
     private final ClientWatch watch;
     private ChannelHandlerContext context;
     private Exchange current;
+    // The last target that a deployment answers: most clients ask for the same again and again.
+    private LastTarget last = LastTarget.NONE;
     // Where the request is counted, until its response; null if there is no request.
     private RouteStats counted;
     private long startedAt;
@@ -113,6 +116,9 @@ final class Router extends ChannelInboundHandlerAdapter {
                             retryLater().set(CONNECTION, HttpHeaderValues.CLOSE));
         } else if (isPath(uri, Routes.INVOCATIONS)) {
             routeInvocations(request);
+        } else if (last.is(uri, clients.deployments().routes())) {
+            count(last.stats, request);
+            invokeByPost(request, last.deployment, Map.of());
         } else {
             routeOther(request, new QueryStringDecoder(uri));
         }
@@ -219,11 +225,11 @@ final class Router extends ChannelInboundHandlerAdapter {
             count(asked == null ? stats.others : stats.find(asked), request);
         }
         if (deployment != null) {
-            if (isPost(request)) {
-                invoke(request, deployment, query(request));
-            } else {
-                refuseMethod(exchange(request), HttpMethod.POST.name());
+            Map<String, List<String>> query = query(request);
+            if (query.isEmpty()) {
+                last = new LastTarget(request.uri(), routes, deployment, counted);
             }
+            invokeByPost(request, deployment, query);
         } else if (asked != null) {
             SupervisorRequests.Asked question =
                     supervisor.exchange(this, request, clients.responses(), loop);
@@ -233,6 +239,15 @@ final class Router extends ChannelInboundHandlerAdapter {
             refuseModel(exchange(request), model);
         } else {
             exchange(request).refuse(ErrorCode.NOT_FOUND, "There is nothing at " + path);
+        }
+    }
+
+    private void invokeByPost(
+            FullHttpRequest request, Deployment deployment, Map<String, List<String>> query) {
+        if (isPost(request)) {
+            invoke(request, deployment, query);
+        } else {
+            refuseMethod(exchange(request), HttpMethod.POST.name());
         }
     }
 

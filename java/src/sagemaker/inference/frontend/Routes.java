@@ -16,12 +16,17 @@ final class Routes {
 
     // INVOCATIONS is not among them: encoded spellings of it are not aliases.
     private final Map<String, Deployment> others = new HashMap<>();
+    // By the names of models.
+    private final Map<String, Deployment> models = new HashMap<>();
 
     /** Collects the routes of deployments; a later deployment overrides an earlier one. */
     Routes(Collection<Deployment> deployments) {
         for (Deployment deployment : deployments) {
             for (String route : deployment.routes) {
                 others.put(route, deployment);
+                if (route.startsWith(MODELS) && modelOf(route) != null) {
+                    models.put(modelOf(route), deployment);
+                }
             }
         }
         invocations = others.remove(INVOCATIONS);
@@ -38,7 +43,7 @@ final class Routes {
 
     /** Returns the deployment of a model, or null. */
     Deployment findModel(String name) {
-        return others.get(MODELS + name + INVOKE);
+        return models.get(name);
     }
 
     /** Returns how metrics call a decoded path that has a deployment. */

@@ -23,6 +23,7 @@ final class RoutingTests {
         tests.add("routing: the later deployment of a route wins", RoutingTests::overlap);
         tests.add("routing: paths of the supervisor", RoutingTests::asked);
         tests.add("routing: patterns", RoutingTests::patterns);
+        tests.add("routing: a client that asks for the same again", RoutingTests::sameTarget);
         tests.add("routing: a reply is passed on", RoutingTests::reply);
         tests.add(
                 "routing: replies that are not refusals have no access line",
@@ -224,6 +225,29 @@ final class RoutingTests {
         bench.advance(60_000);
         checkEqual("", bench.receive(0));
         checkEqual(1, bench.sent.size());
+    }
+
+    private static void sameTarget() {
+        Bench bench = new Bench(1);
+        String path = "/models/a/invoke";
+        bench.deploy(1, path);
+        for (String body : List.of("1", "2", "3")) {
+            bench.send(Bench.post(path, body));
+            checkEqual(body, bench.workerRequest(0).body());
+            bench.answer(0, "first");
+            checkContains(bench.receive(0), "first");
+        }
+        checkContains(bench.send(Bench.get(path)), "HTTP/1.1 405 ");
+        bench.send(Bench.post(path + "?b=1", "4"));
+        bench.answer(0, "first");
+        checkContains(bench.receive(0), "first");
+        bench.retire(1);
+        checkContains(bench.send(Bench.post(path, "5")), "HTTP/1.1 404 ");
+        bench.deploy(2, path);
+        bench.send(Bench.post(path, "6"));
+        checkEqual("6", bench.workerRequest(1).body());
+        bench.answer(1, "second");
+        checkContains(bench.receive(0), "second");
     }
 
     private static void repliesWithoutAccessLines() {
