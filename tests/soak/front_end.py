@@ -106,7 +106,8 @@ class FrontEndSoak:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._deploy()
-            self._supervisor.send("retire", id=self.deployments - 1)
+            cause = "another one takes its place"
+            self._supervisor.send("retire", id=self.deployments - 1, cause=cause)
             self._supervisor.expect("retired", id=self.deployments - 1)
             if dice.random() < _HANG_UP:
                 self._workers[self.deployments % 2].disconnect()
