@@ -137,7 +137,7 @@ def test_a_request_that_is_given_up_has_a_span_all_the_same(spans: Callable[[], 
         request = Request.from_body(b"[1]", "application/json")
         await asyncio.wait_for(handler.answer([request]), 0.05)
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(asyncio.TimeoutError):
         asyncio.run(give_up())
     assert [span.name for span in spans()] == ["POST /invocations"]
 

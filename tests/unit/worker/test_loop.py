@@ -218,7 +218,7 @@ class Blocks(Awaits):
     """Blocks its event loop in a coroutine."""
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
-        time.sleep(0.5)  # noqa: ASYNC251 - as said
+        time.sleep(1.5)  # noqa: ASYNC251 - as said; long enough for the other one to be sent
         return await Echo.answer(self, requests)
 
 
