@@ -62,10 +62,7 @@ class ExecutionParameters:
 
     def handle(self, request: Request) -> None:
         """Answer a request."""
-        if request.method not in ("GET", "HEAD"):
-            message = f"The method is {request.method}; {PATH} takes GET and HEAD"
-            allow = [("allow", "GET, HEAD")]
-            self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
+        if not self._front_end.takes_read(request, PATH):
             return
         found = self._find()
         if found is None:

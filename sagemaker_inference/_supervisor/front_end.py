@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._http.error_response import error_body
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os.child_process import UNKNOWN_EXIT, ChildProcess, describe_exit
@@ -18,7 +19,6 @@ from sagemaker_inference._supervisor.refused_requests import RefusedRequests
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sagemaker_inference._errors import ErrorCode
     from sagemaker_inference._frontends.base import FrontEnd
     from sagemaker_inference._os.event_loop import EventLoop
     from sagemaker_inference._os.output import Outputs
@@ -242,6 +242,15 @@ class FrontEndProcess:
         body = error_body(code.value, message, request.request_id)
         headers = [("content-type", "application/json"), *headers]
         self.reply(request.id, int(code.status), body, headers)
+
+    def takes_read(self, request: Request, path: str) -> bool:
+        """Whether a request reads a path that nothing else can be done with; else refuse it."""
+        if request.method in ("GET", "HEAD"):
+            return True
+        message = f"The method is {request.method}; {path} takes GET and HEAD"
+        allow = [("allow", "GET, HEAD")]
+        self.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
+        return False
 
     def drain(self, on_drained: Callable[[str], None]) -> None:
         """Have it take no more connections and answer what is in progress."""

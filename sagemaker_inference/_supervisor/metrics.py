@@ -12,7 +12,6 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._supervisor import health, program_metrics
 from sagemaker_inference._supervisor.worker_handle import STATES
 from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
@@ -66,10 +65,7 @@ class Metrics:
 
     def handle(self, request: Request) -> None:
         """Answer a request for metrics."""
-        if request.method not in ("GET", "HEAD"):
-            message = f"The method is {request.method}; {PATH} takes GET and HEAD"
-            allow = [("allow", "GET, HEAD")]
-            self._front_end.refuse(request, ErrorCode.METHOD_NOT_ALLOWED, message, allow)
+        if not self._front_end.takes_read(request, PATH):
             return
 
         def answer() -> None:

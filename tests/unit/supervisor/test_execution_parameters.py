@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.builders import config
 from sagemaker_inference import Registry, assemble
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters, parameters
+from sagemaker_inference._supervisor.front_end import FrontEndProcess
 
 MB = 1 << 20
 
@@ -90,6 +92,7 @@ def test_only_when_the_model_is_loaded_and_only_to_get() -> None:
             (1, int(code.status), message, headers)
         ),
     )
+    front_end.takes_read = partial(FrontEndProcess.takes_read, front_end)
     known: list[dict[str, Any] | None] = [None]
     route = ExecutionParameters(front_end, lambda: known[0])
 

@@ -13,6 +13,7 @@ import pytest
 from sagemaker_inference import metrics
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor import metrics as supervisor_metrics
+from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.metrics import Metrics
 from sagemaker_inference._supervisor.outcome import STOPPING
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
@@ -125,6 +126,8 @@ class _FrontEnd:
 
     def refuse(self, request: Any, code: ErrorCode, *rest: Any) -> None:
         self.replies.append((request.id, int(code.status), *rest))
+
+    takes_read: Any = FrontEndProcess.takes_read
 
 
 def counts(model: str) -> dict[str, Any]:
