@@ -42,8 +42,8 @@ class Context:
     _loaded: Context | None = None
     _outer: Any = None
     _properties: dict[str, Any] | None = None
-    # MMS's store of metrics, if a handler asked for it and MMS does not log it. The name is MMS's.
-    _metrics: Any = None
+    # MMS's store of metrics, if a handler asked for it and MMS does not log it.
+    own_metrics: Any = None
     _new_metrics: Callable[[dict[int, str], str], Any] | None = None
 
     def __init__(
@@ -164,23 +164,18 @@ class Context:
         return self._properties
 
     @property
-    def own_metrics(self) -> Any:
-        """The store of metrics, if a handler asked for it and MMS does not log it; else None."""
-        return self._metrics
-
-    @property
     def metrics(self) -> Any:
         """MMS's store of metrics, which are logged after the request; None while loading."""
         outer = getattr(self._outer, "metrics", None)
-        if self._metrics is None and outer is not None:
+        if self.own_metrics is None and outer is not None:
             return outer
-        if self._metrics is None and self._new_metrics is not None:
-            self._metrics = self._new_metrics(self.request_ids, self.model_name)
-        return self._metrics
+        if self.own_metrics is None and self._new_metrics is not None:
+            self.own_metrics = self._new_metrics(self.request_ids, self.model_name)
+        return self.own_metrics
 
     @metrics.setter
     def metrics(self, value: Any) -> None:
-        self._metrics = value
+        self.own_metrics = value
 
     @property
     def request_processor(self) -> list[Context]:

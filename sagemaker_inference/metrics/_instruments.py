@@ -237,18 +237,24 @@ class Histogram(Metric):
             cells[place + len(self.buckets) + 1] += value
 
     def recorder(self) -> Callable[[float], None]:
-        """The fastest way to observe, for the calling thread alone; without labels."""
+        """The fastest way to observe, for the calling thread alone; without labels.
+
+        It knows what it has written, so that it does not read its cells again.
+        """
         place = self.series({}).place()
         if place is None:
             return lambda _value: None
         cells, bounds, bucket = STATE.area.cells, self.buckets, bisect.bisect_left
-        first, total = bounds[0], place + len(bounds) + 1
+        first, last = bounds[0], len(bounds) + 1
+        total = place + last
+        written = cells[place : total + 1].tolist()
 
         def record(value: float) -> None:
             # Most of what the server measures at each request is small, or 0.
-            cells[place if value <= first else place + bucket(bounds, value)] += 1
+            at = 0 if value <= first else bucket(bounds, value)
+            cells[place + at] = written[at] = written[at] + 1.0
             if value:
-                cells[total] += value
+                cells[total] = written[last] = written[last] + value
 
         return record
 
