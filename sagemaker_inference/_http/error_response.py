@@ -60,6 +60,7 @@ def error_body(code: str, message: str, request_id: str) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 
+@lru_cache(maxsize=256)
 def wants_text(accept: str) -> bool:
     """Whether a client with this Accept header prefers errors as text to JSON."""
     offers = (content_types.JSON, content_types.TEXT)

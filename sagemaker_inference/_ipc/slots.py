@@ -171,10 +171,9 @@ class SlotTable:
         pid: int = _COUNT.unpack_from(self._memory, place)[0]
         return pid
 
-    def count_answer(self, index: int) -> None:
-        """Note that worker ``index`` has answered a request."""
-        place = _COUNTS + index % MAX_SLOTS * _COUNT.size
-        _COUNT.pack_into(self._memory, place, _COUNT.unpack_from(self._memory, place)[0] + 1)
+    def note_answered(self, index: int, count: int) -> None:
+        """Note how many requests worker ``index`` has answered since it was started."""
+        _COUNT.pack_into(self._memory, _COUNTS + index % MAX_SLOTS * _COUNT.size, count)
 
     def answered(self, index: int) -> int:
         """How many requests worker ``index`` has answered since it was last started."""

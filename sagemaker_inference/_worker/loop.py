@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 # A poll that took less than this, in seconds, did not wait.
 _AT_ONCE: Final = 50e-6
-# An idle worker looks up so often, to show the supervisor that it could take a request.
+# So often an idle worker looks up, to show the supervisor that it could take a request, and any
+# looks whether it is to end.
 BEAT_SECONDS: Final = 1.0
 
 logger = get_logger()
@@ -100,11 +101,13 @@ class Loop:
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
         self._looked = monotonic()
+        self._answered = 0
 
     def serve(self) -> None:
         """Serve until the server stops, one batch at a time."""
         window = window_for(self.servable.concurrency)
         checks = self.checks if self.checks.exist else None
+        look_again = 0.0
         while not self.stopping:
             asked = monotonic()
             patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
@@ -125,7 +128,11 @@ class Loop:
                     self._wait_for_more(works, window, now)
             while works:
                 works = self._answer(works, window)
-            if self.is_dismissed or (checks and checks.fail()):
+            if now >= look_again:
+                look_again = now + BEAT_SECONDS
+                if self.is_dismissed:
+                    return
+            if checks and checks.fail():
                 return
 
     def _answer(self, works: list[Work], window: BatchWindow) -> list[Work]:
@@ -325,7 +332,8 @@ class Loop:
             pieces = wire.write(work.requests[0].id, answers[0][1])
         else:
             pieces = wire.write_batch([(request.id, response) for request, response in answers])
-        self._table.count_answer(self._index)
+        self._answered += 1
+        self._table.note_answered(self._index, self._answered)
         if self._keeps and work.message:
             self._journal.forget(connection.slot, len(work.message))
         follower = None
@@ -342,7 +350,8 @@ class Loop:
     def _sendable(self, request: Request, response: Response) -> Response:
         """The response, or a failure in place of one that the front end could not pass on."""
         try:
-            response.body = whole_body(response)
+            if type(response.body) is not bytes:
+                response.body = whole_body(response)
         except BaseException as error:
             logger.exception("request %s: the body of the answer failed", request.id)
             return _unsendable(request, response, type(error).__name__)

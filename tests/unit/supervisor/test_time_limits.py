@@ -328,7 +328,7 @@ def test_a_worker_that_loads_only_to_die_is_not_able(bench: Bench) -> None:
     bench.worker.loaded_at = bench.now
     bench.now += 1
     assert ability.unable_for([bench.worker]) == 1
-    bench.table.count_answer(0)
+    bench.table.note_answered(0, 1)
     assert ability.unable_for([bench.worker]) == 0
 
 
