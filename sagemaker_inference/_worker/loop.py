@@ -118,9 +118,7 @@ class Loop:
             now = monotonic()
             at_once = now - asked < _AT_ONCE
             if not ready:
-                self.beat()
-                if has_idle_work:
-                    self.servable.use_idle_time()
+                self._use_quiet(has_idle_work=has_idle_work)
             works = self.take(ready, now, at_once=at_once) if ready else []
             if works and window.size > 1:
                 window.open(len(works), at_once=at_once)
@@ -134,6 +132,11 @@ class Loop:
                     return
             if checks and checks.fail():
                 return
+
+    def _use_quiet(self, *, has_idle_work: bool) -> None:
+        self.beat()
+        if has_idle_work:
+            self.servable.use_idle_time()
 
     def _answer(self, works: list[Work], window: BatchWindow) -> list[Work]:
         """Answer a batch; return what the front end sent behind its messages."""

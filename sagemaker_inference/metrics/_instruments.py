@@ -247,7 +247,7 @@ class Histogram(Metric):
         cells, bounds, bucket = STATE.area.cells, self.buckets, bisect.bisect_left
         first, last = bounds[0], len(bounds) + 1
         total = place + last
-        written = cells[place : total + 1].tolist()
+        written: list[float] = [*cells[place : total + 1]]
 
         def record(value: float) -> None:
             # Most of what the server measures at each request is small, or 0.
