@@ -278,11 +278,11 @@ class InferenceHandler(Lifecycle):
                 _budget.end()
 
     async def _decode(self, job: _Job) -> None:
-        request = job.request
+        request, headers = job.request, job.request.headers
         try:
             # Before decoding: a request whose response cannot be written costs no prediction.
-            job.encoding = self.encoders.for_accept(request.accept)
-            body, content_type = job.unpacked_body(), request.content_type
+            job.encoding = self.encoders.for_accept(headers.accept)
+            body, content_type = job.unpacked_body(), headers.content_type
             if request.fields is not None or (request.parameters and not len(body)):
                 await self._decode_parts(job, body, content_type)
             else:

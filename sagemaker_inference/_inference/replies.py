@@ -37,13 +37,14 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
     if "*" in content_type:
         message = f"The encoder for {content_type} must return (body, content_type)"
         raise EncodeError(message)
-    status = _status(context.status or _OK)
+    # Asked here, not in a function: the answers to most requests are of these kinds.
+    status = _status(context.status) if context.status else _OK
     phrase = ascii_line(context.phrase) if context.phrase else standard_phrase(status)
     headers = context.response_headers
     # Bodies first: to ask an abstract class takes a tenth of the time of a small request.
     if not isinstance(result, _BODIES) and isinstance(result, _ITERATORS):
         return Response(result, content_type, status=status, headers=headers, phrase=phrase)
-    body = _body(result, content_type)
+    body = result if type(result) is bytes else _body(result, content_type)
     if isinstance(result, str):
         content_type = with_charset(content_type)
     accepted = request.headers.find("accept-encoding")

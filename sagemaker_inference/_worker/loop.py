@@ -204,13 +204,10 @@ class Loop:
     def answer_now(self, requests: list[Request]) -> list[Response]:
         """Answer with a program that awaits nothing."""
         responses = run_without_loop(self.servable.answer(requests))
-        self._stop_strays()
-        return responses
-
-    def _stop_strays(self) -> None:
-        """End a process that user code forked and let come back: the sockets are not its own."""
         if os.getpid() != self._pid:
+            # User code has forked and let the child come back: the sockets are not its own.
             os._exit(0)
+        return responses
 
     def take(
         self, ready: list[tuple[int, int]], now: float, *, at_once: bool, is_busy: bool = False
@@ -317,7 +314,7 @@ class Loop:
             self._pid,
             connection.generation,
             message[0].id,
-            wants_text=wants_text(message[0].accept),
+            wants_text=wants_text(message[0].headers.accept),
         )
         # Taken, so that a long one is not held until the next.
         data, connection.message = connection.message, b""
