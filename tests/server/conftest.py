@@ -7,6 +7,7 @@ import functools
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,6 +165,23 @@ class Server:
         while text not in self.log:
             assert self.process.poll() is None, f"it has ended: {self.log}"
             assert time.monotonic() < deadline, f"{text!r} did not come: {self.log}"
+            time.sleep(0.02)
+
+    def wait_busy(self, count: int, seconds: float = 30) -> None:
+        """Wait until so many requests are there that have no answer yet.
+
+        Raises:
+            AssertionError: they do not come in time.
+        """
+        unanswered = re.compile(
+            r"sagemaker_inference_requests_(?:running|waiting)(?:{.*})? (\d+)\n"
+        )
+        end = time.monotonic() + seconds
+        while True:
+            page = self.request(path="/metrics", method="GET").body.decode()
+            if sum(map(int, unanswered.findall(page))) >= count:
+                return
+            assert time.monotonic() < end, page
             time.sleep(0.02)
 
     def wait_end(self, seconds: float = 60) -> int:

@@ -59,10 +59,10 @@ def test_a_process_that_dies_is_replaced_and_its_request_answered(
 def test_requests_that_wait_survive_the_death_of_the_process(serve: Serve) -> None:
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(12) as pool:
-        slow = pool.submit(server.request, '{"sleep": 1}')
-        time.sleep(0.3)
+        slow = pool.submit(server.request, '{"sleep": 10}')
+        server.wait_busy(1)
         waiting = [pool.submit(server.request, '"ok"') for _ in range(10)]
-        time.sleep(0.3)
+        server.wait_busy(11)
         os.kill(server.pids("sagemaker_inference._worker")[0], signal.SIGKILL)
         assert slow.result().status == 500
         assert [future.result().status for future in waiting] == [200] * 10
@@ -139,8 +139,10 @@ def test_a_client_that_hangs_up_leaves_no_trace(shared: Serve) -> None:
 def test_sigterm_answers_what_is_in_flight_and_runs_the_shut_down_hook(serve: Serve) -> None:
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(8) as pool:
-        pending = [pool.submit(server.request, '{"sleep": 0.3}') for _ in range(6)]
-        time.sleep(0.3)
+        pending = [pool.submit(server.request, '{"sleep": 3}')]
+        server.wait_busy(1)
+        pending += [pool.submit(server.request, '"ok"') for _ in range(5)]
+        server.wait_busy(6)
         assert server.stop() == 0
         assert [future.result().status for future in pending] == [200] * 6
     assert "cleaned up" in server.log
@@ -159,7 +161,7 @@ def test_a_second_sigterm_stops_at_once(serve: Serve) -> None:
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(server.request, '{"sleep": 15}')
-        time.sleep(0.5)
+        server.wait_busy(1)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
@@ -173,7 +175,7 @@ def test_nothing_survives_the_killed_supervisor(serve: Serve) -> None:
     server = serve(ACCIDENTS, workers=2, env=UNMEASURED)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(server.request, '{"sleep": 15}')
-        time.sleep(0.3)
+        server.wait_busy(1)
         server.process.kill()
         server.wait_gone(5)
 

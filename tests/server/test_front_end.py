@@ -233,9 +233,9 @@ def room_for_one(server: Server) -> Iterator[None]:
     """Keep a worker and the connections to it busy, so that the next request waits in the queue."""
     with ThreadPoolExecutor(8) as pool:
         pending = [pool.submit(server.request, '{"sleep": 1.5}')]
-        time.sleep(0.2)
+        server.wait_busy(1)
         pending += [pool.submit(server.request, '"ok"') for _ in range(7)]
-        time.sleep(0.2)
+        server.wait_busy(8)
         yield
         assert [future.result().status for future in pending] == [200] * 8
 

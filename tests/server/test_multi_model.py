@@ -220,7 +220,7 @@ def test_a_request_in_work_on_a_model_that_is_deleted_gets_an_answer(
     with ThreadPoolExecutor(9) as pool:
         pending = [pool.submit(one.invoke, "m", '"sleep"') for _ in range(8)]
         other = pool.submit(one.invoke, "n", '"sleep"')
-        time.sleep(0.3)
+        one.server.wait_busy(5)
         began = time.monotonic()
         assert one.unload("m").status == 200
         statuses = {future.result().status for future in pending}
@@ -353,7 +353,7 @@ def test_a_stop_waits_for_the_request_in_work(many: Callable[..., Models]) -> No
     replies: list[Reply] = []
     asking = threading.Thread(target=lambda: replies.append(one.invoke("m", '"sleep"')))
     asking.start()
-    time.sleep(0.4)
+    one.server.wait_busy(1)
     assert one.server.stop() == 0
     asking.join()
     assert [reply.status for reply in replies] == [200]
@@ -389,7 +389,7 @@ def test_a_model_whose_process_has_died_takes_no_other_along(many: Callable[...,
     assert one.load("m", one.write("m")).status == 200
     with ThreadPoolExecutor(9) as pool:
         pending = [pool.submit(one.invoke, "m", '"sleep"') for _ in range(4)]
-        time.sleep(0.3)
+        one.server.wait_busy(2)
         for name in "abc":
             assert one.unload(name).status == 200
         assert {future.result().status for future in pending} == {200}

@@ -111,7 +111,7 @@ def test_signals_that_stop_a_container_drain_it(serve: Serve, name: str) -> None
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(server.request, '{"sleep": 1}')
-        time.sleep(0.3)
+        server.wait_busy(1)
         server.process.send_signal(signal.Signals[name])
         assert pending.result().status == 200
     assert server.wait_end() == 0
@@ -152,7 +152,7 @@ def test_a_stop_that_outlasts_its_time_tells_clients_to_repeat(serve: Serve) -> 
     server = serve(ACCIDENTS)
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(server.request, '{"sleep": 50}')
-        time.sleep(0.5)
+        server.wait_busy(1)
         server.process.send_signal(signal.SIGTERM)
         reply = pending.result()
     assert (reply.status, reply.json["error"]["code"]) == (503, "service_unavailable")
