@@ -31,8 +31,8 @@ def serve(loop: Loop, concurrency: Concurrency) -> None:
     """Serve until the server stops, ``concurrency.limit`` messages at a time."""
     if concurrency.is_async:
 
-        async def in_loop(work: Work) -> list[Response]:
-            return await _await_answer(loop, work)
+        async def in_loop(work: Work, taken: float) -> list[Response]:
+            return await _await_answer(loop, work, taken)
 
         # Only programs with async handlers are; these may have opened something in their loop.
         handler = cast("InferenceHandler", loop.servable)
@@ -40,7 +40,7 @@ def serve(loop: Loop, concurrency: Concurrency) -> None:
         return
     with ThreadPoolExecutor(concurrency.threads, "predictor") as pool:
 
-        async def in_thread(work: Work) -> list[Response]:
+        async def in_thread(work: Work, _taken: float) -> list[Response]:
             running = asyncio.get_running_loop()
             return await running.run_in_executor(pool, loop.answer_now, work.requests)
 
@@ -48,14 +48,14 @@ def serve(loop: Loop, concurrency: Concurrency) -> None:
 
 
 async def _serve(
-    loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+    loop: Loop, concurrency: int, answer: Callable[[Work, float], Awaitable[list[Response]]]
 ) -> None:
     await _Tasks(loop, concurrency, answer).serve()
 
 
-async def _await_answer(loop: Loop, work: Work) -> list[Response]:
+async def _await_answer(loop: Loop, work: Work, taken: float) -> list[Response]:
     try:
-        return await asyncio.wait_for(loop.servable.answer(work.requests), loop.timeout)
+        return await asyncio.wait_for(_begin(loop, work, taken), loop.timeout)
     except asyncio.CancelledError:
         # Nobody here cancels: user code did, or something that it awaits.
         logger.error("request %s was cancelled by the program", work.requests[0].id)  # noqa: TRY400
@@ -68,11 +68,17 @@ async def _await_answer(loop: Loop, work: Work) -> list[Response]:
         return [error_response(error, request.id, request.accept) for request in work.requests]
 
 
+async def _begin(loop: Loop, work: Work, taken: float) -> list[Response]:
+    # A coroutine that blocks may have run since.
+    work.waited += monotonic() - taken
+    return await loop.servable.answer(work.requests)
+
+
 class _Tasks:
     """One task per message, as many as ``concurrency`` at a time."""
 
     def __init__(
-        self, loop: Loop, concurrency: int, answer: Callable[[Work], Awaitable[list[Response]]]
+        self, loop: Loop, concurrency: int, answer: Callable[[Work, float], Awaitable[list[Response]]]
     ) -> None:
         self._loop = loop
         self._concurrency = concurrency
@@ -141,10 +147,10 @@ class _Tasks:
 
     def _look(self) -> None:
         loop, free = self._loop, self._concurrency - len(self._running)
-        ready = loop.epoll.poll(0, free)
+        ready, now = loop.epoll.poll(0, free), monotonic()
         at_once = not self._is_resting
-        for work in loop.take(ready, monotonic(), at_once=at_once, is_busy=bool(self._running)):
-            task = self._asyncio_loop.create_task(self._serve_one(work))
+        for work in loop.take(ready, now, at_once=at_once, is_busy=bool(self._running)):
+            task = self._asyncio_loop.create_task(self._serve_one(work, now))
             self._running.add(task)
             task.add_done_callback(self._finished)
             self._is_resting = False
@@ -156,9 +162,10 @@ class _Tasks:
         if loop.stopping:
             self._stopped.set()
 
-    async def _serve_one(self, work: Work | None) -> None:
+    async def _serve_one(self, work: Work | None, taken: float) -> None:
         while work is not None:
-            work = self._loop.finish(work, await self._answer(work))
+            work = self._loop.finish(work, await self._answer(work, taken))
+            taken = monotonic()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

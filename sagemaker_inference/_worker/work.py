@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request
@@ -10,13 +11,14 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 
-class Work(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Work:
     """A message that waits for its answer.
 
     Attributes:
         connection: where it came from.
         requests: what it asks for.
-        waited: seconds that it may have waited for the one before.
+        waited: seconds that it may have waited for those before.
         message: its bytes; empty where they are kept already.
     """
 
