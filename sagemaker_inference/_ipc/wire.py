@@ -38,6 +38,9 @@ _JOINED: Final = 16384
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
+# The text in place of OK: our front end writes the access line of such an answer, since no worker
+# does.
+_LOST: Final = _INT.pack(200) + _INT.pack(4) + b"lost"
 
 
 class _Recent:
@@ -234,6 +237,12 @@ def write(request_id: str, response: Response) -> list[Body]:
     if size <= _JOINED:
         return [b"".join((_OK, head, body, _END))]
     return [_OK + head, body, _END]
+
+
+def write_for_lost(request_id: str, response: Response) -> list[Body]:
+    """The answer to a message of one request, whose worker no longer can."""
+    body: Body = response.body  # type: ignore[assignment]
+    return [_LOST + _head(request_id, response, _size(body)), body, _END]
 
 
 def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:

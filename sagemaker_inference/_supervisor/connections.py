@@ -218,7 +218,7 @@ class Connections:
         accept = content_types.TEXT if record.wants_text else ""
         response = error_response(error, record.request_id, accept)
         try:
-            sock.sendmsg(wire.write(record.request_id, response))
+            sock.sendmsg(wire.write_for_lost(record.request_id, response))
             self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
         except OSError:
             return False

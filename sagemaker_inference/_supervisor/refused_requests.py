@@ -1,14 +1,17 @@
-"""Access lines of refused requests that no worker has had; workers write those of the others."""
+"""Access lines of requests that no worker has answered; workers write those of the others.
+
+The front end has refused them, the supervisor has, or a worker has died over them.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sagemaker_inference import _log
+from sagemaker_inference._http.access_line import AccessLine
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ logger = get_logger()
 
 # What a log line can hold as it is; clients send what they like.
 _PLAIN: Final = "!#$%&'()*+,-./:;=?@[]_~"
+_TIMES: Final = {"total": 1}
 
 
 class RefusedRequests:
@@ -41,22 +45,7 @@ class RefusedRequests:
                 "%d refused requests have no access lines: there were too many", message["lost"]
             )
         stamp = _log.timestamp(time.time())
-        milliseconds = message["seconds"] * 1000
         path = quote(message["path"], safe=_PLAIN)
-        if self._as_json:
-            document = {
-                "time": stamp,
-                "level": "INFO",
-                "method": message["method"],
-                "path": path,
-                "status": message["status"],
-                "total_ms": round(milliseconds, 3),
-                "request_id": message["request_id"],
-            }
-            line = json.dumps(document)
-        else:
-            line = (
-                f"{stamp} INFO {message['method']} {path} {message['status']} "
-                f"total={milliseconds:.1f} ms id={message['request_id']}"
-            )
-        self._write(line.encode() + b"\n")
+        line = AccessLine(message["method"], path, _TIMES, as_json=self._as_json)
+        milliseconds = [message["seconds"] * 1000]
+        self._write(line.write(stamp, message["status"], milliseconds, message["request_id"]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from sagemaker_inference._http.access_line import AccessLine
 from sagemaker_inference._ipc.messages import INVOCATIONS
 from sagemaker_inference._log import get_logger
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-_TIMES: Final = "queue=%.1f decode=%.2f predict=%.2f encode=%.2f ms id=%s"
+# What is measured, with its decimals: a queue's time is only a bound.
+_TIMES: Final = {"queue": 1, "decode": 2, "predict": 2, "encode": 2}
 
 
 class AccessLog:
@@ -38,9 +39,7 @@ class AccessLog:
         self, fd: int, level: int, *, path: str = INVOCATIONS, as_json: bool = False
     ) -> None:
         self._fd = fd
-        self._path = path
-        self._line = f"%s INFO POST {path.replace('%', '%%')} %d {_TIMES}"
-        self._as_json = as_json
+        self._line = AccessLine("POST", path, _TIMES, as_json=as_json)
         self._second = 0
         self._stamp = ""
         self._is_silent = level > logging.INFO
@@ -70,23 +69,8 @@ class AccessLog:
             response.predict_seconds * 1000,
             response.encode_seconds * 1000,
         )
-        if self._as_json:
-            names = ("queue_ms", "decode_ms", "predict_ms", "encode_ms")
-            document = {
-                "time": stamp,
-                "level": "INFO",
-                "method": "POST",
-                "path": self._path,
-                "status": int(response.status),
-                **{name: round(value, 3) for name, value in zip(names, times, strict=True)},
-                "request_id": request.id,
-            }
-            line = json.dumps(document)
-        else:
-            # The fastest of the ways to format, and this is done for every request.
-            line = self._line % (stamp, response.status, *times, request.id)
         try:
-            os.write(self._fd, line.encode() + b"\n")
+            os.write(self._fd, self._line.write(stamp, response.status, times, request.id))
         except OSError:
             self._lost += 1
             return

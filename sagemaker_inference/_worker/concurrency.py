@@ -78,7 +78,10 @@ class _Tasks:
     """One task per message, as many as ``concurrency`` at a time."""
 
     def __init__(
-        self, loop: Loop, concurrency: int, answer: Callable[[Work, float], Awaitable[list[Response]]]
+        self,
+        loop: Loop,
+        concurrency: int,
+        answer: Callable[[Work, float], Awaitable[list[Response]]],
     ) -> None:
         self._loop = loop
         self._concurrency = concurrency

@@ -337,13 +337,14 @@ class Loop:
         if self._keeps and work.message:
             self._journal.forget(connection.slot, len(work.message))
         follower = None
-        if self._send(connection, pieces):
-            if connection.leftover:
-                follower = self._receive(connection, 0.0)
-            else:
-                self._give_back(connection)
+        is_sent = self._send(connection, pieces)
+        if is_sent and connection.leftover:
+            follower = self._receive(connection, 0.0)
+        elif is_sent:
+            self._give_back(connection)
         for request, response in answers:
-            self._access.write(request, response, work.waited)
+            if is_sent:  # else the front end has answered, and says so
+                self._access.write(request, response, work.waited)
             self.metrics.record(response, work.waited)
         return follower
 

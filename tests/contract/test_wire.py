@@ -142,6 +142,14 @@ def test_a_single_answer_is_written_as_mms_writes_it(request_id, response):
     assert b"".join(wire.write(request_id, response)) == written_by_mms([(request_id, response)])
 
 
+def test_an_answer_for_a_dead_worker_differs_from_its_own_by_the_text_alone():
+    response = Response(b"body", "a/b", status=504)
+    own = mms_bytes.Reader(b"".join(wire.write("id", response))).reply()
+    other = mms_bytes.Reader(b"".join(wire.write_for_lost("id", response))).reply()
+    assert own[:2] == (200, "OK")
+    assert other == (200, "lost", own[2])
+
+
 def test_a_view_is_written_as_its_bytes():
     shown = Response(memoryview(bytearray(b"1234")).cast("i"), "x")
     plain = Response(b"1234", "x")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.conftest import ECHO
+from tests.server.conftest import ACCIDENTS, ECHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,37 @@ def test_an_access_line_tells_status_times_and_id(serve: Serve) -> None:
         lines[0],
     )
     assert "ping" not in server.log.replace("/ping", "", 0).split("serving")[1].split("\n", 1)[1]
+
+
+def test_each_answer_has_one_access_line_whoever_answers(serve: Serve) -> None:
+    """The worker, the front end, or the supervisor for a worker that died or took too long."""
+    server = serve(ACCIDENTS, env={"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "1"})
+    replies = [
+        server.request(body, path=path)
+        for body, path in (
+            ('"ok"', "/invocations"),
+            ('"memory"', "/invocations"),
+            ('"exit"', "/invocations"),
+            ('{"sleep": 30}', "/invocations"),
+            ('{"sleep": 30}', "/predictions/model"),
+            ('"ok"', "/nowhere"),
+        )
+    ]
+    assert [reply.status for reply in replies] == [200, 507, 500, 504, 504, 404]
+    lines = []
+    for reply in replies:
+        end = f" id={reply.headers['x-request-id']}\n"
+        server.wait_for_log(end)
+        lines += re.findall(rf"Z INFO (POST \S+ \d+ [a-z]+)=(\S+).*{re.escape(end)}", server.log)
+    assert [line for line, _ in lines] == [
+        "POST /invocations 200 queue",
+        "POST /invocations 507 queue",
+        "POST /invocations 500 total",
+        "POST /invocations 504 total",
+        "POST /predictions/model 504 total",
+        "POST /nowhere 404 total",
+    ]
+    assert all(float(total) > 1000 for line, total in lines if " 504 " in line)
 
 
 def test_access_lines_can_be_json(serve: Serve) -> None:

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from support import mms_bytes
 
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
@@ -35,7 +36,10 @@ def test_the_supervisor_answers_for_a_process_that_died(connections: Connections
     assert connections.table.state(slot)[0] != slots.IDLE
     assert connections.answer(slot, record, PredictionError("gone"))
     assert connections.table.state(slot)[0] == slots.IDLE
-    assert b"gone" in ours.recv(1000)
+    _, text, [answer] = mms_bytes.Reader(ours.recv(1000)).reply()
+    assert text == "lost"  # so that the front end writes the access line
+    assert (answer.request_id, answer.status) == ("id-9", 500)
+    assert b"gone" in answer.body
     connections.rearm_idle()
     ours.close()
 

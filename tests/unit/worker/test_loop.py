@@ -175,11 +175,15 @@ def test_a_connection_that_is_gone_already_is_let_go(monkeypatch: pytest.MonkeyP
 
 
 def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
-    with running(Echo(pause=0.2), count=2) as bench:
+    lines, log = os.pipe()
+    with running(Echo(pause=0.2), count=2, access=AccessLog(log, logging.INFO)) as bench:
         bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
-        bench.front[0].close()
+        bench.front[0].shutdown(socket.SHUT_RDWR)  # the worker has a duplicate here
         bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=1)
+        bench.wait_idle()
+    # Whoever closed the connection has answered the request, and has written its line.
+    assert re.findall(rb" id=(.*)\n", os.read(lines, 1000)) == [b"2"]
 
 
 def test_a_slot_is_used_again_with_a_new_generation(bench: Bench) -> None:

@@ -94,6 +94,9 @@ final class Invocation extends Exchange {
             fail(ErrorCode.UNENCODABLE_PREDICTION, "The worker's answer is not an HTTP response");
             return;
         }
+        if (!answer.isOfWorker) {
+            logRefusal(response);
+        }
         respond(response);
     }
 

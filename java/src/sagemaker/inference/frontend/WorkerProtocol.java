@@ -18,6 +18,7 @@ final class WorkerProtocol {
     private static final int PREDICT = 'I';
     private static final int END = -1;
     private static final int OK = 200;
+    private static final String OK_TEXT = "OK";
     private static final int INT = 4;
     // Allocated in advance: a message without its end would keep a worker waiting.
     private static final ByteBuf ENDS =
@@ -74,8 +75,17 @@ final class WorkerProtocol {
 
         final ByteBuf body;
 
+        /** Whether a worker has written it; else the supervisor has, in place of one. */
+        final boolean isOfWorker;
+
         private Answer(
-                int status, String phrase, String contentType, String[] headers, ByteBuf body) {
+                boolean isOfWorker,
+                int status,
+                String phrase,
+                String contentType,
+                String[] headers,
+                ByteBuf body) {
+            this.isOfWorker = isOfWorker;
             this.status = status;
             this.phrase = phrase;
             this.contentType = contentType;
@@ -97,7 +107,9 @@ final class WorkerProtocol {
             if (code != OK) {
                 throw new IllegalStateException("a worker answered with code " + code);
             }
-            reader.skip(); // the message
+            // Its length tells enough: no text is made of it for each answer.
+            int text = reader.skip();
+            boolean isOfWorker = reader.position - text == OK_TEXT.length();
             reader.skip(); // the request's id
             String contentType = reader.readText();
             int status = reader.readInt();
@@ -112,7 +124,7 @@ final class WorkerProtocol {
                 throw new IllegalStateException("a worker sent more than its answer");
             }
             ByteBuf body = size == 0 ? Unpooled.EMPTY_BUFFER : in.retainedSlice(start, size);
-            return new Answer(status, phrase, contentType, headers, body);
+            return new Answer(isOfWorker, status, phrase, contentType, headers, body);
         }
     }
 

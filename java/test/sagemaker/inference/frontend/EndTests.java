@@ -25,6 +25,7 @@ final class EndTests {
     static void addTo(Tests tests) {
         tests.add("end: a refusal leaves an access line", EndTests::accessLines);
         tests.add("end: what cannot be read leaves one, too", EndTests::unreadable);
+        tests.add("end: so does an answer for a worker that has died", EndTests::answeredFor);
         tests.add("end: too many access lines are counted", EndTests::lost);
         tests.add("end: a client that half-closes gets its answer", EndTests::halfClosed);
         tests.add("end: one that is idle is closed", EndTests::halfClosedIdle);
@@ -79,6 +80,13 @@ final class EndTests {
         checkLine(bench, bench.send("hello\r\n\r\n"), "-", "-");
         bench.clients.get(1).pipeline().fireExceptionCaught(new OutOfMemoryError("a test"));
         checkLine(bench, bench.receive(1), "-", "-");
+    }
+
+    private static void answeredFor() {
+        Bench bench = deployed(1);
+        bench.send(INVOKE);
+        bench.workers.get(0).writeInbound(Answers.writeForLost(504, "too slow"));
+        checkLine(bench, bench.receive(0), "POST", "/invocations");
     }
 
     private static void lost() {

@@ -127,6 +127,8 @@ final class WorkerProtocolTests {
         checkEqual("[x-a, 1, x-b, \u00e9]", Arrays.toString(answer.headers));
         checkEqual("body", answer.body.toString(StandardCharsets.UTF_8));
         checkEqual(2, in.refCnt());
+        check(answer.isOfWorker);
+        check(!WorkerProtocol.Answer.read(Answers.writeForLost(500, "")).isOfWorker);
     }
 
     private static void refused() throws Exception {
