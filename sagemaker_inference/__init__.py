@@ -125,7 +125,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(_LAZY[name])
     except Exception as error:
-        from sagemaker_inference._program import shadows
+        from sagemaker_inference._os import shadows
 
         # An AttributeError would have Python look for a module of this name.
         advice = shadows.advice(shadows.folder_of_main())

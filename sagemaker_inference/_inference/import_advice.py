@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sagemaker_inference import _variables
-from sagemaker_inference._program import shadows
+from sagemaker_inference._os import shadows
 
 if TYPE_CHECKING:
     from sagemaker_inference._program.location import Program

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._os import shadows
 from sagemaker_inference.codecs._catalogue import Body, Catalogue, Codec
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "isolated",
     "register",
 ]
+
+# Before the first import of orjson.
+shadows.refuse_crash()
 
 _default: Final = Catalogue()
 register = _default.register

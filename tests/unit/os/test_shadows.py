@@ -8,13 +8,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pytest
 from support.measurement import UNMEASURED
 
 import sagemaker_inference
 import sagemaker_inference.errors
-from sagemaker_inference._program import shadows
+from sagemaker_inference._os import shadows
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._worker import main
 
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
 PROGRAM = "from sagemaker_inference import model_loader, serve"
 
 
-CRASHES = pytest.mark.skipif(
-    orjson.__version__ == "3.10.0", reason="orjson 3.10.0 crashes where json is another module"
-)
-
-
-@pytest.mark.parametrize("name", [pytest.param("json", marks=CRASHES), "random", "logging"])
+@pytest.mark.parametrize("name", ["json", "uuid", "zoneinfo", "datetime", "random", "logging"])
 def test_a_file_that_keeps_the_package_from_being_imported_is_named(
     tmp_path: Path, name: str
 ) -> None:
@@ -71,6 +65,21 @@ def test_an_import_that_fails_is_not_taken_for_a_name_that_is_missing(
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(kind, match="no such"):
         sagemaker_inference.__getattr__("serve")
+
+
+@pytest.mark.parametrize("is_imported", [True, False])
+def test_a_file_that_python_does_not_import_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_imported: bool
+) -> None:
+    (tmp_path / "uuid.py").write_text("")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "inference.py"))
+    if not is_imported:
+        monkeypatch.delitem(sys.modules, "uuid")
+    shadows.refuse_crash()
+    monkeypatch.delitem(sys.modules, "uuid", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match=r"uuid\.py is imported instead of the package 'uuid'"):
+        shadows.refuse_crash()
 
 
 def test_a_prompt_has_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,10 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+# Modules that orjson looks into when it is imported: 3.10.0 ends the process where something is
+# missing there.
+_OF_ORJSON = ("json", "uuid", "zoneinfo", "datetime")
+
 
 def folder_of_main() -> str:
     """The folder of the file that Python runs; "" where there is none."""
@@ -45,10 +49,31 @@ def advice(folder: str, program: str = "") -> str:
     return ""
 
 
+def refuse_crash() -> None:
+    """Refuse a file beside the program that would have the import of orjson end the process.
+
+    Raises:
+        ImportError: there is one.
+    """
+    folder = folder_of_main()
+    for name in _OF_ORJSON:
+        path = os.path.join(folder, f"{name}.py")  # noqa: PTH118
+        if folder and os.path.exists(path) and shadow(name, _file_of(name), folder):  # noqa: PTH110
+            raise ImportError(about(path, name))
+
+
 def about(file: str, name: str) -> str:
     """What to do about one."""
     root = name.partition(".")[0]
     return f"{file} is imported instead of the package {root!r}: rename the file."
+
+
+def _file_of(name: str) -> str | None:
+    """The file of a module, whether or not it has been imported."""
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__file__", None)
+    spec = PathFinder.find_spec(name)
+    return None if spec is None else spec.origin
 
 
 def _is_elsewhere(name: str, folder: str) -> bool:
