@@ -61,9 +61,18 @@ class Budget:
         is_divided: whether the parts of a form share it: any of them may still be refused.
         is_tentative: whether the values may still be refused when they are made, because they do
             not fit an annotation.
+        expects_numbers: whether all cells of a table have to be numbers or booleans.
     """
 
-    __slots__ = ("is_divided", "is_tentative", "sent", "steps", "taken", "unpacked")
+    __slots__ = (
+        "expects_numbers",
+        "is_divided",
+        "is_tentative",
+        "sent",
+        "steps",
+        "taken",
+        "unpacked",
+    )
 
     def __init__(self, sent: int) -> None:
         self.sent = sent
@@ -72,6 +81,7 @@ class Budget:
         self.steps = 0
         self.is_divided = False
         self.is_tentative = False
+        self.expects_numbers = False
 
     @property
     def received(self) -> int:
@@ -210,6 +220,17 @@ def tentative(body: Sized) -> Iterator[None]:
             yield
         finally:
             budget.is_tentative = before
+
+
+@contextmanager
+def of_numbers(body: Sized) -> Iterator[None]:
+    """Have a table refused before its cells are made, if one is neither number nor boolean."""
+    with shared(body) as budget:
+        budget.expects_numbers = True
+        try:
+            yield
+        finally:
+            budget.expects_numbers = False
 
 
 @contextmanager

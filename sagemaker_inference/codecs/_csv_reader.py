@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
+from sagemaker_inference._errors import (
+    DecodeError,
+    PayloadTooLargeError,
+    UnprocessableInputError,
+)
 from sagemaker_inference.codecs import _csv_size, _numbers
 
 if TYPE_CHECKING:
@@ -42,6 +46,14 @@ _NUMBER_START: Final = b"0123456789-+., \tnNiI"
 # Ends at the first of doubled quotes: a repeated group for them would take 130 bytes for each pair.
 _CELL: Final = re.compile(r'[ \t]*"([^"]*)"(?:(?=("))|[ \t]*(,|\n|\Z))|([^",\n][^,\n]*|)(,|\n|\Z)')
 _UNQUOTED_CELL: Final = re.compile(r'([^",\n][^,\n]*)(,|\n|\Z)')
+# Where a cell begins that is not a number, whatever its quotes are like.
+_OTHER_CELL: Final = re.compile(
+    rb"(?:[,\n]|\A)(?![ \t\r\f\v\x1c-\x1f\"]*"
+    rb"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))?"
+    rb"[ \t\r\f\v\x1c-\x1f\"]*(?:[,\n]|\Z))",
+    re.IGNORECASE,
+)
+_LONGEST_SHOWN: Final = 60
 # The start of everything that `_number` accepts; trying to parse takes ten times as long.
 _LIKE_NUMBER: Final = re.compile(r"\s*(?:[-+.\d]|nan|inf|\Z)", re.IGNORECASE)
 
@@ -74,6 +86,8 @@ def read(
     if result is not None:
         return result
     is_regular = budget is not None and _csv_size.take_cells(text, budget)
+    if budget is not None and budget.expects_numbers:
+        _check_numbers(text, header, budget)
     if len(text) > _LONG:
         result = _numbers_in_pieces(text, header)
     return result or read_by_columns(text, header, is_regular=is_regular)
@@ -138,6 +152,44 @@ def read_by_columns(
 def first_row(text: bytes | bytearray) -> list[str]:
     """The cells of the first row."""
     return next(_blocks(text))[0]
+
+
+def _check_numbers(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+    budget: Budget,
+) -> None:
+    place = _place_of_text(text, header)
+    if place is None:
+        _csv_size.look_at_cells(text, budget)
+    elif place:
+        msg = f"Expected a number in {place}."
+        raise UnprocessableInputError(msg)
+
+
+def _place_of_text(
+    text: bytes | bytearray,
+    header: bool | None,  # noqa: FBT001
+) -> str | None:
+    """Where the first text is among numbers; None where it takes longer to see whether there is."""
+    end = text.find(b"\n")
+    line = text[: len(text) if end < 0 else end]
+    if line.count(b'"') % 2 or not line.strip(b" \t"):
+        return None
+    has_header = header or (header is None and end > 0 and _are_names(first_row(line)))
+    start = end + 1 if has_header else 0
+    match = _OTHER_CELL.search(text, max(0, start - 1))
+    if match is None:
+        return ""
+    place = match.start() + (match.start() > 0 or has_header)
+    cell = re.split(rb"[,\n]", bytes(text[place : place + _LONGEST_SHOWN]), maxsplit=1)[0]
+    cell = cell.strip(b' \t"')
+    if not cell.isascii() or cell.lower() in {b"true", b"false"}:
+        # There are other digits, too, and columns of booleans.
+        return None
+    row = text.count(b"\n", start, place) + 1
+    column = text.count(b",", text.rfind(b"\n", 0, place) + 1, place) + 1
+    return f"row {row}, column {column}, not str {cell.decode()!r:.40}"
 
 
 def _plain_numbers(

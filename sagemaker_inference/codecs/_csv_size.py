@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _NAME: Final = "CSV"
 # Bytes of a number in an array and of the marks beside it; of a cell as a str in a list.
 _NUMBER, _CELL = 10, 80
+# How many cells Python reads in the time of a step, to tell whether they are text.
+_CELLS_A_STEP: Final = 2
 # Bytes of working memory for each byte of a piece, which has whole lines.
 _WORK: Final = 16
 _PIECE: Final = 1 << 20
@@ -56,6 +58,8 @@ def take_cells(text: bytes | bytearray, budget: Budget) -> bool:
         PayloadTooLargeError: there are too many cells.
     """
     budget.take(_CELL * _count_cells(text), _NAME)
+    if budget.is_tentative:
+        look_at_cells(text, budget)
     for start in range(0, len(text), _PIECE):
         _check_utf8(text, start)
     if b'"' not in text:
@@ -66,6 +70,15 @@ def take_cells(text: bytes | bytearray, budget: Budget) -> bool:
     # A regular expression reads it, cell by cell, and decides what is an error.
     budget.step(_count_cells(text) + text.count(b'"'), _NAME)
     return False
+
+
+def look_at_cells(text: bytes | bytearray, budget: Budget) -> None:
+    """Count the work to read cells that may be refused in the end.
+
+    Raises:
+        PayloadTooLargeError: they are too many.
+    """
+    budget.step(_count_cells(text) // _CELLS_A_STEP, _NAME)
 
 
 def _check_utf8(text: bytes | bytearray, start: int) -> None:

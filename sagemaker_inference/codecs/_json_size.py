@@ -23,6 +23,14 @@ _NODE: Final = 16
 # An array of numbers takes 8 bytes for each; its brackets and commas are copied to see its shape.
 _NUMBER, _MARK = 8, 4
 
+_IS_MARK: Final = np.zeros(256, np.bool_)
+_IS_MARK[list(b"[]{},")] = True
+_STEPS: Final = np.zeros(256, np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
+# The level within a member of the outermost list or object.
+_MEMBER: Final = 2
+
 
 class Structure(NamedTuple):
     """How often these occur outside texts, or at most."""
@@ -98,6 +106,34 @@ def depth(text: bytes | bytearray) -> int:
         deepest = max(deepest, int(levels.max(initial=0)))
         level = int(levels[-1]) if len(levels) else level
     return deepest
+
+
+def is_even(text: bytes | bytearray) -> bool:
+    """Whether a text looks like a table, as far as its brackets and commas show.
+
+    That is a list of lists or of objects, or an object of objects, or of lists of one length.
+    """
+    kinds: set[int] = set()
+    openings = level = 0
+    lengths = np.zeros(1, np.int64)
+    for codes in _outside_texts(text):
+        marks = codes[_IS_MARK[codes]]
+        steps = _STEPS[marks]
+        levels = np.cumsum(steps, dtype=np.int32) + np.int32(level)
+        level = int(levels[-1]) if len(levels) else level
+        begins = (levels == _MEMBER) & (steps > 0)
+        kinds.update(np.unique(marks[begins]).tolist())
+        openings += np.count_nonzero(begins)
+        # To which member each mark belongs, and how many commas each has.
+        member = np.cumsum((levels == _MEMBER - 1) & (steps == 0)) + len(lengths) - 1
+        commas = np.bincount(member[(levels == _MEMBER) & (steps == 0)], minlength=len(lengths))
+        missing = max(int(member.max(initial=0)) + 1, len(commas)) - len(lengths)
+        lengths = np.pad(lengths, (0, missing))
+        lengths[: len(commas)] += commas
+    if openings != len(lengths) or len(kinds) != 1:
+        return False
+    are_columns = kinds == {ord("[")} and text[:1] == b"{"
+    return not are_columns or bool(lengths.min() == lengths.max())
 
 
 def _outside_texts(text: bytes | bytearray) -> Iterator[NDArray[np.uint8]]:

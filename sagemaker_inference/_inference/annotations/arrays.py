@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _budget, codecs
-from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
+from sagemaker_inference._inference.annotations.large import decoding
 
 if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
@@ -39,6 +39,9 @@ def as_numbers(data: Any, body: Body = b"") -> Any:
         elif hasattr(data, "column_names"):  # an Arrow table
             columns = with_numbers(data, has_decimals=False).columns
             array = np.column_stack([column.to_numpy() for column in columns])
+        elif type(data) is list and not _are_numbers(data):
+            # With text, np.asarray would give every item the size of the longest.
+            raise UnprocessableInputError(_not_numbers(data))
         else:
             array = np.asarray(data)
     except (ValueError, TypeError):
@@ -70,10 +73,7 @@ def with_numbers(table: Any, *, has_decimals: bool = True) -> Any:
 
 
 def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
-    if content_types.parse(content_type).name == content_types.JSON:
-        with _budget.tentative(body):
-            data = decode(body, content_type)
-    else:
+    with decoding(body, decode, numbers=True):
         data = decode(body, content_type)
     return as_numbers(data, body)
 
@@ -100,7 +100,8 @@ def _is_text(content_type: str) -> bool:
 
 def sparse_converter(hint: Any) -> Convert:
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
-        data = decode(body, content_type)
+        with decoding(body, decode, numbers=True):
+            data = decode(body, content_type)
         sparse = sys.modules["scipy.sparse"]
         if not sparse.issparse(data):
             array = as_numbers(data)
@@ -120,6 +121,15 @@ def sparse_converter(hint: Any) -> Convert:
     return convert
 
 
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether there is nothing but numbers in nested lists, as far as JSON has other values."""
+    kinds = set(map(type, values))
+    if kinds & {str, dict}:
+        return False
+    nested = (value for value in values if type(value) is list)
+    return list not in kinds or all(map(_are_numbers, nested))
+
+
 def _is_number_or_none(value: object) -> bool:
     return value is None or type(value) in (int, float, bool)
 
@@ -130,11 +140,13 @@ def _not_numbers(data: Any) -> str:
     if kind not in ("list", "ndarray"):
         return f"Expected an array of numbers, but the body is of type {kind}."
     is_array = kind == "ndarray"
-    rows = data.tolist() if is_array else data
-    lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
+    length = None
     first_problem = ""
-    for row_number, row in enumerate(rows, 1):
-        if lengths[row_number - 1] != lengths[0]:
+    for row_number, array in enumerate(data, 1):
+        row = array.tolist() if is_array and hasattr(array, "tolist") else array
+        count = len(row) if isinstance(row, list) else -1
+        length = count if length is None else length
+        if count != length:
             return f"Expected an array of numbers, but row {row_number} has a different length."
         for column_number, value in enumerate(row if isinstance(row, list) else [row], 1):
             if not isinstance(value, (int, float, complex, list)):

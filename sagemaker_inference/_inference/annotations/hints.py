@@ -12,7 +12,7 @@ from sagemaker_inference import _content_types as content_types
 
 # The annotations of handlers that take raw bodies.
 RAW_TYPES: Final = (bytes, bytearray, memoryview, str)
-_LISTS: Final = (list, tuple, set, frozenset, Sequence)
+LISTS: Final = (list, tuple, set, frozenset, Sequence)
 
 
 def core(hint: Any) -> tuple[Any, bool]:
@@ -78,7 +78,7 @@ def fields_of(kind: Any) -> dict[str, Any]:
 def names_of_lists(hint: Any) -> set[str]:
     """The names of fields that are annotated as lists, which may occur several times in a form."""
     fields = {name: core(kind)[0] for name, kind in fields_of(core(hint)[0]).items()}
-    return {name for name, kind in fields.items() if (get_origin(kind) or kind) in _LISTS}
+    return {name for name, kind in fields.items() if (get_origin(kind) or kind) in LISTS}
 
 
 def with_lists(data: Any, names: set[str], content_type: str) -> Any:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.arrays import as_numbers, with_numbers
+from sagemaker_inference._inference.annotations.large import (
+    UNKNOWN,
+    WRAPPED,
+    kind_of,
+    refuse_formats,
+    refuse_other_than_tables,
+    tabulating,
+)
 from sagemaker_inference._inference.annotations.orientations import frame_of
 from sagemaker_inference.codecs import _charset
 
@@ -19,7 +26,9 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
-_INSTANCES: Final = re.compile(rb'\s*\{\s*"instances"\s*:')
+# Bytes of Python objects: a number, its place in a list, the rest of a list, that of a dict, and a
+# value of a dict with its key.
+_NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 72, 200, 72
 
 
 def is_json(content_type: str) -> bool:
@@ -28,12 +37,15 @@ def is_json(content_type: str) -> bool:
 
 def checked(kind: type) -> Convert:
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
+        refuse_formats(kind_of(kind), UNKNOWN, body, decode)
+        if kind not in (dict, list):
+            refuse_other_than_tables(body, decode)
         if kind is dict and is_json(content_type):
             data = _json_object(body, content_type, decode)
         else:
             data = decode(body, content_type)
         if kind is list:
-            data = plain(data)
+            data = plain(data, body)
         elif hasattr(data, "column_names"):
             data = with_numbers(data)
         if not isinstance(data, kind):
@@ -59,14 +71,15 @@ def _json_object(body: Body, content_type: str, decode: Decode) -> Any:
 
 def wraps_instances(text: bytes | bytearray) -> bool:
     """Whether a JSON text begins as ``{"instances": ...}``, which `codecs.json` unwraps."""
-    return _INSTANCES.match(text) is not None
+    return WRAPPED.match(text) is not None
 
 
 def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
     pandas = sys.modules["pandas"]
     if content_types.parse(content_type).name == content_types.CSV:
         return _csv_frame(body, content_type)
-    data = decode(body, content_type)
+    with tabulating(body, content_type, decode):
+        data = decode(body, content_type)
     if hasattr(data, "column_names"):  # an Arrow table
         table = with_numbers(data, has_decimals=False)
         # Other columns have a type, which holds without values, too.
@@ -115,13 +128,31 @@ def _csv_frame(body: Body, content_type: str) -> Any:
     return frame
 
 
-def plain(data: Any) -> Any:
+def plain(data: Any, body: Body, *, is_copied: bool = False) -> Any:
+    """Decoded data as Python objects, once they are within the budget of the body.
+
+    Args:
+        data: the data.
+        body: the body.
+        is_copied: whether its lists are going to be copied, as a validator does.
+
+    Raises:
+        PayloadTooLargeError: they are not.
+    """
     if type(data) is dict:  # of a form, whose parts may be arrays
-        return {name: _listed(value) for name, value in data.items()}
-    return _listed(data)
+        return {name: _listed(value, body, is_copied=is_copied) for name, value in data.items()}
+    return _listed(data, body, is_copied=is_copied)
 
 
-def _listed(data: Any) -> Any:
+def _listed(data: Any, body: Body, *, is_copied: bool) -> Any:
     if hasattr(data, "to_pylist"):  # an Arrow table: records
+        size = data.num_rows * (_RECORD + _ITEM * data.num_columns)
+        _budget.of(body).take(size * (1 + is_copied), "Arrow")
         return data.to_pylist()
-    return data.tolist() if hasattr(data, "tolist") else data
+    if hasattr(data, "tolist"):
+        if data.dtype != object:
+            lists = _PLACE * data.size + _LIST * (data.size // max(1, *data.shape[-1:]))
+            numbers = _NUMBER * data.size * (data.dtype.kind != "b")
+            _budget.of(body).take(numbers + lists * (1 + is_copied), "array")
+        return data.tolist()
+    return data

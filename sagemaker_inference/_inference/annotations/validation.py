@@ -17,6 +17,12 @@ from sagemaker_inference._inference.annotations.hints import (
     names_of_lists,
     with_lists,
 )
+from sagemaker_inference._inference.annotations.large import (
+    OBJECT,
+    Expected,
+    item_of,
+    reading,
+)
 from sagemaker_inference._inference.annotations.tables import is_json, plain, wraps_instances
 from sagemaker_inference.codecs import _charset
 
@@ -26,8 +32,11 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
+_NUMBER_STARTS: Final = [bytes([code]) for code in b"-0123456789"]
 # Instances of the types that JSON decodes to, to test abstract classes such as Iterable and Number.
 _PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
+# Lists that hold no object, by the first byte of their first item.
+_IN_PLACE: Final = {b"[": b"[[]]", b'"': b'[""]', **dict.fromkeys(_NUMBER_STARTS, b"[0]")}
 
 
 def pydantic_converter(hint: Any) -> Convert | None:
@@ -38,18 +47,14 @@ def pydantic_converter(hint: Any) -> Convert | None:
         return None
     read = _or_instances(adapter.validate_json, pydantic.ValidationError)
     lists = names_of_lists(hint)
-    takes_objects = _takes_objects(adapter.core_schema)
+    expected = _expected(pydantic, adapter, hint)
 
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
         try:
             if is_json(content_type):
-                text = _affordable(body, content_type)
-                if takes_objects and len(text) > _budget.SMALL and text.lstrip()[:1] == b"[":
-                    # pydantic's error would hold all of it, and says the same of any list.
-                    text = b"[]"
-                return read(text)
-            data = with_lists(decode(body, content_type), lists, content_type)
-            return adapter.validate_python(plain(data))
+                return read(_stand_in(_affordable(body, content_type), expected))
+            data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
+            return adapter.validate_python(_plain(data, body))
         except pydantic.ValidationError as error:
             # What it refused may be all of the body.
             first = error.errors(include_url=False, include_input=False)[0]
@@ -80,8 +85,45 @@ def _takes_objects(schema: Any) -> bool:
     return schema["type"] == "dict" or inner in ("model-fields", "dataclass-args")
 
 
-def _affordable(body: Body, content_type: str) -> bytes:
+def _expected(pydantic: Any, adapter: Any, hint: Any) -> Expected:
+    if _takes_objects(adapter.core_schema):
+        return Expected(OBJECT)
+    expected = Expected.by(hint)
+    item = item_of(hint)
+    item_adapter = None if item is None else _adapter(pydantic, item)
+    if item_adapter is not None and _takes_objects(item_adapter.core_schema):
+        expected = expected._replace(item=OBJECT)
+    return expected
+
+
+def _stand_in(text: bytes, expected: Expected) -> bytes:
+    """A JSON text, or a short one that pydantic refuses for the same reason.
+
+    It reads all of a text before it looks at anything, and its error holds all of it.
+    """
+    if len(text) <= _budget.SMALL:
+        return text
+    start = text[: _budget.SMALL].lstrip()
+    if start[:1] != b"[":
+        return text
+    if expected.kind == OBJECT:
+        return b"[]"
+    first = start[1:].lstrip()[:1]
+    return _IN_PLACE.get(first, text) if expected.item == OBJECT else text
+
+
+def _plain(data: Any, body: Body) -> Any:
+    with _budget.tentative(body):
+        return plain(data, body, is_copied=True)
+
+
+def _affordable(body: Body, content_type: str, *, numbers: bool = False) -> bytes:
     """The text of a JSON body, once its values are within the budget.
+
+    Args:
+        body: the body.
+        content_type: its Content-Type.
+        numbers: whether only numbers can fit.
 
     Raises:
         PayloadTooLargeError: they are not.
@@ -90,7 +132,8 @@ def _affordable(body: Body, content_type: str) -> bytes:
     if (budget := _budget.if_large(body)) is not None:
         from sagemaker_inference.codecs import _json_size
 
-        _json_size.take(text, budget, "JSON")
+        with reading(text, numbers=numbers):
+            _json_size.take(text, budget, "JSON")
     return bytes(text)
 
 
@@ -141,18 +184,22 @@ def msgspec_converter(hint: Any) -> Convert:
         raise RegistrationError(message)
     read = _or_instances(decoder.decode, msgspec.ValidationError)
     lists = names_of_lists(hint)
+    expected = Expected.by(hint)
 
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
         try:
             if is_json(content_type):
-                return read(_affordable(body, content_type))
-            data = with_lists(decode(body, content_type), lists, content_type)
+                return read(_affordable(body, content_type, numbers=expected.has_numbers_only))
+            data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
+            if expected.is_told_by_a_row(data):
+                msgspec.convert(data[:1].tolist(), hint)
+                return msgspec.convert(plain(data, body, is_copied=True), hint)
             # The values of forms are text, which stands for numbers as well.
             strict = not content_types.is_form(content_type)
             if type(data) is dict:  # of a form: fields may be annotated as arrays
                 with contextlib.suppress(msgspec.ValidationError):
                     return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
-            return msgspec.convert(plain(data), hint, strict=strict, dec_hook=_as_field)
+            return msgspec.convert(_plain(data, body), hint, strict=strict, dec_hook=_as_field)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]
             raise UnprocessableInputError(message) from None

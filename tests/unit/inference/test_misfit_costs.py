@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pydantic
 import pytest
+from scipy.sparse import csr_matrix
 from support.cost import MIB, REFUSED_GROWTH, SECONDS, cost_of
-from support.large import large_json, repeated
+from support.large import SIZE, large_json, repeated
 
 from sagemaker_inference import Registry, Request, assemble
 from sagemaker_inference._inference.inference_handler import run_without_loop
@@ -30,6 +33,15 @@ class Row:
     name: str
 
 
+JSON, CSV = "application/json", "text/csv"
+
+
+def large_bytes():
+    buffer = io.BytesIO()
+    np.save(buffer, np.full((SIZE - 128, 1), 7, np.int8))
+    return buffer.getvalue()
+
+
 FITS_NOT = {
     "records for a number": (list[float], large_json),
     "records for an array": (np.ndarray, large_json),
@@ -46,9 +58,58 @@ FITS_NOT = {
 }
 
 
+# CSV of 12 bytes a cell, as tables of measurements have.
+NUMBERS = b"0.1234567,-12.345678,1e-5\n"
+QUOTED = b'"0.1234567","-12.345678",1.5\n'
+MORE_FITS_NOT = {
+    "text among numbers of CSV": (np.ndarray, CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
+    "text among quoted numbers": (np.ndarray, CSV, lambda: repeated(QUOTED, end=b"1,2,x")),
+    "text among gaps": (np.ndarray, CSV, lambda: repeated(b"0.12345,,1.2345\n", end=b"1,2,x")),
+    "text in sparse numbers": (csr_matrix, CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
+    "text in lists of numbers": (list[list[float]], CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
+    "texts in lists of text": (list[list[str]], CSV, lambda: repeated(b"abcdefgh,12345678\n")),
+    "a table for an object": (Row, CSV, lambda: repeated(b"abcdefgh,12345678\n")),
+    "a table for texts": (list[str], CSV, lambda: repeated(b"abcdefgh\n")),
+    "a table for models": (list[Record], CSV, lambda: repeated(b"abcdefgh,12345678\n")),
+    "text among sparse JSON": (csr_matrix, JSON, lambda: repeated(b'"ab",', start=b"[", end=b"1]")),
+    "rows of text for an array": (
+        np.ndarray,
+        "application/jsonlines",
+        lambda: repeated(b"[1.5,2,3]\n", end=b'["x"]'),
+    ),
+    "a number after objects": (
+        pd.DataFrame,
+        JSON,
+        lambda: repeated(b'{"a":1.5,"b":2},', start=b"[", end=b"1]"),
+    ),
+    "uneven columns": (
+        pd.DataFrame,
+        JSON,
+        lambda: b'{"a":[%b1],"b":[%b1,2]}' % (b"1.5," * 3_000_000, b"1.5," * 3_000_000),
+    ),
+    "an object after numbers": (
+        list[float],
+        JSON,
+        lambda: repeated(b"1.5,", start=b"[", end=b"{}]"),
+    ),
+    "lists for models": (list[Record], JSON, lambda: repeated(b"[1.5,2],", start=b"[", end=b"1]")),
+    "bytes for text": (list[list[str]], "application/x-npy", large_bytes),
+}
+
+
+@pytest.mark.parametrize("name", MORE_FITS_NOT)
+def test_a_table_that_does_not_fit_its_annotation_costs_little(name):
+    hint, content_type, body = MORE_FITS_NOT[name]
+    check(hint, body(), content_type)
+
+
 @pytest.mark.parametrize("name", FITS_NOT)
 def test_a_body_that_does_not_fit_its_annotation_costs_little(name):
     hint, body = FITS_NOT[name]
+    check(hint, body(), JSON)
+
+
+def check(hint, body, content_type):
     registry = Registry()
     registry.model_loader(lambda: None)
 
@@ -57,7 +118,7 @@ def test_a_body_that_does_not_fit_its_annotation_costs_little(name):
 
     predict.__annotations__["data"] = hint
     registry.predictor(predict)
-    handler, request = assemble(registry), Request.from_body(body(), "application/json")
+    handler, request = assemble(registry), Request.from_body(body, content_type)
 
     def status():
         [response] = run_without_loop(handler.answer([request]))
