@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pydantic
 import pytest
@@ -120,6 +121,7 @@ FITS: list[tuple[Any, bytes, str, Any]] = [
     (np.ndarray, rows("1,2", "3,nan", '"a","b"'), CSV, [3, np.nan]),
     (np.ndarray, rows("1,", "3,\u0664"), CSV, [3, 4]),
     (np.ndarray, rows("1,", "3,4", '"a\n",b'), CSV, [3, 4]),
+    (np.ndarray, rows("1,", "3,4", "  "), CSV, [3, 4]),
     (np.ndarray, rows("True,false"), CSV, [True, False]),
     (list[list[float]], rows("1,23456.78901", "3,4.5"), CSV, [3.0, 4.5]),
     (list[list[str]], rows("a,b", "c,1"), CSV, ["c", "1"]),
@@ -138,6 +140,14 @@ def test_what_fits_is_converted(hint: Any, body: bytes, content_type: str, last:
         np.testing.assert_array_equal(found, last)
     else:
         assert found == last
+
+
+@pytest.mark.parametrize("wrapped", [b"%b", b' {"instances": %b }'])
+def test_records_become_a_data_frame(wrapped: bytes) -> None:
+    records = b"[" + b'{"a": 1.5, "b": "text"},' * 60_000 + b'{"a": null, "b": "last"}]'
+    frame = converted(pd.DataFrame, wrapped % records)
+    assert frame.shape == (60_001, 2)
+    assert frame.b.iloc[-1] == "last"
 
 
 class Summed(pydantic.BaseModel):
