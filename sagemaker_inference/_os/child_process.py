@@ -177,6 +177,16 @@ class ChildProcess:
         popen.returncode = 0
         return child
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still, as after SIGSTOP."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:  # it has ended
+            return False
+        # The state stands behind the name, which may hold anything (proc(5)).
+        return stat.rpartition(b")")[2].split()[0] == b"T"
+
     def reap(self) -> int | None:
         """The exit code if it has exited (negative: the signal), else None; does not block."""
         if self._exit_code is None:

@@ -137,9 +137,19 @@ class Health:
                 self._phase, self._since = phase, _now()
             return _UNAVAILABLE, _line(status=state, phase=phase, since=self._since)
         if state == "critical":
-            cause = f"no worker has been able to answer for {CRITICAL_SECONDS:g} s; see the log"
-            return _UNAVAILABLE, _line(status=state, cause=cause)
+            return _UNAVAILABLE, _line(status=state, cause=self._cause())
         return _OK, ""
+
+    def _cause(self) -> str:
+        workers = [m.deployment.workers for m in self._repository.models if m.deployment]
+        handles = [handle for some in workers for handle in some.handles]
+        deaths = [some.last_death for some in workers if some.last_death]
+        why = ""
+        if handles and all(handle.pulse.is_stopped for handle in handles):
+            why = ": all are stopped"
+        elif deaths:
+            why = f": the last one {deaths[-1]}"
+        return f"no worker has been able to answer for {CRITICAL_SECONDS:g} s{why}; see the log"
 
     def _phase_now(self) -> Phase:
         if self.is_installing:

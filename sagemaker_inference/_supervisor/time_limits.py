@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.connections import STALLED_SECONDS
+from sagemaker_inference._supervisor.health import CRITICAL_SECONDS
 from sagemaker_inference._variables import STARTUP_TIMEOUT
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ logger = get_logger()
 # theirs keeps Python's lock, and no more than half of SageMaker's 60.
 _LEAST_STILL_SECONDS: Final = 5.0
 _MOST_STILL_SECONDS: Final = 30.0
+# One that is stopped is replaced once `/ping` has said that no other is able either.
+_STOPPED_SECONDS: Final = CRITICAL_SECONDS + 2
 # A loop that leaves a mark each second runs if it was seen to leave one lately.
 _LATELY_SECONDS: Final = 2.5
 # A zygote forks in milliseconds.
@@ -72,7 +75,7 @@ def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> O
     """
     timeout = config.timeout
     pulse = worker.pulse
-    pulse.look()
+    pulse.look(is_stopped=worker.child.is_stopped)
     now = monotonic()
     held = connections.held_by(worker.child.pid)
     running = {slot: record for slot, record in held if record.state == slots.RUNNING}
@@ -83,6 +86,9 @@ def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> O
     if any(now - record.since > timeout + patience for record in late.values()):
         guilty = _guilty(late, running, runs=runs)
         return Overdue(_late(late, worker, config), guilty, is_late=True)
+    if pulse.is_stopped:
+        # Whatever it works on: its time limit may be an hour.
+        return _stopped(worker) if pulse.stopped_for >= _STOPPED_SECONDS else None
     longest = max(stuck_after(timeout), STALLED_SECONDS if held else 0.0)
     if not running and pulse.still_for > longest:
         return Overdue(
@@ -91,6 +97,13 @@ def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> O
             "keeps Python's lock: let such code release it, or run in a process of its own.",
         )
     return None
+
+
+def _stopped(worker: WorkerHandle) -> Overdue:
+    return Overdue(
+        f"worker {worker.child.pid} has been stopped for {worker.pulse.stopped_for:.0f} s, as by "
+        "SIGSTOP, and is replaced. If you mean to look at it, take it out of service first."
+    )
 
 
 def _guilty(late: dict[int, Slot], running: dict[int, Slot], *, runs: bool) -> frozenset[int]:

@@ -101,7 +101,7 @@ class WorkerHandle:
     @property
     def state(self) -> State:
         """What it is doing, in a word."""
-        if self.is_overdue:
+        if self.is_overdue or self.pulse.is_stopped:
             return "stuck"
         if self.is_ending or self.stage == UNHEALTHY:
             return "ending"

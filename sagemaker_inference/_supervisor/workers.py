@@ -101,7 +101,7 @@ class Workers:
         self._scaling = Scaling()
         self._restarts = Restarts(loop)
         self._ability = Ability(connections.table)
-        self._last_death = ""
+        self.last_death = ""  # how the last one that died had ended
         self._waiting_requests = WaitingRequests(
             connections, settings.config, owner.close_connection
         )
@@ -197,7 +197,7 @@ class Workers:
         limit = self._settings.config.startup_timeout
         if self._ability.unable_for(self.handles, has_begun=self._were_all_loaded) <= limit:
             return False
-        cause = unable(limit, self._last_death)
+        cause = unable(limit, self.last_death)
         logger.error("%s. Stopping.", cause)
         self._owner.on_failed(Outcome(cause))
         return True
@@ -311,7 +311,7 @@ class Workers:
             self._on_not_started(_ZYGOTE, error)
 
     def _on_not_started(self, index: int, error: OSError) -> None:
-        self._last_death = f"could not be started: {error}"
+        self.last_death = f"could not be started: {error}"
         logger.error("a worker could not be started: %s", error)
         if not self._were_all_loaded:
             self._owner.on_failed(Outcome(_NOT_STARTED))
@@ -401,7 +401,7 @@ class Workers:
             self._owner.on_failed(zygote.outcome(code, out_of_memory=False))
         else:
             zygote.log_death(code)
-            self._last_death = zygote.describe_death(code, out_of_memory=False)
+            self.last_death = zygote.describe_death(code, out_of_memory=False)
             self._restarts.add(_ZYGOTE, self._restart, had_started_well=zygote.is_loaded)
 
     def _on_death(self, worker: WorkerHandle, code: int) -> None:
@@ -429,7 +429,7 @@ class Workers:
             self._take_back(worker.outcome(code, out_of_memory=out_of_memory))
         else:
             worker.log_death(code, out_of_memory=out_of_memory, lost=lost)
-            self._last_death = worker.describe_death(code, out_of_memory=out_of_memory)
+            self.last_death = worker.describe_death(code, out_of_memory=out_of_memory)
             self._record.restarts[worker.restart_reason(out_of_memory=out_of_memory)] += 1
             self._replace(worker, has_worked=bool(lost))
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,24 @@ def warm():
 
 @predictor
 def predict(data, model):
+    return data
+
+serve(__name__)
+"""
+
+
+SLEEPS = """
+import ctypes, time
+from sagemaker_inference import model_loader, predictor, serve
+
+@model_loader
+def load(model_dir):
+    return None
+
+@predictor
+def predict(data, model):
+    print("sleeping", flush=True)
+    time.sleep(data)
     return data
 
 serve(__name__)
@@ -126,6 +145,43 @@ def test_a_server_that_replaces_a_worker_is_healthy_enough(serve: Callable[..., 
     os.kill(server.pids("_worker.main")[0], signal.SIGKILL)
     server.wait_for_log("was killed by SIGKILL")
     assert server.request(method="GET", path="/ping").status == 200
+
+
+@pytest.mark.parametrize("is_working", [False, True])
+def test_workers_that_are_stopped_are_critical_and_replaced_afterwards(
+    serve: Callable[..., Server], *, is_working: bool
+) -> None:
+    server = serve(SLEEPS)
+    [worker] = server.pids("_worker.main")
+    with ThreadPoolExecutor() as pool:
+        if is_working:
+            # Far from its time limit.
+            waiting = pool.submit(server.request, "50")
+            server.wait_for_log("sleeping")
+        os.kill(worker, signal.SIGSTOP)
+        reply = wait_for(server, 503, "no worker has been able to answer for 10 s: all are stopped")
+        assert reply.json["status"] == "critical"
+        assert server.pids("_worker.main") == [worker]
+        wait_for(server, 200)
+        assert server.pids("_worker.main") != [worker]
+        if is_working:
+            assert waiting.result().json["error"]["code"] == "process_died"
+    assert "has been stopped for 12 s" in server.log
+
+
+def test_a_worker_that_keeps_pythons_lock_within_its_time_limit_is_healthy(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(SLEEPS.replace("time.sleep", "ctypes.PyDLL(None).sleep"))
+    pings = []
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.request, "15")
+        while not waiting.done():
+            pings.append(server.request(method="GET", path="/ping").status)
+            time.sleep(0.1)
+    assert waiting.result().json == 15
+    assert set(pings) == {200}
+    assert len(pings) > 50
 
 
 def test_a_supervisor_that_is_silent_is_not_trusted(serve: Callable[..., Server]) -> None:

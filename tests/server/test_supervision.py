@@ -201,7 +201,7 @@ def test_stopped_workers_are_replaced_and_who_waits_gets_504(serve: Serve) -> No
     replies = server.all_at_once(['"good"'] * 20)
     assert {reply.status for reply in replies} == {504}
     assert {reply.json["error"]["code"] for reply in replies} == {"prediction_timeout"}
-    server.wait_for_log("has not been able to take a request")
+    server.wait_for_log("has been stopped for 12 s", 30)
     server.wait_workers(2, other_than=workers)
     assert server.request('"good"').status == 200
     assert "no worker took them" in server.log

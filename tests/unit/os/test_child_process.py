@@ -163,6 +163,25 @@ def test_a_child_that_does_not_end_is_waited_for_so_long_only():
         relay.close()
 
 
+def test_whether_a_child_is_stopped():
+    # A name that looks like the end of a name, and a state.
+    code = (
+        "import ctypes; ctypes.CDLL(None).prctl(15, b'x) T 1'); print('there', flush=True); input()"
+    )
+    child = ChildProcess.spawn([sys.executable, "-c", code], env={})
+    while not child.tail:
+        child.relays[0].pump()
+    assert not child.is_stopped
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    assert child.is_stopped
+    child.kill_group()
+    assert child.wait() == -signal.SIGKILL
+    assert not child.is_stopped
+    for relay in child.relays:
+        relay.close()
+
+
 def test_what_is_there_is_passed_on_in_turns(target, monkeypatch):
     reader, output = target
     monkeypatch.setattr(child_process, "_LONGEST_LINE", 4)

@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, *, has_many: bool = False) -> None:
         self.pushed: list[tuple[Any, ...]] = []
         self.now = 0.0
-        self.workers = SimpleNamespace(target=2, handles=[], processes=[])
+        self.workers = SimpleNamespace(target=2, handles=[], processes=[], last_death="")
         model = SimpleNamespace(deployment=SimpleNamespace(workers=self.workers))
         self.health = Health(
             SimpleNamespace(models=[model]),  # type: ignore[arg-type]
@@ -54,10 +54,15 @@ class Bench:
             clock=lambda: self.now,
         )
 
-    def have(self, *stages: str) -> None:
-        states = {"loaded": "ready", "": "starting"}
+    def have(self, *stages: str, is_stopped: bool = False) -> None:
+        states = {"loaded": "stuck" if is_stopped else "ready", "": "starting"}
         self.workers.handles = self.workers.processes = [
-            SimpleNamespace(stage=stage, state=states.get(stage, "loading")) for stage in stages
+            SimpleNamespace(
+                stage=stage,
+                state=states.get(stage, "loading"),
+                pulse=SimpleNamespace(is_stopped=is_stopped),
+            )
+            for stage in stages
         ]
 
     def ping(self) -> tuple[int, dict[str, str]]:
@@ -113,6 +118,26 @@ def test_it_is_critical_when_no_worker_was_able_for_long_and_never_latches() -> 
         assert "no worker has been able to answer for 10 s" in document["cause"]
         bench.have("", "loaded")
         assert (bench.ping(), bench.health.state) == ((200, {}), "degraded")
+
+
+@pytest.mark.parametrize(
+    ("stages", "is_stopped", "last_death", "why"),
+    [
+        (["loaded", "loaded"], True, "ended with exit code 3", ": all are stopped; see the log"),
+        (["assembled"], False, "ended with exit code 3", ": the last one ended with exit code 3; "),
+        ([], False, "was killed by SIGKILL", ": the last one was killed by SIGKILL; see the log"),
+        (["assembled"], False, "", " for 10 s; see the log"),
+    ],
+)
+def test_a_critical_ping_says_why(
+    stages: list[str], last_death: str, why: str, *, is_stopped: bool
+) -> None:
+    bench = Bench()
+    bench.health.is_loaded = True
+    bench.have(*stages, is_stopped=is_stopped)
+    bench.workers.last_death = last_death
+    bench.now = 10
+    assert why in bench.ping()[1]["cause"]
 
 
 def test_one_of_many_models_makes_nothing_critical() -> None:

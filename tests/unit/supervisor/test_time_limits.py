@@ -56,7 +56,7 @@ class Bench:
             self.connections.arm(slot)
         self.closed: list[int] = []
         self.worker: Any = SimpleNamespace(
-            child=SimpleNamespace(pid=PID),
+            child=SimpleNamespace(pid=PID, is_stopped=False),
             index=0,
             patience=0.0,
             pulse=Pulse(self.table, 0),
@@ -75,14 +75,14 @@ class Bench:
         size = self.connections.journal.keep(slot, message) if kept else 0
         self.table.write(slot, state, PID, 1, f"id-{slot}", tries=tries, kept=size)
 
-    def pass_time(self, seconds: int, *, beats: bool = False) -> Any:
+    def pass_time(self, seconds: int, *, beats: bool = False, config: Config = CONFIG) -> Any:
         """Look once a second; what the last look finds."""
         found = None
         for _ in range(seconds):
             self.now += 1
             if beats:
                 self.table.beat(0)
-            found = overdue(self.worker, self.connections, CONFIG)
+            found = overdue(self.worker, self.connections, config)
         return found
 
     def close(self, slot: int) -> None:
@@ -127,6 +127,37 @@ def test_where_the_supervisor_stood_still_no_worker_is_to_blame(bench: Bench) ->
 @pytest.mark.parametrize(("limit", "seconds"), [(1, 5), (20, 10), (60, 30), (3600, 30)])
 def test_a_worker_may_stand_still_for_half_of_the_limit(limit: float, seconds: float) -> None:
     assert time_limits.stuck_after(limit) == seconds
+
+
+@pytest.mark.parametrize("is_working", [False, True])
+def test_a_stopped_worker_is_replaced_when_a_ping_has_said_so(
+    bench: Bench, *, is_working: bool
+) -> None:
+    bench.worker.child.is_stopped = True
+    if is_working:
+        bench.run(0)
+    limit = replace(CONFIG, timeout=100.0 if is_working else 10.0)
+    found = [bench.pass_time(1, config=limit) for _ in range(13)]
+    # The first look only finds that it is stopped.
+    assert found[:12] == [None] * 12
+    assert (found[12].guilty, found[12].is_late) == (frozenset(), False)
+    assert found[12].reason.startswith("worker 4711 has been stopped for 12 s, as by SIGSTOP")
+
+
+def test_a_stopped_worker_that_goes_on_is_able(bench: Bench) -> None:
+    for _ in range(9):
+        bench.worker.child.is_stopped = True
+        assert bench.pass_time(11) is None
+        bench.worker.child.is_stopped = False
+        assert bench.pass_time(1, beats=True) is None
+        assert not bench.worker.pulse.is_stopped
+
+
+def test_a_stopped_worker_is_late_all_the_same(bench: Bench) -> None:
+    bench.worker.child.is_stopped = True
+    bench.run(0)
+    assert bench.pass_time(10) is None
+    assert bench.pass_time(1).is_late
 
 
 def test_a_worker_within_the_limit_of_its_request_is_able(bench: Bench) -> None:

@@ -59,8 +59,12 @@ def test_the_state_of_a_worker_is_one_word(connections: Connections) -> None:
         worker.take_note(Report(stage))
         states.append(worker.state)
     worker.take_note(Report("loaded"))
+    for is_stopped in (True, False):
+        worker.pulse.look(is_stopped=is_stopped)
+        states.append(worker.state)
     worker.end_for(STUCK)
-    assert [*states, worker.state] == ["starting", "loading", "ready", "ending", "stuck"]
+    states.append(worker.state)
+    assert states == ["starting", "loading", "ready", "ending", "stuck", "ready", "stuck"]
     control.close()
     theirs.close()
 
