@@ -139,8 +139,8 @@ def _payload_limit() -> int:
 def _response_limit() -> int:
     in_mb = variables.MAX_RESPONSE_IN_MB.read()
     if in_mb is None:
-        return mms.MAX_RESPONSE_SIZE.read() or max(_usual_limit(), _payload_limit())
-    return variables.bytes_of(in_mb)
+        return mms.MAX_RESPONSE_SIZE.read() or variables.DEFAULT_MAX_RESPONSE_IN_MB * MEGABYTE
+    return in_mb * MEGABYTE
 
 
 def _usual_limit() -> int:

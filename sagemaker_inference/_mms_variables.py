@@ -19,7 +19,7 @@ from sagemaker_inference._variable import Variable
 _PREFIX: Final = "MMS_"
 # Java's int.
 _MOST_INT: Final = 2**31 - 1
-# As _config has it, in bytes.
+# What the front end can count, in whole megabytes. Code for Multi Model Server asks for 2 GB.
 _MOST_PAYLOAD: Final = 2047 * _parsers.MEGABYTE
 _ADDRESS: Final = re.compile(r"http://([^/:\[\]]+):(\d{1,5})/?")
 

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 # InvokeEndpoint takes bodies up to 25 MB.
 DEFAULT_MAX_PAYLOAD_IN_MB: Final = 25
+# Asynchronous inference takes bodies up to 1 GB.
+_MOST_PAYLOAD_IN_MB: Final = 1024
+DEFAULT_MAX_RESPONSE_IN_MB: Final = 100
 # The front end counts bytes, seconds and connections in signed ints of 32 bits.
-_MOST_PAYLOAD_IN_MB: Final = 2047
+_MOST_RESPONSE_IN_MB: Final = 2047
 _MOST: Final = 2**31 - 1
 
 
@@ -27,10 +30,9 @@ def _client_timeout(name: str, default: int, meaning: str) -> Variable[int]:
     return Variable(name, parse, default, meaning, "seconds")
 
 
-def _megabytes(*, least: int) -> Callable[[str], int]:
-    example = f"{DEFAULT_MAX_PAYLOAD_IN_MB}, or leave it out."
+def _megabytes(example: int, *, least: int, most: int) -> Callable[[str], int]:
     return _parsers.number(
-        "megabytes", least=least, example=example, whole=True, most=_MOST_PAYLOAD_IN_MB
+        "megabytes", least=least, example=f"{example}, or leave it out.", whole=True, most=most
     )
 
 
@@ -99,20 +101,20 @@ STARTUP_TIMEOUT: Final = Variable(
 )
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
-    _megabytes(least=0),
+    _megabytes(DEFAULT_MAX_PAYLOAD_IN_MB, least=0, most=_MOST_PAYLOAD_IN_MB),
     None,
-    f"largest body of a request; `0` for {_MOST_PAYLOAD_IN_MB}, which batch transform means by any "
-    "size",
+    f"largest body of a request, up to {_MOST_PAYLOAD_IN_MB}; `0`, by which batch transform means "
+    f"any size, is {_MOST_PAYLOAD_IN_MB}",
     "MB",
     str(DEFAULT_MAX_PAYLOAD_IN_MB),
 )
 MAX_RESPONSE_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_RESPONSE_IN_MB",
-    _megabytes(least=1),
+    _megabytes(DEFAULT_MAX_RESPONSE_IN_MB, least=1, most=_MOST_RESPONSE_IN_MB),
     None,
-    "largest body of a response; never less than that of a request by default",
+    f"largest body of a response, up to {_MOST_RESPONSE_IN_MB}",
     "MB",
-    str(DEFAULT_MAX_PAYLOAD_IN_MB),
+    str(DEFAULT_MAX_RESPONSE_IN_MB),
 )
 # What a batch transform job may send; a real-time endpoint gets 25 MB at most.
 BATCH_PAYLOAD_IN_MB: Final = 100
@@ -122,7 +124,7 @@ BATCH: Final = Variable(
     "SAGEMAKER_BATCH",
     _parsers.switch,
     default=False,
-    meaning="set by SageMaker in batch transform jobs: bodies may have "
+    meaning="set by SageMaker in batch transform jobs: requests may have "
     f"{BATCH_PAYLOAD_IN_MB} MB, and a prediction may take {BATCH_TIMEOUT} s, unless the variables "
     "above say otherwise",
 )
@@ -341,7 +343,7 @@ _OTHERS: Final = (
 
 
 def bytes_of(megabytes: int) -> int:
-    """A limit in bytes; 0 megabytes are as many as the front end can count."""
+    """A limit of requests in bytes; 0 megabytes are as many as may be set."""
     return (megabytes or _MOST_PAYLOAD_IN_MB) * MEGABYTE
 
 

@@ -94,6 +94,6 @@ class Environment:
 
     @property
     def max_request_size(self) -> int | None:
-        """Largest request and response in bytes; None stands for the default of 25 MB."""
+        """Largest request in bytes; None stands for the default of 25 MB."""
         in_mb = self._max_payload_in_mb
         return None if in_mb is None else _variables.bytes_of(in_mb)

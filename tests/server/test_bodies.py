@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,11 +50,52 @@ BACK_AGAIN = """
 """
 
 
+REPEATED = """
+    from sagemaker_inference import model_loader, serve, transformer
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @transformer
+    def transform(model, body: str, content_type, accept):
+        return b"x" * int(body), "application/octet-stream"
+
+    serve(__name__)
+"""
+
+
 def test_large_bodies_go_both_ways(serve: Serve) -> None:
     server = serve(BACK_AGAIN)
     body = os.urandom(1024) * (25 * 1024)
     replies = server.all_at_once([body] * 4)
     assert [(reply.status, reply.body == body) for reply in replies] == [(200, True)] * 4
+
+
+@pytest.mark.parametrize("way", ["Content-Length", "chunks"])
+def test_a_body_of_asynchronous_inference_goes_through_all_processes(
+    serve: Serve, way: str
+) -> None:
+    env = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1024", "SAGEMAKER_MAX_RESPONSE_IN_MB": "300"}
+    server = serve(BACK_AGAIN, env=env)
+    piece = os.urandom(1 << 20)
+    body: Any = (piece for _ in range(300)) if way == "chunks" else piece * 300
+    reply = server.request(body)
+    assert (reply.status, len(reply.body)) == (200, 300 << 20)
+    assert reply.body == piece * 300
+
+
+def test_a_front_end_with_little_memory_starts_and_passes_the_largest_answer_on(
+    serve: Serve,
+) -> None:
+    # What a container of 512 MB leaves it.
+    limits = "-Xmx64m -XX:MaxDirectMemorySize=164m"
+    env = {"SAGEMAKER_MODEL_SERVER_VMARGS": limits, "SAGEMAKER_BATCH": "true"}
+    server = serve(REPEATED, env=env)
+    reply = server.request(str(100 << 20))
+    assert (reply.status, len(reply.body)) == (200, 100 << 20)
+    reply = server.request(str((100 << 20) + 1))
+    assert (reply.status, reply.json["error"]["code"]) == (500, "unencodable_prediction")
 
 
 def test_the_front_end_has_room_for_many_bodies_of_the_limit_at_once(serve: Serve) -> None:

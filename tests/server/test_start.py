@@ -321,7 +321,7 @@ def test_a_malformed_number_is_named_with_its_variable(start: Start) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048", "is over 2047"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1025", "is over 1024"),
         ("SAGEMAKER_MODEL_SERVER_VMARGS", '"unclosed', "cannot be split into words"),
         ("SAGEMAKER_INFERENCE_CLASSPATH", "/no/netty.jar", "there is no such jar"),
         ("SAGEMAKER_PRELOAD", "maybe", "is neither true nor false"),

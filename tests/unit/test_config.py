@@ -16,7 +16,7 @@ def test_without_variables_everything_has_its_default():
         timeout=60,
         startup_timeout=600,
         payload_limit=25 * 1024 * 1024,
-        response_limit=25 * 1024 * 1024,
+        response_limit=100 * 1024 * 1024,
         max_batch_size=None,
         max_batch_delay=None,
         default_accept=None,
@@ -123,8 +123,8 @@ def test_a_number_without_a_default_may_be_left_out(monkeypatch):
 
 
 def test_more_than_the_front_end_takes_is_refused(monkeypatch):
-    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
-    with pytest.raises(EnvironmentVariableError, match="='2048' is over 2047"):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1025")
+    with pytest.raises(EnvironmentVariableError, match="='1025' is over 1024"):
         Config.from_environment()
 
 
@@ -213,18 +213,16 @@ def test_a_batch_transform_job_waits_longer(monkeypatch: pytest.MonkeyPatch) -> 
     assert Config.from_environment().timeout == 30
 
 
-def test_the_limit_of_requests_does_not_limit_responses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
+@pytest.mark.parametrize(("text", "limit"), [("1", 1), ("200", 200), ("1024", 1024), ("0", 1024)])
+def test_the_limit_of_requests_is_not_that_of_responses(
+    monkeypatch: pytest.MonkeyPatch, text: str, limit: int
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", text)
     config = Config.from_environment()
-    assert (config.payload_limit, config.response_limit) == (1 << 20, 25 << 20)
-    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "200")
-    assert Config.from_environment().response_limit == 200 << 20
-
-
-def test_zero_megabytes_are_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0")
+    assert (config.payload_limit, config.response_limit) == (limit << 20, 100 << 20)
+    monkeypatch.setenv("SAGEMAKER_MAX_RESPONSE_IN_MB", "2047")
     config = Config.from_environment()
-    assert (config.payload_limit, config.response_limit) == (2047 << 20, 2047 << 20)
+    assert (config.payload_limit, config.response_limit) == (limit << 20, 2047 << 20)
 
 
 @pytest.mark.parametrize("text", ["0", "101", "many", "-1"])

@@ -96,7 +96,7 @@ def test_one_megabyte_is_the_smallest_limit(monkeypatch):
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
     assert Environment().max_request_size == 1024 * 1024
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0")
-    assert Environment().max_request_size == 2047 * 1024 * 1024
+    assert Environment().max_request_size == 1024 * 1024 * 1024
     monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-1")
     with pytest.raises(EnvironmentVariableError):
         Environment()

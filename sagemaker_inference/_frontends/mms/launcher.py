@@ -35,22 +35,34 @@ class _Need(NamedTuple):
     """How much memory the front end may take.
 
     Attributes:
-        payloads: how many of the largest bodies it has room for.
+        payloads: for how many of the largest requests there is room, come and answered.
+        answers: for how many of the largest responses there is room. Few are as large as they may
+            be, and most servers have never been told how large that is.
         part: which part of the memory of the container or machine it takes at most, since models
             need the rest.
-        least_payloads: how many of the largest bodies it has room for, however little there is,
+        least_payloads, least_answers: for how many there is room, however little memory there is,
             as long as that is at most half of it.
     """
 
     payloads: int
+    answers: int
     part: int
     least_payloads: int
+    least_answers: int
+
+    def megabytes(self, payload: int, response: int) -> int:
+        """What is wanted for bodies of up to so many megabytes."""
+        return max(self.payloads * payload, self.answers * response)
+
+    def least_megabytes(self, payload: int, response: int) -> int:
+        """What is needed."""
+        return max(self.least_payloads * payload, self.least_answers * response)
 
 
 # Measured: 16 clients that each send and get 24 MB pass with a heap of 32 MB and 512 MB of direct
 # memory. One body that comes in and goes out is there twice, and is sent in pieces.
-_HEAP: Final = _Need(payloads=20, part=8, least_payloads=0)
-_DIRECT: Final = _Need(payloads=40, part=4, least_payloads=3)
+_HEAP: Final = _Need(payloads=20, answers=5, part=8, least_payloads=0, least_answers=0)
+_DIRECT: Final = _Need(payloads=40, answers=10, part=4, least_payloads=3, least_answers=1)
 # In the user's arguments, these are about class data.
 _OF_CLASS_DATA: Final = ("-Xshare", "-XX:AOT", "-XX:Shared", "-XX:ArchiveClasses")
 
@@ -201,10 +213,10 @@ class MultiModelServer:
 
     def _megabytes(self, need: _Need) -> int:
         """A limit of memory: what is wanted, but no more than a share of what there is."""
-        payload = max(self.payload_limit, self.response_limit) // _MEGABYTE
-        wanted = max(_LEAST_MB, payload * need.payloads + _LEAST_MB // 2)
+        limits = self.payload_limit // _MEGABYTE, self.response_limit // _MEGABYTE
+        wanted = max(_LEAST_MB, need.megabytes(*limits) + _LEAST_MB // 2)
         memory = resources.memory() // _MEGABYTE
-        least = min(payload * need.least_payloads + _LEAST_MB // 2, memory // 2)
+        least = min(need.least_megabytes(*limits) + _LEAST_MB // 2, memory // 2)
         return min(wanted, max(memory // need.part, least))
 
 

@@ -152,7 +152,7 @@ def made(version=17, **changes):
         "port": 8080,
         "workers": 1,
         "payload_limit": 25 << 20,
-        "response_limit": 25 << 20,
+        "response_limit": 100 << 20,
         "answer_timeout": 150,
         "clients": ClientLimits(1, 2, 3, 4, None, 6),
         "vmargs": "",
@@ -210,14 +210,24 @@ def test_memory_is_bounded_by_the_payload_and_the_users_arguments_come_last(comm
 
 
 @pytest.mark.parametrize(
-    ("memory", "payload", "heap", "direct"),
-    [(2048, 25, 256, 512), (512, 25, 64, 139), (512, 100, 64, 256), (256, 1, 64, 67)],
+    ("memory", "payload", "response", "heap", "direct"),
+    [
+        (64 << 10, 25, 100, 564, 1064),
+        (64 << 10, 25, 400, 2064, 4064),
+        (64 << 10, 300, 100, 6064, 12064),
+        (2048, 25, 100, 256, 512),
+        (512, 25, 100, 64, 164),
+        (512, 100, 100, 64, 256),
+        (256, 25, 100, 64, 128),
+        (256, 1, 1, 64, 67),
+        (256, 1024, 100, 64, 128),
+    ],
 )
 def test_memory_is_a_share_of_what_the_container_has(
-    command, monkeypatch, memory, payload, heap, direct
+    command, monkeypatch, memory, payload, response, heap, direct
 ):
     monkeypatch.setattr(resources, "memory", lambda: memory << 20)
-    words = command(payload_limit=1 << 20, response_limit=payload << 20)
+    words = command(payload_limit=payload << 20, response_limit=response << 20)
     assert {f"-Xmx{heap}m", f"-XX:MaxDirectMemorySize={direct}m"} < set(words)
 
 

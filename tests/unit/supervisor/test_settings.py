@@ -22,8 +22,8 @@ def test_a_port_that_is_no_number_is_refused():
 
 
 def test_a_payload_over_the_front_ends_limit_is_refused(monkeypatch):
-    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2048")
-    with pytest.raises(StartError, match="SAGEMAKER_MAX_PAYLOAD_IN_MB='2048' is over 2047"):
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1025")
+    with pytest.raises(StartError, match="SAGEMAKER_MAX_PAYLOAD_IN_MB='1025' is over 1024"):
         settings_from_environment("service", "/models")
 
 
