@@ -44,6 +44,8 @@ class Config:
         max_payload_in_mb: the largest body where that is set; else None.
         max_concurrent_transforms, batch_strategy: what a batch transform job is to do; None leaves
             it to the program.
+        is_batch: whether this is a batch transform job.
+        on_bad_record: "fail" or "placeholder"; None leaves it to the program.
         workers_name, timeout_name, max_batch_size_name: what sets these, for messages: a variable,
             or a parameter of the request that has loaded a model.
     """
@@ -74,6 +76,8 @@ class Config:
     max_payload_in_mb: int | None
     max_concurrent_transforms: int | None
     batch_strategy: str | None
+    is_batch: bool
+    on_bad_record: str | None
     workers_name: str = variables.WORKERS.name
     timeout_name: str = variables.TIMEOUT_SECONDS.name
     max_batch_size_name: str = variables.MAX_BATCH_SIZE.name
@@ -114,6 +118,8 @@ class Config:
             max_payload_in_mb=variables.MAX_PAYLOAD_IN_MB.read(),
             max_concurrent_transforms=variables.MAX_CONCURRENT_TRANSFORMS.read(),
             batch_strategy=variables.BATCH_STRATEGY.read(),
+            is_batch=variables.BATCH.read(),
+            on_bad_record=variables.ON_BAD_RECORD.read(),
         )
 
 

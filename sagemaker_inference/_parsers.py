@@ -110,6 +110,10 @@ def batch_strategy(text: str) -> str:
     return strategy
 
 
+def on_bad_record(text: str) -> str:
+    return matching(("fail", "placeholder").__contains__, "fail or placeholder")(text.lower())
+
+
 def log_level(text: str) -> int:
     """A number or a name of the logging module; INFO for anything else.
 

@@ -274,6 +274,14 @@ BATCH_STRATEGY: Final = Variable[str | None](
     "job says",
     default_text="by what the program reads",
 )
+ON_BAD_RECORD: Final = Variable[str | None](
+    "SAGEMAKER_ON_BAD_RECORD",
+    _parsers.on_bad_record,
+    None,
+    "overrides `on_bad_record`: whether a batch transform job gets a `placeholder` for a record "
+    "that cannot be decoded or predicted, or the request has to `fail`",
+    default_text="`fail`",
+)
 SAFE_PORT_RANGE: Final = Variable[str | None](
     "SAGEMAKER_SAFE_PORT_RANGE",
     _parsers.matching(_parsers.is_range, "25000-25999"),
@@ -321,6 +329,7 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     PING_WHILE_LOADING,
     MAX_CONCURRENT_TRANSFORMS,
     BATCH_STRATEGY,
+    ON_BAD_RECORD,
     SAFE_PORT_RANGE,
     CODEARTIFACT_REPOSITORY,
 )

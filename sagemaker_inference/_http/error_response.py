@@ -39,7 +39,7 @@ def error_response(
         headers: additional response headers.
     """
     status = error_status(error)
-    message = _shortened(_text(error.message))
+    code, message = error_details(error)
     phrase = error.phrase or standard_phrase(status)
     if wants_text(accept):
         body, content_type = (
@@ -47,10 +47,14 @@ def error_response(
             f"{content_types.TEXT}; charset=utf-8",
         )
     else:
-        code = getattr(error, "code", None) or ErrorCode.for_status(status)
-        code = _text(code)[:_CODE_LIMIT]
         body, content_type = error_body(code, message, request_id), content_types.JSON
     return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def error_details(error: BaseInferenceToolkitError) -> tuple[str, str]:
+    """The code and the message of a failure, as clients get them."""
+    code = getattr(error, "code", None) or ErrorCode.for_status(error_status(error))
+    return _text(code)[:_CODE_LIMIT], _shortened(_text(error.message))
 
 
 def error_body(code: str, message: str, request_id: str) -> bytes:

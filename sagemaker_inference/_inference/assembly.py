@@ -12,6 +12,7 @@ from sagemaker_inference._aws import fallback as aws_fallback
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.annotations import as_bytes
+from sagemaker_inference._inference.batch_transform import BatchTransform
 from sagemaker_inference._inference.batching import Batcher
 from sagemaker_inference._inference.decoding import Decoders, body_converter, naming_parameter
 from sagemaker_inference._inference.encoding import Encoders
@@ -97,6 +98,7 @@ def assemble(
         on_shutdown=_handler(parts.only(roles.ON_SHUTDOWN)),
         decoders=decoders,
         encoders=encoders,
+        batch_transform=_batch_transform(decoders, encoders, transformer, options, config),
         batcher=Batcher(predictor.handler, options) if predictor and is_batched else None,
         concurrency=Concurrency(
             max_batch_size=options.max_batch_size,
@@ -161,6 +163,26 @@ def _warn_about_pickles(config: Config) -> None:
             "unless you trust every client",
             _variables.ALLOW_PICKLE.name,
         )
+
+
+def _batch_transform(
+    decoders: Decoders,
+    encoders: Encoders,
+    transformer: Registration | None,
+    options: Batching,
+    config: Config,
+) -> BatchTransform | None:
+    if not config.is_batch:
+        return None
+    has_placeholders = (config.on_bad_record or options.on_bad_record) == "placeholder"
+    if has_placeholders and transformer is not None:
+        get_logger().warning(
+            "%s=placeholder has no effect: a transformer reads and writes whole bodies, and knows "
+            "what to write for a bad record",
+            _variables.ON_BAD_RECORD.name,
+        )
+        has_placeholders = False
+    return BatchTransform(decoders, encoders, has_placeholders=has_placeholders)
 
 
 def _batching(predictor: Registration | None, config: Config) -> Batching:

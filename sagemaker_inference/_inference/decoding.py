@@ -172,6 +172,21 @@ class Decoders:
         decoder = self._decoder(name) if name else None
         return Decoding(form.reader(name)) if decoder is None else self._with_handler(decoder)
 
+    def has_own(self, content_type: str) -> bool:
+        """Whether a handler reads bodies of this type, and not the built-in format."""
+        return self._decoder(content_types.parse(content_type).name) is not None
+
+    def assumed_type(self, body: Body) -> str:
+        """What a body without a Content-Type is taken for, which batch transform may send.
+
+        RFC 9110 section 8.3 allows the recipient to examine the body. The program's first decoder
+        reads it; without one, a body that starts like an array or an object is JSON, else CSV.
+        """
+        if self.registered:
+            return self.registered[0].content_types[0]
+        first = bytes(body[:64]).lstrip()[:1]
+        return content_types.JSON if first in (b"[", b"{") else content_types.CSV
+
     def _decoder(self, name: str) -> Registration | None:
         return most_specific(self.registered, name) or most_specific(self.fallback, name)
 
@@ -208,18 +223,13 @@ class Decoders:
         raise self._unsupported(content_types.parse(content_type).name)
 
     def _guess(self) -> Decoding:
-        """The `Decoding` of a body without Content-Type, which batch transform may send.
-
-        RFC 9110 section 8.3 allows the recipient to examine the body. The program's first decoder
-        reads it; without one, a body that starts like an array or an object is JSON, else CSV.
-        """
+        """The `Decoding` of a body without Content-Type, by `assumed_type`."""
         if self.registered:
             return self._with_handler(self.registered[0])
         return Decoding(self._read_untyped)
 
     def _read_untyped(self, body: Body, _content_type: str) -> Any:
-        first = bytes(body[:64]).lstrip()[:1]
-        name = content_types.JSON if first in (b"[", b"{") else content_types.CSV
+        name = self.assumed_type(body)
         decode = self._format(name)
         if self._convert is None:
             return decode(body, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sagemaker_inference._aws import mms_objects
 from sagemaker_inference._errors import (
@@ -31,6 +31,18 @@ _CODES: Final = {
     "encoder": ErrorCode.ENCODER_FAILED,
     "transformer": ErrorCode.TRANSFORMER_FAILED,
 }
+
+
+class Failure(NamedTuple):
+    """Why a request, or a part of it, has no answer.
+
+    Attributes:
+        error: the exception.
+        handler: the handler that raised it, or None.
+    """
+
+    error: BaseException
+    handler: Handler | None
 
 
 def must_pass(error: BaseException, *, is_async: bool) -> bool:
@@ -61,29 +73,42 @@ def failure_response(
         handler: the handler that raised it, or None.
         headers: response headers that the program has set.
     """
-    failure = _failure(request, error, handler)
+    failure = as_failure(request, error, handler)
     return error_response(failure, request.id, request.accept, headers)
 
 
-def _failure(
-    request: Request, error: BaseException, handler: Handler | None
+def as_failure(
+    request: Request, error: BaseException, handler: Handler | None, *, is_logged: bool = True
 ) -> BaseInferenceToolkitError:
+    """The error that a client gets for an exception.
+
+    Args:
+        request: the request that failed.
+        error: the exception.
+        handler: the handler that raised it, or None.
+        is_logged: whether one that is not the client's is logged.
+    """
+    log = logger.error if is_logged else _ignore
     if isinstance(error, BaseInferenceToolkitError):
         # 4xx is the client's mistake, and the response names it; 5xx is ours to find in the log.
         if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
+            log("request %s failed", request.id, exc_info=users_exc_info(error))
         return error
     converted = mms_objects.from_prediction_exception(error)
     if converted is not None:
-        logger.error("request %s failed", request.id, exc_info=users_exc_info(error))
+        log("request %s failed", request.id, exc_info=users_exc_info(error))
         return converted
     if isinstance(error, MemoryError):
-        logger.error("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
+        log("request %s ran out of memory", request.id, exc_info=users_exc_info(error))
         return OutOfMemoryError("Memory ran out during this request.")
     role = handler.role.name if handler else "server"
-    logger.error("request %s: the %s failed", request.id, role, exc_info=users_exc_info(error))
+    log("request %s: the %s failed", request.id, role, exc_info=users_exc_info(error))
     return PredictionError(
         f"The {role} failed on this request. Search the endpoint's log for the request id to find "
         "the cause.",
         code=_CODES.get(role, ErrorCode.INTERNAL_ERROR).value,
     )
+
+
+def _ignore(*_message: object, **_options: object) -> None:
+    """Leave a failure out of the log."""

@@ -6,32 +6,31 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sagemaker_inference import _budget
-from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import mms_objects
 from sagemaker_inference._aws.default_predictor import describe
 from sagemaker_inference._aws.default_predictor import predict as default_predict
 from sagemaker_inference._errors import (
-    BadRequestError,
-    InferenceError,
     NotAcceptableError,
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
+from sagemaker_inference._http.messages import Response
 from sagemaker_inference._inference import tracing
 from sagemaker_inference._inference.batching import Failed
-from sagemaker_inference._inference.failures import failure_response, must_pass
+from sagemaker_inference._inference.failures import Failure, failure_response, must_pass
+from sagemaker_inference._inference.form_fields import decode_fields, decode_parts
 from sagemaker_inference._inference.lifecycle import Lifecycle
 from sagemaker_inference._inference.replies import built_in_body, reply
 from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference._os import memory
-from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sagemaker_inference._budget import Budget
     from sagemaker_inference._http.context import Context
-    from sagemaker_inference._http.messages import Part, Request, Response
+    from sagemaker_inference._http.messages import Part, Request
+    from sagemaker_inference._inference.batch_transform import BatchTransform
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
     from sagemaker_inference._inference.encoding import Encoders, Encoding
@@ -44,25 +43,33 @@ _T = TypeVar("_T")
 
 # No plain body of this size costs much, and its codecs have limits of their own.
 _SMALL: Final = 1024
+# Of a request that has failed, while parts of it are tried.
+_UNDECIDED: Final = Response(b"", "")
 
 logger = get_logger()
 
 
-class _Job:
+class Job:
     """A request in progress.
 
     Attributes:
         handler: the handler that is running, which error messages name.
+        body: the body without its content codings; None before it is unpacked.
+        keeps_failure: whether a failure is kept, since parts of the request are tried then.
+        failure: the failure that was kept.
         budget: what the request may cost; None for a small one, whose codecs have their own.
         times: when the request arrived and when each step ended.
     """
 
     __slots__ = (
+        "body",
         "budget",
         "context",
         "data",
         "encoding",
+        "failure",
         "handler",
+        "keeps_failure",
         "request",
         "response",
         "times",
@@ -70,8 +77,11 @@ class _Job:
 
     encoding: Encoding  # set by the first step, or the request has failed
 
-    def __init__(self, request: Request, context: Context) -> None:
+    def __init__(self, request: Request, context: Context, *, keeps_failure: bool = False) -> None:
         self.request = request
+        self.body: Body | None = None
+        self.keeps_failure = keeps_failure
+        self.failure: Failure | None = None
         self.context = context
         self.data: Any = None
         self.handler: Handler | None = None
@@ -86,7 +96,16 @@ class _Job:
         size = len(request.body)
         if size > _SMALL or codings:
             self.budget = _budget.begin(size)
-        return content_coding.unpack(request.body, codings) if codings else request.body
+        self.body = content_coding.unpack(request.body, codings) if codings else request.body
+        return self.body
+
+    async def read(self, decoding: Decoding, body: Body, content_type: str) -> Any:
+        """What a decoder makes of the body, or of a part of it."""
+        if decoding.handler is None:
+            return decoding.read(body, content_type)
+        self.handler = decoding.handler
+        data = decoding.read(body, content_type, self.context)
+        return await data if decoding.is_async else data
 
     def divide_budget(self, parts: Sequence[Part]) -> None:
         """Have the parts of a form share the budget of the request."""
@@ -98,8 +117,15 @@ class _Job:
         """Set the response to that of an error, unless it cancels the request."""
         if must_pass(error, is_async=self.handler is not None and self.handler.is_async):
             raise error
+        if self.keeps_failure:
+            self.failure, self.response = Failure(error, self.handler), _UNDECIDED
+        else:
+            self.respond(Failure(error, self.handler))
+
+    def respond(self, failure: Failure) -> None:
+        """Set the response to that of a failure."""
         headers = self.context.response_headers
-        self.response = failure_response(self.request, error, self.handler, headers)
+        self.response = failure_response(self.request, *failure, headers)
 
 
 class InferenceHandler(Lifecycle):
@@ -144,6 +170,7 @@ class InferenceHandler(Lifecycle):
         decoders: Decoders,
         encoders: Encoders,
         batcher: Batcher | None,
+        batch_transform: BatchTransform | None,
         concurrency: Concurrency,
     ) -> None:
         super().__init__(
@@ -160,6 +187,8 @@ class InferenceHandler(Lifecycle):
         self.concurrency = concurrency
         self._transformer_body = transformer_body
         self._batcher = batcher
+        self._batch_transform = batch_transform
+        self._keeps_failures = batch_transform is not None and batch_transform.has_placeholders
 
     @property
     def readable(self) -> Sequence[str]:
@@ -223,9 +252,26 @@ class InferenceHandler(Lifecycle):
         Args:
             requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
-        load_context = self.load_context
+        if self._batch_transform is None:
+            jobs = await self._run(requests)
+        else:
+            jobs = await self._run([self._batch_transform.prepared(item) for item in requests])
+            for job in jobs:
+                await self._batch_transform.complete(job, self._attempt)
+        return [_finished(job) for job in jobs]
+
+    async def _attempt(self, request: Request) -> Response | Failure:
+        [job] = await self._run([request])
+        return job.failure or _finished(job)
+
+    async def _run(self, requests: Sequence[Request]) -> list[Job]:
+        load_context, keeps_failure = self.load_context, self._keeps_failures
         jobs = [
-            _Job(request, load_context.for_request(request, mms_objects.new_metrics))
+            Job(
+                request,
+                load_context.for_request(request, mms_objects.new_metrics),
+                keeps_failure=keeps_failure,
+            )
             for request in requests
         ]
         are_several = len(jobs) != 1
@@ -251,9 +297,9 @@ class InferenceHandler(Lifecycle):
                         await self._encode(job)
         finally:
             current_request.reset(before)
-        return [_finished(job) for job in jobs]
+        return jobs
 
-    async def _transform(self, job: _Job, transformer: Handler) -> None:
+    async def _transform(self, job: Job, transformer: Handler) -> None:
         request = job.request
         job.handler = transformer
         accept = self.encoders.preferred(request.accept)
@@ -277,21 +323,21 @@ class InferenceHandler(Lifecycle):
             if job.budget is not None:
                 _budget.end()
 
-    async def _decode(self, job: _Job) -> None:
+    async def _decode(self, job: Job) -> None:
         request, headers = job.request, job.request.headers
         try:
             # Before decoding: a request whose response cannot be written costs no prediction.
             job.encoding = self.encoders.for_accept(headers.accept)
             body, content_type = job.unpacked_body(), headers.content_type
             if request.fields is not None or (request.parameters and not len(body)):
-                await self._decode_parts(job, body, content_type)
+                await decode_parts(job, self.decoders, body, content_type)
             else:
                 decoding = self.decoders.for_content_type(content_type)
                 if decoding.is_form:
                     forms.parse_fields(request, body)
-                    await self._decode_fields(job, request.parts)
+                    await decode_fields(job, self.decoders, request.parts)
                 else:
-                    job.data = await self._read(job, decoding, body, content_type)
+                    job.data = await job.read(decoding, body, content_type)
         except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
         finally:
@@ -300,45 +346,7 @@ class InferenceHandler(Lifecycle):
         job.handler = None
         job.times.append(perf_counter())
 
-    async def _decode_parts(self, job: _Job, body: Body, content_type: str) -> None:
-        """Decode a form that the front end has parsed, or query parameters without a body."""
-        request = job.request
-        if request.fields is None:
-            if self.decoders.takes_raw_body(content_type):
-                decoding = self.decoders.for_content_type(content_type)
-                job.data = await self._read(job, decoding, body, content_type)
-                return
-            if content_types.is_form(content_type):
-                forms.parse_fields(request, body)
-            else:
-                request.fields = ()
-        await self._decode_fields(job, request.parts)
-
-    async def _decode_fields(self, job: _Job, parts: Sequence[Part]) -> None:
-        if not parts:
-            message = "The form has no fields or is truncated."
-            raise BadRequestError(message)
-        job.divide_budget(parts)
-        fields = []
-        for part in parts:
-            decoding = self.decoders.for_part(part.content_type)
-            try:
-                data = await self._read(job, decoding, part.value, part.content_type)
-                fields.append((part.name, data))
-            except InferenceError as error:
-                raise form.named(error, part.name) from None
-        job.handler = None
-        job.data = self.decoders.convert_fields(form.gathered(fields))
-
-    @staticmethod
-    async def _read(job: _Job, decoding: Decoding, body: Body, content_type: str) -> Any:
-        if decoding.handler is None:
-            return decoding.read(body, content_type)
-        job.handler = decoding.handler
-        data = decoding.read(body, content_type, job.context)
-        return await data if decoding.is_async else data
-
-    async def _predict(self, jobs: list[_Job], predictor: Handler, *, are_several: bool) -> None:
+    async def _predict(self, jobs: list[Job], predictor: Handler, *, are_several: bool) -> None:
         if self._batcher is None:
             for job in jobs:
                 job.handler = predictor
@@ -362,7 +370,7 @@ class InferenceHandler(Lifecycle):
         for job in jobs:
             job.times.append(now)
 
-    async def _encode(self, job: _Job) -> None:
+    async def _encode(self, job: Job) -> None:
         encoding = job.encoding.for_prediction(job.data)
         job.handler = encoding.handler
         try:
@@ -390,7 +398,7 @@ def _import_common_codecs() -> None:
     csv.encode(csv.decode(b"1.5,2.5\n"))
 
 
-def _finished(job: _Job) -> Response:
+def _finished(job: Job) -> Response:
     response = job.response
     if response is None:  # every path above ends in a response
         message = "a request has no response"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Collate = Literal["list", "concatenate"]
+OnBadRecord = Literal["fail", "placeholder"]
 
 # An async program mostly waits for other services: as many requests at a time as the front end
 # queues comfortably.
@@ -38,6 +39,9 @@ class Batching:
             to single requests, so that only those that cause the error fail; and whether requests
             are predicted again, each alone, if their worker died over another one.
         threads: how many threads call a blocking predictor at the same time.
+        on_bad_record: what happens in a batch transform job if one of the records of a request
+            cannot be decoded or predicted: ``"fail"`` fails the request, and so the job;
+            ``"placeholder"`` answers that record with a placeholder, and the others as usual.
     """
 
     max_batch_size: int = 1
@@ -46,6 +50,7 @@ class Batching:
     retry_one_by_one: bool = True
     threads: int = 1
     batch_sizes: Sequence[int] = ()
+    on_bad_record: OnBadRecord = "fail"
 
     def problem(self) -> str | None:
         """Describe the first invalid option; None if all are valid."""
@@ -58,8 +63,12 @@ class Batching:
         ):
             most = f"from 0 to {MOST_SECONDS}"
             return f"max_batch_delay must be a number of seconds {most}, got {delay!r}"
-        if self.collate not in ("list", "concatenate"):
-            return f"collate must be 'list' or 'concatenate', got {self.collate!r}"
+        for name, choices in (
+            ("collate", ("list", "concatenate")),
+            ("on_bad_record", ("fail", "placeholder")),
+        ):
+            if (value := getattr(self, name)) not in choices:
+                return f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}"
         if not _are_sizes(self.batch_sizes):
             most = f"from 1 to {MOST_REQUESTS}, in ascending order"
             return f"batch_sizes must be integers {most}, got {self.batch_sizes!r}"

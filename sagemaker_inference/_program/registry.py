@@ -25,7 +25,7 @@ from sagemaker_inference._program.signatures import Handler
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sagemaker_inference._program.concurrency import Collate
+    from sagemaker_inference._program.concurrency import Collate, OnBadRecord
     from sagemaker_inference._program.roles import Role
 
     class _OneAndContext(Protocol):
@@ -127,6 +127,7 @@ class Registry:
         retry_one_by_one: bool = True,
         threads: int = 1,
         batch_sizes: Sequence[int] = (),
+        on_bad_record: OnBadRecord = "fail",
     ) -> Callable[[StepHandler], StepHandler]: ...
     def predictor(self, function: Any = None, /, **options: Any) -> Any:
         """Register the function that predicts: ``predict(data, model, context) -> prediction``.

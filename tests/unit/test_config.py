@@ -36,6 +36,8 @@ def test_without_variables_everything_has_its_default():
         max_payload_in_mb=None,
         max_concurrent_transforms=None,
         batch_strategy=None,
+        is_batch=False,
+        on_bad_record=None,
     )
 
 
@@ -67,6 +69,8 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         "SAGEMAKER_PING_WHILE_LOADING": "off",
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "7",
         "SAGEMAKER_BATCH_STRATEGY": "SingleRecord",
+        "SAGEMAKER_BATCH": "True",
+        "SAGEMAKER_ON_BAD_RECORD": "Placeholder",
     }.items():
         monkeypatch.setenv(name, value)
     config = Config.from_environment()
@@ -97,6 +101,8 @@ def test_variables_are_read_and_survive_json(monkeypatch):
         max_payload_in_mb=2,
         max_concurrent_transforms=7,
         batch_strategy="SINGLE_RECORD",
+        is_batch=True,
+        on_bad_record="placeholder",
     )
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
