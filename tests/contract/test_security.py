@@ -39,3 +39,38 @@ def test_what_is_mitigated_is_what_the_page_says_and_what_is_tested():
     assert len(GUARDED) == 4
     assert set(CVE.findall(page)) == GUARDED
     assert set(CVE.findall(tests.read_text())) == GUARDED
+
+
+def test_the_page_has_what_scanners_read():
+    verdicts = {
+        "inline_mitigations_already_exist": "would, but for the guard",
+        "vulnerable_code_not_in_execute_path": "no",
+    }
+    expected = []
+    for statement in STATEMENTS:
+        component = statement["products"][0]["subcomponents"][0]["@id"].rpartition("/")[2]
+        why = statement.get("impact_statement") or statement["status_notes"]
+        applies = verdicts.get(statement.get("justification"), "under investigation")
+        name = statement["vulnerability"]["name"]
+        expected.append(f"| {name} | {component.replace('@', ' ')} | {applies} | {why} |")
+    page = (ROOT / "docs" / "security.md").read_text().splitlines()
+    assert [line for line in page if line.startswith("| CVE-")] == expected
+
+
+def test_the_page_has_the_reasons_that_the_guard_gives():
+    source = ROOT / "java" / "src" / "sagemaker" / "inference" / "frontend"
+    names = ("RequestGuard", "RequestHead", "HostValue", "ChunkedBody")
+    text = "".join((source / f"{name}.java").read_text() for name in names)
+    # Strings go on in the next line, have constants in them, and some end with the name of a field.
+    fields = {"LENGTH": "content-length", "ENCODING": "transfer-encoding", "HOST": "host"}
+    for name, value in {**fields, "CHUNKED": "chunked"}.items():
+        text = re.sub(rf'("\s*\+\s*)?\b{name}\b(\s*\+\s*")?', value, text)
+    text = re.sub(r'"\s*\+\s*"', "", text)
+    page = (ROOT / "docs" / "security.md").read_text()
+    table = page.partition("## What the guard refuses")[2]
+    lines = re.findall(r"^\| .*", table, re.MULTILINE)
+    reasons = [line.rstrip(" |").rpartition(" | ")[2] for line in lines]
+    assert len(reasons) > 20
+    for reason in reasons[2:]:
+        words = re.sub(f"({'|'.join(fields.values())})$", "", reason)
+        assert words in text or reason in text, reason

@@ -1,19 +1,15 @@
 """The front end's Java tests, compiled and run; and its error codes, compared with ours."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
 
 import pytest
 from support.documents import ROOT
+from support.java_sources import build
 
 from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._frontends.mms import jar
-
-spec = importlib.util.spec_from_file_location("build", ROOT / "java" / "build.py")
-build = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build)
 
 SOURCE = ROOT / "java" / "src" / "sagemaker" / "inference" / "frontend"
 WHY = "no javac is on PATH: THE JAVA TESTS OF THE FRONT END DID NOT RUN. Install a JDK."
