@@ -49,12 +49,15 @@ _ONE_MODEL: Final = (
 )
 
 
-def serve(
+def serve(  # noqa: PLR0913 - all by name
     name: str,
     *,
     model_dir: str | os.PathLike[str] | None = None,
     host: str = ALL_ADDRESSES,
     port: int | None = None,
+    max_concurrent_transforms: int | None = None,
+    batch_strategy: str | None = None,
+    max_payload_in_mb: int | None = None,
     registry: Registry = registry.default_registry,
 ) -> None:
     """Serve this program; call it as ``serve(__name__)`` at the end of the file.
@@ -68,6 +71,9 @@ def serve(
             if it exists, else ``model`` beside the program, else the program's folder.
         host: the address to listen on; all addresses by default, which a container needs.
         port: the port to listen on; SAGEMAKER_BIND_TO_PORT or 8080 by default.
+        max_concurrent_transforms: how many requests a batch transform job sends at the same time.
+        batch_strategy: what it puts into a request: MULTI_RECORD or SINGLE_RECORD.
+        max_payload_in_mb: how large a request is at most, in a job and elsewhere.
         registry: the registry with the program's handlers, if not the default one.
     """
     caller = sys._getframe(1)  # noqa: SLF001 - the line where registration ends, for messages
@@ -93,6 +99,9 @@ def serve(
             str(model_dir) if model_dir is not None else _default_model_dir(main),
             host=host,
             port=port,
+            max_concurrent_transforms=max_concurrent_transforms,
+            batch_strategy=batch_strategy,
+            max_payload_in_mb=max_payload_in_mb,
         )
         _check_import(settings.config.startup_timeout)
     except (StartError, TypeError) as error:

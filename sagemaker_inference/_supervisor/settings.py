@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables
@@ -15,7 +16,19 @@ from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sagemaker_inference._variable import Variable
+
 logger = get_logger()
+
+# What these parameters of `serve` override.
+_TRANSFORMS: Final[dict[str, Variable[Any]]] = {
+    "max_concurrent_transforms": _variables.MAX_CONCURRENT_TRANSFORMS,
+    "batch_strategy": _variables.BATCH_STRATEGY,
+    "max_payload_in_mb": _variables.MAX_PAYLOAD_IN_MB,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ def settings_from_environment(
     *,
     host: str = ALL_ADDRESSES,
     port: int | None = None,
+    **transforms: int | str | None,
 ) -> Settings:
     """Settings for this machine, as the environment variables say.
 
@@ -76,13 +90,14 @@ def settings_from_environment(
         model_dir: as in `Settings`.
         host: as in `Settings`.
         port: as in `Settings`; None leaves it to the environment.
+        **transforms: what a batch transform job is to do, as in `Config`; the same for None.
 
     Raises:
         StartError: a variable has a value that cannot be used, or two do not go together.
     """
     if without_effect := mms.check():
         logger.warning("%s: no effect in this server", ", ".join(without_effect))
-    config = Config.from_environment()
+    config = _with_transforms(Config.from_environment(), transforms)
     warn_of_unknown_level()
     gpus = resources.gpus()
     # Where memory is for many models, one more worker of each is for whoever asks for it.
@@ -102,6 +117,21 @@ def settings_from_environment(
         workers=workers,
         gpus=gpus,
     )
+
+
+def _with_transforms(config: Config, transforms: Mapping[str, int | str | None]) -> Config:
+    changes = {}
+    for name, value in transforms.items():
+        if value is None:
+            continue
+        try:
+            changes[name] = _TRANSFORMS[name].parse(str(value))
+        except ValueError as error:
+            message = f"serve(__name__, {name}={value!r}) {error}"
+            raise StartError(message) from None
+    if "max_payload_in_mb" in changes:
+        changes["payload_limit"] = _variables.bytes_of(changes["max_payload_in_mb"])
+    return replace(config, **changes)
 
 
 def _warn_of_minutes(config: Config) -> None:

@@ -74,3 +74,40 @@ def test_a_model_among_many_has_one_process_unless_somebody_asks_for_more(monkey
     assert (settings.config.multi_model, settings.workers) == (True, 1)
     monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "3")
     assert settings_from_environment("", "/models").workers == 3
+
+
+def test_a_program_may_say_what_a_job_is_to_do(monkeypatch):
+    for name, value in (
+        ("MAX_CONCURRENT_TRANSFORMS", "2"),
+        ("BATCH_STRATEGY", "MultiRecord"),
+        ("MAX_PAYLOAD_IN_MB", "3"),
+    ):
+        monkeypatch.setenv(f"SAGEMAKER_{name}", value)
+    nothing = dict.fromkeys(
+        ("max_concurrent_transforms", "batch_strategy", "max_payload_in_mb"), None
+    )
+    config = settings_from_environment("service", "/models", **nothing).config
+    assert (config.max_concurrent_transforms, config.batch_strategy) == (2, "MULTI_RECORD")
+    assert (config.max_payload_in_mb, config.payload_limit) == (3, 3 << 20)
+    config = settings_from_environment(
+        "service",
+        "/models",
+        max_concurrent_transforms=4,
+        batch_strategy="SingleRecord",
+        max_payload_in_mb=0,
+    ).config
+    assert (config.max_concurrent_transforms, config.batch_strategy) == (4, "SINGLE_RECORD")
+    assert (config.max_payload_in_mb, config.payload_limit) == (0, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("max_concurrent_transforms", 101, "=101\\) is not a number from 1 to 100"),
+        ("batch_strategy", "ALL", "='ALL'\\) is not MULTI_RECORD or SINGLE_RECORD"),
+        ("max_payload_in_mb", 1025, "=1025\\) is over 1024"),
+    ],
+)
+def test_a_program_that_says_what_no_job_does_is_refused(name, value, words):
+    with pytest.raises(StartError, match=rf"serve\(__name__, {name}{words}"):
+        settings_from_environment("service", "/models", **{name: value})
