@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STREAMS: Final = 100_000
-PARTS: Final = 10
+PARTS: Final = 20
 CLOSED: Final = "the connection ends here"
 # Where a request ends is not in doubt: a target with other bytes than ASCII, and an empty line
 # before a request, which RFC 9112 (2.2) would have servers ignore.
