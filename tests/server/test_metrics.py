@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +66,25 @@ def test_a_zygote_is_counted_apart_from_its_workers(serve: Callable[..., Server]
     assert there >= {'process="worker-0"', 'process="worker-1"', 'process="zygote"'}
 
 
+COUNTS = """
+    from sagemaker_inference import metrics, model_loader, predictor, serve
+
+    seen = metrics.counter("seen", "Counted a hundred times a request.")
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @predictor(threads=8)
+    def predict(data, model):
+        for _ in range(100):
+            seen.inc()
+        return data
+
+    serve(__name__)
+"""
+
+
 def requests(series: dict[tuple[str, str], float]) -> dict[str, float]:
     name = "sagemaker_inference_requests_total"
     return {labels: value for (found, labels), value in series.items() if found == name}
@@ -104,6 +125,39 @@ def test_every_request_counts_once_whoever_answers_it(
     # Of the killed one, too.
     assert series["seen_total", 'kind="predict"'] == 51
     assert "/metrics" not in server.log
+
+
+@pytest.mark.parametrize("is_working", [False, True])
+def test_nothing_is_lost_when_workers_are_killed(
+    serve: Callable[..., Server], *, is_working: bool
+) -> None:
+    server = serve(COUNTS, workers=2)
+    statuses: collections.Counter[int] = collections.Counter()
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(20):
+            server.wait_workers(2)
+            worker = server.pids("sagemaker_inference._worker")[0]
+            answers = [pool.submit(server.request, b"[1]") for _ in range(50)]
+            if is_working:
+                answers[10].result()
+                os.kill(worker, signal.SIGKILL)
+            statuses.update(answer.result().status for answer in answers)
+            if not is_working:
+                os.kill(worker, signal.SIGKILL)
+    series = scrape(server)
+    while not requests(series):
+        # A page does not wait for a front end that is slow, as on a busy machine.
+        series = scrape(server)
+    assert {labels: count for labels, count in requests(series).items() if "inv" in labels} == {
+        f'path="/invocations",status="{status}"': count for status, count in statuses.items()
+    }
+    assert series["sagemaker_inference_worker_restarts_total", 'reason="died"'] >= 19
+    if is_working:
+        # What a killed worker has counted of a request is counted, and again by the next.
+        assert series["seen_total", ""] >= statuses[200] * 100
+    else:
+        assert statuses == {200: 1000}
+        assert series["seen_total", ""] == 100_000
 
 
 def test_it_answers_while_no_worker_does(serve: Callable[..., Server]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STREAMS: Final = 100_000
-PARTS: Final = 20
+PARTS: Final = 40
 CLOSED: Final = "the connection ends here"
 # Where a request ends is not in doubt: a target with other bytes than ASCII, and an empty line
 # before a request, which RFC 9112 (2.2) would have servers ignore.
@@ -150,12 +150,11 @@ def alike(fields: Iterable[list[str]]) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Java that reads streams, compiled."""
+    """The Java that reads streams, compiled, before the jar that is served."""
     folder = tmp_path_factory.mktemp("java")
-    classes, tests = folder / "classes", folder / "tests"
-    build.compile_classes(classes)
-    build.compile_classes(tests, build.TESTS, str(classes))
-    return f"{tests}:{classes}:{jar.find_jar()}"
+    sources = [path for path in build.TESTS if path.stem == "GuardStreams"]
+    build.compile_classes(folder, sources, str(jar.OUR_JAR))
+    return f"{folder}:{jar.OUR_JAR}:{jar.find_jar()}"
 
 
 def read_by_the_front_end(streams: list[bytes], class_path: str) -> list[dict[str, Any]]:
