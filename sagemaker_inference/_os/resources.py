@@ -7,9 +7,12 @@ import os
 import re
 import resource
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What most systems grant, and what select.select can take.
 _USUAL_DESCRIPTORS: Final = 1024
@@ -84,6 +87,17 @@ def gpus() -> list[str]:
             break
         names.append(name)
     return names
+
+
+def summary(gpus: Sequence[str]) -> str:
+    """What this process may use, in words: "2 processors, 4096 MB of memory, no GPU".
+
+    Args:
+        gpus: as `gpus` has found them.
+    """
+    cpus = usable_cpus()
+    seen = f"GPU {', '.join(gpus)}" if gpus else "no GPU"
+    return f"{cpus} processor{'' if cpus == 1 else 's'}, {memory() >> 20} MB of memory, {seen}"
 
 
 def raise_descriptor_limit(least: int) -> None:

@@ -380,7 +380,8 @@ def _line_of_one(settings: Settings, report: Report) -> str:
         f"serving {settings.program.label if settings.program else settings.handler_service} with "
         f"the model in {settings.model_dir} on {url} ({settings.workers} "
         f"worker{'' if settings.workers == 1 else 's'}, "
-        f"OMP_NUM_THREADS={resources.threads(settings.workers)}); "
+        f"OMP_NUM_THREADS={resources.threads(settings.workers)}; "
+        f"usable: {resources.summary(settings.gpus)}); "
         f"{f'requests go to {report.predictor}; ' if report.predictor else ''}"
         f"reads {_first(report.readable) or 'what the program reads'}; "
         f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "
@@ -393,7 +394,8 @@ def _line_of_many(settings: Settings) -> str:
     """What is said when models can be loaded."""
     url = _url(settings)
     return (
-        f"serving models on {url} as they are loaded. Try: curl -X POST "
+        f"serving models on {url} as they are loaded (workers of each: {settings.workers}; "
+        f"usable: {resources.summary(settings.gpus)}). Try: curl -X POST "
         f"'{url}/models?model_name=NAME&url=/DIRECTORY'"
     )
 

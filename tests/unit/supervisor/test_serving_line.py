@@ -1,9 +1,11 @@
 """The line that says what is served."""
 
+import pytest
 from support.builders import settings
 
 from sagemaker_inference._ipc.messages import Report
-from sagemaker_inference._supervisor.supervisor import _line_of_one
+from sagemaker_inference._os import resources
+from sagemaker_inference._supervisor.supervisor import _line_of_many, _line_of_one
 
 
 def test_a_default_predictor_is_named_in_the_line():
@@ -11,3 +13,20 @@ def test_a_default_predictor_is_named_in_the_line():
     line = _line_of_one(served, Report("loaded", predictor="predict of the model (Model)"))
     assert "; requests go to predict of the model (Model); reads " in line
     assert "requests go to" not in _line_of_one(served, Report("loaded"))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "words"),
+    [
+        ([], 1, "usable: 1 processor, 512 MB of memory, no GPU)"),
+        (["0", "MIG-1"], 2, "usable: 2 processors, 512 MB of memory, GPU 0, MIG-1)"),
+    ],
+)
+def test_it_says_what_was_seen_and_chosen(monkeypatch, gpus, cpus, words):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(resources, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(resources, "memory", lambda: 512 << 20)
+    served = settings(handler_service="service", gpus=gpus, workers=2)
+    line = _line_of_one(served, Report("loaded"))
+    assert f"(2 workers, OMP_NUM_THREADS=1; {words}; reads" in line
+    assert f"as they are loaded (workers of each: 2; {words}. Try:" in _line_of_many(served)
