@@ -186,7 +186,8 @@ def test_the_page_of_64_models_and_16_workers_stays_small() -> None:
 def test_a_zygote_is_not_a_worker_and_no_two_series_have_the_same_labels() -> None:
     def handle(state: State, *, is_zygote: bool = False) -> WorkerHandle:
         child = SimpleNamespace(pid=os.getpid())
-        one = WorkerHandle(0, child, None, None, is_zygote=is_zygote)  # type: ignore[arg-type]
+        pulse = SimpleNamespace(is_stopped=False)
+        one = WorkerHandle(0, child, None, pulse, is_zygote=is_zygote)  # type: ignore[arg-type]
         one.stage, one.ends_for = "loaded", STOPPING if state == "ending" else ""
         return one
 
