@@ -8,25 +8,31 @@ record that cannot be decoded or predicted gets a placeholder, and the others th
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeAlias
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._http.error_response import error_details
 from sagemaker_inference._http.messages import Headers, Request, Response, whole_body
 from sagemaker_inference._inference import records
-from sagemaker_inference._inference.failures import Failure, as_failure
+from sagemaker_inference._inference.failures import (
+    Failure,
+    Undecided,
+    as_failure,
+    failure_response,
+)
 from sagemaker_inference._inference.records import Output
 from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from sagemaker_inference._inference.decoding import Decoders
     from sagemaker_inference._inference.encoding import Encoders
-    from sagemaker_inference._inference.inference_handler import Job
     from sagemaker_inference._inference.records import Records
     from sagemaker_inference.codecs import Body
 
+    Answer: TypeAlias = Callable[[Sequence[Request]], Coroutine[Any, Any, list[Response]]]
     Attempt: TypeAlias = Callable[[Request], Awaitable[Response | Failure]]
 
 logger = get_logger()
@@ -66,7 +72,7 @@ class BatchTransform:
         # Of rows of CSV that were written, for those of placeholders.
         self._columns = 1
 
-    def prepared(self, request: Request) -> Request:
+    def _prepared(self, request: Request) -> Request:
         """A request as it is answered: without compression, which would only be undone.
 
         With placeholders, the first row of CSV is a record unless the request says otherwise: to
@@ -85,28 +91,51 @@ class BatchTransform:
             return False
         return not content_types.parse(content_type).parameters.get("header")
 
-    async def complete(self, job: Job, attempt: Attempt) -> None:
-        """Answer what has failed for some of its records, and compare their numbers.
+    def around(self, answer: Answer) -> Answer:
+        """What answers requests of a job, made of what answers any.
 
         Args:
-            job: a request that was answered, or has failed.
-            attempt: answers a request with some of its records.
+            answer: answers requests; with placeholders, those that fail are `Undecided`.
         """
-        request, body = job.request, job.body
+
+        async def attempt(request: Request) -> Response | Failure:
+            [response] = await answer([request])
+            return response.failure if isinstance(response, Undecided) else response
+
+        async def answer_in_job(requests: Sequence[Request]) -> list[Response]:
+            changed = [self._prepared(request) for request in requests]
+            responses = await answer(changed)
+            return [
+                await self._completed(request, response, attempt)
+                for request, response in zip(changed, responses, strict=True)
+            ]
+
+        return answer_in_job
+
+    async def _completed(self, request: Request, response: Response, attempt: Attempt) -> Response:
+        """The answer, with placeholders where that has to be; its records are counted."""
         before = current_request.set(request.id)
+        began = perf_counter()
+        body = request.body
         try:
-            if job.failure is not None:
-                result: Response | Failure = job.failure
-                if body is not None and request.fields is None:
-                    result = await self._divided(request, body, job.failure, attempt)
-                if isinstance(result, Failure):
-                    job.respond(result)
-                else:
-                    job.response = result
-            if job.response is not None and body is not None:
-                self._check(request, body, job.response)
+            if isinstance(response, Undecided):
+                failed = response
+                result: Response | Failure = failed.failure
+                if failed.unpacked is not None and request.fields is None:
+                    body = failed.unpacked
+                    result = await self._divided(request, body, failed.failure, attempt)
+                response = (
+                    failure_response(request, *result, failed.headers)
+                    if isinstance(result, Failure)
+                    else result
+                )
+                response.decode_seconds = failed.decode_seconds
+                response.predict_seconds = failed.predict_seconds + perf_counter() - began
+            if not request.headers.find("content-encoding"):
+                self._check(request, body, response)
         finally:
             current_request.reset(before)
+        return response
 
     def _check(self, request: Request, body: Body, response: Response) -> None:
         """Warn, once, of an answer with another number of records than were sent.

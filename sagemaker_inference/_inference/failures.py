@@ -14,13 +14,15 @@ from sagemaker_inference._errors import (
     PredictionError,
 )
 from sagemaker_inference._http.error_response import error_response, error_status
+from sagemaker_inference._http.messages import Response
 from sagemaker_inference._log import get_logger, users_exc_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._http.messages import Request
     from sagemaker_inference._program.signatures import Handler
+    from sagemaker_inference.codecs import Body
 
 logger = get_logger()
 
@@ -43,6 +45,23 @@ class Failure(NamedTuple):
 
     error: BaseException
     handler: Handler | None
+
+
+class Undecided(Response):
+    """In place of a response: the failure of a request of which parts may be tried.
+
+    Args:
+        failure: why it has failed.
+        unpacked: its body without content codings, if it came so far.
+        headers: response headers that the program has set.
+    """
+
+    __slots__ = ("failure", "unpacked")
+
+    def __init__(self, failure: Failure, unpacked: Body | None, headers: Mapping[str, str]) -> None:
+        super().__init__(b"", "", headers=headers)
+        self.failure = failure
+        self.unpacked = unpacked
 
 
 def must_pass(error: BaseException, *, is_async: bool) -> bool:

@@ -14,10 +14,14 @@ from sagemaker_inference._errors import (
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
-from sagemaker_inference._http.messages import Response
 from sagemaker_inference._inference import tracing
 from sagemaker_inference._inference.batching import Failed
-from sagemaker_inference._inference.failures import Failure, failure_response, must_pass
+from sagemaker_inference._inference.failures import (
+    Failure,
+    Undecided,
+    failure_response,
+    must_pass,
+)
 from sagemaker_inference._inference.form_fields import decode_fields, decode_parts
 from sagemaker_inference._inference.lifecycle import Lifecycle
 from sagemaker_inference._inference.replies import built_in_body, reply
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._budget import Budget
     from sagemaker_inference._http.context import Context
-    from sagemaker_inference._http.messages import Part, Request
+    from sagemaker_inference._http.messages import Part, Request, Response
     from sagemaker_inference._inference.batch_transform import BatchTransform
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
@@ -43,8 +47,6 @@ _T = TypeVar("_T")
 
 # No plain body of this size costs much, and its codecs have limits of their own.
 _SMALL: Final = 1024
-# Of a request that has failed, while parts of it are tried.
-_UNDECIDED: Final = Response(b"", "")
 
 logger = get_logger()
 
@@ -56,7 +58,6 @@ class Job:
         handler: the handler that is running, which error messages name.
         body: the body without its content codings; None before it is unpacked.
         keeps_failure: whether a failure is kept, since parts of the request are tried then.
-        failure: the failure that was kept.
         budget: what the request may cost; None for a small one, whose codecs have their own.
         times: when the request arrived and when each step ended.
     """
@@ -67,7 +68,6 @@ class Job:
         "context",
         "data",
         "encoding",
-        "failure",
         "handler",
         "keeps_failure",
         "request",
@@ -81,7 +81,6 @@ class Job:
         self.request = request
         self.body: Body | None = None
         self.keeps_failure = keeps_failure
-        self.failure: Failure | None = None
         self.context = context
         self.data: Any = None
         self.handler: Handler | None = None
@@ -118,14 +117,11 @@ class Job:
         if must_pass(error, is_async=self.handler is not None and self.handler.is_async):
             raise error
         if self.keeps_failure:
-            self.failure, self.response = Failure(error, self.handler), _UNDECIDED
-        else:
-            self.respond(Failure(error, self.handler))
-
-    def respond(self, failure: Failure) -> None:
-        """Set the response to that of a failure."""
+            failure = Failure(error, self.handler)
+            self.response = Undecided(failure, self.body, self.context.response_headers)
+            return
         headers = self.context.response_headers
-        self.response = failure_response(self.request, *failure, headers)
+        self.response = failure_response(self.request, error, self.handler, headers)
 
 
 class InferenceHandler(Lifecycle):
@@ -187,8 +183,9 @@ class InferenceHandler(Lifecycle):
         self.concurrency = concurrency
         self._transformer_body = transformer_body
         self._batcher = batcher
-        self._batch_transform = batch_transform
         self._keeps_failures = batch_transform is not None and batch_transform.has_placeholders
+        if batch_transform is not None:
+            self.answer = batch_transform.around(self.answer)  # type: ignore[method-assign]
 
     @property
     def readable(self) -> Sequence[str]:
@@ -252,19 +249,6 @@ class InferenceHandler(Lifecycle):
         Args:
             requests: one, or as many as ``concurrency.max_batch_size`` for a batch.
         """
-        if self._batch_transform is None:
-            jobs = await self._run(requests)
-        else:
-            jobs = await self._run([self._batch_transform.prepared(item) for item in requests])
-            for job in jobs:
-                await self._batch_transform.complete(job, self._attempt)
-        return [_finished(job) for job in jobs]
-
-    async def _attempt(self, request: Request) -> Response | Failure:
-        [job] = await self._run([request])
-        return job.failure or _finished(job)
-
-    async def _run(self, requests: Sequence[Request]) -> list[Job]:
         load_context, keeps_failure = self.load_context, self._keeps_failures
         jobs = [
             Job(
@@ -297,7 +281,7 @@ class InferenceHandler(Lifecycle):
                         await self._encode(job)
         finally:
             current_request.reset(before)
-        return jobs
+        return [_finished(job) for job in jobs]
 
     async def _transform(self, job: Job, transformer: Handler) -> None:
         request = job.request
