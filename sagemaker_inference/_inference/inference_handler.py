@@ -185,7 +185,7 @@ class InferenceHandler(Lifecycle):
         self._batcher = batcher
         self._keeps_failures = batch_transform is not None and batch_transform.has_placeholders
         if batch_transform is not None:
-            self.answer = batch_transform.around(self.answer)  # type: ignore[method-assign]
+            self.answer = batch_transform.around(self.answer)  # type: ignore[assignment, method-assign]
 
     @property
     def readable(self) -> Sequence[str]:
