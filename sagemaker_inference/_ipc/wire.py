@@ -8,14 +8,13 @@ tests/contract pins it against the released package. Our part of the front end k
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
 from struct import error as _ShortBuffer  # noqa: N812 - what it means here
 from typing import TYPE_CHECKING, Final, NamedTuple, Union
 
 from sagemaker_inference._http.messages import BODY, Headers, Part, Request
+from sagemaker_inference._http.sendable import header_line
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Response
@@ -33,9 +32,6 @@ _HEADER_LIMIT: Final = 1 << 20
 FORM_OVERHEAD: Final = 65536
 # Up to this, copying a body costs less than a system call over several pieces.
 _JOINED: Final = 16384
-
-# RFC 9110 section 5.1: field names are tokens.
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 # The text in place of OK: our front end writes the access line of such an answer, since no worker
@@ -229,7 +225,7 @@ def loaded(model_name: str, pid: int) -> bytes:
 def write(request_id: str, response: Response) -> list[Body]:
     """The answer to a message of one request, in pieces that one system call sends.
 
-    The body of a response is in one piece by now, here and below: see `whole_body`.
+    The body of a response is in one piece by now, here and below: see `sendable`.
     """
     body: Body = response.body  # type: ignore[assignment]
     size = _size(body)
@@ -255,42 +251,6 @@ def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
     return pieces
 
 
-def problem(response: Response, limit: int) -> str | None:
-    """Why the front end would not pass this on: it hangs or breaks the connection over it.
-
-    Args:
-        response: what a service has answered.
-        limit: most bytes of a body.
-    """
-    body: Body = response.body  # type: ignore[assignment]
-    size = _size(body)
-    if size > limit:
-        return f"it has {size} bytes, and SAGEMAKER_MAX_RESPONSE_IN_MB allows {limit}."
-    if not 200 <= response.status <= 599:  # noqa: PLR2004 - RFC 9110: final statuses
-        return f"its status is {response.status}; a response has one from 200 to 599."
-    if isinstance(body, memoryview) and not body.c_contiguous:
-        return "its body is a memoryview of bytes that lie apart."
-    return _problem_of_headers(response.headers) if response.headers else None
-
-
-def _problem_of_headers(headers: object) -> str | None:
-    if not isinstance(headers, Mapping):
-        return f"its headers are of type {type(headers).__name__}; they are a dict."
-    for name, value in headers.items():
-        if not (isinstance(name, str) and _TOKEN.fullmatch(name)):
-            return f"{name!r:.40} is not the name of a header."
-        if not (isinstance(value, str) or _is_text(value)):
-            return f"the header {name[:40]} has a value of type {type(value).__name__}."
-    return None
-
-
-def _is_text(value: object) -> bool:
-    try:
-        return not isinstance(value, (bytes, bytearray)) and isinstance(str(value), str)
-    except Exception:  # noqa: BLE001 - an object of the program's
-        return False
-
-
 def _head(request_id: str, response: Response, size: int) -> bytes:
     number = _INT.pack
     identity = request_id.encode()
@@ -301,7 +261,7 @@ def _head(request_id: str, response: Response, size: int) -> bytes:
         number(len(response.headers)),
     ]
     for name, value in response.headers.items():
-        for text in (_line(name), _line(value)):
+        for text in (header_line(name), header_line(value)):
             pieces += [number(len(text)), text]
     pieces.append(number(size))
     return b"".join(pieces)
@@ -311,17 +271,9 @@ def _head(request_id: str, response: Response, size: int) -> bytes:
 @lru_cache(maxsize=256)
 def _kind(content_type: str, status: int, phrase: str) -> bytes:
     number = _INT.pack
-    name, reason = _line(content_type), phrase.encode("ascii", "replace")
+    name, reason = header_line(content_type), phrase.encode("ascii", "replace")
     return b"".join([number(len(name)), name, number(status), number(len(reason)), reason])
 
 
 def _size(body: Body) -> int:
     return body.nbytes if isinstance(body, memoryview) else len(body)
-
-
-def _line(text: str) -> bytes:
-    """A header value without line breaks: behind one, the next header would begin."""
-    encoded = str(text).encode("utf-8", "replace")
-    if b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
-        encoded = b" ".join(encoded.replace(b"\0", b" ").split())
-    return encoded

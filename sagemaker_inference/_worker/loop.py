@@ -22,9 +22,8 @@ from socket import socket as _Socket  # noqa: N812 - a class
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._errors import EncodeError
-from sagemaker_inference._http.error_response import error_response, wants_text
-from sagemaker_inference._http.messages import whole_body
+from sagemaker_inference._http.error_response import wants_text
+from sagemaker_inference._http.sendable import sendable
 from sagemaker_inference._inference.batch_window import window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
@@ -324,7 +323,7 @@ class Loop:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
         answers = [
-            (request, self._sendable(request, response))
+            (request, sendable(request, response, self._limit))
             for request, response in zip(work.requests, responses, strict=True)
         ]
         self._table.mark(connection.slot, slots.ANSWERING)
@@ -347,20 +346,6 @@ class Loop:
                 self._access.write(request, response, work.waited)
             self.metrics.record(response, work.waited)
         return follower
-
-    def _sendable(self, request: Request, response: Response) -> Response:
-        """The response, or a failure in place of one that the front end could not pass on."""
-        try:
-            if type(response.body) is not bytes:
-                response.body = whole_body(response)
-        except BaseException as error:
-            logger.exception("request %s: the body of the answer failed", request.id)
-            return _unsendable(request, response, type(error).__name__)
-        problem = wire.problem(response, self._limit)
-        if problem is None:
-            return response
-        logger.error("request %s: the answer cannot be sent: %s", request.id, problem)
-        return _unsendable(request, response, problem)
 
     def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:
@@ -411,13 +396,3 @@ class Loop:
             self._connections[got] = connection
             if got == slot and number == generation:
                 return connection
-
-
-def _unsendable(request: Request, response: Response, problem: str) -> Response:
-    """The failure in place of a response, with the times that it took."""
-    failure = EncodeError(f"The answer cannot be sent: {problem}")
-    sent = error_response(failure, request.id, request.accept)
-    sent.decode_seconds = response.decode_seconds
-    sent.predict_seconds = response.predict_seconds
-    sent.encode_seconds = response.encode_seconds
-    return sent

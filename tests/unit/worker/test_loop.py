@@ -18,8 +18,9 @@ from support.builders import loaded as load_program
 from support.mms_bytes import END, number, predict_one, text
 from support.worker_bench import LOAD, Awaits, Bench, Echo, answer, running
 
+from sagemaker_inference._http import sendable
 from sagemaker_inference._http.messages import Request, Response
-from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
 from sagemaker_inference._worker import loop
@@ -270,7 +271,7 @@ class Mute:
 def test_what_the_front_end_would_stumble_over_is_known(
     response: Response, words: str | None
 ) -> None:
-    problem = wire.problem(response, 10)
+    problem = sendable.problem(response, 10)
     assert problem is None if words is None else words in str(problem)
 
 
