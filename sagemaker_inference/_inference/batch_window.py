@@ -11,10 +11,14 @@ more is expected only after 2 batches, then after 4, up to 64.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sagemaker_inference._program.concurrency import Concurrency
+
+_Item = TypeVar("_Item")
 
 # Of the fixed time of a prediction, which a fuller batch saves. A wait in vain costs that much.
 _SHARE: Final = 0.25
@@ -69,6 +73,32 @@ def window_for(concurrency: Concurrency) -> BatchWindow:
     """Create the window that a program has asked for."""
     size, delay = concurrency.max_batch_size, concurrency.max_batch_delay
     return AdaptiveWindow(size) if delay is None else FixedWindow(size, delay)
+
+
+def fill(
+    batch: list[_Item],
+    window: BatchWindow,
+    opened: float,
+    take_more: Callable[[float, int], tuple[list[_Item], float]],
+    is_over: Callable[[], bool],
+) -> None:
+    """Add to a batch what arrives while its window is open.
+
+    Args:
+        batch: what has arrived, and to which more is added.
+        window: how long to wait.
+        opened: when the batch began, by the monotonic clock.
+        take_more: waits for so many seconds, and takes at most so many; returns also when the wait
+            ended.
+        is_over: whether to predict what there is, however long the window is open.
+    """
+    asked = opened
+    while not is_over():
+        patience = window.patience(len(batch), asked - opened)
+        if not patience:
+            return
+        more, asked = take_more(patience, window.size - len(batch))
+        batch += more
 
 
 class FixedWindow:

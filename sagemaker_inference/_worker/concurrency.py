@@ -6,16 +6,16 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._worker.loop import Loop
@@ -32,7 +32,7 @@ def serve(loop: Loop, concurrency: Concurrency) -> None:
     if concurrency.is_async:
 
         async def in_loop(work: Work, taken: float) -> list[Response]:
-            return await _await_answer(loop, work, taken)
+            return await await_answer(_begin(loop, work, taken), work.requests, loop.timeout)
 
         # Only programs with async handlers are; these may have opened something in their loop.
         handler = cast("InferenceHandler", loop.servable)
@@ -53,19 +53,28 @@ async def _serve(
     await _Tasks(loop, concurrency, answer).serve()
 
 
-async def _await_answer(loop: Loop, work: Work, taken: float) -> list[Response]:
+async def await_answer(
+    answering: Coroutine[Any, Any, list[Response]], requests: Sequence[Request], timeout: float
+) -> list[Response]:
+    """Answer requests within a time limit, whatever the program does with its tasks.
+
+    Args:
+        answering: answers them.
+        requests: the requests.
+        timeout: the limit, in seconds; after it, the answers say so.
+    """
     try:
-        return await asyncio.wait_for(_begin(loop, work, taken), loop.timeout)
+        return await asyncio.wait_for(answering, timeout)
     except asyncio.CancelledError:
         # Nobody here cancels: user code did, or something that it awaits.
-        logger.error("request %s was cancelled by the program", work.requests[0].id)  # noqa: TRY400
+        logger.error("request %s was cancelled by the program", requests[0].id)  # noqa: TRY400
         failure = PredictionError("The request was cancelled by the program that serves it.")
-        return [error_response(failure, request.id, request.accept) for request in work.requests]
+        return [error_response(failure, request.id, request.accept) for request in requests]
     except asyncio.TimeoutError:
-        ids = ", ".join(request.id for request in work.requests)
-        logger.error("request %s was given up after %g s", ids, loop.timeout)  # noqa: TRY400
-        error = PredictionTimeoutError(f"No prediction within {loop.timeout:g} s.")
-        return [error_response(error, request.id, request.accept) for request in work.requests]
+        ids = ", ".join(request.id for request in requests)
+        logger.error("request %s was given up after %g s", ids, timeout)  # noqa: TRY400
+        error = PredictionTimeoutError(f"No prediction within {timeout:g} s.")
+        return [error_response(error, request.id, request.accept) for request in requests]
 
 
 async def _begin(loop: Loop, work: Work, taken: float) -> list[Response]:

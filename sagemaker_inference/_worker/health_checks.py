@@ -1,4 +1,4 @@
-"""The program's health check, called by a worker between requests."""
+"""The program's health check, called between requests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from sagemaker_inference._inference.inference_handler import InferenceHandler
-from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._log import get_logger, users_exc_info
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
 
     from sagemaker_inference._inference.servable import Servable
 
@@ -19,19 +18,23 @@ logger = get_logger()
 
 
 class HealthChecks:
-    """Calls the check when it is due, and tells the supervisor when it fails.
+    """Calls the check when it is due, and passes on that it has failed.
 
     Args:
         servable: what has the check, if any.
-        control: the socket to the supervisor.
+        on_failed: called each time that it fails.
+        consequence: what follows from that, for the log.
 
     Attributes:
-        has_failed: whether this worker is to be replaced.
+        has_failed: whether it failed when it was called last.
     """
 
-    def __init__(self, servable: Servable, control: socket.socket) -> None:
+    def __init__(
+        self, servable: Servable, on_failed: Callable[[], object], consequence: str
+    ) -> None:
         self.has_failed = False
-        self._control = control
+        self._on_failed = on_failed
+        self._consequence = consequence
         self._handler: InferenceHandler | None = None
         self._interval = self._due = inf
         if isinstance(servable, InferenceHandler) and servable.health_check is not None:
@@ -50,7 +53,7 @@ class HealthChecks:
         return max(0.0, self._due - monotonic())
 
     def fail(self) -> bool:
-        """Call the check if it is due; whether it has failed, as log and supervisor then know."""
+        """Call the check if it is due; whether it has failed, which is then logged."""
         if self._handler is None or monotonic() < self._due:
             return False
         try:
@@ -64,10 +67,11 @@ class HealthChecks:
             check = self._handler.health_check
             how = "raised" if trace else "returned False"
             logger.error(
-                "the health check %s %s: this worker is replaced",
+                "the health check %s %s: %s",
                 check and check.handler,
                 how,
+                self._consequence,
                 exc_info=trace,
             )
-            self._control.send(Report(UNHEALTHY).dump())
+            self._on_failed()
         return self.has_failed

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._http.error_response import wants_text
 from sagemaker_inference._http.sendable import sendable
-from sagemaker_inference._inference.batch_window import window_for
+from sagemaker_inference._inference.batch_window import fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.journal import Journal
+from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
@@ -96,7 +97,9 @@ class Loop:
         servable.watch_retries(self._on_retry)
         self._access = access
         self.metrics = RequestMetrics()
-        self.checks = HealthChecks(servable, control)
+        self.checks = HealthChecks(
+            servable, lambda: control.send(Report(UNHEALTHY).dump()), "this worker is replaced"
+        )
         self._pid = os.getpid()
         self._connections: dict[int, Connection] = {}
         self._looked = monotonic()
@@ -122,7 +125,7 @@ class Loop:
             if works and window.size > 1:
                 window.open(len(works), at_once=at_once)
                 if not self.is_alone:
-                    self._wait_for_more(works, window, now)
+                    fill(works, window, now, self._take_more, self._must_answer)
             while works:
                 works = self._answer(works, window)
             if now >= look_again:
@@ -156,16 +159,14 @@ class Loop:
         self._batch = []
         return [work for work in followers if work is not None]
 
-    def _wait_for_more(self, works: list[Work], window: BatchWindow, opened: float) -> None:
-        asked = opened
-        while not (self.stopping or self.has_deferred):
-            patience = window.patience(len(works), asked - opened)
-            if not patience:
-                return
-            ready = self._poll_precisely(patience, window.size - len(works))
-            now = monotonic()
-            works += self.take(ready, now, at_once=now - asked < _AT_ONCE, is_busy=True)
-            asked = now
+    def _must_answer(self) -> bool:
+        return self.stopping or self.has_deferred
+
+    def _take_more(self, patience: float, room: int) -> tuple[list[Work], float]:
+        asked = monotonic()
+        ready = self._poll_precisely(patience, room)
+        now = monotonic()
+        return self.take(ready, now, at_once=now - asked < _AT_ONCE, is_busy=True), now
 
     def _poll_precisely(self, patience: float, room: int) -> list[tuple[int, int]]:
         """Wait for arrivals; epoll counts in whole milliseconds, which may be a whole batch."""
