@@ -1,7 +1,4 @@
-"""``GET /execution-parameters``: what a batch transform job is to send, unless the job says.
-
-https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
-"""
+"""``GET /execution-parameters``, answered by the supervisor."""
 
 from __future__ import annotations
 
@@ -9,41 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._errors import ErrorCode
-from sagemaker_inference._parsers import MEGABYTE
+from sagemaker_inference._http.execution_parameters import NOT_LOADED, PATH, RETRY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagemaker_inference._config import Config
-    from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._supervisor.front_end import FrontEndProcess, Request
 
-PATH: Final = "/execution-parameters"
-# What SageMaker sends unless it is told otherwise, and the most that it allows: also for the
-# product of both.
-_USUAL_PAYLOAD_IN_MB: Final = 6
-_MOST: Final = 100
 _OK: Final = 200
-
-
-def parameters(config: Config, workers: int, report: Report) -> dict[str, Any]:
-    """What a job is to send.
-
-    Args:
-        config: what the environment says.
-        workers: how many workers there are.
-        report: what one of them has reported.
-    """
-    limit = config.payload_limit // MEGABYTE
-    payload = min(config.max_payload_in_mb or min(_USUAL_PAYLOAD_IN_MB, limit), _MOST)
-    transforms = config.max_concurrent_transforms or workers * report.limit
-    # The other one is what jobs do anyway, and the SDK's local mode cannot read its spelling.
-    strategy = config.batch_strategy or (None if report.reads_rows else "SINGLE_RECORD")
-    return {
-        "MaxConcurrentTransforms": max(1, min(transforms, _MOST, _MOST // payload)),
-        **({"BatchStrategy": strategy} if strategy else {}),
-        "MaxPayloadInMB": payload,
-    }
 
 
 class ExecutionParameters:
@@ -66,8 +36,8 @@ class ExecutionParameters:
             return
         found = self._find()
         if found is None:
-            message, retry = "The model is not loaded yet", [("retry-after", "5")]
-            self._front_end.refuse(request, ErrorCode.SERVICE_UNAVAILABLE, message, retry)
+            retry = [("retry-after", RETRY_SECONDS)]
+            self._front_end.refuse(request, ErrorCode.SERVICE_UNAVAILABLE, NOT_LOADED, retry)
         else:
             headers = [("content-type", "application/json")]
             self._front_end.reply(request.id, _OK, json.dumps(found).encode(), headers)

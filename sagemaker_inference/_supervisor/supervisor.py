@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from sagemaker_inference import _variables
 from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._errors import StartError
+from sagemaker_inference._http import execution_parameters
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
 from sagemaker_inference._log import escaped, get_logger, logging_to
@@ -37,7 +38,7 @@ from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._os.signals import STOPPING, Signals, signal_name
 from sagemaker_inference._parsers import HIGHEST_PORT
 from sagemaker_inference._program import location
-from sagemaker_inference._supervisor import emf, execution_parameters, metrics
+from sagemaker_inference._supervisor import emf, metrics
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters
@@ -224,7 +225,10 @@ class Supervisor:
             if not self._health.is_loaded or deployment is None or report is None:
                 return None
             workers = deployment.workers.target
-            return execution_parameters.parameters(self._settings.config, workers, report)
+            config, reads_rows = self._settings.config, report.reads_rows
+            return execution_parameters.parameters(
+                config, workers, report.limit, reads_rows=reads_rows
+            )
 
         self._execution_parameters = ExecutionParameters(self._front_end, find)
         self._front_end.ask([execution_parameters.PATH], execution_parameters.PATH)

@@ -10,8 +10,8 @@ import pytest
 from support.builders import config
 
 from sagemaker_inference import Registry, assemble
-from sagemaker_inference._ipc.messages import Report
-from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters, parameters
+from sagemaker_inference._http.execution_parameters import parameters
+from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 
 MB = 1 << 20
@@ -36,7 +36,7 @@ def test_a_job_sends_what_the_workers_can_handle(
     settings: dict[str, Any], workers: int, limit: int, expected: tuple[int, int]
 ) -> None:
     made = parameters(
-        config(**{"payload_limit": 25 * MB, **settings}), workers, Report("loaded", limit=limit)
+        config(**{"payload_limit": 25 * MB, **settings}), workers, limit, reads_rows=True
     )
     assert (made["MaxConcurrentTransforms"], made["MaxPayloadInMB"]) == expected
     assert "BatchStrategy" not in made
@@ -44,9 +44,9 @@ def test_a_job_sends_what_the_workers_can_handle(
 
 def test_the_strategy_can_be_set() -> None:
     told = config(payload_limit=25 * MB, batch_strategy="MULTI_RECORD")
-    assert parameters(told, 1, Report("x", reads_rows=False))["BatchStrategy"] == "MULTI_RECORD"
+    assert parameters(told, 1, 1, reads_rows=False)["BatchStrategy"] == "MULTI_RECORD"
     told = config(payload_limit=25 * MB)
-    assert parameters(told, 1, Report("x", reads_rows=False))["BatchStrategy"] == "SINGLE_RECORD"
+    assert parameters(told, 1, 1, reads_rows=False)["BatchStrategy"] == "SINGLE_RECORD"
 
 
 def predict(data: Any, model: Any) -> Any:
