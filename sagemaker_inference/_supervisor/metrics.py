@@ -6,15 +6,15 @@ numbers, and where it does not answer at once, those that it gave last are used.
 
 from __future__ import annotations
 
-import functools
 import os
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._supervisor import health, program_metrics
 from sagemaker_inference._supervisor.worker_handle import STATES
+from sagemaker_inference.metrics import _server
 from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
+from sagemaker_inference.metrics._server import PREFIX, of_requests, server_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._supervisor.worker_records import Records
 
 PATH: Final = "/metrics"
-_PREFIX: Final = "sagemaker_inference_"
-# The front end's buckets (RouteStats.java), in seconds.
-_DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 # How long a scrape waits for the front end's numbers.
 _PATIENCE_SECONDS: Final = 0.05
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -95,37 +92,16 @@ class Metrics:
         return [*self._of_requests(models), *self._of_models(models), *self._of_server()]
 
     def _label(self, model: str) -> dict[str, str]:
-        return {"model": model} if self._has_many and model else {}
+        return _server.label(model, has_many=self._has_many)
 
     def _of_requests(self, models: list[Model]) -> Iterator[Family]:
-        requests = _family("counter", "requests", "Requests by path and status.")
-        durations = _family(
-            "histogram",
-            "request_duration_seconds",
-            "Seconds from the whole request to its response.",
-            _DURATIONS,
-        )
-        received = _family("counter", "request_bytes", "Bytes of the bodies of requests.")
-        sent = _family("counter", "response_bytes", "Bytes of the bodies of responses.")
+        yield from of_requests(self._front_end.counts, has_many=self._has_many)
         in_front: dict[str, int] = {}
         for counts in self._front_end.counts:
-            model, path = counts["model"], {"path": counts["path"]}
-            labels = {**path, **self._label(model)}
-            for status, count in counts["statuses"].items():
-                requests.add({**labels, "status": status}, [count])
-            durations.add(path, [*counts["durations"], counts["seconds"]], _DURATIONS)
-            received.add(labels, [counts["request_bytes"]])
-            sent.add(labels, [counts["response_bytes"]])
-            name = model if self._has_many else ""
-            if path["path"] in _INVOKING:
+            name = counts["model"] if self._has_many else ""
+            if counts["path"] in _INVOKING:
                 in_front[name] = in_front.get(name, 0) + counts["running"]
-        yield from (requests, durations, received, sent)
-        running = _family("gauge", "requests_running", "Requests that a worker is at work on.")
-        waiting = _family(
-            "gauge",
-            "requests_waiting",
-            "Requests that wait for a worker.",
-        )
+        running, waiting = _server.running(), _server.waiting()
         for model in models:
             busy = model.deployment.busy if model.deployment is not None else 0
             running.add(self._label(model.name), [busy, 0.0])
@@ -135,10 +111,12 @@ class Metrics:
 
     def _of_models(self, models: list[Model]) -> Iterator[Family]:
         there = {model.name: model for model in models}
-        load = _family("gauge", "model_load_seconds", "Seconds that a worker took to load.")
-        workers = _family("gauge", "workers", "Workers by what they are doing.")
-        restarts = _family("counter", "worker_restarts", "Workers that were replaced, by reason.")
-        resident = _family("gauge", "resident_bytes", "Resident memory of each process.")
+        load = _server.load_seconds()
+        workers = server_family("gauge", "workers", "Workers by what they are doing.")
+        restarts = server_family(
+            "counter", "worker_restarts", "Workers that were replaced, by reason."
+        )
+        resident = server_family("gauge", "resident_bytes", "Resident memory of each process.")
         by_name: dict[str, Family] = {}
         for name, record in self._records.models.items():
             label = self._label(name)
@@ -173,7 +151,7 @@ class Metrics:
     def _labelled(family: Family, label: dict[str, str]) -> Family:
         # Histograms of the server are for all models together: with 64 models, theirs alone would
         # be half a megabyte.
-        if not label or (family.name.startswith(_PREFIX) and family.kind == "histogram"):
+        if not label or (family.name.startswith(PREFIX) and family.kind == "histogram"):
             return family
         labelled = _like(family)
         for labels, values in family.series.items():
@@ -182,43 +160,15 @@ class Metrics:
         return labelled
 
     def _of_server(self) -> Iterator[Family]:
-        endpoint = Family("sagemaker_endpoint_health", "gauge", "1 for the state of the endpoint.")
-        now = self._state()
-        for state in health.STATES:
-            endpoint.add({"state": state}, [float(state == now), 0.0])
-        info = _family("gauge", "build_info", "What serves.")
-        info.add(
-            {
-                "version": _version(),
-                "python": platform.python_version(),
-                "front_end": self._front_end.version,
-            },
-            [1.0, 0.0],
-        )
-        yield from (endpoint, info)
+        yield from _server.of_endpoint(health.STATES, self._state(), self._front_end.version)
 
 
 # The paths of requests that workers answer.
 _INVOKING: Final = ("/invocations", "/models/*/invoke", "/predictions/*")
 
 
-def _family(kind: str, name: str, description: str, buckets: tuple[float, ...] = ()) -> Family:
-    return Family(_PREFIX + name, kind, description, buckets)
-
-
 def _like(family: Family) -> Family:
     return Family(family.name, family.kind, family.help, family.buckets, family.over_workers)
-
-
-@functools.cache
-def _version() -> str:
-    # A megabyte of modules that only a scrape needs.
-    from importlib import metadata
-
-    try:
-        return metadata.version("sagemaker-inference")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def resident_bytes(pid: int) -> int:

@@ -32,7 +32,7 @@ class WorkerArea:
 
     def __init__(self) -> None:
         self._fd = make_file()
-        self._reader = Reader(self._fd)
+        self._reader = Reader.from_file(self._fd)
 
     def take_fd(self) -> int:
         """The descriptor for the worker; whoever takes it closes it."""

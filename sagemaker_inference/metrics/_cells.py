@@ -58,6 +58,7 @@ class Area:
         self._memory = mmap.mmap(-1 if fd is None else fd, SIZE)
         self.cells = memoryview(self._memory)[_HEADER.size : _TEXT].cast("d")
         self._lock = threading.Lock()
+        self._reader: Reader | None = None
         magic, self._described, self._taken = _HEADER.unpack_from(self._memory)
         if magic != _MAGIC:
             self._described = self._taken = 0
@@ -81,21 +82,33 @@ class Area:
             _HEADER.pack_into(self._memory, 0, _MAGIC, end, self._taken)
         return place
 
+    def read(self) -> list[Described]:
+        """Everything that is described by now, for this process itself."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = Reader(self._memory)
+            return self._reader.read()
+
 
 class Reader:
-    """Reads an area that another process writes.
+    """Reads an area, which another process may write.
 
     Args:
-        fd: the descriptor of its file; stays the caller's.
+        memory: that of the area.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._memory = mmap.mmap(fd, SIZE, prot=mmap.PROT_READ)
-        self._view = memoryview(self._memory)
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+        self._view = memoryview(memory)
         self._cells = self._view[_HEADER.size : _TEXT].cast("d")
         self._read = 0
         self._taken = 0
         self._about: list[tuple[dict[str, Any], int, int]] = []
+
+    @classmethod
+    def from_file(cls, fd: int) -> Reader:
+        """The reader of an area in a file; the descriptor stays the caller's."""
+        return cls(mmap.mmap(fd, SIZE, prot=mmap.PROT_READ))
 
     def read(self) -> list[Described]:
         """Everything that is described by now."""

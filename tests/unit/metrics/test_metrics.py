@@ -23,7 +23,7 @@ def fresh():
 
 
 def exposed(*fds):
-    readers = [_cells.Reader(fd) for fd in fds]
+    readers = [_cells.Reader.from_file(fd) for fd in fds]
     try:
         return _exposition.text(_exposition.families(reader.read() for reader in readers))
     finally:
@@ -201,7 +201,7 @@ def test_a_reader_follows_what_is_added():
     hits = metrics.counter("hits", "Hits.", labels=("kind",))
     fd = _cells.make_file()
     metrics.attach(fd)
-    reader = _cells.Reader(fd)
+    reader = _cells.Reader.from_file(fd)
     assert reader.read() == []
     for kind in "ab":
         hits.inc(kind=kind)

@@ -12,14 +12,13 @@ import pytest
 
 from sagemaker_inference import metrics
 from sagemaker_inference._os.event_loop import EventLoop
-from sagemaker_inference._supervisor import metrics as supervisor_metrics
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.metrics import Metrics
 from sagemaker_inference._supervisor.outcome import STOPPING
 from sagemaker_inference._supervisor.worker_handle import WorkerHandle
 from sagemaker_inference._supervisor.worker_records import Records, WorkerArea
 from sagemaker_inference._worker.request_metrics import RequestMetrics
-from sagemaker_inference.metrics import _instruments
+from sagemaker_inference.metrics import _instruments, _server
 from sagemaker_inference.metrics._exposition import text
 
 if TYPE_CHECKING:
@@ -271,7 +270,7 @@ def test_a_version_that_nobody_has_installed_is_unknown(monkeypatch: pytest.Monk
         raise metadata.PackageNotFoundError
 
     monkeypatch.setattr(metadata, "version", fail)
-    assert supervisor_metrics._version.__wrapped__() == "unknown"
+    assert _server.version.__wrapped__() == "unknown"
 
 
 def test_a_restart_without_a_record_of_the_same_kind_does_no_harm() -> None:
