@@ -6,19 +6,17 @@ again.
 
 from __future__ import annotations
 
-import json
-import time
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sagemaker_inference._http import pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagemaker_inference._http.pings import Phase, State
     from sagemaker_inference._supervisor.front_end import FrontEndProcess
     from sagemaker_inference._supervisor.model_repository import ModelRepository
-
-State = Literal["healthy", "initializing", "degraded", "critical"]
-STATES: Final[tuple[State, ...]] = ("healthy", "initializing", "degraded", "critical")
 
 # A worker that died is replaced within this time, if its model loads quickly; SageMaker takes
 # the instance away only after a sustained failure.
@@ -28,7 +26,6 @@ CRITICAL_SECONDS: Final = 10.0
 _VALID_SECONDS: Final = 5
 _OK, _UNAVAILABLE = 200, 503
 
-Phase = Literal["installing", "importing", "loading", "warming up"]
 # What a worker has reported last, and so what it is doing.
 _PHASES: Final[dict[str, Phase]] = {
     "": "importing",
@@ -134,10 +131,10 @@ class Health:
         if state == "initializing":
             phase = self._phase_now()
             if phase != self._phase:
-                self._phase, self._since = phase, _now()
-            return _UNAVAILABLE, _line(status=state, phase=phase, since=self._since)
+                self._phase, self._since = phase, pings.now()
+            return _UNAVAILABLE, pings.initializing(phase, self._since)
         if state == "critical":
-            return _UNAVAILABLE, _line(status=state, cause=self._cause())
+            return _UNAVAILABLE, pings.critical(self._cause())
         return _OK, ""
 
     def _cause(self) -> str:
@@ -165,11 +162,3 @@ class Health:
             if stage in stages:
                 return phase
         return "importing"
-
-
-def _line(**fields: str) -> str:
-    return json.dumps(fields) + "\n"
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._supervisor import health, program_metrics
+from sagemaker_inference._http import pings
+from sagemaker_inference._supervisor import program_metrics
 from sagemaker_inference._supervisor.worker_handle import STATES
 from sagemaker_inference.metrics import _server
 from sagemaker_inference.metrics._exposition import CONTENT_TYPE, Family, text
@@ -49,7 +50,7 @@ class Metrics:
         repository: ModelRepository,
         front_end: FrontEndProcess,
         records: Records,
-        state: Callable[[], health.State],
+        state: Callable[[], pings.State],
         *,
         has_many: bool,
     ) -> None:
@@ -160,7 +161,7 @@ class Metrics:
         return labelled
 
     def _of_server(self) -> Iterator[Family]:
-        yield from _server.of_endpoint(health.STATES, self._state(), self._front_end.version)
+        yield from _server.of_endpoint(pings.STATES, self._state(), self._front_end.version)
 
 
 # The paths of requests that workers answer.
