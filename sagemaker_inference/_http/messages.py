@@ -129,6 +129,9 @@ class Request:
         named = {"Content-Type": content_type, "Accept": accept, **(headers or {})}
         return cls(id, Headers((name, value) for name, value in named.items() if value), body)
 
+    def note_failure(self, error: BaseException) -> None:
+        """Called with what the request failed for; here, nobody asks for it but the log."""
+
     @property
     def parts(self) -> Sequence[Part]:
         """Query parameters, then the fields of a form or the body."""

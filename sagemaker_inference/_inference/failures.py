@@ -92,6 +92,7 @@ def failure_response(
         handler: the handler that raised it, or None.
         headers: response headers that the program has set.
     """
+    request.note_failure(error)
     failure = as_failure(request, error, handler)
     return error_response(failure, request.id, request.accept, headers)
 
