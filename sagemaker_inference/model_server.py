@@ -227,13 +227,10 @@ def _reap_children(_number: int, _frame: object) -> None:
 
 
 def _default_model_dir(main: Program) -> str:
-    if Path(environment.model_dir).is_dir():
-        return environment.model_dir
     # The root of a module is the working directory, which need not have its file.
     file = getattr(sys.modules["__main__"], "__file__", None)
     folder = Path(file).resolve().parent if file and not main.path else Path(main.root)
-    beside = folder / "model"
-    return str(beside if beside.is_dir() else folder)
+    return location.default_model_dir(environment.model_dir, folder)
 
 
 def _check_import(limit: float) -> None:

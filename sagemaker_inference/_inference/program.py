@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._config import Config
     from sagemaker_inference._inference.inference_handler import InferenceHandler
+    from sagemaker_inference._inference.servable import Servable
     from sagemaker_inference._program.location import Program
 
 
+# What is being imported is known to the whole process.
+_ONE_AT_A_TIME: Final = threading.Lock()
 # The name under which multiprocessing runs a program in a child that it spawns.
 _SPAWNED: Final = "__mp_main__"
 _MAIN_BLOCK: Final = re.compile(r"""__name__\s*==\s*['"]__main__['"]""")
@@ -192,6 +196,78 @@ def assembled(
         sys.modules.pop(program.module, None)
         _stand_for_main(main)
         raise
+
+
+def assembled_apart(program: Program, config: Config | None = None) -> InferenceHandler:
+    """As `assembled`, in a process that goes on with other things, such as tests.
+
+    The default registry is left as it is. A program that this process has imported already is not
+    run again: its handlers are those that it has registered then.
+
+    Args:
+        program: the location of the program, which is a file.
+        config: the settings; by default those of the environment.
+
+    Raises:
+        StartError: it cannot be imported or is incomplete.
+    """
+    with _ONE_AT_A_TIME:
+        _keep(program)
+        with default_registry.isolated():
+            handler = assembled(program, config=config)
+            _keep(program)
+    return handler
+
+
+def _keep(program: Program) -> None:
+    """Have a program that is imported keep its handlers in a registry of its own."""
+    imported = _imported(program)
+    if imported is None:
+        return
+    module, registry = imported
+    kept = Registry()
+    for role in roles.ALL:
+        for registration in registry.find(role):
+            kept.add(registration)
+    try:
+        script_functions.adopt(kept, module)
+    except RegistrationError as error:
+        raise StartError(str(error)) from None
+    kept.close("the program was assembled")
+    _Loading.loaded[program.path] = kept, Path(program.path).stat().st_mtime_ns
+
+
+def load_model(
+    servable: Servable,
+    model_dir: str,
+    gpu_id: int | None = None,
+    model_name: str = "model",
+    *,
+    program: Program | None,
+) -> None:
+    """Load the model.
+
+    Args:
+        servable: what loads it.
+        model_dir: the folder of the model.
+        gpu_id: the GPU of this worker, or None.
+        model_name: the name of the model in the context.
+        program: the location of the program, or None if it has none.
+
+    Raises:
+        StartError: it failed; the cause is what the program raised.
+    """
+    try:
+        servable.load(model_dir, gpu_id, model_name)
+    except StartError:
+        raise
+    except BaseException as error:
+        message = f"loading the model from {model_dir} failed"
+        if program is not None:
+            advice = import_advice.advice(error, program).removesuffix(".")
+            message += f" ({advice})" if advice else ""
+        message += f": {type(error).__name__}"
+        raise StartError(message) from error
 
 
 def _has_main_block(module: ModuleType) -> bool:

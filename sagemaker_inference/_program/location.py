@@ -118,6 +118,19 @@ def search(model_dir: str) -> Program | None:
     return None
 
 
+def default_model_dir(usual: str, folder: Path) -> str:
+    """The folder of the model of a program that does not say where it is.
+
+    Args:
+        usual: where SageMaker puts it, which counts if it is there.
+        folder: the program's.
+    """
+    if Path(usual).is_dir():
+        return usual
+    beside = folder / "model"
+    return str(beside if beside.is_dir() else folder)
+
+
 def is_named() -> bool:
     """Whether a program was asked for; SageMaker's SDK sends "" if there is no entry point."""
     return bool(_variables.PROGRAM.text)

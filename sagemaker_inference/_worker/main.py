@@ -16,7 +16,7 @@ from sagemaker_inference import metrics
 from sagemaker_inference._aws.mms_objects import HandlerServiceAdapter
 from sagemaker_inference._errors import OutOfMemoryError, StartError
 from sagemaker_inference._http.error_response import one_line
-from sagemaker_inference._inference import import_advice, program
+from sagemaker_inference._inference import program
 from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNFORKABLE, Assignment, Report
@@ -61,7 +61,13 @@ def run(assignment: Assignment) -> int:
         control.send(_report("assembled", service))
         if isinstance(service, InferenceHandler):
             service.on_warmup = lambda: control.send(_report("warming", service))
-        _load(service, assignment)
+        program.load_model(
+            service,
+            assignment.model_dir,
+            assignment.gpu_id,
+            assignment.model_name,
+            program=assignment.program,
+        )
     except StartError as error:
         # Not printed here: all workers may fail alike, which is to be read once.
         control.send(_failure(error))
@@ -132,20 +138,6 @@ def _prepare(assignment: Assignment) -> Servable:
         # As under `python inference.py --option`.
         sys.argv = list(assignment.program.arguments)
     return program.assembled(assignment.program, config=assignment.config, as_main=True)
-
-
-def _load(service: Servable, assignment: Assignment) -> None:
-    try:
-        service.load(assignment.model_dir, assignment.gpu_id, assignment.model_name)
-    except StartError:
-        raise
-    except BaseException as error:
-        message = f"loading the model from {assignment.model_dir} failed"
-        if assignment.program is not None:
-            advice = import_advice.advice(error, assignment.program).removesuffix(".")
-            message += f" ({advice})" if advice else ""
-        message += f": {type(error).__name__}"
-        raise StartError(message) from error
 
 
 def _failure(error: StartError) -> bytes:

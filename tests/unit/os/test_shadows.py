@@ -13,9 +13,9 @@ from support.measurement import UNMEASURED
 
 import sagemaker_inference
 import sagemaker_inference.errors
+from sagemaker_inference._inference import program
 from sagemaker_inference._os import shadows
 from sagemaker_inference._program.location import Program
-from sagemaker_inference._worker import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,14 +120,10 @@ def test_a_load_that_such_a_file_fails_names_it(
 
             sched.scheduler()
 
-    class Assignment:
-        model_dir, gpu_id, model_name = "/m", None, "m"
-        program = Program("inference", folder, "") if is_known else None
-
     service: Any = Service()
-    assignment: Any = Assignment()
+    known = Program("inference", folder, "") if is_known else None
     with pytest.raises(sagemaker_inference.errors.StartError) as caught:
-        main._load(service, assignment)
+        program.load_model(service, "/m", program=known)
     advice = f" ({folder}/sched.py is imported instead of the package 'sched': rename the file)"
     expected = f"loading the model from /m failed{advice if is_known else ''}: AttributeError"
     assert str(caught.value) == expected
