@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 
+# Where asking for requests took less than this, in seconds, they were there.
+AT_ONCE: Final = 50e-6
 # Of the fixed time of a prediction, which a fuller batch saves. A wait in vain costs that much.
 _SHARE: Final = 0.25
 # Seconds. Less does not pay for the system calls of waiting; more is noticed by people.

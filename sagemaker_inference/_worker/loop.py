@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._http.error_response import wants_text
 from sagemaker_inference._http.sendable import sendable
-from sagemaker_inference._inference.batch_window import fill, window_for
+from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.journal import Journal
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._worker.access_log import AccessLog
     from sagemaker_inference.codecs import Body
 
-# A poll that took less than this, in seconds, did not wait.
-_AT_ONCE: Final = 50e-6
 # So often an idle worker looks up, to show the supervisor that it could take a request, and any
 # looks whether it is to end.
 BEAT_SECONDS: Final = 1.0
@@ -118,7 +116,7 @@ class Loop:
                 patience = 0.0
             ready = self.epoll.poll(patience, window.size)
             now = monotonic()
-            at_once = now - asked < _AT_ONCE
+            at_once = now - asked < AT_ONCE
             if not ready:
                 self._use_quiet(has_idle_work=has_idle_work)
             works = self.take(ready, now, at_once=at_once) if ready else []
@@ -166,7 +164,7 @@ class Loop:
         asked = monotonic()
         ready = self._poll_precisely(patience, room)
         now = monotonic()
-        return self.take(ready, now, at_once=now - asked < _AT_ONCE, is_busy=True), now
+        return self.take(ready, now, at_once=now - asked < AT_ONCE, is_busy=True), now
 
     def _poll_precisely(self, patience: float, room: int) -> list[tuple[int, int]]:
         """Wait for arrivals; epoll counts in whole milliseconds, which may be a whole batch."""

@@ -1,0 +1,218 @@
+"""Who answers a request, and what: as the server's front end, its supervisor and a worker do.
+
+The texts are those of the front end (``Router.java``); a test compares them.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._errors import (
+    GenericInferenceToolkitError,
+    ModelNotFoundError,
+    PredictionTimeoutError,
+    ServiceUnavailableError,
+)
+from sagemaker_inference._http import execution_parameters, pings
+from sagemaker_inference._http.error_response import error_response
+from sagemaker_inference._http.messages import Response
+from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
+from sagemaker_inference._log import get_logger
+from sagemaker_inference.asgi._exchange import ClientGone
+from sagemaker_inference.metrics._exposition import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sagemaker_inference._errors import BaseInferenceToolkitError
+    from sagemaker_inference.asgi._counts import Counts
+    from sagemaker_inference.asgi._exchange import Exchange
+    from sagemaker_inference.asgi._model_thread import ModelThread
+
+PING: Final = "/ping"
+METRICS: Final = "/metrics"
+_OTHER: Final = "other"
+_MODELS, _INVOKE, _PREDICTIONS = "/models/", "/invoke", "/predictions/"
+_WITH_PAGE: Final = ("prometheus", "both")
+# Names one of many models, for requests to /invocations.
+_MODEL_HEADER: Final = "x-amzn-sagemaker-target-model"
+_MODEL_PARAMETER: Final = "model_name"
+_RETRY_AFTER: Final = "Retry-After"
+
+logger = get_logger()
+
+
+class Routes:
+    """Answers requests for one model.
+
+    Args:
+        model: the model.
+        counts: what has been counted of requests.
+    """
+
+    def __init__(self, model: ModelThread, counts: Counts) -> None:
+        self._model = model
+        self._counts = counts
+        self.config = model.config
+
+    @property
+    def _has_page(self) -> bool:
+        return self.config.metrics in _WITH_PAGE
+
+    def label(self, path: str) -> str:
+        """How metrics call a path."""
+        if path in (PING, INVOCATIONS, execution_parameters.PATH):
+            return path
+        if path == METRICS and self._has_page:
+            return path
+        if _model_of(path) is None:
+            return _OTHER
+        return f"{_MODELS}*{_INVOKE}" if path.startswith(_MODELS) else f"{_PREDICTIONS}*"
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Answer a request; a failure is a response."""
+        try:
+            return await self._answer(exchange)
+        except ClientGone:
+            raise
+        except Exception:
+            logger.exception("request %s failed", exchange.id)
+            failure = GenericInferenceToolkitError(500, "The server failed")
+            return _error(exchange, failure)
+
+    async def _answer(self, exchange: Exchange) -> Response:
+        path = exchange.path
+        if exchange.problem is not None:
+            return _error(exchange, exchange.problem)
+        if path == PING:
+            return self._ping(exchange)
+        if path == INVOCATIONS:
+            return await self._invoke(exchange, _target_model(exchange))
+        if path == METRICS and self._has_page:
+            return self._read(exchange, path) or self._metrics()
+        if path == execution_parameters.PATH:
+            return self._read(exchange, path) or self._parameters(exchange)
+        name = _model_of(path)
+        if name is not None:
+            return await self._invoke(exchange, name)
+        return _refusal(exchange, HTTPStatus.NOT_FOUND, f"There is nothing at {path}")
+
+    def _ping(self, exchange: Exchange) -> Response:
+        methods = ("GET", "HEAD", "POST")
+        if exchange.method not in methods:
+            return _wrong_method(exchange, "this path takes", ", ".join(methods))
+        state = self.state
+        if state == "healthy":
+            return Response(b"", "")
+        model = self._model
+        line = pings.critical(model.problem)
+        if state == "initializing":
+            line = pings.initializing(model.phase, model.since)
+        return Response(line.encode(), content_types.JSON, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @property
+    def state(self) -> pings.State:
+        """The state of the endpoint."""
+        if not self._model.is_loaded:
+            return "initializing"
+        return "critical" if self._model.problem else "healthy"
+
+    def _metrics(self) -> Response:
+        return Response(self._counts.page(self._model, self.state), CONTENT_TYPE)
+
+    def _parameters(self, exchange: Exchange) -> Response:
+        if not self._model.is_loaded:
+            return _unavailable(exchange, execution_parameters.NOT_LOADED)
+        handler = self._model.loaded.result()
+        found = execution_parameters.parameters(
+            self.config, 1, handler.concurrency.limit, reads_rows=handler.reads_rows
+        )
+        return Response(json.dumps(found).encode(), content_types.JSON)
+
+    @staticmethod
+    def _read(exchange: Exchange, path: str) -> Response | None:
+        if exchange.method in ("GET", "HEAD"):
+            return None
+        return _wrong_method(exchange, f"{path} takes", "GET and HEAD", "GET, HEAD")
+
+    async def _invoke(self, exchange: Exchange, name: str | None) -> Response:
+        if exchange.path == INVOCATIONS and exchange.method != "POST":
+            return _wrong_method(exchange, "this path takes", "POST")
+        if name not in (None, MODEL_NAME) or not (self._model.is_loaded or name is None):
+            return _error(exchange, ModelNotFoundError(f"Model {name} is not loaded"))
+        if exchange.method != "POST":
+            return _wrong_method(exchange, "this path takes", "POST")
+        if not self._model.is_loaded:
+            return _unavailable(exchange, "No model is loaded yet")
+        limit = self.config.max_queue_size
+        if len(self._model.inbox) >= limit:
+            message = f"The queue is full: {limit} request(s) are waiting"
+            return _unavailable(exchange, message, "1")
+        return await self._predict(exchange)
+
+    async def _predict(self, exchange: Exchange) -> Response:
+        work = self._model.submit(exchange.request)
+        limit = self.config.timeout
+        # An async program gives up by itself; a thread cannot be ended, but nobody waits for it.
+        is_async = self._model.loaded.result().concurrency.is_async
+        patience: float | None = limit
+        while not await exchange.wait_for(work.answer, patience):
+            if work.answer.cancel():
+                return _too_late(exchange, f"No worker took the request within {limit:g} s")
+            left = (work.began or 0.0) + limit - monotonic()
+            if left <= 0:
+                return _too_late(exchange, f"No prediction within {limit:g} s.")
+            patience = None if is_async else left
+        return work.answer.result()
+
+
+def _target_model(exchange: Exchange) -> str | None:
+    for part in exchange.parameters:
+        if part.name == _MODEL_PARAMETER:
+            return bytes(part.value).decode()
+    return exchange.headers.get(_MODEL_HEADER)
+
+
+def _model_of(path: str) -> str | None:
+    """The name of the model that a path invokes, or None if it invokes none."""
+    name = ""
+    if path.startswith(_MODELS) and path.endswith(_INVOKE):
+        name = path[len(_MODELS) : -len(_INVOKE)]
+    elif path.startswith(_PREDICTIONS):
+        name = path[len(_PREDICTIONS) :]
+    return name or None
+
+
+def _error(
+    exchange: Exchange,
+    error: BaseInferenceToolkitError,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return error_response(error, exchange.id, exchange.headers.accept, headers)
+
+
+def _too_late(exchange: Exchange, message: str) -> Response:
+    logger.error("request %s was given up: %s", exchange.id, message)
+    return _error(exchange, PredictionTimeoutError(message))
+
+
+def _refusal(
+    exchange: Exchange, status: int, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return _error(exchange, GenericInferenceToolkitError(status, message), headers)
+
+
+def _wrong_method(exchange: Exchange, subject: str, methods: str, allow: str = "") -> Response:
+    message = f"The method is {exchange.method}; {subject} {methods}"
+    headers = {"Allow": allow or methods}
+    return _refusal(exchange, HTTPStatus.METHOD_NOT_ALLOWED, message, headers)
+
+
+def _unavailable(
+    exchange: Exchange, message: str, seconds: str = execution_parameters.RETRY_SECONDS
+) -> Response:
+    return _error(exchange, ServiceUnavailableError(message), {_RETRY_AFTER: seconds})
