@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from sagemaker_inference._errors import PayloadTooLargeError
-from sagemaker_inference._http.messages import Headers, Part, Request
+from sagemaker_inference._http.messages import Headers, Part, Request, whole_body
 from sagemaker_inference._http.sendable import header_line
 
 if TYPE_CHECKING:
@@ -139,19 +139,19 @@ class Exchange:
         """
         waiting = asyncio.wrap_future(answer)
         listening = asyncio.ensure_future(self._hang_up())
+        both: set[asyncio.Future[Any]] = {waiting, listening}
         try:
-            done, _ = await asyncio.wait(
-                {waiting, listening}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             answer.cancel()
             raise
         finally:
+            has_gone = listening.done()
             listening.cancel()
-        if waiting not in done and listening in done:
+        if has_gone and not waiting.done():
             answer.cancel()
             raise ClientGone
-        return waiting in done
+        return waiting.done()
 
     async def _hang_up(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -159,14 +159,14 @@ class Exchange:
 
     async def respond(self, response: Response) -> int:
         """Send the response; returns how many bytes its body has."""
-        body: bytes = bytes(response.body)  # type: ignore[arg-type] - in one piece by now
+        body = bytes(whole_body(response))
         headers = dict(_COMMON)
         if response.content_type:
             headers[b"content-type"] = header_line(response.content_type)
         for name, value in response.headers.items():
             headers[name.lower().encode()] = header_line(value)
-        for name in _FRAMING:
-            headers.pop(name, None)
+        for framing in _FRAMING:
+            headers.pop(framing, None)
         headers[b"x-request-id"] = self.id.encode()
         if response.status not in _WITHOUT_LENGTH:
             headers[b"content-length"] = str(len(body)).encode()

@@ -84,15 +84,17 @@ class Inbox:
             The requests, and when the wait ended, by the monotonic clock.
         """
         taken: list[Work] = []
+        wait = None if patience == inf else patience
+        ended = 0.0
         try:
-            work = self._queue.get(timeout=None if patience == inf else patience)
-            now = monotonic()
-            while work is not None:
+            while len(taken) < room:
+                work = self._queue.get(timeout=wait)
+                ended = ended or monotonic()
+                if work is None:
+                    self.is_closed = True
+                    break
                 taken.append(work)
-                if len(taken) == room:
-                    return taken, now
-                work = self._queue.get_nowait()
+                wait = 0.0
         except Empty:
-            return taken, now if taken else monotonic()
-        self.is_closed = True
-        return taken, now
+            ended = ended or monotonic()
+        return taken, ended

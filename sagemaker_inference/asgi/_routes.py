@@ -90,14 +90,10 @@ class Routes:
             return _error(exchange, exchange.problem)
         if path == PING:
             return self._ping(exchange)
-        if path == INVOCATIONS:
-            return await self._invoke(exchange, _target_model(exchange))
-        if path == METRICS and self._has_page:
-            return self._read(exchange, path) or self._metrics()
-        if path == execution_parameters.PATH:
-            return self._read(exchange, path) or self._parameters(exchange)
-        name = _model_of(path)
-        if name is not None:
+        if path == execution_parameters.PATH or (path == METRICS and self._has_page):
+            return self._read(exchange)
+        name = _target_model(exchange) if path == INVOCATIONS else _model_of(path)
+        if name is not None or path == INVOCATIONS:
             return await self._invoke(exchange, name)
         return _refusal(exchange, HTTPStatus.NOT_FOUND, f"There is nothing at {path}")
 
@@ -133,11 +129,11 @@ class Routes:
         )
         return Response(json.dumps(found).encode(), content_types.JSON)
 
-    @staticmethod
-    def _read(exchange: Exchange, path: str) -> Response | None:
-        if exchange.method in ("GET", "HEAD"):
-            return None
-        return _wrong_method(exchange, f"{path} takes", "GET and HEAD", "GET, HEAD")
+    def _read(self, exchange: Exchange) -> Response:
+        path = exchange.path
+        if exchange.method not in ("GET", "HEAD"):
+            return _wrong_method(exchange, f"{path} takes", "GET and HEAD", "GET, HEAD")
+        return self._metrics() if path == METRICS else self._parameters(exchange)
 
     async def _invoke(self, exchange: Exchange, name: str | None) -> Response:
         if exchange.path == INVOCATIONS and exchange.method != "POST":

@@ -1,0 +1,69 @@
+"""Fixtures of pytest for programs of sagemaker-inference.
+
+A module beside the package, so that a run of tests that uses no fixture imports nothing of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sagemaker_inference.testing import ServerProcess, TestClient
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what pytest's configuration may say."""
+    parser.addini(
+        "sagemaker_program",
+        "the program that the fixtures sagemaker_endpoint and sagemaker_server serve",
+        default="inference.py",
+    )
+    parser.addini(
+        "sagemaker_model_dir",
+        "the folder of its model; by default where serve() looks for it",
+        default="",
+    )
+
+
+@pytest.fixture(scope="module")
+def sagemaker_program(pytestconfig: pytest.Config) -> Path:
+    """The program's file: what pytest's configuration says, unless a test overrides this."""
+    path = pytestconfig.rootpath / str(pytestconfig.getini("sagemaker_program"))
+    if not path.is_file():
+        message = f"{path} is not a file: set sagemaker_program in pytest's configuration"
+        pytest.fail(message, pytrace=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sagemaker_model_dir(pytestconfig: pytest.Config) -> Path | None:
+    """The folder of its model, or None: as `sagemaker_program`."""
+    folder = str(pytestconfig.getini("sagemaker_model_dir"))
+    return pytestconfig.rootpath / folder if folder else None
+
+
+@pytest.fixture(scope="module")
+def sagemaker_endpoint(
+    sagemaker_program: Path, sagemaker_model_dir: Path | None
+) -> Iterator[TestClient]:
+    """The program in this process: a `TestClient`, once for each file of tests."""
+    from sagemaker_inference.testing import TestClient
+
+    with TestClient(sagemaker_program, model_dir=sagemaker_model_dir) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def sagemaker_server(
+    sagemaker_program: Path, sagemaker_model_dir: Path | None
+) -> Iterator[ServerProcess]:
+    """The program behind the real server: a `ServerProcess`, once for each file of tests."""
+    from sagemaker_inference.testing import ServerProcess
+
+    with ServerProcess(sagemaker_program, model_dir=sagemaker_model_dir) as server:
+        yield server

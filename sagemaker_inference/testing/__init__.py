@@ -1,0 +1,23 @@
+"""Test a program as an endpoint: in this process, or behind the real server.
+
+>>> from sagemaker_inference import Registry
+>>> from sagemaker_inference.testing import TestClient
+>>> registry = Registry()
+>>> load = registry.model_loader(lambda: 2)
+>>> double = registry.predictor(lambda data, model: data * model)
+>>> with TestClient(registry) as client:
+...     client.invoke([1, 2]).json()
+[2, 4]
+
+The fixtures ``sagemaker_endpoint`` and ``sagemaker_server`` of pytest are a `TestClient` and a
+`ServerProcess`.
+"""
+
+from __future__ import annotations
+
+from sagemaker_inference.testing._client import Client
+from sagemaker_inference.testing._in_process import TestClient
+from sagemaker_inference.testing._reply import Reply
+from sagemaker_inference.testing._server_process import ServerProcess
+
+__all__ = ["Client", "Reply", "ServerProcess", "TestClient"]
