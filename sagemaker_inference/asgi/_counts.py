@@ -1,24 +1,14 @@
-"""What is counted of requests, and the page of metrics."""
+"""What is counted of requests."""
 
 from __future__ import annotations
 
 import bisect
-import sys
 import threading
 from collections import defaultdict
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from sagemaker_inference._http import pings
-from sagemaker_inference.metrics import _server
-from sagemaker_inference.metrics._exposition import families, text
-from sagemaker_inference.metrics._instruments import STATE
-from sagemaker_inference.metrics._server import DURATIONS
-
-if TYPE_CHECKING:
-    from sagemaker_inference.asgi._model_thread import ModelThread
-
-FRONT_END: Final = "ASGI"
+from sagemaker_inference.metrics._instruments import REQUEST_BUCKETS
 
 
 class Count:
@@ -54,29 +44,16 @@ class Counts:
         with self._lock:
             of_path = self._paths.setdefault(count.path, _nothing(count.path))
             of_path["statuses"][str(count.status)] += 1
-            of_path["durations"][bisect.bisect_left(DURATIONS, seconds)] += 1
+            of_path["durations"][bisect.bisect_left(REQUEST_BUCKETS, seconds)] += 1
             of_path["seconds"] += seconds
             of_path["request_bytes"] += count.received
             of_path["response_bytes"] += count.sent
 
-    def page(self, model: ModelThread, state: pings.State) -> bytes:
-        """All metrics of this process, in Prometheus' text format.
-
-        Args:
-            model: the model.
-            state: the state of the endpoint.
-        """
+    @property
+    def all(self) -> list[dict[str, Any]]:
+        """What has been counted, by path, as the front end says it."""
         with self._lock:
-            found = _server.of_requests(self._paths.values())
-        running, waiting, load = _server.running(), _server.waiting(), _server.load_seconds()
-        running.add({}, [float(model.running), 0.0])
-        waiting.add({}, [float(len(model.inbox)), 0.0])
-        found += [running, waiting]
-        if model.is_loaded:
-            load.add({}, [model.load_seconds, 0.0])
-        found += [load, *families([STATE.area.read()])]
-        found += _server.of_endpoint(pings.STATES, state, FRONT_END)
-        return text(found).encode() + _of_prometheus_client()
+            return list(self._paths.values())
 
 
 def _nothing(path: str) -> dict[str, Any]:
@@ -84,17 +61,8 @@ def _nothing(path: str) -> dict[str, Any]:
         "path": path,
         "model": "",
         "statuses": defaultdict(int),
-        "durations": [0] * (len(DURATIONS) + 1),
+        "durations": [0] * (len(REQUEST_BUCKETS) + 1),
         "seconds": 0.0,
         "request_bytes": 0,
         "response_bytes": 0,
     }
-
-
-def _of_prometheus_client() -> bytes:
-    """What the program counts with that package, if it has imported it."""
-    if "prometheus_client" not in sys.modules:
-        return b""
-    from prometheus_client import generate_latest
-
-    return generate_latest()

@@ -23,7 +23,6 @@ from sagemaker_inference._http.messages import Response
 from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
 from sagemaker_inference._log import get_logger
 from sagemaker_inference.asgi._exchange import ClientGone
-from sagemaker_inference.metrics._exposition import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +117,10 @@ class Routes:
         return "critical" if self._model.problem else "healthy"
 
     def _metrics(self) -> Response:
-        return Response(self._counts.page(self._model, self.state), CONTENT_TYPE)
+        # What only a scrape needs takes as long to import as the rest of a test client.
+        from sagemaker_inference.asgi._page import CONTENT_TYPE, page
+
+        return Response(page(self._counts, self._model, self.state), CONTENT_TYPE)
 
     def _parameters(self, exchange: Exchange) -> Response:
         if not self._model.is_loaded:

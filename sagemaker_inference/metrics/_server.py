@@ -7,13 +7,12 @@ import platform
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference.metrics._exposition import Family
+from sagemaker_inference.metrics._instruments import REQUEST_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 PREFIX: Final = "sagemaker_inference_"
-# Buckets of whoever counts requests (the front end: RouteStats.java), in seconds.
-DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 def server_family(
@@ -36,7 +35,7 @@ def of_requests(counts: Iterable[Mapping[str, Any]], *, has_many: bool = False) 
         "histogram",
         "request_duration_seconds",
         "Seconds from the whole request to its response.",
-        DURATIONS,
+        REQUEST_BUCKETS,
     )
     received = server_family("counter", "request_bytes", "Bytes of the bodies of requests.")
     sent = server_family("counter", "response_bytes", "Bytes of the bodies of responses.")
@@ -45,7 +44,7 @@ def of_requests(counts: Iterable[Mapping[str, Any]], *, has_many: bool = False) 
         labels = {**path, **label(of_path["model"], has_many=has_many)}
         for status, count in of_path["statuses"].items():
             requests.add({**labels, "status": status}, [count])
-        durations.add(path, [*of_path["durations"], of_path["seconds"]], DURATIONS)
+        durations.add(path, [*of_path["durations"], of_path["seconds"]], REQUEST_BUCKETS)
         received.add(labels, [of_path["request_bytes"]])
         sent.add(labels, [of_path["response_bytes"]])
     return [requests, durations, received, sent]

@@ -15,9 +15,23 @@ The fixtures ``sagemaker_endpoint`` and ``sagemaker_server`` of pytest are a `Te
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sagemaker_inference.testing._client import Client
 from sagemaker_inference.testing._in_process import TestClient
 from sagemaker_inference.testing._reply import Reply
-from sagemaker_inference.testing._server_process import ServerProcess
+
+if TYPE_CHECKING:
+    from sagemaker_inference.testing._server_process import ServerProcess
 
 __all__ = ["Client", "Reply", "ServerProcess", "TestClient"]
+
+
+def __getattr__(name: str) -> Any:
+    # Most tests need no process, and what starts one takes as long to import as all the rest.
+    if name != "ServerProcess":
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from sagemaker_inference.testing._server_process import ServerProcess
+
+    return ServerProcess
