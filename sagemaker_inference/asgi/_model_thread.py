@@ -69,6 +69,7 @@ class ModelThread:
         self._source = source
         self._model_dir = model_dir
         self.inbox = Inbox()
+        self._waiting: set[Work] = set()
         self._running: set[Work] = set()
         self._lock = threading.Lock()
         self._checks: HealthChecks | None = None
@@ -103,9 +104,16 @@ class ModelThread:
         """How many requests the program has got and not answered."""
         return len(self._running)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the program."""
+        return len(self._waiting)
+
     def submit(self, request: Request) -> Work:
         """Have a request answered."""
         work = Work(request)
+        self._waiting.add(work)
+        work.answer.add_done_callback(lambda _: self._waiting.discard(work))
         self.inbox.add(work)
         if self._is_over:
             self._give_up()
@@ -180,6 +188,7 @@ class ModelThread:
     def take(self, patience: float, room: int) -> tuple[list[Work], float]:
         """Take requests that somebody waits for; see `Inbox.take`."""
         works, now = self.inbox.take(patience, room)
+        self._waiting.difference_update(works)
         return [work for work in works if work.begin()], now
 
     def _answer(self, handler: InferenceHandler, works: Sequence[Work]) -> float:

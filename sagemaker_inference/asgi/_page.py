@@ -30,7 +30,7 @@ def page(counts: Counts, model: ModelThread, state: pings.State) -> bytes:
     found = _server.of_requests(counts.all)
     running, waiting, load = _server.running(), _server.waiting(), _server.load_seconds()
     running.add({}, [float(model.running), 0.0])
-    waiting.add({}, [float(len(model.inbox)), 0.0])
+    waiting.add({}, [float(model.waiting), 0.0])
     if model.is_loaded:
         load.add({}, [model.load_seconds, 0.0])
     found += [running, waiting, load, *families([STATE.area.read()])]

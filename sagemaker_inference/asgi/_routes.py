@@ -147,7 +147,7 @@ class Routes:
         if not self._model.is_loaded:
             return _unavailable(exchange, "No model is loaded yet")
         limit = self.config.max_queue_size
-        if len(self._model.inbox) >= limit:
+        if self._model.waiting >= limit:
             message = f"The queue is full: {limit} request(s) are waiting"
             return _unavailable(exchange, message, "1")
         return await self._predict(exchange)

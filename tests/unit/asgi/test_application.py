@@ -1,0 +1,531 @@
+"""Routes, limits and errors of the ASGI application, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.asgi_server import Call, Life, until
+
+from sagemaker_inference import Context, Registry, asgi, metrics
+from sagemaker_inference.asgi import _routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from sagemaker_inference._program.location import Program
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the coroutine of a test, in which nothing waits for long."""
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def waiting(application: asgi.Application) -> int:
+    """How many requests wait for the program."""
+    assert application._model is not None
+    return application._model.waiting
+
+
+async def ask(
+    application: asgi.Application, method: str, path: str, body: bytes = b"", **more: Any
+) -> Call:
+    call = Call(application, method, path, **more).body(body)
+    await call.task
+    return call
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/invocations", 200, None),
+        ("POST", "/models/model/invoke", 200, None),
+        ("POST", "/predictions/model", 200, None),
+        ("GET", "/ping", 200, None),
+        ("HEAD", "/ping", 200, None),
+        ("POST", "/ping", 200, None),
+        ("PUT", "/ping", 405, "method_not_allowed"),
+        ("GET", "/invocations", 405, "method_not_allowed"),
+        ("GET", "/predictions/model", 405, "method_not_allowed"),
+        ("POST", "/predictions/other", 404, "model_not_found"),
+        ("GET", "/models/other/invoke", 404, "model_not_found"),
+        ("GET", "/models//invoke", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/execution-parameters", 200, None),
+        ("POST", "/execution-parameters", 405, "method_not_allowed"),
+        ("GET", "/metrics", 200, None),
+        ("DELETE", "/metrics", 405, "method_not_allowed"),
+    ],
+)
+def test_routes(
+    doubles: asgi.Application, method: str, path: str, status: int, code: str | None
+) -> None:
+    async def test() -> None:
+        call = await ask(doubles, method, path, b"[1]")
+        assert await call.status() == status
+        assert len(call.headers[b"x-request-id"]) == 36
+        if method != "HEAD":
+            assert int(call.headers[b"content-length"]) == len(call.text.encode())
+        if code is not None:
+            assert json.loads(call.text)["error"]["code"] == code
+        assert (b"allow" in call.headers) == (status == 405)
+
+    run(test)
+
+
+def test_errors_are_text_where_the_client_prefers_that(doubles: asgi.Application) -> None:
+    async def test() -> None:
+        call = await ask(doubles, "GET", "/nothing", headers=[(b"accept", b"text/plain")])
+        assert call.text == "There is nothing at /nothing"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"query_string": b"model_name=model"}, 200),
+        ({"query_string": b"model_name=other"}, 404),
+        ({"headers": [(b"x-amzn-sagemaker-target-model", b"model")]}, 200),
+        ({"headers": [(b"x-amzn-sagemaker-target-model", b"other")]}, 404),
+    ],
+)
+def test_a_model_can_be_named(doubles: asgi.Application, more: dict[str, Any], status: int) -> None:
+    async def test() -> None:
+        assert await (await ask(doubles, "POST", "/invocations", b"1", **more)).status() == status
+
+    run(test)
+
+
+def test_it_may_be_mounted(doubles: asgi.Application) -> None:
+    async def test() -> None:
+        call = await ask(doubles, "GET", "/model/nothing", root_path="/model")
+        assert "There is nothing at /nothing" in call.text
+
+    run(test)
+
+
+def test_a_body_comes_in_parts(doubles: asgi.Application) -> None:
+    async def test() -> None:
+        call = Call(doubles, "POST", "/invocations").body(b"[1,", more=True).body(b"2]")
+        assert await call.status() == 200
+        assert call.text == "[2,4]"
+
+    run(test)
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_body_over_the_limit_is_refused(
+    doubles: asgi.Application, monkeypatch: pytest.MonkeyPatch, *, is_announced: bool
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1")
+    size = (1 << 20) + 65537
+    headers = [(b"content-length", str(size).encode())] if is_announced else []
+
+    async def test() -> None:
+        call = Call(doubles, "POST", "/invocations", headers=headers)
+        if not is_announced:
+            call.body(b"x" * size, more=True)
+        assert await call.status() == 413
+        what = f"The body has {size} bytes" if is_announced else "The body is too large"
+        expected = f"{what}; at most 1048576 bytes are allowed"
+        assert json.loads(call.text)["error"]["message"] == expected
+        fits = Call(doubles, "POST", "/invocations").body(b" " * (size - 2) + b"1")
+        assert await fits.status() == 200
+
+    run(test)
+
+
+def test_a_response_over_the_limit_is_a_failure(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_RESPONSE_IN_MB", "1")
+    registry.model_loader(lambda: None)
+    registry.transformer(lambda model, body: bytes((1 << 20) + 1))
+
+    async def test() -> None:
+        call = await ask(asgi.app(registry), "POST", "/invocations")
+        assert await call.status() == 500
+        assert "SAGEMAKER_MAX_RESPONSE_IN_MB allows 1048576" in call.text
+
+    run(test)
+
+
+def test_headers_of_the_program_are_sent_and_framing_is_the_servers(registry: Registry) -> None:
+    def predict(data: Any, model: None, context: Context) -> Any:
+        context.response_headers = {"X-More": "a\r\nb", "Connection": "close", "Expires": "0"}
+        context.status = 204 if data == 0 else 200
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        call = await ask(application, "POST", "/invocations", b"1")
+        assert call.headers[b"x-more"] == b"a b"
+        assert call.headers[b"expires"] == b"0"
+        assert call.headers[b"cache-control"].startswith(b"no-cache")
+        assert b"connection" not in call.headers
+        call = await ask(application, "POST", "/invocations", b"0")
+        assert await call.status() == 204
+        assert b"content-length" not in call.headers
+
+    run(test)
+
+
+def test_an_iterator_is_a_body(registry: Registry) -> None:
+    registry.model_loader(lambda: None)
+    registry.transformer(lambda model, body: iter([b"one ", b"two"]))
+
+    async def test() -> None:
+        assert (await ask(asgi.app(registry), "POST", "/invocations")).text == "one two"
+
+    run(test)
+
+
+def test_a_lifespan_loads_and_cleans_up(registry: Registry) -> None:
+    heard: list[str] = []
+    threads: set[int] = set()
+
+    def note(word: str) -> None:
+        heard.append(word)
+        threads.add(threading.get_ident())
+
+    registry.before_load(lambda: note("before"))
+    registry.model_loader(lambda: note("load"))
+    registry.warmup(lambda: note("warm up"))
+    registry.predictor(lambda data: note("predict") or data)
+    registry.on_shutdown(lambda: note("clean up"))
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        for _ in range(2):  # a server may start it again
+            heard.clear()
+            life = Life(application)
+            assert await life.start() == {"type": "lifespan.startup.complete"}
+            assert heard == ["before", "load", "warm up"]
+            assert (await ask(application, "POST", "/invocations", b"1")).text == "1"
+            assert await life.stop() == {"type": "lifespan.shutdown.complete"}
+            assert heard[3:] == ["predict", "clean up"]
+            assert len(threads) == 1
+            assert threading.get_ident() not in threads
+            threads.clear()
+
+    run(test)
+
+
+def test_a_failed_start_says_why(program: Callable[..., Program]) -> None:
+    application = asgi.app(program("def model_fn(path):\n    {}['key']\n").path)
+
+    async def test() -> None:
+        message = await Life(application).start()
+        assert message["type"] == "lifespan.startup.failed"
+        assert "failed: KeyError\nTraceback" in message["message"]
+        assert message["message"].endswith("KeyError: 'key'")
+
+    run(test)
+
+
+def test_while_the_model_loads_requests_are_told_so(registry: Registry) -> None:
+    is_loading, may_load = threading.Event(), threading.Event()
+    is_warming_up, may_warm_up = threading.Event(), threading.Event()
+    registry.model_loader(lambda: is_loading.set() or may_load.wait(10))
+    registry.warmup(lambda: is_warming_up.set() or may_warm_up.wait(10))
+    registry.predictor(lambda data: data)
+    application = asgi.app(registry)
+
+    async def phase() -> str:
+        call = await ask(application, "GET", "/ping")
+        assert await call.status() == 503
+        state = json.loads(call.text)
+        assert state["status"] == "initializing"
+        return str(state["phase"])
+
+    async def test() -> None:
+        life = Life(application)
+        life.begin()
+        await asyncio.sleep(0)  # until its task has begun
+        await until(is_loading.is_set)
+        assert await phase() == "loading"
+        for path, message in (
+            ("/invocations", "No model is loaded yet"),
+            ("/execution-parameters", "The model is not loaded yet"),
+        ):
+            method = "GET" if "-" in path else "POST"
+            call = await ask(application, method, path)
+            assert await call.status() == 503
+            assert call.headers[b"retry-after"] == b"5"
+            assert json.loads(call.text)["error"]["message"] == message
+        call = await ask(application, "POST", "/predictions/model")
+        assert "Model model is not loaded" in call.text
+        call = await ask(application, "GET", "/metrics")
+        assert 'health{state="initializing"} 1' in call.text
+        assert "model_load_seconds{" not in call.text
+        may_load.set()
+        await until(is_warming_up.is_set)
+        assert await phase() == "warming up"
+        may_warm_up.set()
+        assert (await life.sent.get())["type"] == "lifespan.startup.complete"
+        assert await (await ask(application, "GET", "/ping")).status() == 200
+        await life.stop()
+
+    run(test)
+
+
+def test_without_a_lifespan_the_first_requests_wait_for_the_model(registry: Registry) -> None:
+    loads: list[int] = []
+    may_load = threading.Event()
+    registry.model_loader(lambda: loads.append(1) or may_load.wait(10))
+    registry.predictor(lambda data: data)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        calls = [Call(application, "POST", "/invocations").body(b"1") for _ in range(3)]
+        await asyncio.sleep(0)  # until their tasks have begun
+        calls[0].task.cancel()
+        may_load.set()
+        assert [await call.status() for call in calls[1:]] == [200, 200]
+        assert loads == [1]
+
+    run(test)
+
+
+def test_without_a_lifespan_a_failed_load_is_raised(registry: Registry) -> None:
+    registry.model_loader(lambda: 1 / 0)
+    registry.predictor(lambda data: data)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        for _ in range(2):
+            with pytest.raises(Exception, match="failed: ZeroDivisionError"):
+                await ask(application, "GET", "/ping")
+
+    run(test)
+
+
+def test_clients_that_hang_up_leave_the_queue(registry: Registry) -> None:
+    may_go_on = threading.Event()
+    predicted: list[Any] = []
+
+    def predict(data: Any) -> Any:
+        predicted.append(data)
+        may_go_on.wait(10)
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        life = Life(application)
+        await life.start()
+        first = Call(application, "POST", "/invocations").body(b'"first"')
+        await until(lambda: predicted)
+        second = Call(application, "POST", "/invocations").body(b'"second"')
+        third = Call(application, "POST", "/invocations").body(b'"third"', more=True)
+        fourth = Call(application, "POST", "/invocations").body(b'"fourth"')
+        fifth = Call(application, "POST", "/invocations").body(b'"fifth"')
+        for call in (second, third, first):
+            call.hang_up()
+            assert await call.status() == 0
+        await until(lambda: waiting(application) == 2)
+        fifth.task.cancel()
+        await asyncio.wait([fifth.task])
+        may_go_on.set()
+        assert await fourth.status() == 200
+        assert predicted == ["first", "fourth"]
+        page = (await ask(application, "GET", "/metrics")).text
+        assert 'requests_total{path="/invocations",status="499"} 3' in page
+        await life.stop()
+
+    run(test)
+
+
+def test_a_full_queue_refuses(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_MAX_QUEUE_SIZE", "1")
+    may_go_on, has_begun = threading.Event(), threading.Event()
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: (has_begun.set(), may_go_on.wait(10)) and data)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        life = Life(application)
+        await life.start()
+        first = Call(application, "POST", "/invocations").body(b"1")
+        await until(has_begun.is_set)
+        second = Call(application, "POST", "/invocations").body(b"2")
+        await until(lambda: waiting(application))
+        page = (await ask(application, "GET", "/metrics")).text
+        assert "requests_running 1\n" in page
+        assert "requests_waiting 1\n" in page
+        third = await ask(application, "POST", "/invocations", b"3")
+        assert await third.status() == 503
+        assert third.headers[b"retry-after"] == b"1"
+        assert "The queue is full: 1 request(s) are waiting" in third.text
+        may_go_on.set()
+        assert [await first.status(), await second.status()] == [200, 200]
+        await life.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_prediction_that_takes_too_long_is_given_up(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, *, is_async: bool
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1")
+    may_go_on = threading.Event()
+
+    async def predict_async(data: Any) -> Any:
+        await asyncio.sleep(60 if data else 0)
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(
+        predict_async if is_async else lambda data: data and may_go_on.wait(10) and data
+    )
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        life = Life(application)
+        await life.start()
+        call = Call(application, "POST", "/invocations").body(b"1")
+        await until(lambda: application._model and application._model.running)
+        behind = Call(application, "POST", "/invocations").body(b"0")
+        assert await call.status() == 504
+        message = json.loads(call.text)["error"]["message"]
+        assert message == "No prediction within 1 s."
+        if is_async:
+            assert await behind.status() == 200
+        else:
+            assert await behind.status() == 504
+            assert "No worker took the request within 1 s" in behind.text
+        may_go_on.set()
+        assert await (await ask(application, "POST", "/invocations", b"0")).status() == 200
+        await life.stop()
+
+    run(test)
+
+
+def test_a_mistake_of_ours_is_a_response(
+    doubles: asgi.Application, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_routes.Routes, "_ping", lambda *_: 1 / 0)
+
+    async def test() -> None:
+        call = await ask(doubles, "GET", "/ping")
+        assert await call.status() == 500
+        assert '"code": "internal_error", "message": "The server failed"' in call.text
+        assert "ZeroDivisionError" in caplog.text
+
+    run(test)
+
+
+def test_metrics_are_those_of_the_server(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = metrics.counter("hits", "Hits.")
+    registry.model_loader(lambda: None)
+    registry.predictor(max_batch_size=4)(lambda batch: (hits.inc(), batch)[1])
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        calls = [Call(application, "POST", "/invocations").body(b"1") for _ in range(4)]
+        for call in calls:
+            await call.task
+        await ask(application, "GET", "/elsewhere")
+        call = await ask(application, "GET", "/metrics")
+        assert call.headers[b"content-type"] == b"text/plain; version=0.0.4; charset=utf-8"
+        for line in (
+            'sagemaker_inference_requests_total{path="/invocations",status="200"} 4',
+            'sagemaker_inference_requests_total{path="other",status="404"} 1',
+            'sagemaker_inference_request_duration_seconds_count{path="/invocations"} 4',
+            'sagemaker_inference_request_bytes_total{path="/invocations"} 4',
+            'sagemaker_inference_response_bytes_total{path="/invocations"} 4',
+            "sagemaker_inference_predict_seconds_count 4",
+            'sagemaker_endpoint_health{state="healthy"} 1',
+            'sagemaker_endpoint_health{state="critical"} 0',
+        ):
+            assert f"{line}\n" in call.text
+        assert "hits_total " in call.text
+        assert "model_load_seconds " in call.text
+        assert 'front_end="ASGI"' in call.text
+
+    run(test)
+
+
+def test_what_prometheus_client_counts_is_on_the_page(doubles: asgi.Application) -> None:
+    import prometheus_client
+
+    counter = prometheus_client.Counter("tokens", "Tokens.")
+    counter.inc(3)
+
+    async def test() -> None:
+        assert "tokens_total 3.0\n" in (await ask(doubles, "GET", "/metrics")).text
+
+    run(test)
+    prometheus_client.REGISTRY.unregister(counter)
+
+
+def test_without_prometheus_client_nothing_of_it_is_imported(
+    doubles: asgi.Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.delitem(sys.modules, "prometheus_client", raising=False)
+
+    async def test() -> None:
+        assert "python_info" not in (await ask(doubles, "GET", "/metrics")).text
+        assert "prometheus_client" not in sys.modules
+
+    run(test)
+
+
+def test_the_page_can_be_turned_off(
+    doubles: asgi.Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_METRICS", "false")
+
+    async def test() -> None:
+        assert await (await ask(doubles, "GET", "/metrics")).status() == 404
+
+    run(test)
+
+
+def test_other_connections_are_refused(doubles: asgi.Application) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def test() -> None:
+        await doubles({"type": "websocket"}, receive, send)
+        assert sent == [{"type": "websocket.close"}]
+        with pytest.raises(ValueError, match="connections of type ftp are not supported"):
+            await doubles({"type": "ftp"}, receive, send)
+
+    run(test)
+
+
+def test_failures_are_logged_as_by_the_server(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: 1 / data)
+
+    async def test() -> None:
+        with caplog.at_level(logging.ERROR):
+            call = await ask(asgi.app(registry), "POST", "/invocations", b"0")
+        request_id = json.loads(call.text)["error"]["request_id"]
+        assert call.headers[b"x-request-id"].decode() == request_id
+        assert f"request {request_id}: the predictor failed" in caplog.text
+
+    run(test)
