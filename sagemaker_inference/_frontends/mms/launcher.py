@@ -165,6 +165,8 @@ class MultiModelServer:
             "control_socket": control_socket,
             "default_response_timeout_seconds": str(self.answer_timeout),
             "max_request_size": str(self.payload_limit + FORM_OVERHEAD),
+            # Of ours: what clients are told.
+            "payload_limit": str(self.payload_limit),
             "max_response_size": str(self.response_limit + FORM_OVERHEAD),
             "client_header_timeout": str(self.clients.header_timeout),
             "client_idle_timeout": str(self.clients.idle_timeout),
