@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import random
 import signal
@@ -66,7 +67,12 @@ class ServerProcess(Client):
         model_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.port = 0
-        self._source = source_of(program)
+        source = source_of(program)
+        if source.program is None:
+            message = "a registry is in this process alone: pass the program's file."
+            raise StartError(message)
+        self._source = source
+        self._program = source.program
         self._model_dir = model_dir
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Any = None
@@ -102,7 +108,7 @@ class ServerProcess(Client):
 
         self.port = _free_port()
         settings = settings_from_environment(
-            self._source.program or "",
+            self._program,
             self._source.model_dir(self._model_dir),
             host=_HOST,
             port=self.port,
@@ -128,12 +134,7 @@ class ServerProcess(Client):
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
         self._log.close()
         self._log = None
 
@@ -155,6 +156,15 @@ class ServerProcess(Client):
             return Reply(response.status, response.getheaders(), response.read())
         finally:
             connection.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # The second SIGTERM has the server end without waiting for requests.
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+            return
 
 
 def _free_port() -> int:

@@ -1,0 +1,114 @@
+"""The real server as a process of a test."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagemaker_inference import Registry, testing
+from sagemaker_inference.errors import GenericInferenceToolkitError, StartError
+from sagemaker_inference.testing import ServerProcess, _server_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagemaker_inference._program.location import Program
+
+pytestmark = pytest.mark.java
+
+SCRIPT = """
+import os, time
+def model_fn(path):
+    return path
+def predict_fn(data, model):
+    if data.size == 3:
+        time.sleep(60)
+    return [os.getpid(), len(os.listdir(model))]
+"""
+
+
+def test_a_script_is_served_with_one_worker(
+    program: Callable[..., Program], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    server = ServerProcess(program(SCRIPT).path, model_dir=models)
+    assert (server.port, server.log) == (0, "")
+    with server:
+        answers = [server.invoke([1]).raise_for_status().json() for _ in range(4)]
+        assert answers == [answers[0]] * 4
+        assert answers[0][1] == 0
+        with pytest.raises(GenericInferenceToolkitError, match="There is nothing at /nowhere"):
+            server.request("GET", "/nowhere").raise_for_status()
+        assert "GET /nowhere 404" in logged(server, "/nowhere")
+    with pytest.raises(OSError, match="refused"):
+        server.ping()
+    assert server.log == ""
+
+
+def logged(server: ServerProcess, text: str) -> str:
+    deadline = time.monotonic() + 10
+    while text not in server.log:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return server.log
+
+
+def test_the_number_of_workers_is_what_the_variable_says(
+    program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "2")
+    with ServerProcess(program(SCRIPT).path) as server:
+        page = server.request("GET", "/metrics").text
+    assert 'workers{state="ready"} 2' in page
+
+
+def test_a_server_that_does_not_start_says_why(program: Callable[..., Program]) -> None:
+    server = ServerProcess(program("def model_fn(path):\n    {}['key']\n").path)
+    with pytest.raises(StartError, match=r"(?s)has ended with 1:.*KeyError: 'key'"), server:
+        pass
+
+
+def test_a_server_that_does_not_stop_is_made_to(
+    program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server_process, "_STOP_SECONDS", 2)
+    with ServerProcess(program(SCRIPT).path) as server:
+        failures: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                server.invoke([1, 2, 3])
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while "requests_running 1\n" not in server.request("GET", "/metrics").text:
+            time.sleep(0.01)
+    thread.join(20)
+    assert failures
+
+
+def test_a_registry_cannot_be_served(registry: Registry) -> None:
+    with pytest.raises(StartError, match="a registry is in this process alone"):
+        ServerProcess(registry)  # type: ignore[arg-type]
+
+
+def test_it_needs_linux(program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ServerProcess(program(SCRIPT).path)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(StartError, match="the server needs Linux: use TestClient"), server:
+        pass
+
+
+def test_other_names_are_unknown() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Server'"):
+        _ = testing.Server  # type: ignore[attr-defined]
+    assert Path(testing.__file__).name == "__init__.py"
