@@ -57,13 +57,12 @@ class Application:
         self._model.start()
         return self._model
 
-    def stop(self) -> ModelThread | None:
-        """Begin to end the program, which answers what it has got; what ends, if anything does."""
+    def stop(self) -> None:
+        """Begin to end the program, which answers what it has got; see `ModelThread.ended`."""
         model, self._model = self._model, None
         self._has_lifespan = False
         if model is not None:
             model.close()
-        return model
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -81,7 +80,8 @@ class Application:
         await receive()
         self._has_lifespan = True
         try:
-            await asyncio.wrap_future(self.start().loaded)
+            model = self.start()
+            await asyncio.wrap_future(model.loaded)
         except Exception as error:  # noqa: BLE001 - the server hears of all of them
             self.stop()
             words = last_words(error, error.__cause__)
@@ -89,9 +89,8 @@ class Application:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        model = self.stop()
-        if model is not None:
-            await asyncio.wrap_future(model.ended)
+        self.stop()
+        await asyncio.wrap_future(model.ended)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:

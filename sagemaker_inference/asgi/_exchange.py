@@ -127,12 +127,12 @@ class Exchange:
         else:
             self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def wait_for(self, answer: Future[Response], seconds: float | None) -> bool:
+    async def wait_for(self, answer: Future[Response], seconds: float) -> bool:
         """Wait for an answer, or for the client to disconnect; returns whether the answer is there.
 
         Args:
             answer: the answer.
-            seconds: how long to wait; None for as long as it takes.
+            seconds: how long to wait.
 
         Raises:
             ClientGone: it has disconnected.

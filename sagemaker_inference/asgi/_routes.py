@@ -40,6 +40,8 @@ _WITH_PAGE: Final = ("prometheus", "both")
 # Names one of many models, for requests to /invocations.
 _MODEL_HEADER: Final = "x-amzn-sagemaker-target-model"
 _MODEL_PARAMETER: Final = "model_name"
+# An async request is given up by its event loop; only one that is stuck needs anybody else.
+_ASYNC_PATIENCE: Final = 5.0
 _RETRY_AFTER: Final = "Retry-After"
 
 logger = get_logger()
@@ -154,17 +156,16 @@ class Routes:
 
     async def _predict(self, exchange: Exchange) -> Response:
         work = self._model.submit(exchange.request)
-        limit = self.config.timeout
-        # An async program gives up by itself; a thread cannot be ended, but nobody waits for it.
+        patience = limit = self.config.timeout
         is_async = self._model.loaded.result().concurrency.is_async
-        patience: float | None = limit
+        # A thread cannot be ended, but nobody waits for it any more.
+        most = limit + _ASYNC_PATIENCE if is_async else limit
         while not await exchange.wait_for(work.answer, patience):
             if work.answer.cancel():
                 return _too_late(exchange, f"No worker took the request within {limit:g} s")
-            left = (work.began or 0.0) + limit - monotonic()
-            if left <= 0:
+            patience = (work.began or 0.0) + most - monotonic()
+            if patience <= 0:
                 return _too_late(exchange, f"No prediction within {limit:g} s.")
-            patience = None if is_async else left
         return work.answer.result()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
     from typing_extensions import Self
@@ -53,30 +54,33 @@ class TestClient(Client):
     ) -> None:
         self._application = app(program, model_dir=model_dir)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._end: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
-        try:
-            self._application.start().loaded.result()
-        except BaseException:
-            self._application.stop()
-            raise
-        # A loop of its own: the test may be in one already.
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="client", daemon=True)
-        self._thread.start()
-        return self
+        with contextlib.ExitStack() as stack:
+            # Also where the load fails, or somebody interrupts it.
+            stack.callback(self._application.stop)
+            model = self._application.start()
+            model.loaded.result()
+            # A loop of its own: the test may be in one already.
+            self._loop = loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="client", daemon=True)
+            thread.start()
+            stack.pop_all()
 
-    def __exit__(self, *_: object) -> None:
-        model = self._application.stop()
-        if model is not None:
+        def end() -> None:
+            self._loop = None
+            self._application.stop()
             model.ended.result()
-        loop, thread = self._loop, self._thread
-        if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
-        self._loop = None
+
+        self._end = end
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
     def request(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
@@ -23,7 +23,6 @@ from sagemaker_inference.testing._client import Client
 from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
     from types import ModuleType
 
@@ -75,7 +74,7 @@ class ServerProcess(Client):
         self._program = source.program
         self._model_dir = model_dir
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: Any = None
+        self._log: IO[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -87,8 +86,9 @@ class ServerProcess(Client):
         """What the server has logged so far."""
         if self._log is None:
             return ""
-        self._log.seek(0)
-        return str(self._log.read().decode(errors="replace"))
+        # Not seek and read: the place in the file is the server's.
+        number = self._log.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def __enter__(self) -> Self:
         if sys.platform != "linux":
@@ -132,11 +132,12 @@ class ServerProcess(Client):
             return False
 
     def __exit__(self, *_: object) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process)
-        self._log.close()
-        self._log = None
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def request(
         self,
@@ -160,11 +161,13 @@ class ServerProcess(Client):
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     # The second SIGTERM has the server end without waiting for requests.
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        process.send_signal(number)
+    for _ in range(2):
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-            return
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

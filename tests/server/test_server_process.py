@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import random
+import shutil
+import signal
+import socket
 import sys
 import threading
 import time
@@ -10,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.measurement import UNMEASURED
+from support.ports import free_port
 
 from sagemaker_inference import Registry, testing
 from sagemaker_inference.errors import GenericInferenceToolkitError, StartError
@@ -94,6 +100,31 @@ def test_a_server_that_does_not_stop_is_made_to(
             time.sleep(0.01)
     thread.join(20)
     assert failures
+
+
+def test_a_server_that_is_stuck_is_killed(
+    program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    monkeypatch.setattr(_server_process, "_STOP_SECONDS", 0.1)
+    for name, value in UNMEASURED.items():
+        monkeypatch.setenv(name, value)
+    before = set(temporary.iterdir())
+    with ServerProcess(program(SCRIPT).path) as server:
+        process = server._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+    assert process.returncode == -signal.SIGKILL
+    for left in set(temporary.iterdir()) - before:
+        shutil.rmtree(left)
+
+
+def test_a_port_that_is_taken_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        ports = iter([taken.getsockname()[1], port])
+        monkeypatch.setattr(random, "choice", lambda _: next(ports))
+        assert _server_process._free_port() == port
 
 
 def test_a_registry_cannot_be_served(registry: Registry) -> None:

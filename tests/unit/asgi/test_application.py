@@ -327,6 +327,7 @@ def test_clients_that_hang_up_leave_the_queue(registry: Registry) -> None:
         first = Call(application, "POST", "/invocations").body(b'"first"')
         await until(lambda: predicted)
         second = Call(application, "POST", "/invocations").body(b'"second"')
+        second.body(b"behind the end")
         third = Call(application, "POST", "/invocations").body(b'"third"', more=True)
         fourth = Call(application, "POST", "/invocations").body(b'"fourth"')
         fifth = Call(application, "POST", "/invocations").body(b'"fifth"')
@@ -407,6 +408,32 @@ def test_a_prediction_that_takes_too_long_is_given_up(
             assert "No worker took the request within 1 s" in behind.text
         may_go_on.set()
         assert await (await ask(application, "POST", "/invocations", b"0")).status() == 200
+        await life.stop()
+
+    run(test)
+
+
+def test_an_async_program_that_blocks_is_given_up_as_well(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "1")
+    monkeypatch.setattr(_routes, "_ASYNC_PATIENCE", 0.1)
+    may_go_on = threading.Event()
+
+    async def predict(data: Any) -> Any:
+        may_go_on.wait(10)
+        return data
+
+    registry.model_loader(lambda: None)
+    registry.predictor(predict)
+    application = asgi.app(registry)
+
+    async def test() -> None:
+        life = Life(application)
+        await life.start()
+        call = await ask(application, "POST", "/invocations", b"1")
+        assert await call.status() == 504
+        may_go_on.set()
         await life.stop()
 
     run(test)
