@@ -20,7 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what pytest's configuration may say."""
     parser.addini(
         "sagemaker_program",
-        "the program that the fixtures sagemaker_endpoint and sagemaker_server serve",
+        "what the fixtures sagemaker_endpoint and sagemaker_server serve: a file in the folder of "
+        "the tests or above it",
         default="inference.py",
     )
     parser.addini(
@@ -31,18 +32,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="module")
-def sagemaker_program(pytestconfig: pytest.Config) -> Path:
-    """The program's file: what pytest's configuration says, unless a test overrides this."""
-    path = pytestconfig.rootpath / str(pytestconfig.getini("sagemaker_program"))
-    if not path.is_file():
-        message = f"{path} is not a file: set sagemaker_program in pytest's configuration"
-        pytest.fail(message, pytrace=False)
-    return path
+def sagemaker_program(request: pytest.FixtureRequest) -> Path:
+    """The program's file: what pytest's configuration says, unless a test overrides this.
+
+    It is looked for in the folder of the tests, then in those above it.
+    """
+    name = str(request.config.getini("sagemaker_program"))
+    folder = request.path.parent
+    for place in (folder, *folder.parents):
+        if (place / name).is_file():
+            return place / name
+        if place == request.config.rootpath:
+            break
+    message = (
+        f"there is no {name} in {folder}, nor above it: set sagemaker_program in pytest's "
+        "configuration"
+    )
+    pytest.fail(message, pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def sagemaker_model_dir(pytestconfig: pytest.Config) -> Path | None:
-    """The folder of its model, or None: as `sagemaker_program`."""
+    """The folder of its model, or None: as `sagemaker_program`, but below pytest's root."""
     folder = str(pytestconfig.getini("sagemaker_model_dir"))
     return pytestconfig.rootpath / folder if folder else None
 

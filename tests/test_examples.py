@@ -118,6 +118,13 @@ def test_readme_has_a_command_and_its_reply(name: str) -> None:
         assert file.name in readme
 
 
+def test_tests_of_an_example_pass() -> None:
+    tests = sorted(EXAMPLES.glob("*/test_*.py"))
+    assert tests
+    printed = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests)])
+    assert re.search(r"^3 passed", printed, re.MULTILINE)
+
+
 def test_every_example_is_tested() -> None:
     assert sorted(path.parent.name for path in EXAMPLES.glob("*/inference.py")) == NAMES
 

@@ -71,7 +71,7 @@ def test(request):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_program_is_beside_the_configuration_by_default(tmp_path: Path) -> None:
+def test_the_program_is_beside_the_tests_by_default(tmp_path: Path) -> None:
     test = """
 import os
 def test_one(sagemaker_endpoint):
@@ -118,10 +118,26 @@ def test(sagemaker_endpoint):
     assert "2 passed" in done.stdout, done.stdout
 
 
-def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_the_program_may_be_above_the_tests(tmp_path: Path) -> None:
+    test = """
+def test(sagemaker_endpoint):
+    assert sagemaker_endpoint.invoke(1).json()[2] == 1
+"""
+    files = {"inference_DOT_py": PROGRAM, "tests__unit__test_it_DOT_py": test}
+    done = run(tmp_path, pytest_DOT_ini="[pytest]", **files)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_a_program_that_is_missing_is_named(tmp_path: Path, *, is_outside: bool) -> None:
     test = "def test(sagemaker_endpoint): ..."
-    done = run(tmp_path, test_it_DOT_py=test, pytest_DOT_ini="[pytest]")
-    message = f"{tmp_path}/inference.py is not a file: set sagemaker_program in pytest's config"
+    root = tmp_path / "root"
+    files = {"root__test_it_DOT_py": test, "other__pytest_DOT_ini": "[pytest]"}
+    arguments = [str(root)]
+    if is_outside:  # of pytest's root
+        arguments += ["--rootdir", str(tmp_path / "other")]
+    done = run(tmp_path, *arguments, **files)
+    message = f"there is no inference.py in {root}, nor above it: set sagemaker_program in pytest's"
     assert message in done.stdout
 
 
