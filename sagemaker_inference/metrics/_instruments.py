@@ -324,7 +324,8 @@ class State:
 
 STATE: Final = State()
 # A process that a program forks must not write into cells whose writer is its parent.
-os.register_at_fork(after_in_child=lambda: STATE.attach(None))
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=lambda: STATE.attach(None))
 
 
 def _described(metric: Metric) -> str:
