@@ -85,6 +85,8 @@ def test_a_context_has_these_properties():
 @pytest.mark.parametrize(
     ("module", "names"),
     [
+        ("asgi", "app Application"),
+        ("testing", "TestClient ServerProcess Reply Client"),
         ("content_types", "JSON CSV NPY NPZ ANY OCTET_STREAM UTF8_TYPES"),
         ("decoder", "decode _npy_to_numpy _csv_to_numpy _npz_to_sparse _json_to_numpy"),
         ("encoder", "encode SUPPORTED_CONTENT_TYPES _array_to_npy _array_to_json _array_to_csv"),
@@ -96,7 +98,7 @@ def test_a_context_has_these_properties():
         ("model_server", "start_model_server serve DEFAULT_HANDLER_SERVICE"),
     ],
 )
-def test_names_that_containers_import_are_there(module, names):
+def test_names_that_others_import_are_there(module, names):
     found = importlib.import_module(f"sagemaker_inference.{module}")
     assert [name for name in names.split() if not hasattr(found, name)] == []
 
