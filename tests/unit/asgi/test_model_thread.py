@@ -182,7 +182,8 @@ def test_an_async_program_has_no_more_requests_than_in_a_worker(registry: Regist
     model.start()
     limit = model.loaded.result(10).concurrency.limit
     works = [model.submit(request(b"1")) for _ in range(limit + 3)]
-    wait_for(lambda: model.running == limit)
+    wait_for(lambda: most[0] == limit)
+    assert model.running == limit
     assert model.waiting == 3
     model.close()  # what has arrived is answered
     may_go_on.set()
