@@ -12,7 +12,7 @@ HIDE = """
 import os, select, signal, sys
 sys.platform = "darwin"
 missing = {
-    os: "eventfd fork memfd_create pidfd_open register_at_fork sched_getaffinity sysconf waitid",
+    os: "eventfd fork memfd_create pidfd_open register_at_fork sched_getaffinity waitid",
     select: "epoll",
     signal: "pthread_sigmask",
 }
