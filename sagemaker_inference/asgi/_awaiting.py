@@ -48,4 +48,5 @@ async def serve(model: ModelThread, handler: InferenceHandler, checks: HealthChe
 
 async def _answer(model: ModelThread, handler: InferenceHandler, work: Work) -> None:
     model.begin([work])
-    model.finish([work], await await_answer(handler, [work.request], model.config.timeout))
+    answering = handler.answer([work.request])
+    model.finish([work], await await_answer(answering, [work.request], model.config.timeout))
