@@ -178,6 +178,10 @@ class Context:
         self.own_metrics = value
 
     @property
+    def _metrics(self) -> Any:
+        return self.own_metrics
+
+    @property
     def request_processor(self) -> list[Context]:
         """MMS's list with one object per request of the batch."""
         return self._request_processor

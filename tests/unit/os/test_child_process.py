@@ -154,7 +154,7 @@ def test_a_child_that_writes_without_end_leaves_others_their_turn():
 
 
 def test_a_child_that_does_not_end_is_waited_for_so_long_only():
-    child = ChildProcess.spawn([sys.executable, "-c", "input()"], env={})
+    child = ChildProcess.spawn([sys.executable, "-c", "import time; time.sleep(600)"], env={})
     os.kill(child.pid, signal.SIGSTOP)
     assert child.wait(0.05) == UNKNOWN_EXIT
     child.kill_group()
@@ -166,7 +166,8 @@ def test_a_child_that_does_not_end_is_waited_for_so_long_only():
 def test_whether_a_child_is_stopped():
     # A name that looks like the end of a name, and a state.
     code = (
-        "import ctypes; ctypes.CDLL(None).prctl(15, b'x) T 1'); print('there', flush=True); input()"
+        "import ctypes, time; ctypes.CDLL(None).prctl(15, b'x) T 1'); "
+        "print('there', flush=True); time.sleep(600)"
     )
     child = ChildProcess.spawn([sys.executable, "-c", code], env={})
     while not child.tail:
