@@ -306,10 +306,11 @@ def _call(role: Any, function: Any, *arguments: Any) -> Any:
 
 def _run(handler: InferenceHandler, requests: Sequence[Any]) -> list[Any]:
     from sagemaker_inference._inference.inference_handler import run_without_loop
+    from sagemaker_inference._inference.streams import whole_answers
 
     if handler.concurrency.is_async:
         import asyncio
 
         run = handler.run if handler.has_event_loop else asyncio.run
-        return run(handler.answer(requests))
-    return run_without_loop(handler.answer(requests))
+        return run(whole_answers(handler, requests))
+    return run_without_loop(whole_answers(handler, requests))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 _CUSTOM_ATTRIBUTES_LIMIT: Final = 1024
 _INFERENCE_ID: Final = "X-Amzn-SageMaker-Inference-Id"
+# Not documented: AWS's own containers read it.
+_FORWARDED_API: Final = "x-amzn-sagemaker-forwarded-api"
+_STREAMING: Final = {"InvokeEndpointWithResponseStream": True, "InvokeEndpoint": False}
 
 
 class Context:
@@ -119,6 +122,15 @@ class Context:
     def inference_id(self) -> str | None:
         """The caller's ``InferenceId``, or None."""
         return self.headers.get(_INFERENCE_ID)
+
+    @property
+    def streaming(self) -> bool | None:
+        """Whether the caller reads a stream as it comes; None where SageMaker does not say.
+
+        True for ``InvokeEndpointWithResponseStream``, False for ``InvokeEndpoint``, which collects
+        a stream before its caller gets it.
+        """
+        return _STREAMING.get(self.headers.find(_FORWARDED_API))
 
     @property
     def custom_attributes(self) -> str | None:

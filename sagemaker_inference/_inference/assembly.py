@@ -107,7 +107,7 @@ def assemble(
             repeats_lost=options.retry_one_by_one,
             is_async=decoders.is_async
             or encoders.is_async
-            or any(handler.is_async for handler in main_handlers),
+            or any(handler.is_async or handler.yields_async for handler in main_handlers),
         ),
     )
 

@@ -6,6 +6,7 @@ response cannot be written costs no prediction.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from sagemaker_inference._log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sagemaker_inference._inference.stream_formats import StreamFormat
     from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
 
@@ -68,6 +70,7 @@ class Encoders:
     Attributes:
         for_accept: the `Encoding` for an Accept header; raises NotAcceptableError.
         preferred: the concrete content type to pass to a transformer for an Accept header.
+        for_stream: the `StreamFormat` for an Accept header; raises NotAcceptableError.
     """
 
     def __init__(
@@ -84,12 +87,15 @@ class Encoders:
         self.is_chosen = is_chosen
         self.for_accept = codecs.cached(self._find)
         self.preferred = lru_cache(_CACHE_SIZE)(self._find_preferred)
+        self.for_stream = codecs.cached(self._find_stream)
 
     @property
     def writable(self) -> tuple[str, ...]:
         """Content types that can be written, those of the program's encoders first."""
-        names = [name for registration in self.registered for name in registration.content_types]
-        return tuple(dict.fromkeys((*names, *codecs.encodable())))
+        return tuple(dict.fromkeys((*self._registered_names(), *codecs.encodable())))
+
+    def _registered_names(self) -> list[str]:
+        return [name for item in self.registered for name in item.content_types]
 
     @property
     def is_async(self) -> bool:
@@ -105,9 +111,7 @@ class Encoders:
             return False
 
     def _find(self, accept: str) -> Encoding:
-        # What is not a media type, such as "a", counts as absent.
-        ranges = [(name, q) for name, q in content_types.parse_accept(accept) if "/" in name]
-        is_any = all(name == content_types.ANY and quality for name, quality in ranges)
+        ranges, is_any = _ranges(accept)
         if is_any:
             accept = self.default_accept
             ranges = list(content_types.parse_accept(accept))
@@ -122,7 +126,11 @@ class Encoders:
             return Encoding(handler.call, chosen, handler, handler.is_async)
         codec = codecs.for_content_type(chosen) if chosen else None
         if chosen is None or codec is None or codec.encode is None:
-            raise self._not_acceptable(accept, named)
+            error = self._not_acceptable(accept, named)
+            if content_types.quality(ranges, content_types.EVENT_STREAM):
+                # Whether the prediction is a stream, which can be written so, is not known yet.
+                return Encoding(_refusing(error.message), content_types.EVENT_STREAM)
+            raise error
         is_free = is_any and accept == content_types.JSON and not self.is_chosen
         text_type = with_charset(chosen)
         return Encoding(
@@ -131,6 +139,62 @@ class Encoders:
             is_free=is_free,
             text_type=text_type if text_type != chosen else "",
         )
+
+    def _find_stream(self, accept: str) -> StreamFormat:
+        from sagemaker_inference._inference import stream_formats
+
+        ranges, is_any = _ranges(accept)
+        is_free = is_any and not (self.is_chosen or self.registered)
+        if is_free:
+            accept = content_types.JSON_LINES
+        elif is_any:
+            accept = self.default_accept
+        named = [name for name, _ in content_types.parse_accept(accept) if "*" not in name]
+        # As in `_find`.
+        wildcards = [name for name, _ in ranges if most_specific(self.registered, name)]
+        offers = [*named, *self._registered_names(), *stream_formats.OFFERS]
+        offers = [name for name in offers if "*" not in name and self._streams(name)]
+        chosen = content_types.negotiate(accept, offers)
+        chosen = chosen or content_types.negotiate(accept, wildcards)
+        found = self._streams(chosen) if chosen else None
+        if found is None:
+            message = (
+                f"Accept {accept[:80]!r} is not supported for a stream; accept one of: "
+                f"{', '.join(dict.fromkeys(offers))}."
+            )
+            raise NotAcceptableError(message)
+        return found._replace(is_free=is_free)
+
+    def _streams(self, name: str) -> StreamFormat | None:
+        """The format of a type, where a stream can be written as that."""
+        from sagemaker_inference._inference import stream_formats
+
+        # AWS's encoders for script functions write whole predictions.
+        encoder = most_specific(self.registered, name)
+        if encoder is None:
+            return stream_formats.built_in(name)
+        return stream_formats.framed(name).by(encoder.handler)
+
+    def prepare_stream(self) -> None:
+        """Import what the first stream would otherwise wait for."""
+        with suppress(NotAcceptableError):
+            self.for_stream("")
+
+    def for_transformer_stream(self, accept: str, returned_type: str) -> StreamFormat:
+        """The format of what a transformer yields, which may be a type that has none here.
+
+        Args:
+            accept: the Accept header.
+            returned_type: the content type that the transformer has returned, or "".
+        """
+        from sagemaker_inference._inference import stream_formats
+
+        if returned_type:
+            return stream_formats.framed(returned_type)
+        try:
+            return self.for_stream(accept)
+        except NotAcceptableError:
+            return stream_formats.framed(self.preferred(accept))
 
     def _offers(self, named: Sequence[str]) -> list[str]:
         """The content types that can be written, in the server's order of preference."""
@@ -177,3 +241,17 @@ class Encoders:
         if not preferences or "*" in preferences[0][2]:
             return self.default_accept
         return preferences[0][2]
+
+
+def _ranges(accept: str) -> tuple[list[tuple[str, float]], bool]:
+    """The media ranges of an Accept header, and whether it leaves the choice."""
+    # What is not a media type, such as "a", counts as absent.
+    ranges = [(name, q) for name, q in content_types.parse_accept(accept) if "/" in name]
+    return ranges, all(name == content_types.ANY and quality for name, quality in ranges)
+
+
+def _refusing(message: str) -> Callable[[Any, str], bytes]:
+    def refuse(_prediction: Any, _content_type: str) -> bytes:
+        raise NotAcceptableError(message)
+
+    return refuse

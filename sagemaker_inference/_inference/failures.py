@@ -97,6 +97,15 @@ def failure_response(
     return error_response(failure, request.id, request.accept, headers)
 
 
+def failure_record(
+    request: Request, error: BaseException, handler: Handler | None
+) -> tuple[int, bytes]:
+    """The status of an error, and its JSON document, for the end of a stream that has begun."""
+    request.note_failure(error)
+    response = error_response(as_failure(request, error, handler), request.id)
+    return response.status, response.body  # type: ignore[return-value]
+
+
 def as_failure(
     request: Request, error: BaseException, handler: Handler | None, *, is_logged: bool = True
 ) -> BaseInferenceToolkitError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,6 +26,7 @@ from sagemaker_inference._inference.failures import (
 from sagemaker_inference._inference.form_fields import decode_fields, decode_parts
 from sagemaker_inference._inference.lifecycle import Lifecycle
 from sagemaker_inference._inference.replies import built_in_body, reply
+from sagemaker_inference._inference.streams import is_iterator, open_stream
 from sagemaker_inference._log import current_request, get_logger
 from sagemaker_inference._os import memory
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
     from sagemaker_inference._inference.encoding import Encoders, Encoding
+    from sagemaker_inference._inference.stream_formats import StreamFormat
     from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
@@ -60,9 +63,11 @@ class Job:
         keeps_failure: whether a failure is kept, since parts of the request are tried then.
         budget: what the request may cost; None for a small one, whose codecs have their own.
         times: when the request arrived and when each step ended.
+        awaits: whether what is running may be cancelled, also where no handler is async.
     """
 
     __slots__ = (
+        "awaits",
         "body",
         "budget",
         "context",
@@ -87,6 +92,7 @@ class Job:
         self.budget: Budget | None = None
         self.response: Response | None = None
         self.times = [perf_counter()]
+        self.awaits = False
 
     def unpacked_body(self) -> Body:
         """The body without its content codings; begins the budget of the request."""
@@ -114,7 +120,8 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Set the response to that of an error, unless it cancels the request."""
-        if must_pass(error, is_async=self.handler is not None and self.handler.is_async):
+        is_async = self.handler is not None and self.handler.is_async
+        if must_pass(error, is_async=is_async or self.awaits):
             raise error
         if self.keeps_failure:
             failure = Failure(error, self.handler)
@@ -215,6 +222,9 @@ class InferenceHandler(Lifecycle):
     def _before_requests(self) -> None:
         if self.transformer is None:
             _import_common_codecs()
+        main = self.predictor or self.transformer
+        if main is not None and (main.yields or main.yields_async):
+            self.encoders.prepare_stream()
         if (provider := tracing.configured_provider()) is not None:
             tracing.trace(self, provider)
 
@@ -296,7 +306,13 @@ class InferenceHandler(Lifecycle):
             if transformer.is_async:
                 result = await result
             job.times.append(perf_counter())
-            job.response = reply(request, job.context, built_in_body(result, accept), accept)
+            items, returned_type = result if isinstance(result, tuple) else (result, "")
+            if is_iterator(items):
+                find = self.encoders.for_transformer_stream
+                choose = partial(find, request.accept, returned_type)
+                job.response = await self._open(job, items, choose)
+            else:
+                job.response = reply(request, job.context, built_in_body(result, accept), accept)
         except UnsupportedFormatError as error:
             # AWS has one class for 406 and 415; its content type says which of them is meant.
             is_response_type = error.content_type == accept
@@ -355,9 +371,13 @@ class InferenceHandler(Lifecycle):
             job.times.append(now)
 
     async def _encode(self, job: Job) -> None:
-        encoding = job.encoding.for_prediction(job.data)
-        job.handler = encoding.handler
         try:
+            if is_iterator(job.data):
+                choose = partial(self.encoders.for_stream, job.request.accept)
+                job.response = await self._open(job, job.data, choose)
+                return
+            encoding = job.encoding.for_prediction(job.data)
+            job.handler = encoding.handler
             content_type = encoding.content_type
             if encoding.handler is None:
                 result = encoding.write(job.data, content_type)
@@ -372,6 +392,10 @@ class InferenceHandler(Lifecycle):
             job.fail(NotAcceptableError(error.message))
         except BaseException as error:  # noqa: BLE001 - as above
             job.fail(error)
+
+    async def _open(self, job: Job, items: Any, choose: Callable[[], StreamFormat]) -> Response:
+        in_loop, in_batch = self.concurrency.is_async, self._batcher is not None
+        return await open_stream(job, items, choose, in_loop=in_loop, in_batch=in_batch)
 
 
 def _import_common_codecs() -> None:

@@ -56,6 +56,18 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
     return Response(body, content_type, status=status, headers=headers, phrase=phrase)
 
 
+def body_and_type(result: Any, content_type: str) -> tuple[Body, str]:
+    """The bytes that an encoder has returned, and their type.
+
+    Raises:
+        EncodeError: it has returned something else, or its charset cannot encode it.
+    """
+    if isinstance(result, tuple):
+        result, returned_type = result
+        content_type = returned_type or content_type
+    return _body(result, content_type), content_type
+
+
 def _status(value: Any) -> int:
     try:
         status = int(value)

@@ -404,11 +404,8 @@ class Registry:
 
         def register(function: Any) -> Any:
             handler = Handler.from_function(role, function, checks_names=True)
-            if handler.is_async and (batching.threads > 1 or batching.max_batch_size > 1):
-                message = (
-                    f"@{role.name} is on {handler}, which is async and runs concurrently without "
-                    "options. Remove threads and max_batch_size, or make it a plain def."
-                )
+            if problem := _conflict(handler, batching):
+                message = f"@{role.name} is on {handler}, {problem}"
                 raise RegistrationError(message)
             self.add(Registration(handler, (), batching))
             return function
@@ -428,6 +425,23 @@ class Registry:
                     "decoder, predictor and encoder."
                 )
         return None
+
+
+def _conflict(handler: Handler, batching: Batching) -> str | None:
+    """Why a function cannot have these options; None if it can."""
+    if (handler.yields or handler.yields_async) and batching.max_batch_size > 1:
+        return (
+            "which yields the items of one request's response, and cannot take several requests at "
+            "once. Remove max_batch_size, or return a list of predictions."
+        )
+    if (handler.is_async or handler.yields_async) and max(
+        batching.threads, batching.max_batch_size
+    ) > 1:
+        return (
+            "which is async and runs concurrently without options. Remove threads and "
+            "max_batch_size, or make it a plain def."
+        )
+    return None
 
 
 default_registry: Final = Registry()

@@ -17,12 +17,14 @@ class Role:
         arguments: what a handler may take, in this order; the context follows.
         min_arguments: how many of them a handler must take to be useful.
         may_be_async: whether it may await.
+        may_stream: whether it may yield items that are sent one by one.
     """
 
     name: str
     arguments: tuple[str, ...]
     min_arguments: int
     may_be_async: bool = True
+    may_stream: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join((*self.arguments, CONTEXT))})"
@@ -30,9 +32,11 @@ class Role:
 
 MODEL_LOADER: Final = Role("model_loader", ("model_dir",), 0)
 DECODER: Final = Role("decoder", ("body", "content_type"), 1)
-PREDICTOR: Final = Role("predictor", ("data", "model"), 1)
+PREDICTOR: Final = Role("predictor", ("data", "model"), 1, may_stream=True)
 ENCODER: Final = Role("encoder", ("prediction", "accept"), 1)
-TRANSFORMER: Final = Role("transformer", ("model", "body", "content_type", "accept"), 2)
+TRANSFORMER: Final = Role(
+    "transformer", ("model", "body", "content_type", "accept"), 2, may_stream=True
+)
 BEFORE_LOAD: Final = Role("before_load", ("model_dir",), 0)
 WARMUP: Final = Role("warmup", ("model_dir", "model"), 0)
 HEALTH_CHECK: Final = Role("health_check", ("model",), 0, may_be_async=False)

@@ -34,6 +34,8 @@ class Handler:
         call: takes every argument of the role and then the context, all by position.
         is_async: whether ``call`` returns an awaitable.
         hints: the annotation of each argument that it takes; a str if it cannot be evaluated.
+        yields: whether it is a generator function.
+        yields_async: whether it is an async generator function.
     """
 
     role: Role
@@ -41,6 +43,8 @@ class Handler:
     call: Callable[..., Any]
     is_async: bool
     hints: Mapping[str, Any]
+    yields: bool = False
+    yields_async: bool = False
 
     @classmethod
     def from_function(
@@ -63,13 +67,14 @@ class Handler:
                 f"Decorate a function: def {role}: ..."
             )
             raise RegistrationError(message)
-        if _is_generator(function):
+        yields_async = _is(inspect.isasyncgenfunction, function)
+        if yields_async and not role.may_stream:
             message = (
                 f"@{role.name} is on {describe(function)}, an async generator, whose values are "
                 "not taken one by one. Make it an async def that returns one value."
             )
             raise RegistrationError(message)
-        is_async = _is_async(function)
+        is_async = _is(inspect.iscoroutinefunction, function)
         if is_async and not role.may_be_async:
             message = (
                 f"@{role.name} is on {describe(function)}, which is async, but is called "
@@ -78,7 +83,15 @@ class Handler:
             raise RegistrationError(message)
         if checks_names:
             _check_names(role, function)
-        return cls(role, function, _adapt(role, function), is_async, _hints(role, function))
+        return cls(
+            role,
+            function,
+            _adapt(role, function),
+            is_async,
+            _hints(role, function),
+            yields=_is(inspect.isgeneratorfunction, function),
+            yields_async=yields_async,
+        )
 
     def __str__(self) -> str:
         return describe(self.function)
@@ -106,19 +119,11 @@ def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(function, "__func__", function)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def _is(kind: Callable[[Callable[..., Any]], bool], function: Callable[..., Any]) -> bool:
     # Not unwrapped: what counts is what the user's decorator returns, not what it wraps.
     while isinstance(function, functools.partial):
         function = function.func
-    call = type(function).__call__
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def _is_generator(function: Callable[..., Any]) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    call = type(function).__call__
-    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(call)
+    return kind(function) or kind(type(function).__call__)
 
 
 def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:

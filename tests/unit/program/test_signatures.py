@@ -292,7 +292,7 @@ def test_other_names_and_keywords_are_free(registry):
     registry.on_shutdown(lambda model: None)
 
 
-@pytest.mark.parametrize("role", ["predictor", "model_loader", "on_shutdown"])
+@pytest.mark.parametrize("role", ["model_loader", "on_shutdown", "warmup"])
 def test_an_async_generator_is_refused(registry, role):
     async def one(data):
         yield data
