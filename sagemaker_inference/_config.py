@@ -24,6 +24,8 @@ class Config:
         workers: how many workers a model has; None leaves it to the machine.
         preload: whether the model is loaded once and the workers are forked.
         timeout: longest prediction, in seconds.
+        stream_idle_timeout: longest time between two items of a stream, in seconds.
+        stream_timeout: longest stream, in seconds.
         startup_timeout: longest loading of a model, in seconds.
         payload_limit: largest body of a request, in bytes.
         response_limit: largest body of a response, in bytes.
@@ -54,6 +56,8 @@ class Config:
     workers: int | None
     preload: bool
     timeout: float
+    stream_idle_timeout: float
+    stream_timeout: float
     startup_timeout: float
     payload_limit: int
     response_limit: int
@@ -96,6 +100,8 @@ class Config:
             workers=variables.WORKERS.read() or mms.WORKERS.read() or None,
             preload=(variables.PRELOAD if variables.PRELOAD.text else mms.PRELOAD).read(),
             timeout=_timeout(),
+            stream_idle_timeout=variables.STREAM_IDLE_TIMEOUT.read(),
+            stream_timeout=variables.STREAM_TIMEOUT.read(),
             startup_timeout=variables.STARTUP_TIMEOUT.read(),
             payload_limit=_payload_limit(),
             response_limit=_response_limit(),

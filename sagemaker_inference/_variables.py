@@ -99,6 +99,21 @@ STARTUP_TIMEOUT: Final = Variable(
     "longest loading of the model; then exit code 1",
     "seconds",
 )
+STREAM_IDLE_TIMEOUT: Final = Variable(
+    "SAGEMAKER_STREAM_IDLE_TIMEOUT",
+    _parsers.number("seconds", least=1, example="60.", whole=True, most=_parsers.MOST_SECONDS),
+    60,
+    "longest time between two items of a stream; then it is broken off",
+    "seconds",
+)
+# SageMaker ends a stream after 8 minutes.
+STREAM_TIMEOUT: Final = Variable(
+    "SAGEMAKER_STREAM_TIMEOUT",
+    _parsers.number("seconds", least=1, example="480.", whole=True, most=_parsers.MOST_SECONDS),
+    480,
+    "longest stream, from its first item; then it is broken off",
+    "seconds",
+)
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
     _megabytes(DEFAULT_MAX_PAYLOAD_IN_MB, least=0, most=_MOST_PAYLOAD_IN_MB),
@@ -305,6 +320,8 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     PRELOAD,
     TIMEOUT_SECONDS,
     TIMEOUT,
+    STREAM_IDLE_TIMEOUT,
+    STREAM_TIMEOUT,
     STARTUP_TIMEOUT,
     MAX_PAYLOAD_IN_MB,
     MAX_RESPONSE_IN_MB,

@@ -33,7 +33,12 @@ class AccessLine:
         self._text = f"%s INFO {start} %d {texts} ms id=%s\n"
 
     def write(
-        self, stamp: str, status: int, milliseconds: Sequence[float], request_id: str
+        self,
+        stamp: str,
+        status: int,
+        milliseconds: Sequence[float],
+        request_id: str,
+        facts: Mapping[str, object] | None = None,
     ) -> bytes:
         """A line with its end.
 
@@ -42,10 +47,15 @@ class AccessLine:
             status: the status of its answer.
             milliseconds: what is measured, in the order of the names.
             request_id: its id.
+            facts: what else is said of it.
         """
         if not self._as_json:
             # The fastest of the ways to format, and this is done for every request.
-            return (self._text % (stamp, status, *milliseconds, request_id)).encode()
+            line = self._text % (stamp, status, *milliseconds, request_id)
+            if facts:
+                line = " ".join([line[:-1], *(f"{key}={fact}" for key, fact in facts.items())])
+                line += "\n"
+            return line.encode()
         times = zip(self._names, milliseconds, strict=True)
         document = {
             "time": stamp,
@@ -54,6 +64,7 @@ class AccessLine:
             "path": self._path,
             "status": int(status),
             **{name: round(value, 3) for name, value in times},
+            **(facts or {}),
             "request_id": request_id,
         }
         return json.dumps(document).encode() + b"\n"

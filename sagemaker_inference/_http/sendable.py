@@ -57,7 +57,7 @@ def problem(response: Response, limit: int) -> str | None:
         return f"its status is {response.status}; a response has one from 200 to 599."
     if isinstance(body, memoryview) and not body.c_contiguous:
         return "its body is a memoryview of bytes that lie apart."
-    return _problem_of_headers(response.headers) if response.headers else None
+    return problem_of_headers(response.headers) if response.headers else None
 
 
 def header_line(text: object) -> bytes:
@@ -68,7 +68,8 @@ def header_line(text: object) -> bytes:
     return encoded
 
 
-def _problem_of_headers(headers: object) -> str | None:
+def problem_of_headers(headers: object) -> str | None:
+    """Why a server would not pass these headers on."""
     if not isinstance(headers, Mapping):
         return f"its headers are of type {type(headers).__name__}; they are a dict."
     for name, value in headers.items():

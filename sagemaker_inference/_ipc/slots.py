@@ -36,6 +36,8 @@ ANSWERING: Final = 3
 AGAIN: Final = 4
 # Taken, while the worker tries other requests of the same batch.
 PENDING: Final = 5
+# A part of its answer is sent, and the program is at work on the next one.
+STREAMING: Final = 6
 
 _RECORD: Final = Struct("=iiiidii40s")
 _STATE: Final = Struct("=i")
@@ -58,14 +60,15 @@ class Slot(NamedTuple):
     Attributes:
         state: IDLE, READING (a message is partly read), RUNNING (a whole request is read and no
             byte of its answer is written), PENDING (as RUNNING, and the predictor is at work on
-            others of its batch), ANSWERING or AGAIN.
+            others of its batch), ANSWERING, STREAMING (since the last part of its answer was
+            sent) or AGAIN.
         pid: the process that works on it.
         generation: counts the connections that have used this slot.
         since: when the state began, by the system's monotonic clock, in seconds.
         wants_text: whether its client takes errors as text, and no JSON.
         tries: how many workers have ended over the request.
         kept: how many bytes of its message the journal has; 0 where it was not kept.
-        request_id: the request, while RUNNING, PENDING or AGAIN.
+        request_id: the request, while RUNNING, PENDING, STREAMING or AGAIN.
     """
 
     state: int

@@ -4,6 +4,10 @@ Lengths are big-endian int32, -1 ends a list. The layout is what MMS 1.1.11 send
 (``ModelRequestEncoder`` and ``ModelResponseDecoder`` in its jar; ``mms/protocol`` in its package);
 tests/contract pins it against the released package. Our part of the front end keeps to it
 (``WorkerProtocol.java``).
+
+Streams are ours alone. One begins with 206 in place of 200, and has the fields of an answer up to
+its headers. Then each chunk follows its length; -1 ends a stream that is complete, and -2 with a
+status one that is not. A front end whose client has gone sends "C", and reads on until that end.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ _INT: Final = Struct("!i")
 _END: Final = _INT.pack(-1)
 _LOAD: Final = ord("L")
 _PREDICT: Final = ord("I")
+CANCEL: Final = b"C"
 # A value is followed by at least the ends of its parameters and of the batch.
 _TAIL: Final = 8
 _HEADER_LIMIT: Final = 1 << 20
@@ -37,6 +42,10 @@ _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 # The text in place of OK: our front end writes the access line of such an answer, since no worker
 # does.
 _LOST: Final = _INT.pack(200) + _INT.pack(4) + b"lost"
+_STREAM: Final = _INT.pack(206) + _INT.pack(6) + b"Stream"
+_BROKEN: Final = _INT.pack(-2)
+# Ends a stream that is complete.
+STREAM_END: Final = _END
 
 
 class _Recent:
@@ -74,7 +83,11 @@ class Load(NamedTuple):
     io_name: str
 
 
-Message = Union[Load, "list[Request]"]
+class Cancel(NamedTuple):
+    """The client of a stream has gone; where the stream has ended meanwhile, it means nothing."""
+
+
+Message = Union[Load, Cancel, "list[Request]"]
 
 
 def read(data: Body, limit: int) -> tuple[Message, int] | int:
@@ -96,6 +109,8 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
             return _read_predict(data, limit)
         if data[0] == _LOAD:
             return _read_load(data)
+        if data[:1] == CANCEL:
+            return Cancel(), 1
     except _ShortBuffer:
         # A length is cut off: how much of it is missing does not matter, one byte surely is.
         return len(data) + 1
@@ -229,16 +244,16 @@ def write(request_id: str, response: Response) -> list[Body]:
     """
     body: Body = response.body  # type: ignore[assignment]
     size = _size(body)
-    head = _head(request_id, response, size)
+    head = _head(request_id, response)
     if size <= _JOINED:
-        return [b"".join((_OK, head, body, _END))]
-    return [_OK + head, body, _END]
+        return [b"".join((_OK, head, _INT.pack(size), body, _END))]
+    return [b"".join((_OK, head, _INT.pack(size))), body, _END]
 
 
 def write_for_lost(request_id: str, response: Response) -> list[Body]:
     """The answer to a message of one request, whose worker no longer can."""
     body: Body = response.body  # type: ignore[assignment]
-    return [_LOST + _head(request_id, response, _size(body)), body, _END]
+    return [_LOST + _head(request_id, response) + _INT.pack(_size(body)), body, _END]
 
 
 def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
@@ -246,12 +261,31 @@ def write_batch(answers: list[tuple[str, Response]]) -> list[Body]:
     pieces: list[Body] = [_OK]
     for request_id, response in answers:
         body: Body = response.body  # type: ignore[assignment]
-        pieces += [_head(request_id, response, _size(body)), body]
+        pieces += [_head(request_id, response) + _INT.pack(_size(body)), body]
     pieces.append(_END)
     return pieces
 
 
-def _head(request_id: str, response: Response, size: int) -> bytes:
+def begin_stream(request_id: str, response: Response) -> bytes:
+    """The start of a stream; its chunks and its end follow."""
+    return _STREAM + _head(request_id, response)
+
+
+def chunk(data: bytes) -> bytes:
+    """A part of a stream, of at least one byte."""
+    return _INT.pack(len(data)) + data
+
+
+def break_stream(status: int) -> bytes:
+    """The end of a stream that is not complete.
+
+    Args:
+        status: what has become of it, which the front end counts.
+    """
+    return _BROKEN + _INT.pack(status)
+
+
+def _head(request_id: str, response: Response) -> bytes:
     number = _INT.pack
     identity = request_id.encode()
     pieces = [
@@ -263,7 +297,6 @@ def _head(request_id: str, response: Response, size: int) -> bytes:
     for name, value in response.headers.items():
         for text in (header_line(name), header_line(value)):
             pieces += [number(len(text)), text]
-    pieces.append(number(size))
     return b"".join(pieces)
 
 

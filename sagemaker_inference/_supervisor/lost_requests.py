@@ -17,7 +17,7 @@ from sagemaker_inference._errors import (
     PredictionTimeoutError,
     ServiceUnavailableError,
 )
-from sagemaker_inference._ipc.slots import RUNNING
+from sagemaker_inference._ipc.slots import RUNNING, STREAMING
 from sagemaker_inference._supervisor.worker_handle import TOO_LATE
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def answer(
     held = connections.held_by(worker.child.pid)
     guilty = worker.guilty
     if not worker.is_overdue:
-        running = [slot for slot, record in held if record.state == RUNNING]
+        running = [slot for slot, record in held if record.state in (RUNNING, STREAMING)]
         guilty = frozenset(running if len(running) == 1 else ())
     for slot, record in held:
         may_repeat = not (worker.ends_for or slot in guilty)
@@ -62,6 +62,9 @@ def answer(
         error = _error(worker, record, timeout, out_of_memory=out_of_memory)
         if record.is_taken:
             lost.append(f"{record.request_id} ({int(error.status)})")
+        elif record.state == STREAMING:
+            # Its client sees the connection end without the end of the stream.
+            lost.append(f"{record.request_id} (a stream, broken off)")
         if not connections.answer(slot, record, error):
             close(slot)
     return lost

@@ -9,7 +9,7 @@ from sagemaker_inference._ipc import slots
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._supervisor.connections import STALLED_SECONDS
 from sagemaker_inference._supervisor.health import CRITICAL_SECONDS
-from sagemaker_inference._variables import STARTUP_TIMEOUT
+from sagemaker_inference._variables import STARTUP_TIMEOUT, STREAM_IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,18 +79,24 @@ def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> O
     now = monotonic()
     held = connections.held_by(worker.child.pid)
     running = {slot: record for slot, record in held if record.state == slots.RUNNING}
+    streaming = {slot: record for slot, record in held if record.state == slots.STREAMING}
     late = {slot: record for slot, record in running.items() if now - record.since > timeout}
     # Where its loop runs, it ends an async request by itself.
     runs = pulse.still_for < min(_LATELY_SECONDS, timeout / 2)
     patience = worker.patience if runs else 0.0
     if any(now - record.since > timeout + patience for record in late.values()):
-        guilty = _guilty(late, running, runs=runs)
+        guilty = _guilty(late, {**running, **streaming}, runs=runs)
         return Overdue(_late(late, worker, config), guilty, is_late=True)
+    # Of a worker whose loop runs, an async stream is broken off by itself, as above.
+    quiet_limit = config.stream_idle_timeout + patience
+    quiet = {slot: it for slot, it in streaming.items() if now - it.since > quiet_limit}
+    if quiet:
+        return Overdue(_quiet(quiet, worker, config), frozenset(quiet), is_late=True)
     if pulse.is_stopped:
         # Whatever it works on: its time limit may be an hour.
         return _stopped(worker) if pulse.stopped_for >= _STOPPED_SECONDS else None
     longest = max(stuck_after(timeout), STALLED_SECONDS if held else 0.0)
-    if not running and pulse.still_for > longest:
+    if not (running or streaming) and pulse.still_for > longest:
         return Overdue(
             f"worker {worker.child.pid} has not been able to take a request for "
             f"{pulse.still_for:.0f} s and is replaced. It is stopped, or a thread of the program "
@@ -124,6 +130,15 @@ def _late(late: dict[int, Slot], worker: WorkerHandle, config: Config) -> str:
         f"request{'s' if len(late) > 1 else ''} {ids} {'have' if len(late) > 1 else 'has'} run for "
         f"more than {config.timeout:g} s: {'their' if len(late) > 1 else 'its'} worker "
         f"{worker.child.pid} is replaced. Raise {config.timeout_name}, or predict faster."
+    )
+
+
+def _quiet(quiet: dict[int, Slot], worker: WorkerHandle, config: Config) -> str:
+    ids = ", ".join(record.request_id for record in quiet.values())
+    return (
+        f"no item of the stream{'s' if len(quiet) > 1 else ''} {ids} has come for more than "
+        f"{config.stream_idle_timeout:g} s: worker {worker.child.pid} is replaced. Raise "
+        f"{STREAM_IDLE_TIMEOUT.name}, or yield more often."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._http.access_line import AccessLine
 from sagemaker_inference._ipc.messages import INVOCATIONS
@@ -13,6 +13,7 @@ from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._inference.streams import Stream
 
 logger = get_logger()
 
@@ -45,7 +46,9 @@ class AccessLog:
         self._is_silent = level > logging.INFO
         self._lost = 0
 
-    def write(self, request: Request, response: Response, waited: float) -> None:
+    def write(
+        self, request: Request, response: Response, waited: float, stream: Stream | None = None
+    ) -> None:
         """Say what was answered, and where the milliseconds went.
 
         Args:
@@ -53,6 +56,7 @@ class AccessLog:
             response: its answer.
             waited: the longest the request can have waited for the one before, in seconds: since
                 this process last looked for requests.
+            stream: the answer, where it was sent while it was made.
         """
         if self._is_silent:
             return
@@ -69,8 +73,9 @@ class AccessLog:
             response.predict_seconds * 1000,
             response.encode_seconds * 1000,
         )
+        facts = None if stream is None else _facts_of(stream)
         try:
-            os.write(self._fd, self._line.write(stamp, response.status, times, request.id))
+            os.write(self._fd, self._line.write(stamp, response.status, times, request.id, facts))
         except OSError:
             self._lost += 1
             return
@@ -80,3 +85,14 @@ class AccessLog:
     def _tell_lost(self) -> None:
         lost, self._lost = self._lost, 0
         logger.warning("%d access lines were lost: nobody read the log in time", lost)
+
+
+def _facts_of(stream: Stream) -> dict[str, Any]:
+    """What a line says of a stream, whose other times are those until its first item."""
+    ending = stream.ending
+    return {
+        "stream": ending.name,
+        "items": stream.items,
+        "bytes": ending.size,
+        "stream_ms": round(ending.seconds * 1000, 3),
+    }

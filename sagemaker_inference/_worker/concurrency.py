@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._worker.async_senders import AsyncStreams, uncancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from sagemaker_inference._errors import InferenceError
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._program.concurrency import Concurrency
@@ -30,21 +32,35 @@ _BEAT_SECONDS: Final = 0.25
 def serve(loop: Loop, concurrency: Concurrency) -> None:
     """Serve until the server stops, ``concurrency.limit`` messages at a time."""
     if concurrency.is_async:
-
-        async def in_loop(work: Work, taken: float) -> list[Response]:
-            return await await_answer(_begin(loop, work, taken), work.requests, loop.timeout)
-
         # Only programs with async handlers are; these may have opened something in their loop.
         handler = cast("InferenceHandler", loop.servable)
-        handler.run(_serve(loop, concurrency.limit, in_loop))
+        handler.run(_serve_in_loop(loop, concurrency.limit))
         return
     with ThreadPoolExecutor(concurrency.threads, "predictor") as pool:
 
         async def in_thread(work: Work, _taken: float) -> list[Response]:
             running = asyncio.get_running_loop()
-            return await running.run_in_executor(pool, loop.answer_now, work.requests)
+            return await running.run_in_executor(pool, _answer_here, loop, work)
 
         asyncio.run(_serve(loop, concurrency.limit, in_thread))
+
+
+def _answer_here(loop: Loop, work: Work) -> list[Response]:
+    responses = loop.answer_now(work.requests)
+    loop.streams.send(work, responses)
+    return responses
+
+
+async def _serve_in_loop(loop: Loop, concurrency: int) -> None:
+    streams = AsyncStreams(loop.streams)
+
+    async def in_loop(work: Work, taken: float) -> list[Response]:
+        answering = _begin(loop, work, taken)
+        responses = await await_answer(answering, work.requests, loop.timeout)
+        await streams.send(work, responses)
+        return responses
+
+    await _serve(loop, concurrency, in_loop)
 
 
 async def _serve(
@@ -63,18 +79,33 @@ async def await_answer(
         requests: the requests.
         timeout: the limit, in seconds; after it, the answers say so.
     """
+    # In this task, as `asyncio.wait_for` does only from Python 3.12 on: what a generator opens
+    # before its first item and closes after the last may belong to its task.
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    is_late = False
+
+    def give_up() -> None:
+        nonlocal is_late
+        is_late = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(timeout, give_up)
+    error: InferenceError
     try:
-        return await asyncio.wait_for(answering, timeout)
+        return await answering
     except asyncio.CancelledError:
-        # Nobody here cancels: user code did, or something that it awaits.
-        logger.error("request %s was cancelled by the program", requests[0].id)  # noqa: TRY400
-        failure = PredictionError("The request was cancelled by the program that serves it.")
-        return [error_response(failure, request.id, request.accept) for request in requests]
-    except asyncio.TimeoutError:
         ids = ", ".join(request.id for request in requests)
-        logger.error("request %s was given up after %g s", ids, timeout)  # noqa: TRY400
-        error = PredictionTimeoutError(f"No prediction within {timeout:g} s.")
-        return [error_response(error, request.id, request.accept) for request in requests]
+        if is_late:
+            uncancel(task)
+            logger.error("request %s was given up after %g s", ids, timeout)  # noqa: TRY400
+            error = PredictionTimeoutError(f"No prediction within {timeout:g} s.")
+        else:
+            # Nobody else here cancels: user code did, or something that it awaits.
+            logger.error("request %s was cancelled by the program", ids)  # noqa: TRY400
+            error = PredictionError("The request was cancelled by the program that serves it.")
+    finally:
+        timer.cancel()
+    return [error_response(error, request.id, request.accept) for request in requests]
 
 
 async def _begin(loop: Loop, work: Work, taken: float) -> list[Response]:

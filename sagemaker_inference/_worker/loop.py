@@ -26,6 +26,7 @@ from sagemaker_inference._http.error_response import wants_text
 from sagemaker_inference._http.sendable import sendable
 from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
+from sagemaker_inference._inference.streams import Stream
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.journal import Journal
 from sagemaker_inference._ipc.messages import UNHEALTHY, Report
@@ -35,6 +36,7 @@ from sagemaker_inference._log import get_logger
 from sagemaker_inference._worker.connection import Connection
 from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
+from sagemaker_inference._worker.streams import Streams
 from sagemaker_inference._worker.work import Work
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Loop:
         self._last: tuple[list[Request], list[Response]] = [], []
         servable.watch_retries(self._on_retry)
         self._access = access
+        self.streams = Streams(assignment.config, self._table, assignment.stop_fd)
         self.metrics = RequestMetrics()
         self.checks = HealthChecks(
             servable, lambda: control.send(Report(UNHEALTHY).dump()), "this worker is replaced"
@@ -278,7 +281,7 @@ class Loop:
         connection = self._connection(slot, generation)
         found = wire.read(self._journal.read(slot, record.kept), self._wire_limit)
         self._journal.forget(slot, record.kept)
-        if isinstance(found, int) or isinstance(found[0], wire.Load):
+        if isinstance(found, int) or not isinstance(found[0], list):
             message = f"the journal has no request for connection {slot}"
             raise RuntimeError(message)  # noqa: TRY004 - of a message's kind
         return [Work(connection, found[0], 0.0)]
@@ -299,10 +302,11 @@ class Loop:
             if message is None:
                 self._drop(connection)
                 return None
-            if not isinstance(message, wire.Load):
+            if isinstance(message, list):
                 break
             connection.message = b""
-            self._send(connection, [wire.loaded(message.model_name, self._pid)])
+            if isinstance(message, wire.Load):
+                self._send(connection, [wire.loaded(message.model_name, self._pid)])
             if not connection.leftover:
                 self._give_back(connection)
                 return None
@@ -321,30 +325,42 @@ class Loop:
     def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
-        answers = [
-            (request, sendable(request, response, self._limit))
-            for request, response in zip(work.requests, responses, strict=True)
-        ]
-        self._table.mark(connection.slot, slots.ANSWERING)
-        if len(answers) == 1:
-            pieces = wire.write(work.requests[0].id, answers[0][1])
+        stream = None
+        pieces: Sequence[Body] = ()
+        if isinstance(responses[0].body, Stream) and self.streams.send(work, responses):
+            stream = self.streams.note(responses[0])
+            answers = [(stream.request, responses[0])]
         else:
-            pieces = wire.write_batch([(request.id, response) for request, response in answers])
+            answers = [
+                (request, sendable(request, response, self._limit))
+                for request, response in zip(work.requests, responses, strict=True)
+            ]
+            self._table.mark(connection.slot, slots.ANSWERING)
+            if len(answers) == 1:
+                pieces = wire.write(work.requests[0].id, answers[0][1])
+            else:
+                pieces = wire.write_batch([(request.id, response) for request, response in answers])
         self._answered += 1
         self._table.note_answered(self._index, self._answered)
         if self._keeps and work.message:
             self._journal.forget(connection.slot, len(work.message))
         follower = None
-        is_sent = self._send(connection, pieces)
+        is_sent = self._send(connection, pieces) if stream is None else self._kept(connection, stream)
         if is_sent and connection.leftover:
             follower = self._receive(connection, 0.0)
         elif is_sent:
             self._give_back(connection)
         for request, response in answers:
             if is_sent:  # else the front end has answered, and says so
-                self._access.write(request, response, work.waited)
+                self._access.write(request, response, work.waited, stream)
             self.metrics.record(response, work.waited)
         return follower
+
+    def _kept(self, connection: Connection, stream: Stream) -> bool:
+        """Whether a stream has left its connection in a state for others."""
+        if not stream.ending.is_connected:
+            self._drop(connection)
+        return bool(stream.ending.is_connected)
 
     def _send(self, connection: Connection, pieces: Sequence[Body]) -> bool:
         try:

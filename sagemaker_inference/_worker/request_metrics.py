@@ -8,6 +8,7 @@ from sagemaker_inference import metrics
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._inference.streams import Stream
 
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -43,3 +44,26 @@ class RequestMetrics:
         self._queue(waited)
         self._decode(response.decode_seconds)
         self._predict(response.predict_seconds)
+
+
+class StreamMetrics:
+    """Records streams that were sent, besides what is recorded of every request."""
+
+    def __init__(self) -> None:
+        self._first = metrics.server_histogram(
+            "sagemaker_inference_stream_first_item_seconds",
+            "Seconds until the first item of a stream was there.",
+        )
+        self._streams = metrics.server_counter(
+            "sagemaker_inference_streams", "Streams, by how they ended.", labels=("end",)
+        )
+        self._items = metrics.server_counter(
+            "sagemaker_inference_stream_items", "Items of streams that were sent."
+        )
+
+    def record(self, stream: Stream, response: Response) -> None:
+        """Record a stream that has ended."""
+        first = response.decode_seconds + response.predict_seconds + response.encode_seconds
+        self._first.observe(first)
+        self._streams.inc(end=stream.ending.name)
+        self._items.inc(stream.items)

@@ -137,6 +137,11 @@ def server_histogram(
     return cast("Histogram", STATE.add(made))
 
 
+def server_counter(name: str, description: str, *, labels: Sequence[str] = ()) -> Counter:
+    """Create a counter of the server itself."""
+    return cast("Counter", STATE.add(Counter(name, description, labels, "the server")))
+
+
 def timed(name: str, description: str = "") -> Callable[[_Function], _Function]:
     """Decorate a function, method or coroutine: a histogram gets the seconds of each call.
 

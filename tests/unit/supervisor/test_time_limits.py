@@ -219,6 +219,33 @@ def test_an_async_loop_that_runs_ends_its_requests_itself(bench: Bench) -> None:
     assert bench.pass_time(11).guilty == {0}
 
 
+def test_a_quiet_stream_is_to_blame(bench: Bench) -> None:
+    for slot in range(3):
+        bench.run(slot, slots.STREAMING)
+    assert bench.pass_time(60) is None
+    bench.table.restart(2, slots.STREAMING)
+    found = bench.pass_time(1)
+    assert (found.guilty, found.is_late) == ({0, 1}, True)
+    assert found.reason.startswith("no item of the streams id-0, id-1 has come for more than 60 s")
+    bench.table.mark(1, slots.IDLE)
+    reason = bench.pass_time(1).reason
+    assert reason.startswith("no item of the stream id-0 has come for more than 60 s: worker 4711 ")
+    assert reason.endswith("Raise SAGEMAKER_STREAM_IDLE_TIMEOUT, or yield more often.")
+
+
+def test_an_async_loop_that_runs_ends_its_streams_itself(bench: Bench) -> None:
+    bench.worker.patience = 5.0
+    bench.run(0, slots.STREAMING)
+    assert bench.pass_time(65, beats=True) is None
+    assert bench.pass_time(1, beats=True).guilty == {0}
+
+
+def test_a_request_beside_a_stream_need_not_be_what_blocks_the_loop(bench: Bench) -> None:
+    bench.run(0)
+    bench.run(1, slots.STREAMING)
+    assert bench.pass_time(11).guilty == frozenset()
+
+
 def lose(bench: Bench, **changes: Any) -> list[str]:
     vars(bench.worker).update(changes)
     return lost_requests.answer(
@@ -233,6 +260,15 @@ def test_the_only_request_of_a_worker_that_dies_is_to_blame(bench: Bench) -> Non
     assert bench.states() == [slots.IDLE, slots.AGAIN, slots.IDLE]
     assert b"process_died" in bench.front[0].recv(1000)
     assert bench.table.read(1).tries == 1
+
+
+def test_a_stream_is_broken_off_and_not_begun_again(bench: Bench) -> None:
+    bench.run(0)
+    bench.run(1, slots.STREAMING)
+    assert lose(bench) == ["id-0 (tried again)", "id-1 (a stream, broken off)"]
+    assert bench.states() == [slots.AGAIN, slots.IDLE, slots.IDLE]
+    assert bench.closed == [1]
+    assert bench.front[1].recv(1000) == b""
 
 
 def test_several_are_handed_out_again_but_only_once(bench: Bench) -> None:

@@ -1,0 +1,329 @@
+"""Send a stream to the front end while the program makes it.
+
+Each item goes out at once, and the next one is asked for when the socket has taken it: a client
+that reads slowly slows the program down, and costs no memory.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+# Looked up before the program is imported: gevent replaces it in its module.
+from select import POLLIN, POLLOUT, poll
+from socket import MSG_DONTWAIT, MSG_PEEK
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from sagemaker_inference import _variables
+from sagemaker_inference._errors import (
+    BaseInferenceToolkitError,
+    EncodeError,
+    PredictionTimeoutError,
+    ServiceUnavailableError,
+)
+from sagemaker_inference._ipc import slots, wire
+from sagemaker_inference._log import current_request, get_logger, users_exc_info
+
+if TYPE_CHECKING:
+    from sagemaker_inference._config import Config
+    from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._ipc.slots import SlotTable
+    from sagemaker_inference._worker.connection import Connection
+    from sagemaker_inference.codecs import Body
+
+logger = get_logger()
+
+# A program that yields all the time is interrupted so often, to look for what else has happened.
+_LOOK_SECONDS: Final = 0.05
+# What streams get when their worker is told to end; the supervisor kills it a second later.
+GRACE_SECONDS: Final = 1.5
+# How a stream ends; `Ending.name` has the others.
+COMPLETE: Final = "complete"
+CLIENT_GONE: Final = "client_gone"
+# How long the end of a stream may take to go out.
+_LAST_SECONDS: Final = 2.0
+_MILLISECONDS: Final = 1000
+_GONE_STATUS: Final = 499
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a stream has ended.
+
+    Attributes:
+        name: "complete", "error", "timeout", "stopped" or "client_gone".
+        status: what has become of the request; that of the response, where it is complete.
+        size: how many bytes were sent.
+        seconds: from the first item to the end.
+        is_connected: whether the connection can be used for another request.
+    """
+
+    name: str
+    status: int
+    size: int
+    seconds: float
+    is_connected: bool
+
+
+class Cut(Exception):  # noqa: N818 - no error of the program's
+    """A stream ends before the program ends it.
+
+    Args:
+        name: as for `Ending`.
+        error: what the client reads of it; None where it has gone.
+    """
+
+    def __init__(self, name: str, error: BaseInferenceToolkitError | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
+
+
+class Limits:
+    """What streams may take, and where it is said that they take it.
+
+    Args:
+        config: the limits.
+        table: the shared records.
+        stop_fd: readable when the worker is to end.
+    """
+
+    def __init__(self, config: Config, table: SlotTable, stop_fd: int) -> None:
+        self.idle = config.stream_idle_timeout
+        self.whole = config.stream_timeout
+        self.size = config.response_limit
+        self.table = table
+        self.stop_fd = stop_fd
+
+    def too_quiet(self) -> Cut:
+        """No item has come for too long."""
+        text = f"No item within {self.idle:g} s ({_variables.STREAM_IDLE_TIMEOUT.name})."
+        return Cut("timeout", PredictionTimeoutError(text))
+
+    def too_long(self) -> Cut:
+        """The stream goes on for too long."""
+        text = f"The stream is longer than {self.whole:g} s ({_variables.STREAM_TIMEOUT.name})."
+        return Cut("timeout", PredictionTimeoutError(text))
+
+    def too_late(self) -> Cut:
+        """The worker ends."""
+        text = "The server is stopping. Send the request again later."
+        return Cut("stopped", ServiceUnavailableError(text))
+
+
+class Sender(ABC):
+    """Sends one stream; its methods wait in the way of a subclass.
+
+    Args:
+        limits: what it may take.
+        connection: where to.
+        response: the response, whose body is the stream.
+
+    Attributes:
+        awaits: whether it waits in an event loop.
+        cut: why it is to end, if it is.
+    """
+
+    awaits = False
+
+    def __init__(self, limits: Limits, connection: Connection, response: Response) -> None:
+        self._limits = limits
+        self._slot = connection.slot
+        self._sock = connection.sock
+        self._response = response
+        self._stream: Any = response.body
+        self.cut: Cut | None = None
+        self._began = self._looked = monotonic()
+        self._stop_at = 0.0
+        self._size = 0
+        # Of what the socket had no room for.
+        self._rest = memoryview(b"")
+        self._is_connected = True
+
+    async def send(self) -> Ending:
+        """Send all of it; what it fails with is a part of it."""
+        before = current_request.set(self._stream.request.id)
+        # From now on, nobody else may answer this request.
+        self._limits.table.restart(self._slot, slots.STREAMING)
+        try:
+            name, status = await self._send()
+        finally:
+            current_request.reset(before)
+        seconds = monotonic() - self._began
+        return Ending(name, status, self._size, seconds, self._is_connected)
+
+    async def _send(self) -> tuple[str, int]:
+        request, response = self._stream.request, self._response
+        head = wire.begin_stream(request.id, response)
+        try:
+            while (chunk := await self._next()) is not None:
+                self._check_size(len(chunk))
+                data, head = head + wire.chunk(chunk) if chunk else head, b""
+                self._size += len(chunk)
+                now = monotonic()
+                if now - self._looked > _LOOK_SECONDS:
+                    self._look(now)
+                if data:
+                    await self._put(data)
+            await self._put(wire.STREAM_END)
+        except BaseException as error:
+            # Of this coroutine: the process ends.
+            if self.awaits and isinstance(error, GeneratorExit):
+                raise
+            return await self._break_off(self.cut or error)
+        return COMPLETE, response.status
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.size:
+            allowed = f"{_variables.MAX_RESPONSE_IN_MB.name} allows {self._limits.size}"
+            message = f"An item of the stream has {size} bytes, and {allowed}."
+            raise EncodeError(message)
+
+    async def _put(self, data: bytes) -> None:
+        sent = self._try(data)
+        if sent < len(data):
+            self._rest = memoryview(data)[sent:]
+            while self._rest:
+                await self._wait_for_room(_LOOK_SECONDS)
+                self._look(monotonic())
+                self._rest = self._rest[self._try(self._rest) :]
+
+    def _try(self, data: Body) -> int:
+        try:
+            return self._sock.send(data, MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._is_connected = False
+            logger.warning("a stream could not be delivered: %s", error)
+            raise Cut(CLIENT_GONE) from None
+
+    def _look(self, now: float) -> None:
+        """Look for what else has happened, and say that the program is not stuck.
+
+        Raises:
+            Cut: the stream is to end.
+        """
+        self._looked = now
+        self._limits.table.restart(self._slot, slots.STREAMING)
+        if self.cut is not None:
+            raise self.cut
+        if now - self._began > self._limits.whole:
+            raise self._limits.too_long()
+        if self._stop_at and now > self._stop_at:
+            raise self._limits.too_late()
+
+    def _heard(self) -> bool | None:
+        """Whether the client has gone, as the front end says; None where it says something else."""
+        try:
+            said = self._sock.recv(1, MSG_DONTWAIT | MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            said = b""
+        if said == wire.CANCEL:
+            self._sock.recv(1)
+        elif said:  # a request that follows, and is read in its turn
+            return None
+        else:
+            self._is_connected = False
+        return True
+
+    async def _break_off(self, error: BaseException) -> tuple[str, int]:
+        self._on_ending()
+        name, cause = (error.name, error.error) if isinstance(error, Cut) else ("error", error)
+        status, record = _GONE_STATUS, b""
+        if cause is not None:
+            status, record = self._stream.failure(cause)
+        if record:
+            self._size += len(record)
+            await self._put_last(wire.chunk(record))
+        try:
+            await self._close()
+        except BaseException as failure:
+            if self.awaits and isinstance(failure, GeneratorExit):
+                raise
+            request_id = self._stream.request.id
+            logger.error(  # noqa: TRY400 - without this package's own frames
+                "request %s: the end of a stream failed",
+                request_id,
+                exc_info=users_exc_info(failure),
+            )
+        self._on_ending()
+        await self._put_last(wire.break_stream(status))
+        return name, status
+
+    async def _put_last(self, data: bytes) -> None:
+        """Send what ends a stream, unless its client does not read."""
+        rest = memoryview(bytes(self._rest) + data)
+        until = monotonic() + _LAST_SECONDS
+        while self._is_connected and rest:
+            try:
+                rest = rest[self._try(rest) :]
+            except Cut:
+                return
+            left = until - monotonic()
+            if rest and left > 0:
+                await self._wait_for_room(left)
+            elif rest:
+                self._is_connected = False
+        self._rest = memoryview(b"")
+
+    # What differs.
+
+    @abstractmethod
+    async def _next(self) -> bytes | None:
+        """The next chunk; None at the end."""
+
+    @abstractmethod
+    async def _wait_for_room(self, seconds: float) -> None:
+        """Wait until the socket takes more, or for so long."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Have the program clean up."""
+
+    def _on_ending(self) -> None:  # noqa: B027 - most do nothing
+        """Called when a step of an end that is not the program's begins."""
+
+
+class BlockingSender(Sender):
+    """Sends a stream in the thread that calls the program, and awaits nothing."""
+
+    def __init__(self, limits: Limits, connection: Connection, response: Response) -> None:
+        super().__init__(limits, connection, response)
+        self._pid = os.getpid()
+        self._news = poll()
+        self._news.register(self._sock, POLLIN)
+        self._news.register(limits.stop_fd, POLLIN)
+
+    async def _next(self) -> bytes | None:
+        chunk = next(self._stream, None)
+        self._stop_strays()
+        return chunk if isinstance(chunk, bytes) or chunk is None else bytes(chunk)
+
+    def _stop_strays(self) -> None:
+        """End a process that user code forked and let come back: the socket is not its own."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    def _look(self, now: float) -> None:
+        for fd, _ in self._news.poll(0):
+            if fd == self._limits.stop_fd:
+                self._stop_at = now + GRACE_SECONDS
+                self._news.unregister(fd)
+            elif self._heard():
+                self.cut = Cut(CLIENT_GONE)
+            else:  # what it says is for later
+                self._news.unregister(fd)
+        super()._look(now)
+
+    async def _wait_for_room(self, seconds: float) -> None:
+        room = poll()
+        room.register(self._sock, POLLOUT)
+        room.poll(seconds * _MILLISECONDS)
+
+    async def _close(self) -> None:
+        self._stream.close()
