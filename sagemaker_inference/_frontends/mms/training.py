@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sagemaker_inference._frontends.mms.java import Java
+    from sagemaker_inference._http.messages import Request
+    from sagemaker_inference.codecs import Body
 
 _LAST_LINES: Final = 5
 _POLL_SECONDS: Final = 0.05
 _MEGABYTE: Final = 1 << 20
 _MEMORY: Final = ("-Xmx256m", "-XX:MaxDirectMemorySize=256m")
 _JSON: Final = "application/json"
+# Of requests that are answered item by item.
+_STREAMED: Final = "text/event-stream"
 _SMALL: Final = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
 _LARGE: Final = b"x" * _MEGABYTE
 # Code that runs often is noted, too.
@@ -237,6 +241,7 @@ def _send_requests(client: socket.socket, supervisor: _Supervisor) -> None:
         exchange(_request("GET", "/ping"))
         exchange(_request("POST", "/invocations?threshold=0.5", b"1,2\n", "text/csv"))
         exchange(_request("POST", "/models/model/invoke", _LARGE, "application/x-npy"))
+        exchange(_request("POST", "/invocations", _SMALL, _STREAMED))
         exchange(_request("GET", "/invocations"), _request("GET", "/nowhere"))
         client.sendall(_request("GET", "/models"))
         asked = supervisor.expect("request")
@@ -259,7 +264,7 @@ def _read_response(responses: IO[bytes]) -> None:
     Raises:
         ValueError: it breaks off.
     """
-    length = 0
+    length, is_chunked = 0, False
     while (line := responses.readline()) != b"\r\n":
         name, _, value = line.partition(b":")
         if not line:
@@ -267,11 +272,16 @@ def _read_response(responses: IO[bytes]) -> None:
             raise ValueError(problem)
         if name.lower() == b"content-length":
             length = int(value)
+        is_chunked |= name.lower() == b"transfer-encoding"
     responses.read(length)
+    while is_chunked:
+        length = int(responses.readline(), 16)
+        responses.read(length + len(b"\r\n"))
+        is_chunked = length > 0
 
 
 def _work(listener: socket.socket) -> None:
-    """Answer each request with its body, until the front end hangs up."""
+    """Answer each request with its body, some item by item, until the front end hangs up."""
     with contextlib.suppress(OSError):
         sock, _ = listener.accept()
         with sock:
@@ -282,5 +292,12 @@ def _work(listener: socket.socket) -> None:
                 if isinstance(message, tuple) and isinstance(message[0], list):
                     (request,), data = message[0], data[message[1] :]
                     response = Response(bytes(request.body or b""), _JSON)
-                    for piece in wire.write(request.id, response):
+                    for piece in _pieces(request, response):
                         sock.sendall(piece)
+
+
+def _pieces(request: Request, response: Response) -> Sequence[Body]:
+    if request.content_type != _STREAMED:
+        return wire.write(request.id, response)
+    chunk = wire.chunk(_SMALL)
+    return [wire.begin_stream(request.id, response), chunk, chunk, wire.STREAM_END]

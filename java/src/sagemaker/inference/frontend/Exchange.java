@@ -4,6 +4,7 @@ import io.netty.handler.codec.http.EmptyHttpHeaders;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpResponse;
 import java.util.UUID;
 import java.util.concurrent.ThreadLocalRandom;
 
@@ -67,6 +68,25 @@ class Exchange {
         return responses.error(code, message, id, Responses.wantsText(request.headers()));
     }
 
+    /** Sends the head of a response; returns its body to come. */
+    final StreamedBody begin(HttpResponse head) {
+        return client.begin(head);
+    }
+
+    /**
+     * Called when the body of a response ends; after that, the exchange is over.
+     *
+     * @param status what is counted of it
+     */
+    final void end(int status) {
+        client.end(status);
+    }
+
+    /** Leaves an access line of a response whose body was broken off. */
+    final void logBroken(ErrorCode code) {
+        client.log(this, code.status);
+    }
+
     /** Gives the memory of the request back. */
     final void release() {
         request.release();
@@ -77,4 +97,12 @@ class Exchange {
 
     /** Called when the client sends nothing any more, which may mean that it has gone. */
     void giveWay() {}
+
+    /** Called when the client reads on. */
+    void resume() {}
+
+    /** Returns how much of a body was sent, of which more is to come. */
+    long sentBytes() {
+        return 0;
+    }
 }

@@ -11,7 +11,9 @@ import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.LastHttpContent;
 import io.netty.util.ReferenceCountUtil;
 import java.util.ArrayDeque;
 
@@ -25,6 +27,9 @@ import java.util.ArrayDeque;
  * <p>It also decides when a connection is closed, and omits the bodies of responses to HEAD.
  */
 final class HttpPipeliningHandler extends ChannelDuplexHandler {
+    /** Written in place of the end of a body that is not complete. */
+    static final Object BROKEN = new Object();
+
     // One read may hold thousands of requests, each of which takes a hundred times its bytes.
     private static final int MAX_QUEUED = 100;
 
@@ -77,7 +82,7 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
     @Override
     public void write(ChannelHandlerContext context, Object message, ChannelPromise promise) {
         if (!(message instanceof FullHttpResponse)) {
-            context.write(message, promise);
+            writePart(context, message, promise);
             return;
         }
         if (isOver) {
@@ -88,10 +93,9 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
         FullHttpResponse response = (FullHttpResponse) message;
         // A response without a request is about something that could not be read, and a client that
         // is cut off may be sending.
-        boolean isReceived = isBusy && isComplete && !isFull;
+        boolean isReceived = isReceived();
         isBusy = false;
-        boolean isClosing = isFull || clients.isDraining();
-        if (isLast || isClosing && queued.isEmpty()) {
+        if (isClosing()) {
             response.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
         }
         if (isHead) {
@@ -99,6 +103,45 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
             response = withoutBody(response);
         }
         isOver = !HttpUtil.isKeepAlive(response);
+        end(context, response, promise, isReceived);
+    }
+
+    /** Returns whether all of the client's request was received, and nothing else is coming. */
+    private boolean isReceived() {
+        return isBusy && isComplete && !isFull;
+    }
+
+    private boolean isClosing() {
+        return isLast || (isFull || clients.isDraining()) && queued.isEmpty();
+    }
+
+    /** Writes a part of a response: its head, some of its body, or its end. */
+    private void writePart(
+            ChannelHandlerContext context, Object message, ChannelPromise promise) {
+        if (message instanceof HttpResponse) {
+            HttpResponse head = (HttpResponse) message;
+            if (isClosing()) {
+                head.headers().set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+            }
+            isLast = !HttpUtil.isKeepAlive(head);
+            context.write(head, promise);
+        } else if (message == BROKEN || message instanceof LastHttpContent) {
+            boolean isReceived = isReceived();
+            isBusy = false;
+            isOver = message == BROKEN || isClosing();
+            Object end = message == BROKEN ? Unpooled.EMPTY_BUFFER : message;
+            end(context, end, promise, isReceived);
+        } else {
+            context.write(message, promise);
+        }
+    }
+
+    /** Writes the end of a response; the next request follows, or the end of the connection. */
+    private void end(
+            ChannelHandlerContext context,
+            Object message,
+            ChannelPromise promise,
+            boolean isReceived) {
         if (isOver) {
             drop();
             ChannelPromise written = promise.unvoid();
@@ -107,10 +150,10 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
             } else {
                 LingeringClose.start(context, written);
             }
-            context.write(response, written);
+            context.write(message, written);
             return;
         }
-        context.write(response, promise);
+        context.write(message, promise);
         if (!queued.isEmpty()) {
             // Not from here, since the caller is not done with the request.
             context.executor().execute(() -> next(context));

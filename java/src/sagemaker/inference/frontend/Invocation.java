@@ -5,6 +5,8 @@ import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpResponse;
+import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
 import java.util.List;
 import java.util.Map;
@@ -20,6 +22,10 @@ final class Invocation extends Exchange {
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
     private WorkerConnections workers;
     private boolean isYielding;
+    private boolean isCancelled;
+    // Who sends a stream, once it has begun.
+    private WorkerConnection source;
+    private StreamedBody body;
     private final long arrivedAt = System.nanoTime();
 
     Invocation(Router client, FullHttpRequest request, Responses responses) {
@@ -100,14 +106,100 @@ final class Invocation extends Exchange {
         respond(response);
     }
 
+    /** Begins to pass a worker's stream on to the client. */
+    void begin(WorkerProtocol.Head head, WorkerConnection worker) {
+        source = worker;
+        if (isCancelled) {
+            source.abandon();
+            return;
+        }
+        HttpResponse response;
+        try {
+            boolean isChunked = request.protocolVersion().isKeepAliveDefault();
+            response = responses.stream(head, id, isChunked);
+        } catch (RuntimeException error) {
+            fail(ErrorCode.UNENCODABLE_PREDICTION, "The worker's answer is not an HTTP response");
+            cancel();
+            return;
+        }
+        body = begin(response);
+    }
+
+    /** Passes a part of a stream on, which goes out with the next {@link #flush}. */
+    void onData(ByteBuf data) {
+        if (isCancelled) {
+            data.release();
+        } else if (!body.pass(data)) {
+            source.pause();
+        }
+    }
+
+    /** Sends what was passed on. */
+    void flush() {
+        if (!isCancelled) {
+            body.flush();
+        }
+    }
+
+    /**
+     * Ends a stream.
+     *
+     * @param status 0 if it is complete; else what is counted of it
+     */
+    void onEnd(int status) {
+        if (isCancelled) {
+            return;
+        }
+        if (status == 0) {
+            end(HttpResponseStatus.OK.code());
+            body.complete();
+        } else {
+            end(status);
+            body.breakOff();
+        }
+    }
+
+    /** Fails a request whose worker is lost. */
+    void lose(ErrorCode code, String message) {
+        if (source == null) {
+            fail(code, message);
+        } else if (!isCancelled) {
+            logBroken(code);
+            end(code.status);
+            body.breakOff();
+        }
+    }
+
+    @Override
+    void resume() {
+        if (body != null) {
+            source.resume();
+        }
+    }
+
+    @Override
+    long sentBytes() {
+        return body == null ? 0 : body.size();
+    }
+
     @Override
     void cancel() {
-        workers.forget(this);
+        isCancelled = true;
+        if (source == null) {
+            workers.forget(this);
+        } else {
+            source.abandon();
+        }
     }
 
     @Override
     void giveWay() {
         isYielding = true;
+        if (body != null) {
+            // It waits for nothing any more, as far as can be known: most have gone.
+            body.abandon();
+            return;
+        }
         if (workers != null) {
             workers.giveWay(this);
         }

@@ -4,11 +4,13 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.DefaultHttpHeaders;
+import io.netty.handler.codec.http.DefaultHttpResponse;
 import io.netty.handler.codec.http.EmptyHttpHeaders;
 import io.netty.handler.codec.http.FullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
+import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.util.AsciiString;
@@ -36,6 +38,30 @@ final class Responses {
      * @throws RuntimeException of any kind, if the answer is not an HTTP response
      */
     FullHttpResponse answer(WorkerProtocol.Answer answer, String id) {
+        return response(status(answer), headers(answer), answer.body, id);
+    }
+
+    /**
+     * Makes the head of a response whose body a worker sends piece by piece.
+     *
+     * @param isChunked whether the client knows chunks; the body of others ends with the connection
+     * @throws RuntimeException of any kind, if the head is not that of an HTTP response
+     */
+    HttpResponse stream(WorkerProtocol.Head head, String id, boolean isChunked) {
+        HttpHeaders headers = headers(head);
+        headers.remove(HttpHeaderNames.CONTENT_LENGTH);
+        headers.set(REQUEST_ID, id);
+        if (isChunked) {
+            headers.set(HttpHeaderNames.TRANSFER_ENCODING, HttpHeaderValues.CHUNKED);
+            headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.KEEP_ALIVE);
+        } else {
+            headers.remove(HttpHeaderNames.TRANSFER_ENCODING);
+            headers.set(HttpHeaderNames.CONNECTION, HttpHeaderValues.CLOSE);
+        }
+        return new DefaultHttpResponse(HttpVersion.HTTP_1_1, status(head), headers);
+    }
+
+    private HttpHeaders headers(WorkerProtocol.Head answer) {
         // The worker has checked the names and values.
         HttpHeaders headers = new DefaultHttpHeaders(false);
         headers.set(common);
@@ -45,11 +71,13 @@ final class Responses {
         for (int i = 0; i < answer.headers.length; i += 2) {
             headers.set(answer.headers[i], answer.headers[i + 1]);
         }
-        HttpResponseStatus status =
-                answer.phrase.isEmpty()
-                        ? HttpResponseStatus.valueOf(answer.status)
-                        : HttpResponseStatus.valueOf(answer.status, answer.phrase);
-        return response(status, headers, answer.body, id);
+        return headers;
+    }
+
+    private static HttpResponseStatus status(WorkerProtocol.Head answer) {
+        return answer.phrase.isEmpty()
+                ? HttpResponseStatus.valueOf(answer.status)
+                : HttpResponseStatus.valueOf(answer.status, answer.phrase);
     }
 
     /** Makes a response with the common headers and these; their syntax is checked. */

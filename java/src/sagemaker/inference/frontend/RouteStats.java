@@ -48,7 +48,7 @@ final class RouteStats {
     }
 
     /** Counts the answer to a request that {@link #start} has counted. */
-    void finish(int status, long duration, int bytes) {
+    void finish(int status, long duration, long bytes) {
         running--;
         responseBytes += bytes;
         nanos += duration;

@@ -15,6 +15,7 @@ import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
 import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
+import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
@@ -364,7 +365,19 @@ final class Router extends ChannelInboundHandlerAdapter {
         context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE_ON_FAILURE);
     }
 
-    private void countAnswer(int status, int bytes) {
+    /** Sends the head of a response to the current request; returns its body to come. */
+    StreamedBody begin(HttpResponse head) {
+        isAnswered = true;
+        return new StreamedBody(context, head);
+    }
+
+    /** Counts the current response, whose body ends. */
+    void end(int status) {
+        countAnswer(status, current.sentBytes());
+        current = null;
+    }
+
+    private void countAnswer(int status, long bytes) {
         RouteStats route = counted;
         if (route != null) {
             counted = null;
@@ -387,8 +400,15 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (current != null) {
             Exchange abandoned = current;
             current = null;
-            countAnswer(CLIENT_GONE, 0);
+            countAnswer(CLIENT_GONE, abandoned.sentBytes());
             abandoned.cancel();
+        }
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        if (current != null && context.channel().isWritable()) {
+            current.resume();
         }
     }
 

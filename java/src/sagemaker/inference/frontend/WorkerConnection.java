@@ -22,6 +22,8 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
     // What has arrived of the answer, and how many bytes are needed to read further.
     private ByteBuf received;
     private int needed;
+    // Of an answer that is a stream, once its head has been read.
+    private StreamReader stream;
 
     WorkerConnection(WorkerConnections connections) {
         this.connections = connections;
@@ -58,7 +60,8 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
      * <p>The supervisor replaces a worker that hangs; this is for a supervisor that hangs too.
      */
     void checkTimeout(long now, Settings settings) {
-        if (current != null && now - sentAt > settings.timeoutNanos) {
+        // A stream has limits of its own, which its worker keeps.
+        if (current != null && stream == null && now - sentAt > settings.timeoutNanos) {
             String message = "No answer within " + settings.timeoutSeconds() + " s";
             take().fail(ErrorCode.PREDICTION_TIMEOUT, message);
             context.close();
@@ -73,6 +76,10 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
 
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
+        if (stream != null) {
+            readStream((ByteBuf) message);
+            return;
+        }
         collect(context, (ByteBuf) message);
         if (current == null) {
             throw new IllegalStateException("an answer without a request");
@@ -82,6 +89,10 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
         }
         WorkerProtocol.Answer answer;
         try {
+            if (WorkerProtocol.isStream(received)) {
+                beginStream();
+                return;
+            }
             answer = WorkerProtocol.Answer.read(received);
         } catch (WorkerProtocol.Incomplete incomplete) {
             needed = incomplete.needed;
@@ -93,6 +104,55 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
         // idle connection.
         connections.onIdle(this);
         answered.complete(answer);
+    }
+
+    private void beginStream() throws WorkerProtocol.Incomplete {
+        WorkerProtocol.Head head = WorkerProtocol.Head.read(received);
+        ByteBuf rest = received;
+        received = null;
+        needed = 0;
+        stream = new StreamReader(current::onData);
+        current.begin(head, this);
+        readStream(rest);
+    }
+
+    private void readStream(ByteBuf data) {
+        try {
+            stream.read(data);
+        } finally {
+            data.release();
+        }
+        if (stream.isOver()) {
+            int status = stream.status();
+            stream = null;
+            resume(); // its last part may have paused it
+            Invocation ended = take();
+            connections.onIdle(this); // before, as above
+            ended.onEnd(status);
+        }
+    }
+
+    @Override
+    public void channelReadComplete(ChannelHandlerContext context) {
+        if (stream != null) {
+            current.flush();
+        }
+    }
+
+    /** Reads no more of a stream for now, since its client does not. */
+    void pause() {
+        context.channel().config().setAutoRead(false);
+    }
+
+    /** Reads on. */
+    void resume() {
+        context.channel().config().setAutoRead(true);
+    }
+
+    /** Tells the worker that the client of its stream has gone; its end is still read. */
+    void abandon() {
+        context.writeAndFlush(WorkerProtocol.cancellation(), context.voidPromise());
+        resume();
     }
 
     private void collect(ChannelHandlerContext context, ByteBuf data) {
@@ -113,6 +173,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
             received = null;
         }
         needed = 0;
+        stream = null;
     }
 
     @Override
@@ -132,7 +193,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
             LOGGER.error("a connection to a worker is closed", error);
         }
         if (current != null && error instanceof OutOfMemoryError) {
-            take().fail(ErrorCode.OUT_OF_MEMORY, "No memory is left for the answer");
+            take().lose(ErrorCode.OUT_OF_MEMORY, "No memory is left for the answer");
         }
         context.close();
     }

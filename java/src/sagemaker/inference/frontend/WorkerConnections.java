@@ -275,12 +275,12 @@ final class WorkerConnections {
         all.remove(connection);
         idle.remove(connection);
         if (lost != null && isRetiring()) {
-            lost.fail(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
+            lost.lose(ErrorCode.SERVICE_UNAVAILABLE, whyRetiring);
         } else if (lost != null && lost.age() > waitLimitNanos) {
             // The supervisor closes a connection whose request no worker takes.
-            lost.fail(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
+            lost.lose(ErrorCode.PREDICTION_TIMEOUT, waitedTooLong());
         } else if (lost != null) {
-            lost.fail(ErrorCode.PROCESS_DIED, "The worker ended before it had answered");
+            lost.lose(ErrorCode.PROCESS_DIED, "The worker ended before it had answered");
         }
         if (isRetiring()) {
             finishRetiring();

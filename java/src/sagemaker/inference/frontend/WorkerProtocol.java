@@ -19,10 +19,14 @@ final class WorkerProtocol {
     private static final int END = -1;
     private static final int OK = 200;
     private static final String OK_TEXT = "OK";
+    private static final int STREAM = 206;
+    private static final int CANCEL = 'C';
     private static final int INT = 4;
     // Allocated in advance: a message without its end would keep a worker waiting.
     private static final ByteBuf ENDS =
             Unpooled.unreleasableBuffer(Unpooled.directBuffer(2 * INT).writeInt(END).writeInt(END));
+    private static final ByteBuf CANCELLATION =
+            Unpooled.unreleasableBuffer(Unpooled.directBuffer(1).writeByte(CANCEL));
 
     private WorkerProtocol() {}
 
@@ -58,14 +62,24 @@ final class WorkerProtocol {
         return ENDS.duplicate();
     }
 
+    /** Returns what a worker gets to read when the client of a stream has gone. */
+    static ByteBuf cancellation() {
+        return CANCELLATION.duplicate();
+    }
+
+    /** Returns whether an answer that begins so is a stream. */
+    static boolean isStream(ByteBuf in) {
+        return in.readableBytes() >= INT && in.getInt(in.readerIndex()) == STREAM;
+    }
+
     private static void writeText(ByteBuf out, CharSequence text) {
         int start = out.writerIndex();
         out.writeInt(0);
         out.setInt(start, ByteBufUtil.writeUtf8(out, text));
     }
 
-    /** A worker's answer to a request. */
-    static final class Answer {
+    /** A worker's answer up to its body. */
+    static class Head {
         final int status;
         final String phrase;
         final String contentType;
@@ -73,24 +87,54 @@ final class WorkerProtocol {
         /** Names and values in turn. */
         final String[] headers;
 
-        final ByteBuf body;
-
-        /** Whether a worker has written it; else the supervisor has, in place of one. */
+        /** Whether a worker has written an answer; else the supervisor has, in place of one. */
         final boolean isOfWorker;
 
-        private Answer(
-                boolean isOfWorker,
-                int status,
-                String phrase,
-                String contentType,
-                String[] headers,
-                ByteBuf body) {
-            this.isOfWorker = isOfWorker;
-            this.status = status;
-            this.phrase = phrase;
-            this.contentType = contentType;
-            this.headers = headers;
-            this.body = body;
+        private Head(Reader reader, int expected) throws Incomplete {
+            int code = reader.readInt();
+            if (code != expected) {
+                throw new IllegalStateException("a worker answered with code " + code);
+            }
+            // Its length tells enough: no text is made of it for each answer.
+            int text = reader.skip();
+            isOfWorker = reader.position - text == OK_TEXT.length();
+            reader.skip(); // the request's id
+            contentType = reader.readText();
+            status = reader.readInt();
+            phrase = reader.readText();
+            headers = new String[2 * reader.readCount()];
+            for (int i = 0; i < headers.length; i++) {
+                headers[i] = reader.readText();
+            }
+        }
+
+        /**
+         * Reads the head of a stream; what follows is for a {@link StreamReader}.
+         *
+         * @param in what has arrived so far; the head is taken from it once all of it is there
+         * @throws Incomplete if more must arrive
+         * @throws IllegalStateException if this is not the head of a stream
+         */
+        static Head read(ByteBuf in) throws Incomplete {
+            Reader reader = new Reader(in);
+            Head head = new Head(reader, STREAM);
+            in.readerIndex(reader.position);
+            return head;
+        }
+    }
+
+    /** A worker's answer to a request. */
+    static final class Answer extends Head {
+        final ByteBuf body;
+
+        private Answer(Reader reader, ByteBuf in) throws Incomplete {
+            super(reader, OK);
+            int start = reader.skip();
+            int size = reader.position - start;
+            if (reader.readInt() != END || reader.position != in.writerIndex()) {
+                throw new IllegalStateException("a worker sent more than its answer");
+            }
+            body = size == 0 ? Unpooled.EMPTY_BUFFER : in.retainedSlice(start, size);
         }
 
         /**
@@ -102,29 +146,7 @@ final class WorkerProtocol {
          * @throws IllegalStateException if this is not an answer
          */
         static Answer read(ByteBuf in) throws Incomplete {
-            Reader reader = new Reader(in);
-            int code = reader.readInt();
-            if (code != OK) {
-                throw new IllegalStateException("a worker answered with code " + code);
-            }
-            // Its length tells enough: no text is made of it for each answer.
-            int text = reader.skip();
-            boolean isOfWorker = reader.position - text == OK_TEXT.length();
-            reader.skip(); // the request's id
-            String contentType = reader.readText();
-            int status = reader.readInt();
-            String phrase = reader.readText();
-            String[] headers = new String[2 * reader.readCount()];
-            for (int i = 0; i < headers.length; i++) {
-                headers[i] = reader.readText();
-            }
-            int start = reader.skip();
-            int size = reader.position - start;
-            if (reader.readInt() != END || reader.position != in.writerIndex()) {
-                throw new IllegalStateException("a worker sent more than its answer");
-            }
-            ByteBuf body = size == 0 ? Unpooled.EMPTY_BUFFER : in.retainedSlice(start, size);
-            return new Answer(isOfWorker, status, phrase, contentType, headers, body);
+            return new Answer(new Reader(in), in);
         }
     }
 

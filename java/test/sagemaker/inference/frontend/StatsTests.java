@@ -24,7 +24,7 @@ final class StatsTests {
         tests.add("stats: durations and statuses", StatsTests::durations);
     }
 
-    private static List<JsonObject> collect(Bench bench) {
+    static List<JsonObject> collect(Bench bench) {
         List<JsonObject> routes = new ArrayList<>();
         bench.handlers
                 .stats()

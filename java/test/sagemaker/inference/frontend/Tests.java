@@ -35,6 +35,7 @@ public final class Tests {
         HttpTests.addTo(all);
         RoutingTests.addTo(all);
         WorkersTests.addTo(all);
+        StreamTests.addTo(all);
         ControlTests.addTo(all);
         DrainTests.addTo(all);
         StatsTests.addTo(all);
