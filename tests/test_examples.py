@@ -16,7 +16,7 @@ import pytest
 from support.documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
 
 from sagemaker_inference import default_registry
-from sagemaker_inference._http.messages import Headers, Request
+from sagemaker_inference._http.messages import Headers, Request, whole_body
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.program import assembled
 from sagemaker_inference._program.location import Program
@@ -37,7 +37,7 @@ needs_sklearn = pytest.mark.skipif(
     importlib.util.find_spec("sklearn") is None and not SKLEARN_IS_REQUIRED,
     reason="examples/sklearn was NOT RUN: scikit-learn is not installed; tox -e server has it",
 )
-NAMES = ["headers", "iris", "sklearn", "transform", "two_files"]
+NAMES = ["headers", "iris", "sklearn", "streaming", "transform", "two_files"]
 RUN = [
     pytest.param(name, marks=[needs_sklearn, pytest.mark.once] if name == "sklearn" else [])
     for name in NAMES
@@ -84,7 +84,7 @@ def ask(handler: InferenceHandler, exchange: Exchange) -> Reply:
     (response,) = run_without_loop(handler.answer([request]))
     sent = {"content-type": response.content_type, **response.headers}
     lower = {name.lower(): value for name, value in sent.items()}
-    return Reply(int(response.status), lower, bytes(response.body).decode())
+    return Reply(int(response.status), lower, bytes(whole_body(response)).decode())
 
 
 @pytest.mark.parametrize("name", RUN)
