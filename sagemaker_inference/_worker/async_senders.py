@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from select import POLLIN, poll
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
+from sagemaker_inference._worker.concurrency import uncancel
 from sagemaker_inference._worker.senders import CLIENT_GONE, GRACE_SECONDS, Cut, Sender
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ _TICK_SECONDS: Final = 0.25
 _TURN_SECONDS: Final = 0.002
 # A program that goes on when it is cancelled is cancelled again so often.
 _AGAIN_SECONDS: Final = 5.0
-
-
-def uncancel(task: Any) -> None:
-    """Have a task that was cancelled go on, as if it never was."""
-    # Before Python 3.11, tasks do not count.
-    for _ in range(getattr(task, "cancelling", int)()):
-        task.uncancel()
 
 
 class AsyncSender(Sender):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sagemaker_inference._errors import PredictionError, PredictionTimeoutError
 from sagemaker_inference._http.error_response import error_response
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._worker.async_senders import AsyncStreams, uncancel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -52,6 +51,9 @@ def _answer_here(loop: Loop, work: Work) -> list[Response]:
 
 
 async def _serve_in_loop(loop: Loop, concurrency: int) -> None:
+    # Not where answers are awaited without a worker: sockets of Linux are not everywhere.
+    from sagemaker_inference._worker.async_senders import AsyncStreams
+
     streams = AsyncStreams(loop.streams)
 
     async def in_loop(work: Work, taken: float) -> list[Response]:
@@ -67,6 +69,13 @@ async def _serve(
     loop: Loop, concurrency: int, answer: Callable[[Work, float], Awaitable[list[Response]]]
 ) -> None:
     await _Tasks(loop, concurrency, answer).serve()
+
+
+def uncancel(task: Any) -> None:
+    """Have a task that was cancelled go on, as if it never was."""
+    # Before Python 3.11, tasks do not count.
+    for _ in range(getattr(task, "cancelling", int)()):
+        task.uncancel()
 
 
 async def await_answer(

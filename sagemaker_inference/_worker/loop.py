@@ -345,7 +345,9 @@ class Loop:
         if self._keeps and work.message:
             self._journal.forget(connection.slot, len(work.message))
         follower = None
-        is_sent = self._send(connection, pieces) if stream is None else self._kept(connection, stream)
+        is_sent = (
+            self._send(connection, pieces) if stream is None else self._kept(connection, stream)
+        )
         if is_sent and connection.leftover:
             follower = self._receive(connection, 0.0)
         elif is_sent:

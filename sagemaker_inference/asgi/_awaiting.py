@@ -7,6 +7,7 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
+from sagemaker_inference._inference.streams import whole_answers
 from sagemaker_inference._worker.concurrency import await_answer
 
 if TYPE_CHECKING:
@@ -48,5 +49,5 @@ async def serve(model: ModelThread, handler: InferenceHandler, checks: HealthChe
 
 async def _answer(model: ModelThread, handler: InferenceHandler, work: Work) -> None:
     model.begin([work])
-    answering = handler.answer([work.request])
+    answering = whole_answers(handler, [work.request])
     model.finish([work], await await_answer(answering, [work.request], model.config.timeout))

@@ -18,6 +18,7 @@ from sagemaker_inference._http.sendable import sendable
 from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.program import load_model
+from sagemaker_inference._inference.streams import whole_answers
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
@@ -195,7 +196,7 @@ class ModelThread:
         """Answer requests; returns how long the program predicted, in seconds."""
         self.begin(works)
         try:
-            responses = run_without_loop(handler.answer([work.request for work in works]))
+            responses = run_without_loop(whole_answers(handler, [work.request for work in works]))
         except BaseException as error:
             logger.exception("requests got no answer")
             responses = [_failure(work, _died(type(error).__name__)) for work in works]

@@ -279,3 +279,24 @@ def test_it_has_two_threads_and_no_process(program: Callable[..., Program]) -> N
 def test_these_names_are_public() -> None:
     assert testing.__all__ == ["Client", "Reply", "ServerProcess", "TestClient"]
     assert TestClient.__test__ is False
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_comes_as_one_body(registry: Registry, *, is_async: bool) -> None:
+    registry.model_loader(lambda: None)
+
+    def items(data: Any) -> Any:
+        yield 1
+        yield 2
+        if data:
+            raise ValueError
+
+    async def async_items(data: Any) -> Any:
+        for item in items(data):
+            await asyncio.sleep(0)
+            yield item
+
+    registry.predictor(async_items if is_async else items)
+    with TestClient(registry) as client:
+        assert client.invoke(0).body == b"1\n2\n"
+        assert client.invoke(1).status_code == 500  # nothing was sent yet
