@@ -81,7 +81,8 @@ public final class GuardStreams {
         StringBuilder body = new StringBuilder();
         boolean isRefused = false;
         for (int start = 0; start < stream.length && !isRefused; start += size) {
-            ByteBuf piece = Unpooled.copiedBuffer(stream, start, Math.min(size, stream.length - start));
+            int length = Math.min(size, stream.length - start);
+            ByteBuf piece = Unpooled.copiedBuffer(stream, start, length);
             channel.writeInbound(piece);
             Object next = channel.readInbound();
             while (next != null) {
