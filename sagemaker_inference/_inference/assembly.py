@@ -12,7 +12,6 @@ from sagemaker_inference._aws import fallback as aws_fallback
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference.annotations import as_bytes
-from sagemaker_inference._inference.batch_transform import BatchTransform
 from sagemaker_inference._inference.batching import Batcher
 from sagemaker_inference._inference.decoding import Decoders, body_converter, naming_parameter
 from sagemaker_inference._inference.encoding import Encoders
@@ -25,6 +24,7 @@ from sagemaker_inference._program.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sagemaker_inference._inference.batch_transform import BatchTransform
     from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.roles import Role
     from sagemaker_inference._program.signatures import Handler
@@ -174,6 +174,8 @@ def _batch_transform(
 ) -> BatchTransform | None:
     if not config.is_batch:
         return None
+    from sagemaker_inference._inference.batch_transform import BatchTransform
+
     has_placeholders = (config.on_bad_record or options.on_bad_record) == "placeholder"
     if has_placeholders and transformer is not None:
         get_logger().warning(

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from sagemaker_inference import asgi
 
@@ -80,3 +80,17 @@ class Life:
         message = await self.sent.get()
         await self.task
         return message
+
+
+async def ask(
+    application: asgi.Application, method: str, path: str, body: bytes = b"", **more: Any
+) -> Call:
+    """Send a request, and wait until it is answered."""
+    call = Call(application, method, path, **more).body(body)
+    await call.task
+    return call
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the coroutine of a test, in which nothing waits for long."""
+    asyncio.run(asyncio.wait_for(test(), 20))
