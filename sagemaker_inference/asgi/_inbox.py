@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from contextlib import suppress
 from math import inf
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,9 @@ class Inbox:
 
     def __init__(self) -> None:
         self.is_closed = False
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        # Not a SimpleQueue: where its lock is free and it is empty, a wait of no time never ends
+        # in Python 3.10.
+        self._queue: Queue[Work | None] = Queue()
         self._on_added: Callable[[], object] = lambda: None
 
     def __len__(self) -> int:

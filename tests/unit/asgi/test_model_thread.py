@@ -229,7 +229,7 @@ def test_a_health_check_that_fails_is_what_ping_says(
         wait_for(lambda: client.ping().status_code == 503)
         cause = "the program's health check has failed; see the log"
         assert client.ping().json() == {"status": "critical", "cause": cause}
-        assert "returned False: /ping answers 503 until it succeeds" in caplog.text
+        wait_for(lambda: "returned False: /ping answers 503 until it succeeds" in caplog.text)
         assert 'health{state="critical"} 1' in client.request("GET", "/metrics").text
         assert client.invoke(1).status_code == 200
         is_healthy[0] = True
