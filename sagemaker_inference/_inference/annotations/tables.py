@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ def _listed(data: Any, body: Body, *, is_copied: bool) -> Any:
         return data.to_pylist()
     if hasattr(data, "tolist"):
         if data.dtype != object:
-            lists = _PLACE * data.size + _LIST * (data.size // max(1, *data.shape[-1:]))
+            lists = _PLACE * data.size + _LIST * math.prod(data.shape[:-1])
             numbers = _NUMBER * data.size * (data.dtype.kind != "b")
             _budget.of(body).take(numbers + lists * (1 + is_copied), "array")
         return data.tolist()

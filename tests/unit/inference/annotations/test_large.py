@@ -182,6 +182,16 @@ def test_objects_of_a_large_array_are_within_the_budget() -> None:
         converted(list, bytes(codecs.for_content_type(ARROW).encode(table, "")), ARROW)
 
 
+@pytest.mark.parametrize("hint", [list, list[float], list[Model], dict, Row, np.ndarray])
+def test_an_array_without_dimensions_is_converted_or_does_not_fit(hint: Any) -> None:
+    body = npy(np.array(1.5))
+    if hint is np.ndarray:
+        assert converted(hint, body, NPY).tolist() == 1.5
+    else:
+        with pytest.raises(UnprocessableInputError, match=r"Expected|Input should be"):
+            converted(hint, body, NPY)
+
+
 @pytest.mark.parametrize("piece", [1 << 20, 7, 1])
 @pytest.mark.parametrize(
     ("text", "is_even"),
