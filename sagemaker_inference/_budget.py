@@ -131,6 +131,10 @@ class Budget:
             self.attempt(size, what)
         self.taken += size
 
+    def give_back(self, size: int) -> None:
+        """Take back what was counted for values that were not made, or are no more."""
+        self.taken -= size
+
     def attempt(self, size: int, what: str) -> None:
         """Check the memory that is needed until a body is known to be valid; it is not counted.
 

@@ -90,7 +90,11 @@ def read(
         _check_numbers(text, header, budget)
     if len(text) > _LONG:
         result = _numbers_in_pieces(text, header)
-    return result or read_by_columns(text, header, is_regular=is_regular)
+    if result is None:
+        result = read_by_columns(text, header, is_regular=is_regular)
+    if budget is not None and result[0].dtype != object:
+        _csv_size.give_back_cells(text, budget)
+    return result
 
 
 def read_by_columns(

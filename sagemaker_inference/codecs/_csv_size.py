@@ -72,6 +72,11 @@ def take_cells(text: bytes | bytearray, budget: Budget) -> bool:
     return False
 
 
+def give_back_cells(text: bytes | bytearray, budget: Budget) -> None:
+    """Count the cells of a text as numbers in an array: as text, only some were there at a time."""
+    budget.give_back((_CELL - _NUMBER) * _count_cells(text))
+
+
 def look_at_cells(text: bytes | bytearray, budget: Budget) -> None:
     """Count the work to read cells that may be refused in the end.
 

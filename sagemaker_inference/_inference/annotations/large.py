@@ -76,6 +76,12 @@ def are_numbers(hint: Any) -> bool:
     return all(member in _NUMBERS for member in members)
 
 
+def mentions_float(hint: Any) -> bool:
+    """Whether floats are among the types of values within lists."""
+    members = get_args(hint)
+    return any(map(mentions_float, members)) if members else hint is float
+
+
 class Expected(NamedTuple):
     """What an annotation takes at most.
 
@@ -83,17 +89,20 @@ class Expected(NamedTuple):
         kind: what the value has to be, as `kind_of` returns it.
         item: the same of its items.
         has_numbers_only: whether all values within lists have to be numbers, booleans or null.
+        has_floats: whether some values within lists are floats, be they integers in the body.
     """
 
     kind: str = UNKNOWN
     item: str = UNKNOWN
     has_numbers_only: bool = False
+    has_floats: bool = False
 
     @classmethod
     def by(cls, hint: Any) -> Expected:
         """What a hint says."""
         item = item_of(hint)
-        return cls(kind_of(hint), UNKNOWN if item is None else kind_of(item), are_numbers(hint))
+        item_kind = UNKNOWN if item is None else kind_of(item)
+        return cls(kind_of(hint), item_kind, are_numbers(hint), mentions_float(hint))
 
     def decoded(self, body: Body, content_type: str, decode: Decode) -> Any:
         """What a format decodes, if it may be what is expected.

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Bytes of Python objects: a number, its place in a list, the rest of a list, that of a dict, and a
 # value of a dict with its key.
 _NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 72, 200, 72
+# The first and the last that Python keeps.
+_SMALL_INTEGERS = -5, 256
 
 
 def is_json(content_type: str) -> bool:
@@ -129,23 +131,27 @@ def _csv_frame(body: Body, content_type: str) -> Any:
     return frame
 
 
-def plain(data: Any, body: Body, *, is_copied: bool = False) -> Any:
+def plain(data: Any, body: Body, *, is_copied: bool = False, as_floats: bool = False) -> Any:
     """Decoded data as Python objects, once they are within the budget of the body.
 
     Args:
         data: the data.
         body: the body.
         is_copied: whether its lists are going to be copied, as a validator does.
+        as_floats: whether its integers are going to be copied as floats.
 
     Raises:
         PayloadTooLargeError: they are not.
     """
     if type(data) is dict:  # of a form, whose parts may be arrays
-        return {name: _listed(value, body, is_copied=is_copied) for name, value in data.items()}
-    return _listed(data, body, is_copied=is_copied)
+        return {
+            name: _listed(value, body, is_copied=is_copied, as_floats=as_floats)
+            for name, value in data.items()
+        }
+    return _listed(data, body, is_copied=is_copied, as_floats=as_floats)
 
 
-def _listed(data: Any, body: Body, *, is_copied: bool) -> Any:
+def _listed(data: Any, body: Body, *, is_copied: bool, as_floats: bool) -> Any:
     if hasattr(data, "to_pylist"):  # an Arrow table: records
         size = data.num_rows * (_RECORD + _ITEM * data.num_columns)
         _budget.of(body).take(size * (1 + is_copied), "Arrow")
@@ -153,7 +159,17 @@ def _listed(data: Any, body: Body, *, is_copied: bool) -> Any:
     if hasattr(data, "tolist"):
         if data.dtype != object:
             lists = _PLACE * data.size + _LIST * math.prod(data.shape[:-1])
-            numbers = _NUMBER * data.size * (data.dtype.kind != "b")
-            _budget.of(body).take(numbers + lists * (1 + is_copied), "array")
+            numbers = _count_numbers(data, as_floats=as_floats)
+            _budget.of(body).take(_NUMBER * numbers + lists * (1 + is_copied), "array")
         return data.tolist()
     return data
+
+
+def _count_numbers(array: Any, *, as_floats: bool) -> int:
+    """How many objects an array becomes, beside those that Python has one of: small integers."""
+    if array.dtype.kind == "b":
+        return 0
+    if array.dtype.kind not in "iu":
+        return int(array.size)
+    first, last = _SMALL_INTEGERS
+    return int((array < first).sum() + (array > last).sum()) + array.size * as_floats

@@ -54,7 +54,7 @@ def pydantic_converter(hint: Any) -> Convert | None:
             if is_json(content_type):
                 return read(_stand_in(_affordable(body, content_type), expected))
             data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
-            return adapter.validate_python(_plain(data, body))
+            return adapter.validate_python(_plain(data, body, expected))
         except pydantic.ValidationError as error:
             # What it refused may be all of the body.
             first = error.errors(include_url=False, include_input=False)[0]
@@ -112,9 +112,9 @@ def _stand_in(text: bytes, expected: Expected) -> bytes:
     return _IN_PLACE.get(first, text) if expected.item == OBJECT else text
 
 
-def _plain(data: Any, body: Body) -> Any:
+def _plain(data: Any, body: Body, expected: Expected) -> Any:
     with _budget.tentative(body):
-        return plain(data, body, is_copied=True)
+        return plain(data, body, is_copied=True, as_floats=expected.has_floats)
 
 
 def _affordable(body: Body, content_type: str, *, numbers: bool = False) -> bytes:
@@ -193,13 +193,15 @@ def msgspec_converter(hint: Any) -> Convert:
             data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
             if expected.is_told_by_a_row(data):
                 msgspec.convert(data[:1].tolist(), hint)
-                return msgspec.convert(plain(data, body, is_copied=True), hint)
+                values = plain(data, body, is_copied=True, as_floats=expected.has_floats)
+                return msgspec.convert(values, hint)
             # The values of forms are text, which stands for numbers as well.
             strict = not content_types.is_form(content_type)
             if type(data) is dict:  # of a form: fields may be annotated as arrays
                 with contextlib.suppress(msgspec.ValidationError):
                     return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
-            return msgspec.convert(_plain(data, body), hint, strict=strict, dec_hook=_as_field)
+            values = _plain(data, body, expected)
+            return msgspec.convert(values, hint, strict=strict, dec_hook=_as_field)
         except msgspec.ValidationError as error:
             message = str(error).replace("`", "")[:300]
             raise UnprocessableInputError(message) from None

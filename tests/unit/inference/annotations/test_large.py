@@ -64,7 +64,13 @@ class Arrays(msgspec.Struct, array_like=True):
     ],
 )
 def test_what_an_annotation_takes(hint: Any, kind: str, item: str, *, numbers: bool) -> None:
-    assert large.Expected.by(hint) == (kind, item, numbers)
+    assert large.Expected.by(hint)[:3] == (kind, item, numbers)
+
+
+def test_which_annotations_have_floats() -> None:
+    hints = [list[list[float]] | None, list[int | float], tuple[float, str]]
+    assert all(large.Expected.by(hint).has_floats for hint in hints)
+    assert not any(large.Expected.by(hint).has_floats for hint in [list[list[int]], list, Row])
 
 
 OBJECTS = "Expected an object, but this Content-Type holds rows"
@@ -174,12 +180,34 @@ def test_a_codec_of_the_program_may_make_anything() -> None:
 
 
 def test_objects_of_a_large_array_are_within_the_budget() -> None:
-    few = npy(np.zeros(4_000_000, np.int8))
+    few = npy(np.full(4_000_000, -100, np.int8))
     with pytest.raises(PayloadTooLargeError, match="bytes of memory"):
         converted(list, few, NPY)
     table = pa.table({"a": pa.array(np.zeros(8_000_000, np.bool_))})
     with pytest.raises(PayloadTooLargeError, match="The Arrow body"):
         converted(list, bytes(codecs.for_content_type(ARROW).encode(table, "")), ARROW)
+
+
+SHORT = 2_400_000
+IN_BUDGET: list[tuple[Any, bytes, str, Any]] = [
+    (list, b"1,2\n" * (SHORT // 4), CSV, [1, 2]),
+    (list[list[int]], b"1,2\n" * (SHORT // 4), CSV, [1, 2]),
+    (list[list[int]], b"a,b\n" + b"1,2\n" * (SHORT // 4), CSV, [1, 2]),
+    (list, b"1.5, 2\n" * (SHORT // 7), CSV, [1.5, 2.0]),
+    (list[list[bool]], b"true,false\n" * (SHORT // 11), CSV, [True, False]),
+    (list, npy(np.zeros(4_000_000, np.int8)), NPY, 0),
+]
+
+
+@pytest.mark.parametrize(("hint", "body", "content_type", "last"), IN_BUDGET)
+def test_lists_count_as_what_they_are(hint: Any, body: bytes, content_type: str, last: Any) -> None:
+    """Python has one object of each small integer, and cells of numbers were never all text."""
+    assert converted(hint, body, content_type)[-1] == last
+
+
+def test_integers_that_become_floats_are_within_the_budget() -> None:
+    with pytest.raises(PayloadTooLargeError, match="The array body"):
+        converted(list[list[float]], b"1,2\n" * (SHORT // 4), CSV)
 
 
 @pytest.mark.parametrize("hint", [list, list[float], list[Model], dict, Row, np.ndarray])
