@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 # Bytes of Python objects: a number, its place in a list, the rest of a list, that of a dict, and a
 # value of a dict with its key.
-_NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 72, 200, 72
+_NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 64, 200, 72
 # The first and the last that Python keeps.
 _SMALL_INTEGERS = -5, 256
 
@@ -158,11 +157,21 @@ def _listed(data: Any, body: Body, *, is_copied: bool, as_floats: bool) -> Any:
         return data.to_pylist()
     if hasattr(data, "tolist"):
         if data.dtype != object:
-            lists = _PLACE * data.size + _LIST * math.prod(data.shape[:-1])
+            lists = _size_of_lists(data.shape)
             numbers = _count_numbers(data, as_floats=as_floats)
             _budget.of(body).take(_NUMBER * numbers + lists * (1 + is_copied), "array")
         return data.tolist()
     return data
+
+
+def _size_of_lists(shape: tuple[int, ...]) -> int:
+    """The memory of the nested lists that an array becomes, without what is in them."""
+    size, count = 0, 1
+    for length in shape:
+        # Python's blocks of memory hold an even number of places.
+        size += count * (_LIST + _PLACE * (length + length % 2))
+        count *= length
+    return size
 
 
 def _count_numbers(array: Any, *, as_floats: bool) -> int:

@@ -183,6 +183,8 @@ def test_objects_of_a_large_array_are_within_the_budget() -> None:
     few = npy(np.full(4_000_000, -100, np.int8))
     with pytest.raises(PayloadTooLargeError, match="bytes of memory"):
         converted(list, few, NPY)
+    with pytest.raises(PayloadTooLargeError, match="bytes of memory"):
+        converted(list, npy(np.zeros((1_050_000, 1, 1), np.int8)), NPY)
     table = pa.table({"a": pa.array(np.zeros(8_000_000, np.bool_))})
     with pytest.raises(PayloadTooLargeError, match="The Arrow body"):
         converted(list, bytes(codecs.for_content_type(ARROW).encode(table, "")), ARROW)
