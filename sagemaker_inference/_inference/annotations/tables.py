@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Bytes of Python objects: a number, its place in a list, the rest of a list, that of a dict, and a
 # value of a dict with its key.
-_NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 64, 200, 72
+_NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 56, 200, 72
 # The first and the last that Python keeps.
 _SMALL_INTEGERS = -5, 256
 
@@ -157,9 +157,9 @@ def _listed(data: Any, body: Body, *, is_copied: bool, as_floats: bool) -> Any:
         return data.to_pylist()
     if hasattr(data, "tolist"):
         if data.dtype != object:
-            lists = _size_of_lists(data.shape)
-            numbers = _count_numbers(data, as_floats=as_floats)
-            _budget.of(body).take(_NUMBER * numbers + lists * (1 + is_copied), "array")
+            lists = _size_of_lists(data.shape) * (1 + is_copied)
+            numbers = _NUMBER * _count_numbers(data, as_floats=as_floats)
+            _budget.of(body).take(data.nbytes + numbers + lists, "array")
         return data.tolist()
     return data
 
@@ -181,4 +181,4 @@ def _count_numbers(array: Any, *, as_floats: bool) -> int:
     if array.dtype.kind not in "iu":
         return int(array.size)
     first, last = _SMALL_INTEGERS
-    return int((array < first).sum() + (array > last).sum()) + array.size * as_floats
+    return int((array < first).sum() + (array > last).sum() + array.size * as_floats)
