@@ -97,6 +97,7 @@ CASES: list[tuple[Any, bytes, str, str]] = [
     (list[int], npy(np.zeros((200_000, 2), np.int64)), NPY, "Expected int, got array - at $[0]"),
     (np.ndarray, rows('["a", 1]'), JSON_LINES, "Expected a number in row 1, column 1, not str 'a'"),
     (list[Model], b"[[" + b"1," * 700_000 + b"1]]", JSON, "0: Input should be an object"),
+    (Model, b"[1" + b",1" * 700_000 + b"]", JSON, "the body: Input should be an object"),
     (list[Model], b'["' + b"1" * 1_500_000 + b'"]', JSON, "0: Input should be an object"),
     (list[Model], b"[ 1" + b",1" * 700_000 + b"]", JSON, "0: Input should be an object"),
     (list[Model], b"[null" + b",1" * 700_000 + b"]", JSON, "0: Input should be an object"),
@@ -154,6 +155,15 @@ def test_records_become_a_data_frame(wrapped: bytes) -> None:
     frame = converted(pd.DataFrame, wrapped % records)
     assert frame.shape == (60_001, 2)
     assert frame.b.iloc[-1] == "last"
+
+
+def test_records_with_others_need_memory_that_may_be_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_budget, "_LEAST_ATTEMPTED", 1)
+    monkeypatch.setattr(_budget, "_TIMES_ATTEMPTED", 2)
+    with pytest.raises(PayloadTooLargeError, match="to be checked"):
+        converted(pd.DataFrame, b"[" + b'{"a": 1.5, "b": "text"},' * 60_000 + b"1]")
 
 
 class Summed(pydantic.BaseModel):
