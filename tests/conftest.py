@@ -31,7 +31,8 @@ def clean_environ() -> Iterator[None]:
     """No test sees a variable of the machine that it runs on."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith("SAGEMAKER_"):
+            # The second is for this run of pytest, not for those that tests start.
+            if name.startswith("SAGEMAKER_") or name == "PYTEST_ADDOPTS":
                 patch.delenv(name)
         # Nor do tests' servers use or make class data, unless they are about that.
         patch.setenv("SAGEMAKER_CLASS_CACHE", "false")

@@ -121,11 +121,14 @@ def format_of(content_type: str) -> str:
 
 
 def columns_of(body: Body, content_type: str) -> int:
-    """How many columns the first row of CSV has; 0 for other formats, or without rows."""
+    """How many columns the first row of CSV has; 0 for other formats, and where it has no row."""
     if format_of(content_type) != _CSV:
         return 0
     first = bytes(memoryview(body).cast("B")[:_PIECE]).partition(b"\n")[0]
-    return len(next(csv.reader([first.decode("utf-8", "replace")]), ()))
+    try:
+        return len(next(csv.reader([first.decode("utf-8", "replace")]), ()))
+    except csv.Error:  # a null character, for Python 3.10, or a cell of over 128 KiB
+        return 0
 
 
 def holds_many(content_type: str) -> bool:

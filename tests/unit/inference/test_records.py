@@ -115,6 +115,7 @@ def test_a_body_is_one_record_where_its_format_has_none() -> None:
         (b'"a,b",2\n', "text/csv; charset=utf-8", 2),
         (b"", "text/csv", 0),
         (b"1,2", "application/jsonlines", 0),
+        (b"x" * 200_000 + b",1\n", "text/csv", 0),
     ],
 )
 def test_columns_are_those_of_the_first_row(body: bytes, content_type: str, columns: int) -> None:
