@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.documents import ROOT
 
+from tests.server.conftest import ECHO
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -133,10 +135,13 @@ def test_nothing_is_lost_when_workers_are_killed(
 ) -> None:
     server = serve(COUNTS, workers=2)
     statuses: collections.Counter[int] = collections.Counter()
+    killed: list[int] = []
     with ThreadPoolExecutor(16) as pool:
         for _ in range(20):
-            server.wait_workers(2)
-            worker = server.pids("sagemaker_inference._worker")[0]
+            server.wait_workers(2, other_than=killed)
+            workers = server.pids("sagemaker_inference._worker")
+            worker = next(pid for pid in workers if pid not in killed)
+            killed.append(worker)
             answers = [pool.submit(server.request, b"[1]") for _ in range(50)]
             if is_working:
                 answers[10].result()
@@ -222,8 +227,11 @@ def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) 
 def test_the_documents_name_all_that_the_server_counts(serve: Callable[..., Server]) -> None:
     batches = PROGRAM.replace("@predictor", "@predictor(max_batch_size=2)")
     server = serve(batches.replace('if data == "kill"', 'if data[0] == "kill"'))
-    assert server.request("[1]").status == 200
-    page = server.request(method="GET", path="/metrics").body.decode()
+    streaming = serve(ECHO.replace("return data", "yield data"))
+    page = ""
+    for one in (server, streaming):
+        assert one.request("[1]").status == 200
+        page += one.request(method="GET", path="/metrics").body.decode()
     served = dict(re.findall(r"^# TYPE (sagemaker_\w+) (\w+)$", page, re.MULTILINE))
     table = (ROOT / "docs" / "metrics.md").read_text()
     rows = re.findall(r"^\| `(sagemaker_\w+)` \| (\w+) \|", table, re.MULTILINE)
