@@ -25,9 +25,15 @@ _MOST_RESPONSE_IN_MB: Final = 2047
 _MOST: Final = 2**31 - 1
 
 
-def _client_timeout(name: str, default: int, meaning: str) -> Variable[int]:
-    parse = _parsers.number("seconds", least=1, example=f"{default}.", whole=True, most=_MOST)
+def _timeout(
+    name: str, default: int, meaning: str, *, most: int = _parsers.MOST_SECONDS
+) -> Variable[int]:
+    parse = _parsers.number("seconds", least=1, example=f"{default}.", whole=True, most=most)
     return Variable(name, parse, default, meaning, "seconds")
+
+
+def _client_timeout(name: str, default: int, meaning: str) -> Variable[int]:
+    return _timeout(name, default, meaning, most=_MOST)
 
 
 def _megabytes(example: int, *, least: int, most: int) -> Callable[[str], int]:
@@ -85,34 +91,26 @@ TIMEOUT_SECONDS: Final = Variable[int | None](
     "60",
 )
 # SageMaker waits 60 s for an answer of a real-time endpoint.
-TIMEOUT: Final = Variable(
+TIMEOUT: Final = _timeout(
     "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_parsers.MOST_SECONDS),
     60,
     "the same, where the one above is unset",
-    "seconds",
 )
-STARTUP_TIMEOUT: Final = Variable(
+STARTUP_TIMEOUT: Final = _timeout(
     "SAGEMAKER_STARTUP_TIMEOUT",
-    _parsers.number("seconds", least=1, example="600.", whole=True, most=_parsers.MOST_SECONDS),
     600,
     "longest loading of the model; then exit code 1",
-    "seconds",
 )
-STREAM_IDLE_TIMEOUT: Final = Variable(
+STREAM_IDLE_TIMEOUT: Final = _timeout(
     "SAGEMAKER_STREAM_IDLE_TIMEOUT",
-    _parsers.number("seconds", least=1, example="60.", whole=True, most=_parsers.MOST_SECONDS),
     60,
     "longest time between two items of a stream; then it is broken off",
-    "seconds",
 )
 # SageMaker ends a stream after 8 minutes.
-STREAM_TIMEOUT: Final = Variable(
+STREAM_TIMEOUT: Final = _timeout(
     "SAGEMAKER_STREAM_TIMEOUT",
-    _parsers.number("seconds", least=1, example="480.", whole=True, most=_parsers.MOST_SECONDS),
     480,
     "longest stream, from its first item; then it is broken off",
-    "seconds",
 )
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
