@@ -193,6 +193,10 @@ class Context:
     def _metrics(self) -> Any:
         return self.own_metrics
 
+    @_metrics.setter
+    def _metrics(self, value: Any) -> None:
+        self.own_metrics = value
+
     @property
     def request_processor(self) -> list[Context]:
         """MMS's list with one object per request of the batch."""

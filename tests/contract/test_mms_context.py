@@ -150,6 +150,9 @@ def test_metrics_may_be_replaced_and_those_of_mms_own_context_come_first():
     assert context.own_metrics is None
     context.metrics = replaced = object()
     assert context.metrics is context.own_metrics is replaced
+    # The name of MMS's attribute, which a handler may set as well.
+    context._metrics = other = object()
+    assert context._metrics is context.metrics is other
 
 
 def test_what_neither_has_is_an_attribute_error_that_names_it():
