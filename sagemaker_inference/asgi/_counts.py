@@ -42,7 +42,9 @@ class Counts:
         """Count a request that is over."""
         seconds = monotonic() - count.began
         with self._lock:
-            of_path = self._paths.setdefault(count.path, _nothing(count.path))
+            of_path = self._paths.get(count.path)
+            if of_path is None:
+                of_path = self._paths[count.path] = _nothing(count.path)
             of_path["statuses"][str(count.status)] += 1
             of_path["durations"][bisect.bisect_left(REQUEST_BUCKETS, seconds)] += 1
             of_path["seconds"] += seconds
