@@ -236,7 +236,7 @@ class AsyncStream(Stream, AsyncIterator[bytes]):
 
 
 async def whole_answers(handler: InferenceHandler, requests: Sequence[Request]) -> list[Response]:
-    """Answer requests, with streams in one piece, for who cannot send them while they are made.
+    """Answer requests with each stream in one piece, for callers that cannot send it in parts.
 
     A failure after the first item is an ordinary one: nothing was sent yet.
     """
