@@ -60,21 +60,30 @@ def sagemaker_model_dir(pytestconfig: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="module")
 def sagemaker_endpoint(
-    sagemaker_program: Path, sagemaker_model_dir: Path | None
+    sagemaker_program: Path, sagemaker_model_dir: Path | None, request: pytest.FixtureRequest
 ) -> Iterator[TestClient]:
     """The program in this process: a `TestClient`, once for each file of tests."""
     from sagemaker_inference.testing import TestClient
 
-    with TestClient(sagemaker_program, model_dir=sagemaker_model_dir) as client:
-        yield client
+    client = TestClient(sagemaker_program, model_dir=sagemaker_model_dir)
+    client.__enter__()
+    yield client
+    client.__exit__(_interruption(request.session), None, None)
 
 
 @pytest.fixture(scope="module")
 def sagemaker_server(
-    sagemaker_program: Path, sagemaker_model_dir: Path | None
+    sagemaker_program: Path, sagemaker_model_dir: Path | None, request: pytest.FixtureRequest
 ) -> Iterator[ServerProcess]:
     """The program behind the real server: a `ServerProcess`, once for each file of tests."""
     from sagemaker_inference.testing import ServerProcess
 
-    with ServerProcess(sagemaker_program, model_dir=sagemaker_model_dir) as server:
-        yield server
+    server = ServerProcess(sagemaker_program, model_dir=sagemaker_model_dir)
+    server.__enter__()
+    yield server
+    server.__exit__(_interruption(request.session), None, None)
+
+
+def _interruption(session: pytest.Session) -> type[BaseException] | None:
+    """What a fixture never hears of: that Ctrl-C ends the tests, and somebody waits for that."""
+    return KeyboardInterrupt if session.exitstatus == pytest.ExitCode.INTERRUPTED else None
