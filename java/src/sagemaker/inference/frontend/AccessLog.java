@@ -34,6 +34,15 @@ final class AccessLog {
      * @param nanos how long it took
      */
     void write(FullHttpRequest request, int status, String id, long nanos) {
+        write(request, status, id, nanos, 0);
+    }
+
+    /**
+     * Writes about a WebSocket.
+     *
+     * @param close the status that closed it; 0 for other requests
+     */
+    void write(FullHttpRequest request, int status, String id, long nanos, int close) {
         long now = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime());
         if (now != second) {
             second = now;
@@ -51,6 +60,9 @@ final class AccessLog {
         line.addProperty("request_id", id);
         line.addProperty("seconds", nanos / NANOS_PER_SECOND);
         line.addProperty("lost", lost.getAndSet(0));
+        if (close > 0) {
+            line.addProperty("close", close);
+        }
         control.send(line);
     }
 

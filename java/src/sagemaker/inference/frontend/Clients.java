@@ -36,6 +36,17 @@ final class Clients extends ChannelInitializer<Channel> {
 
     static final String DECODER = "decoder";
 
+    /** The name of the last handler. */
+    static final String ROUTER = "router";
+
+    private static final String ENCODER = "encoder";
+    private static final String AGGREGATOR = "aggregator";
+    private static final String PIPELINING = "pipelining";
+    private static final String TARGET = "target";
+
+    /** The names of the others that know HTTP. */
+    static final List<String> HTTP = List.of(DECODER, ENCODER, AGGREGATOR, PIPELINING, TARGET);
+
     // Requests that were sent just before the server stops are still answered.
     private static final long GRACE_MILLIS = 50;
 
@@ -88,11 +99,11 @@ final class Clients extends ChannelInitializer<Channel> {
                         Settings.MAX_HEADERS,
                         Settings.MAX_READ,
                         false)); // the guard has validated the fields
-        pipeline.addLast("encoder", new HttpResponseEncoder());
-        pipeline.addLast("aggregator", new RequestAggregator(settings));
+        pipeline.addLast(ENCODER, new HttpResponseEncoder());
+        pipeline.addLast(AGGREGATOR, new RequestAggregator(settings));
         HttpPipeliningHandler pipelining = new HttpPipeliningHandler(this);
-        pipeline.addLast("pipelining", pipelining);
-        pipeline.addLast("target", targets);
+        pipeline.addLast(PIPELINING, pipelining);
+        pipeline.addLast(TARGET, targets);
         LoopClients neighbours = on(channel.eventLoop());
         ClientWatch watch =
                 new ClientWatch(
@@ -103,7 +114,7 @@ final class Clients extends ChannelInitializer<Channel> {
                         neighbours,
                         counts,
                         neighbours.makeRoom());
-        pipeline.addLast("router", new Router(this, channel.eventLoop(), watch));
+        pipeline.addLast(ROUTER, new Router(this, channel.eventLoop(), watch));
         connected.add(channel);
         neighbours.add(watch);
         channel.closeFuture()

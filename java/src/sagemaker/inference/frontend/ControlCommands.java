@@ -46,6 +46,9 @@ final class ControlCommands implements Consumer<JsonObject> {
     public void accept(JsonObject message) {
         switch (message.get("type").getAsString()) {
             case "open":
+                if (message.has("one_model") && message.get("one_model").getAsBoolean()) {
+                    deployments.expectOne();
+                }
                 server.open(error -> answer("opened", "open_failed", null, error));
                 break;
             case "health":
@@ -99,6 +102,7 @@ final class ControlCommands implements Consumer<JsonObject> {
                 message.get("socket").getAsString(),
                 message.get("connections").getAsInt(),
                 strings(message.getAsJsonArray("routes")),
+                SocketRoutes.from(message),
                 (long) (message.get("wait_limit").getAsDouble() * NANOS_PER_SECOND),
                 error -> answer("deployed", "deploy_failed", id, error));
     }

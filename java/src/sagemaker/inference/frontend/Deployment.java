@@ -13,6 +13,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 /** The workers of one model, as the event loops reach them. */
 final class Deployment {
     final List<String> routes;
+    final SocketRoutes sockets;
     private final EventExecutor control;
     private final Map<EventLoop, WorkerConnections> connections = new HashMap<>();
     private boolean isLive;
@@ -30,9 +31,11 @@ final class Deployment {
             WorkerConnections.Connector connector,
             Settings settings,
             long waitLimitNanos,
-            List<String> routes) {
+            List<String> routes,
+            SocketRoutes sockets) {
         this.control = control;
         this.routes = routes;
+        this.sockets = sockets;
         AtomicInteger queued = new AtomicInteger();
         for (EventLoop loop : loops) {
             connections.put(

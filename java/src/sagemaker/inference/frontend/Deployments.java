@@ -24,6 +24,7 @@ final class Deployments {
     // In the order of their deploy messages; those that are connecting or retiring, too.
     private final Map<Integer, Deployment> all = new LinkedHashMap<>();
     private volatile Routes routes = new Routes(List.of());
+    private volatile boolean isOne;
 
     /**
      * Creates the table, empty.
@@ -46,6 +47,43 @@ final class Deployments {
         return routes;
     }
 
+    /** Says that there is one model, which is being loaded, and whose paths are not known yet. */
+    void expectOne() {
+        isOne = true;
+    }
+
+    /** Refuses a request to {@link Routes#INVOCATIONS}, which no deployment answers. */
+    void refuseInvocation(Exchange exchange) {
+        if (routes.isEmpty()) {
+            refuseYet(exchange);
+        } else if (isOne) {
+            String message =
+                    "There is nothing at "
+                            + Routes.INVOCATIONS
+                            + ": the program has no @predictor without a path";
+            exchange.refuse(ErrorCode.NOT_FOUND, message);
+        } else {
+            String message =
+                    "Name a model: POST /models/NAME/invoke, or send the header "
+                            + Router.MODEL_HEADER;
+            exchange.refuse(ErrorCode.BAD_REQUEST, message);
+        }
+    }
+
+    /** Refuses a request to another path that nothing answers, decoded. */
+    void refusePath(Exchange exchange, String path) {
+        if (isOne && routes.isEmpty()) {
+            refuseYet(exchange);
+        } else {
+            exchange.refuse(ErrorCode.NOT_FOUND, "There is nothing at " + path);
+        }
+    }
+
+    private static void refuseYet(Exchange exchange) {
+        String message = "No model is loaded yet";
+        exchange.refuse(ErrorCode.SERVICE_UNAVAILABLE, message, Router.retryLater());
+    }
+
     /**
      * Connects to workers and then routes requests to them.
      *
@@ -57,6 +95,7 @@ final class Deployments {
             String socket,
             int connections,
             List<String> paths,
+            SocketRoutes sockets,
             long waitLimitNanos,
             Consumer<String> done) {
         if (all.containsKey(id)) {
@@ -65,7 +104,13 @@ final class Deployments {
         }
         Deployment deployment =
                 new Deployment(
-                        control, loops, connectors.apply(socket), settings, waitLimitNanos, paths);
+                        control,
+                        loops,
+                        connectors.apply(socket),
+                        settings,
+                        waitLimitNanos,
+                        paths,
+                        sockets);
         all.put(id, deployment);
         deployment
                 .open(connections)

@@ -14,6 +14,9 @@ import java.util.concurrent.ThreadLocalRandom;
  * <p>It stays on the event loop of its client.
  */
 class Exchange {
+    // As what a request is counted whose client has disconnected before the response.
+    private static final int CLIENT_GONE = 499;
+
     final String id = newId();
     final FullHttpRequest request;
     final Responses responses;
@@ -48,7 +51,7 @@ class Exchange {
     }
 
     /** As {@link #refuse(ErrorCode, String)}, with more headers. */
-    final void refuse(ErrorCode code, String message, HttpHeaders more) {
+    void refuse(ErrorCode code, String message, HttpHeaders more) {
         release();
         FullHttpResponse response = error(code, message);
         response.headers().setAll(more);
@@ -65,7 +68,7 @@ class Exchange {
 
     private FullHttpResponse error(ErrorCode code, String message) {
         client.log(this, code.status);
-        return responses.error(code, message, id, Responses.wantsText(request.headers()));
+        return responses.error(code, message, id, ErrorForm.of(request));
     }
 
     /** Sends the head of a response; returns its body to come. */
@@ -83,8 +86,13 @@ class Exchange {
     }
 
     /** Leaves an access line of a response whose body was broken off. */
-    final void logBroken(ErrorCode code) {
-        client.log(this, code.status);
+    final void logBroken(int status) {
+        client.log(this, status);
+    }
+
+    /** Leaves an access line of a WebSocket whose worker is lost. */
+    final void logLost(int status, int close) {
+        client.log(this, status, close);
     }
 
     /** Gives the memory of the request back. */
@@ -104,5 +112,10 @@ class Exchange {
     /** Returns how much of a body was sent, of which more is to come. */
     long sentBytes() {
         return 0;
+    }
+
+    /** Returns as what it is counted if its client disconnects. */
+    int goneStatus() {
+        return CLIENT_GONE;
     }
 }

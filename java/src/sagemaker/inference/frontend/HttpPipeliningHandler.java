@@ -54,6 +54,11 @@ final class HttpPipeliningHandler extends ChannelDuplexHandler {
         return isBusy || !queued.isEmpty() || isOver;
     }
 
+    /** Returns whether the client has sent anything behind the request that was passed on. */
+    boolean hasMore() {
+        return isFull || !queued.isEmpty();
+    }
+
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         if (isOver || isFull || queued.size() == MAX_QUEUED) {

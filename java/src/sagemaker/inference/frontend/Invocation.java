@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Map;
 
 /** A request that a worker answers. */
-final class Invocation extends Exchange {
+class Invocation extends Exchange implements StreamReader.Sink {
     // Copying this many bytes costs less than another buffer in the system call that sends them.
     private static final int MAX_COPIED = 16384;
     private static final int HEAD_SIZE = 1024;
@@ -22,9 +22,9 @@ final class Invocation extends Exchange {
     private ByteBuf parts = Unpooled.EMPTY_BUFFER;
     private WorkerConnections workers;
     private boolean isYielding;
-    private boolean isCancelled;
+    boolean isCancelled;
     // Who sends a stream, once it has begun.
-    private WorkerConnection source;
+    WorkerConnection source;
     private StreamedBody body;
     private final long arrivedAt = System.nanoTime();
 
@@ -70,6 +70,7 @@ final class Invocation extends Exchange {
         int room = HEAD_SIZE + parts.readableBytes() + (isCopied ? size : 0);
         ByteBuf message = worker.alloc().directBuffer(room);
         try {
+            writeTarget(message);
             WorkerProtocol.writeHead(message, id, request.headers());
             message.writeBytes(parts);
             WorkerProtocol.writeBodyHead(message, contentType, size);
@@ -88,6 +89,11 @@ final class Invocation extends Exchange {
             worker.write(body, worker.voidPromise()); // which releases it
             worker.writeAndFlush(WorkerProtocol.end(), worker.voidPromise());
         }
+    }
+
+    /** Writes what the request is, which its message begins with. */
+    void writeTarget(ByteBuf message) {
+        WorkerProtocol.writeTarget(message, Routes.pathOfProgram(request.uri()));
     }
 
     /** Passes a worker's answer on to the client. */
@@ -126,7 +132,8 @@ final class Invocation extends Exchange {
     }
 
     /** Passes a part of a stream on, which goes out with the next {@link #flush}. */
-    void onData(ByteBuf data) {
+    @Override
+    public void onData(ByteBuf data) {
         if (isCancelled) {
             data.release();
         } else if (!body.pass(data)) {
@@ -138,6 +145,13 @@ final class Invocation extends Exchange {
     void flush() {
         if (!isCancelled) {
             body.flush();
+        }
+    }
+
+    /** Shows the client of a stream of events that has been quiet for so long that it goes on. */
+    void beat(long now, long interval) {
+        if (!isCancelled && body != null) {
+            body.beat(now, interval);
         }
     }
 
@@ -164,7 +178,7 @@ final class Invocation extends Exchange {
         if (source == null) {
             fail(code, message);
         } else if (!isCancelled) {
-            logBroken(code);
+            logBroken(code.status);
             end(code.status);
             body.breakOff();
         }

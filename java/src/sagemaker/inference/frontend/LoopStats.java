@@ -1,5 +1,7 @@
 package sagemaker.inference.frontend;
 
+import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -43,6 +45,42 @@ final class LoopStats {
             models.put(model, ofModel);
         }
         return ofModel.computeIfAbsent(path, name -> new RouteStats(name, model));
+    }
+
+    /** Returns the counts of a path, under the name of a model if that is deployed. */
+    RouteStats ofInvocation(String path, String model, Routes routes) {
+        boolean isNamed = model != null && routes.findModel(model) != null;
+        return isNamed ? find(path, model, routes) : find(path);
+    }
+
+    /**
+     * Returns the counts of a path that is not always there.
+     *
+     * @param asked the path for the supervisor that it is, or null
+     */
+    RouteStats ofOther(String path, String asked, Routes routes) {
+        String model = Routes.modelOf(path);
+        if (routes.find(path) != null || asked == null && model != null) {
+            return ofInvocation(Routes.label(path), model, routes);
+        }
+        return asked == null ? others : find(asked);
+    }
+
+    /** Returns the counts of a request that is refused whatever it asks for: those of its path. */
+    RouteStats ofRefused(FullHttpRequest request, Routes routes, AskedPaths asked) {
+        String uri = RequestTargetHandler.readable(request.uri());
+        QueryStringDecoder target = new QueryStringDecoder(uri);
+        if (Router.isPath(uri, PING)) {
+            return pings;
+        }
+        if (Router.isPath(uri, Routes.INVOCATIONS)) {
+            String model = Router.targetModel(request.headers(), Router.query(uri));
+            return ofInvocation(Routes.INVOCATIONS, model, routes);
+        }
+        if (SocketHandshake.isAsked(request) && routes.findSocket(target.path()) != null) {
+            return find(target.path());
+        }
+        return ofOther(target.path(), asked.find(target.rawPath()), routes);
     }
 
     /** Lets the counts of models that are gone be one sum. */

@@ -106,13 +106,14 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
         windowStart = start;
         windowEnd = start;
         int position = start;
-        // Where the request begins that is being read, if that is in these bytes.
-        int beginning = start;
+        // Up to where the decoder may have these bytes, whatever follows: the end of a head, or
+        // where the request begins that is being read.
+        int passable = start;
         String problem = null;
         while (position < end && problem == null) {
             switch (phase) {
                 case NONE:
-                    beginning = position;
+                    passable = position;
                     hasPassedHead = false;
                     problem = readBeginning(data.getByte(position));
                     if (phase == Phase.NONE) {
@@ -122,6 +123,10 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
                 case HEAD:
                     position = readHead(data, position);
                     problem = head.problem();
+                    if (problem == null && phase == Phase.BODY) {
+                        passable = position;
+                        hasPassedHead = true;
+                    }
                     break;
                 default:
                     int next = head.isChunked() ? readChunks(data, position) : skip(position);
@@ -136,7 +141,7 @@ final class RequestGuard extends ChannelInboundHandlerAdapter {
             context.fireChannelRead(data);
             return;
         }
-        ByteBuf before = data.readSlice(beginning - start);
+        ByteBuf before = data.readSlice(passable - start);
         if (before.isReadable()) {
             context.fireChannelRead(before);
         } else {

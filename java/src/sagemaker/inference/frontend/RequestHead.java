@@ -1,9 +1,5 @@
 package sagemaker.inference.frontend;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
-
 /**
  * Reads the request line and header fields of requests, as strictly as RFC 9112 allows, or the
  * trailer fields of a chunked body.
@@ -26,29 +22,41 @@ final class RequestHead {
         LAST_LINE_END
     }
 
+    /** The fields that decide where a request ends, and for whom it is. */
+    private enum Field {
+        LENGTH("content-length"),
+        ENCODING("transfer-encoding"),
+        // The decoder takes such a request for a WebSocket's of 2010, with eight bytes after its
+        // head.
+        OLD_KEY("sec-websocket-key1"),
+        HOST("host");
+
+        private final String text;
+
+        Field(String text) {
+            this.text = text;
+        }
+
+        @Override
+        public String toString() {
+            return text;
+        }
+    }
+
     private static final int SPACE = ' ';
     private static final int TAB = '\t';
     private static final int CR = '\r';
     private static final int LF = '\n';
     private static final int BYTE = 0xff;
-    private static final VarHandle LONGS =
-            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-    // Each of eight bytes is 1.
-    private static final long EACH = 0x0101010101010101L;
-    private static final int HIGHEST_BIT = 0x80;
     private static final int DELETE = 0x7f;
     private static final int TO_LOWER = 0x20;
 
     private static final String BAD_LINE = "the request line is not: METHOD TARGET HTTP/1.1";
     private static final String NOT_CR_LF = "a line ends without CR LF";
     private static final String VERSION = "HTTP/1.";
+    private static final long HTTP_1_0 = EightBytes.of(VERSION + '0');
+    private static final long HTTP_1_1 = EightBytes.of(VERSION + '1');
 
-    // The fields that decide where a request ends, and for whom it is. The decoder takes a request
-    // that has OLD_KEY for a WebSocket's of 2010, with eight bytes after its head.
-    private static final String LENGTH = "content-length";
-    private static final String ENCODING = "transfer-encoding";
-    private static final String OLD_KEY = "sec-websocket-key1";
-    private static final String HOST = "host";
     private static final String CHUNKED = "chunked";
     // More would not be a length in any case, and overflow.
     private static final int MAX_DIGITS = 18;
@@ -74,7 +82,7 @@ final class RequestHead {
     private int length;
     private boolean isOldVersion;
     // The field that a name can still be, or is, of those above; null for any other.
-    private String field;
+    private Field field;
     // Whether the value of such a field is over, and the number so far.
     private boolean hasValueEnded;
     private long value;
@@ -131,127 +139,92 @@ final class RequestHead {
     int read(byte[] data, int start, int end) {
         int position = start;
         while (position < end && !isComplete && problem == null) {
-            if (state == State.VALUE && field == null) {
-                position = skipValue(data, position, end);
-            } else if (state == State.NAME && field == null) {
-                position = skipName(data, position, end);
-            } else if (state == State.TARGET) {
-                position = skipTarget(data, position, end);
+            switch (state) {
+                case METHOD:
+                    position = readMethod(data, position, end);
+                    break;
+                case TARGET:
+                    position = readTarget(data, position, end);
+                    break;
+                case VERSION:
+                    position = readVersion(data, position, end);
+                    break;
+                case NAME:
+                    position = readName(data, position, end);
+                    break;
+                case VALUE:
+                    position =
+                            field == null
+                                    ? skipValue(data, position, end)
+                                    : readValue(data, position, end);
+                    break;
+                case LINE_START:
+                    position = beginLine(data[position] & BYTE, position);
+                    break;
+                default:
+                    readLineEnd(data[position] & BYTE);
+                    position++;
+                    break;
+            }
+        }
+        return position;
+    }
+
+    private int readMethod(byte[] data, int start, int end) {
+        int position = endOfToken(data, start, end);
+        if (position < end) {
+            if (data[position] == SPACE && length > 0) {
+                next(State.TARGET);
             } else {
-                read(data[position] & BYTE);
-                position++;
+                problem = BAD_LINE;
             }
-        }
-        return position;
-    }
-
-    /** Reads most bytes of a request: the values of fields that do not frame it. */
-    private int skipValue(byte[] data, int start, int end) {
-        int position = start;
-        while (end - position >= Long.BYTES && !hasControl((long) LONGS.get(data, position))) {
-            position += Long.BYTES;
-        }
-        while (position < end) {
-            int character = data[position] & BYTE;
             position++;
-            if (isControl(character)) {
-                endLine(character);
-                break;
-            }
         }
         return position;
     }
 
-    /** Returns whether one of eight bytes is a control character, or a tabulator. */
-    private static boolean hasControl(long bytes) {
-        // The highest bit of each byte that is less than a space, or that is DELETE.
-        long delete = bytes ^ EACH * DELETE;
-        long small = (bytes - EACH * SPACE) & ~bytes | (delete - EACH) & ~delete;
-        return (small & EACH * HIGHEST_BIT) != 0;
-    }
-
-    private int skipName(byte[] data, int start, int end) {
+    /** Returns where the next byte is that is no part of a token; those before it are counted. */
+    private int endOfToken(byte[] data, int start, int end) {
         int position = start;
-        int character = 0;
-        while (position < end && IS_TOKEN[character = data[position] & BYTE]) {
+        while (position < end && IS_TOKEN[data[position] & BYTE]) {
             position++;
         }
         length += position - start;
-        if (position < end) {
-            readName(character);
-            position++;
-        }
         return position;
     }
 
-    private int skipTarget(byte[] data, int start, int end) {
+    private int readTarget(byte[] data, int start, int end) {
         int position = start;
         while (position < end && data[position] > SPACE && data[position] != DELETE) {
             position++;
         }
         length += position - start;
         if (position < end) {
-            readTarget(data[position] & BYTE);
+            int character = data[position] & BYTE;
+            if (character == SPACE && length > 0) {
+                next(State.VERSION);
+            } else if (character > DELETE) {
+                problem = "the URL has bytes beyond ASCII, which belong percent-encoded";
+            } else {
+                problem = BAD_LINE;
+            }
             position++;
         }
         return position;
     }
 
-    private void read(int character) {
-        switch (state) {
-            case METHOD:
-                readMethod(character);
-                break;
-            case TARGET:
-                readTarget(character);
-                break;
-            case VERSION:
-                readVersion(character);
-                break;
-            case LINE_START:
-                if (character == CR) {
-                    state = State.LAST_LINE_END;
-                } else {
-                    beginName(character);
-                }
-                break;
-            case NAME:
-                readName(character);
-                break;
-            case VALUE:
-                readValue(character);
-                break;
-            default:
-                if (character != LF) {
-                    problem = NOT_CR_LF;
-                } else if (state == State.LAST_LINE_END) {
-                    isComplete = true;
-                    problem = isTrailer ? null : conflict();
-                } else {
-                    state = State.LINE_START;
-                }
-                break;
+    /** Reads a version at once where all of it is there. */
+    private int readVersion(byte[] data, int start, int end) {
+        if (length == 0 && end - start >= Long.BYTES) {
+            long bytes = EightBytes.at(data, start);
+            if (bytes == HTTP_1_1 || bytes == HTTP_1_0) {
+                isOldVersion = bytes == HTTP_1_0;
+                length = Long.BYTES;
+                return start + Long.BYTES;
+            }
         }
-    }
-
-    private void readMethod(int character) {
-        if (character == SPACE && length > 0) {
-            next(State.TARGET);
-        } else if (IS_TOKEN[character]) {
-            length++;
-        } else {
-            problem = BAD_LINE;
-        }
-    }
-
-    private void readTarget(int character) {
-        if (character == SPACE && length > 0) {
-            next(State.VERSION);
-        } else if (character == SPACE || character == TAB || isControl(character)) {
-            problem = BAD_LINE;
-        } else {
-            length++;
-        }
+        readVersion(data[start] & BYTE);
+        return start + 1;
     }
 
     private void readVersion(int character) {
@@ -273,56 +246,77 @@ final class RequestHead {
         length = 0;
     }
 
-    private void beginName(int character) {
+    private int beginLine(int character, int position) {
+        if (character == CR) {
+            state = State.LAST_LINE_END;
+            return position + 1;
+        }
+        if (character == SPACE || character == TAB) {
+            problem = "a header field goes on in another line";
+        }
         next(State.NAME);
         switch (character | TO_LOWER) {
             case 'c':
-                field = LENGTH;
+                field = Field.LENGTH;
                 break;
             case 't':
-                field = ENCODING;
+                field = Field.ENCODING;
                 break;
             case 'h':
-                field = HOST;
+                field = Field.HOST;
                 break;
             case 's':
-                field = OLD_KEY;
+                field = Field.OLD_KEY;
                 break;
             default:
                 field = null;
                 break;
         }
-        if (character == SPACE || character == TAB) {
-            problem = "a header field goes on in another line";
+        return position;
+    }
+
+    private void readLineEnd(int character) {
+        if (character != LF) {
+            problem = NOT_CR_LF;
+        } else if (state == State.LAST_LINE_END) {
+            isComplete = true;
+            problem = isTrailer ? null : conflict();
         } else {
-            readName(character);
+            state = State.LINE_START;
         }
     }
 
-    private void readName(int character) {
-        if (character == ':' && length > 0) {
-            if (field != null && length != field.length()) {
-                field = null;
-            }
-            beginValue();
-        } else if (IS_TOKEN[character]) {
-            if (field != null && !isNext(field, character)) {
+    private int readName(byte[] data, int start, int end) {
+        int position = start;
+        while (field != null && position < end && IS_TOKEN[data[position] & BYTE]) {
+            if (!isNext(field.text, data[position])) {
                 field = null;
             }
             length++;
+            position++;
+        }
+        position = endOfToken(data, position, end);
+        if (position < end) {
+            endName(data[position] & BYTE);
+            position++;
+        }
+        return position;
+    }
+
+    /** Returns whether a character continues a text of small letters, be it small or large. */
+    private boolean isNext(String text, int character) {
+        return length < text.length() && text.charAt(length) == (character | TO_LOWER);
+    }
+
+    private void endName(int character) {
+        if (character == ':' && length > 0) {
+            if (field != null && length != field.text.length()) {
+                field = null;
+            }
+            beginValue();
         } else {
             problem = character == LF ? NOT_CR_LF : "the name of a header field is not a token";
         }
-    }
-
-    /** Returns whether a letter, small or large, or another character continues a text. */
-    private boolean isNext(String text, int character) {
-        if (length >= text.length()) {
-            return false;
-        }
-        char expected = text.charAt(length);
-        boolean isLetter = expected >= 'a' && expected <= 'z';
-        return expected == (isLetter ? character | TO_LOWER : character);
     }
 
     private void beginValue() {
@@ -333,13 +327,13 @@ final class RequestHead {
         hasValueEnded = false;
         if (isTrailer) {
             problem = "the trailer has the field " + field;
-        } else if (field.equals(OLD_KEY)) {
+        } else if (field == Field.OLD_KEY) {
             problem = "the field " + field + " is not supported";
-        } else if (field.equals(LENGTH)) {
+        } else if (field == Field.LENGTH) {
             problem = twice(hasLength);
             hasLength = true;
             value = 0;
-        } else if (field.equals(HOST)) {
+        } else if (field == Field.HOST) {
             problem = twice(hasHost);
             hasHost = true;
             host.begin();
@@ -353,7 +347,34 @@ final class RequestHead {
         return isSecond ? "there are two fields " + field : null;
     }
 
-    /** Reads the value of a field that is not skipped. */
+    /** Reads most bytes of a request: the values of fields that do not frame it. */
+    private int skipValue(byte[] data, int start, int end) {
+        int position = start;
+        int step = Long.BYTES;
+        while (step == Long.BYTES && end - position >= Long.BYTES) {
+            step = EightBytes.beforeControl(EightBytes.at(data, position));
+            position += step;
+        }
+        while (position < end) {
+            int character = data[position] & BYTE;
+            position++;
+            if (isControl(character)) {
+                endLine(character);
+                break;
+            }
+        }
+        return position;
+    }
+
+    private int readValue(byte[] data, int start, int end) {
+        int position = start;
+        while (position < end && state == State.VALUE && problem == null) {
+            readValue(data[position] & BYTE);
+            position++;
+        }
+        return position;
+    }
+
     private void readValue(int character) {
         if (character == CR) {
             checkValue();
@@ -370,10 +391,10 @@ final class RequestHead {
     }
 
     private boolean isValue(int character) {
-        if (field.equals(ENCODING)) {
+        if (field == Field.ENCODING) {
             return isNext(CHUNKED, character);
         }
-        if (field.equals(HOST)) {
+        if (field == Field.HOST) {
             return host.read(character);
         }
         boolean isDigit = character >= '0' && character <= '9' && length < MAX_DIGITS;
@@ -383,10 +404,10 @@ final class RequestHead {
 
     private void checkValue() {
         boolean isWhole;
-        if (field.equals(ENCODING)) {
+        if (field == Field.ENCODING) {
             isWhole = length == CHUNKED.length();
         } else {
-            isWhole = field.equals(HOST) ? host.isWhole() : length > 0;
+            isWhole = field == Field.HOST ? host.isWhole() : length > 0;
         }
         if (!isWhole) {
             problem = badValue();
@@ -394,12 +415,10 @@ final class RequestHead {
     }
 
     private String badValue() {
-        if (field.equals(HOST)) {
-            return HOST + " is not a name or an address, and perhaps a port";
+        if (field == Field.HOST) {
+            return field + " is not a name or an address, and perhaps a port";
         }
-        return field.equals(ENCODING)
-                ? ENCODING + " is not " + CHUNKED
-                : LENGTH + " is not one number";
+        return field + (field == Field.ENCODING ? " is not " + CHUNKED : " is not one number");
     }
 
     private void endLine(int character) {
@@ -417,13 +436,13 @@ final class RequestHead {
     /** Returns what is wrong with fields that are right each. */
     private String conflict() {
         if (hasEncoding && hasLength) {
-            return "there are both " + LENGTH + " and " + ENCODING;
+            return "there are both " + Field.LENGTH + " and " + Field.ENCODING;
         }
         if (hasEncoding && isOldVersion) {
-            return "HTTP/1.0 has no " + ENCODING;
+            return "HTTP/1.0 has no " + Field.ENCODING;
         }
         if (!hasHost && !isOldVersion) {
-            return "the field " + HOST + " is missing";
+            return "the field " + Field.HOST + " is missing";
         }
         return null;
     }

@@ -22,7 +22,8 @@ final class RequestTargetHandler extends ChannelInboundHandlerAdapter {
     @Override
     public void channelRead(ChannelHandlerContext context, Object message) {
         FullHttpRequest request = (FullHttpRequest) message;
-        if (request.decoderResult().isSuccess() && !normalize(request)) {
+        // Those that are refused are logged and counted by their path, too.
+        if (!normalize(request) && request.decoderResult().isSuccess()) {
             request.setDecoderResult(DecoderResult.failure(new UnreadableTargetException()));
         }
         context.fireChannelRead(request);
@@ -39,6 +40,10 @@ final class RequestTargetHandler extends ChannelInboundHandlerAdapter {
             uri = path.startsWith("/") ? path : "/" + path;
             request.setUri(uri);
         }
+        return isReadable(uri);
+    }
+
+    private static boolean isReadable(String uri) {
         if (uri.indexOf('%') >= 0) {
             try {
                 QueryStringDecoder decoder = new QueryStringDecoder(uri);
@@ -49,6 +54,16 @@ final class RequestTargetHandler extends ChannelInboundHandlerAdapter {
             }
         }
         return true;
+    }
+
+    /** Returns what of a target can be read: all of it, its path, or nothing. */
+    static String readable(String uri) {
+        if (isReadable(uri)) {
+            return uri;
+        }
+        int query = uri.indexOf('?');
+        String path = query < 0 ? uri : uri.substring(0, query);
+        return isReadable(path) ? path : "";
     }
 
     /** Why a request is passed on as one that failed: its target cannot be read. */

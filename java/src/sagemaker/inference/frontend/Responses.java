@@ -15,16 +15,12 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.util.AsciiString;
 import java.nio.charset.StandardCharsets;
-import java.util.regex.Pattern;
 
 /** Makes responses. */
 final class Responses {
     private static final AsciiString REQUEST_ID = AsciiString.cached("x-request-id");
-    private static final AsciiString PLAIN_TEXT = AsciiString.cached("text/plain; charset=utf-8");
     // A worker that is busy is free again soon; a server that stops sends another number.
     private static final AsciiString RETRY_SECONDS = AsciiString.cached("1");
-    private static final Pattern TEXT = Pattern.compile("(?i)text/(plain|\\*)");
-    private static final Pattern JSON = Pattern.compile("(?i)application/(json|\\*)|\\*/\\*");
 
     private final HttpHeaders common;
 
@@ -91,46 +87,16 @@ final class Responses {
     }
 
     /** Makes a response about an error. */
-    FullHttpResponse error(ErrorCode code, String message, String id, boolean asText) {
+    FullHttpResponse error(ErrorCode code, String message, String id, ErrorForm form) {
         HttpHeaders headers = new DefaultHttpHeaders();
         headers.set(common);
-        headers.set(
-                HttpHeaderNames.CONTENT_TYPE,
-                asText ? PLAIN_TEXT : HttpHeaderValues.APPLICATION_JSON);
+        headers.set(HttpHeaderNames.CONTENT_TYPE, form.contentType());
         if (code.status == HttpResponseStatus.SERVICE_UNAVAILABLE.code()) {
             headers.set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
         }
-        String text = asText ? message : json(code, message, id);
+        String text = form.write(code, message, id);
         ByteBuf body = Unpooled.copiedBuffer(text, StandardCharsets.UTF_8);
         return response(HttpResponseStatus.valueOf(code.status), headers, body, id);
-    }
-
-    private static String json(ErrorCode code, String message, String id) {
-        return String.format(
-                "{\"error\": {\"code\": \"%s\", \"message\": \"%s\", \"request_id\": \"%s\"}}",
-                code.code, escape(message), id);
-    }
-
-    /** Returns the inside of a JSON string; messages may quote what a client has sent. */
-    private static String escape(String text) {
-        StringBuilder escaped = new StringBuilder(text.length());
-        for (int i = 0; i < text.length(); i++) {
-            char character = text.charAt(i);
-            if (character == '"' || character == '\\') {
-                escaped.append('\\').append(character);
-            } else if (character < ' ') {
-                escaped.append(String.format("\\u%04x", (int) character));
-            } else {
-                escaped.append(character);
-            }
-        }
-        return escaped.toString();
-    }
-
-    /** Returns whether a client takes plain text, and not JSON. */
-    static boolean wantsText(HttpHeaders request) {
-        String accept = String.join(",", request.getAll(HttpHeaderNames.ACCEPT));
-        return TEXT.matcher(accept).find() && !JSON.matcher(accept).find();
     }
 
     private static FullHttpResponse response(

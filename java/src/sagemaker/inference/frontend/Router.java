@@ -17,11 +17,8 @@ import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpResponse;
 import io.netty.handler.codec.http.HttpResponseStatus;
-import io.netty.handler.codec.http.HttpUtil;
 import io.netty.handler.codec.http.HttpVersion;
 import io.netty.handler.codec.http.QueryStringDecoder;
-import io.netty.handler.codec.http.TooLongHttpHeaderException;
-import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.netty.util.AsciiString;
 import java.io.IOException;
 import java.util.List;
@@ -40,14 +37,12 @@ final class Router extends ChannelInboundHandlerAdapter {
 
     private static final AsciiString CONNECTION = HttpHeaderNames.CONNECTION;
     private static final String PING = LoopStats.PING;
-    // As what a request is counted whose client has disconnected before the response.
-    private static final int CLIENT_GONE = 499;
     private static final String PING_METHODS = "GET, HEAD, POST";
     private static final Set<HttpMethod> PINGS =
             Set.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.POST);
     // Names one of many models, for requests to /invocations.
     private static final String MODEL_PARAMETER = "model_name";
-    private static final AsciiString MODEL_HEADER =
+    static final AsciiString MODEL_HEADER =
             AsciiString.cached("X-Amzn-SageMaker-Target-Model");
     private static final String RETRY_SECONDS = "5";
 
@@ -102,19 +97,21 @@ final class Router extends ChannelInboundHandlerAdapter {
     private void route(FullHttpRequest request) {
         String uri = request.uri();
         if (!request.decoderResult().isSuccess()) {
-            count(stats.others, request);
-            refuseUnreadable(exchange(request), request.decoderResult().cause());
+            countRefused(request);
+            UnreadableRequests.refuse(exchange(request), request.decoderResult().cause());
         } else if (isPath(uri, PING)) {
             count(stats.pings, request);
             ping(exchange(request));
         } else if (watch.isOverLimit()) {
-            count(stats.others, request);
+            countRefused(request);
             watch.countRefused();
             exchange(request)
                     .refuse(
                             ErrorCode.SERVICE_UNAVAILABLE,
                             "The server has as many connections as it may have",
                             retryLater().set(CONNECTION, HttpHeaderValues.CLOSE));
+        } else if (SocketHandshake.isAsked(request)) {
+            routeSocket(request);
         } else if (isPath(uri, Routes.INVOCATIONS)) {
             routeInvocations(request);
         } else if (last.is(uri, clients.deployments().routes())) {
@@ -130,7 +127,13 @@ final class Router extends ChannelInboundHandlerAdapter {
         route.start(request.content().readableBytes());
     }
 
-    private static boolean isPath(String uri, String path) {
+    /** Counts a request that is refused whatever it asks for. */
+    private void countRefused(FullHttpRequest request) {
+        Routes routes = clients.deployments().routes();
+        count(stats.ofRefused(request, routes, clients.supervisorRequests().paths()), request);
+    }
+
+    static boolean isPath(String uri, String path) {
         int length = path.length();
         return uri.startsWith(path) && (uri.length() == length || uri.charAt(length) == '?');
     }
@@ -149,10 +152,10 @@ final class Router extends ChannelInboundHandlerAdapter {
     }
 
     private void routeInvocations(FullHttpRequest request) {
-        Map<String, List<String>> query = query(request);
+        Map<String, List<String>> query = query(request.uri());
         String model = targetModel(request.headers(), query);
         Routes routes = clients.deployments().routes();
-        countInvocation(request, Routes.INVOCATIONS, model, routes);
+        count(stats.ofInvocation(Routes.INVOCATIONS, model, routes), request);
         if (!isPost(request)) {
             refuseMethod(exchange(request), HttpMethod.POST.name());
             return;
@@ -166,37 +169,24 @@ final class Router extends ChannelInboundHandlerAdapter {
             }
         } else if (routes.invocations != null) {
             invoke(request, routes.invocations, query);
-        } else if (routes.isEmpty()) {
-            String message = "No model is loaded yet";
-            exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retryLater());
         } else {
-            String message =
-                    "Name a model: POST /models/NAME/invoke, or send the header " + MODEL_HEADER;
-            exchange(request).refuse(ErrorCode.BAD_REQUEST, message);
+            clients.deployments().refuseInvocation(exchange(request));
         }
     }
 
-    private static HttpHeaders retryLater() {
+    static HttpHeaders retryLater() {
         return new DefaultHttpHeaders().set(HttpHeaderNames.RETRY_AFTER, RETRY_SECONDS);
-    }
-
-    /** Counts a request, also under its model's name if that is deployed. */
-    private void countInvocation(
-            FullHttpRequest request, String path, String model, Routes routes) {
-        boolean isNamed = model != null && routes.findModel(model) != null;
-        count(isNamed ? stats.find(path, model, routes) : stats.find(path), request);
     }
 
     private static boolean isPost(FullHttpRequest request) {
         return request.method().equals(HttpMethod.POST);
     }
 
-    private static Map<String, List<String>> query(FullHttpRequest request) {
-        String uri = request.uri();
+    static Map<String, List<String>> query(String uri) {
         return uri.indexOf('?') < 0 ? Map.of() : new QueryStringDecoder(uri).parameters();
     }
 
-    private static String targetModel(HttpHeaders headers, Map<String, List<String>> query) {
+    static String targetModel(HttpHeaders headers, Map<String, List<String>> query) {
         if (!query.isEmpty() && query.containsKey(MODEL_PARAMETER)) {
             return query.get(MODEL_PARAMETER).get(0);
         }
@@ -213,6 +203,27 @@ final class Router extends ChannelInboundHandlerAdapter {
         invocation.submit(deployment.on(loop), query);
     }
 
+    private void routeSocket(FullHttpRequest request) {
+        QueryStringDecoder target = new QueryStringDecoder(request.uri());
+        String path = target.path();
+        Routes routes = clients.deployments().routes();
+        Deployment deployment = routes.findSocket(path);
+        count(deployment == null ? stats.others : stats.find(path), request);
+        if (deployment == null && routes.isEmpty()) {
+            String message = "No model is loaded yet";
+            exchange(request).refuse(ErrorCode.SERVICE_UNAVAILABLE, message, retryLater());
+        } else if (deployment == null) {
+            String message = SocketExchange.notFound(path, routes.socketPaths());
+            exchange(request).refuse(ErrorCode.NOT_FOUND, message);
+        } else {
+            SocketExchange socket =
+                    new SocketExchange(
+                            this, request, clients, deployment.sockets, path, context);
+            current = socket;
+            socket.open(deployment.on(loop), target);
+        }
+    }
+
     private void routeOther(FullHttpRequest request, QueryStringDecoder target) {
         String path = target.path();
         Routes routes = clients.deployments().routes();
@@ -220,13 +231,9 @@ final class Router extends ChannelInboundHandlerAdapter {
         String model = Routes.modelOf(path);
         SupervisorRequests supervisor = clients.supervisorRequests();
         String asked = supervisor.paths().find(target.rawPath());
-        if (deployment != null || asked == null && model != null) {
-            countInvocation(request, Routes.label(path), model, routes);
-        } else {
-            count(asked == null ? stats.others : stats.find(asked), request);
-        }
+        count(stats.ofOther(path, asked, routes), request);
         if (deployment != null) {
-            Map<String, List<String>> query = query(request);
+            Map<String, List<String>> query = query(request.uri());
             if (query.isEmpty()) {
                 last = new LastTarget(request.uri(), routes, deployment, counted);
             }
@@ -239,7 +246,7 @@ final class Router extends ChannelInboundHandlerAdapter {
         } else if (model != null) {
             refuseModel(exchange(request), model);
         } else {
-            exchange(request).refuse(ErrorCode.NOT_FOUND, "There is nothing at " + path);
+            clients.deployments().refusePath(exchange(request), path);
         }
     }
 
@@ -265,42 +272,6 @@ final class Router extends ChannelInboundHandlerAdapter {
 
     private static void refuseModel(Exchange exchange, String model) {
         exchange.refuse(ErrorCode.MODEL_NOT_FOUND, "Model " + model + " is not loaded");
-    }
-
-    private static void refuseUnreadable(Exchange exchange, Throwable cause) {
-        boolean isOversized = cause instanceof OversizedRequestException;
-        if (isOversized && !((OversizedRequestException) cause).isLast) {
-            exchange.refuse(ErrorCode.PAYLOAD_TOO_LARGE, cause.getMessage());
-            return;
-        }
-        if (cause instanceof RequestTargetHandler.UnreadableTargetException) {
-            exchange.refuse(ErrorCode.BAD_REQUEST, cause.getMessage());
-            return;
-        }
-        // It is unknown where the next request begins.
-        HttpHeaders close = new DefaultHttpHeaders().set(CONNECTION, HttpHeaderValues.CLOSE);
-        if (isOversized) {
-            exchange.refuse(ErrorCode.PAYLOAD_TOO_LARGE, cause.getMessage(), close);
-        } else if (cause instanceof RequestGuard.NoMemoryException) {
-            logOutOfMemory(cause);
-            exchange.refuse(ErrorCode.OUT_OF_MEMORY, cause.getMessage(), close);
-        } else if (cause instanceof RequestGuard.TimeoutException) {
-            exchange.refuse(ErrorCode.REQUEST_TIMEOUT, cause.getMessage(), close);
-        } else if (cause instanceof TooLongHttpHeaderException) {
-            String message = "The header fields have more than " + Settings.MAX_HEADERS + " bytes";
-            exchange.refuse(ErrorCode.HEADER_FIELDS_TOO_LARGE, message, close);
-        } else if (cause instanceof TooLongHttpLineException
-                && !HttpUtil.isTransferEncodingChunked(exchange.request)) {
-            String message =
-                    "The request line has more than " + Settings.MAX_REQUEST_LINE + " bytes";
-            exchange.refuse(ErrorCode.URI_TOO_LONG, message, close);
-        } else {
-            String why =
-                    cause instanceof RequestGuard.BadRequestException
-                            ? ": " + cause.getMessage()
-                            : "";
-            exchange.refuse(ErrorCode.BAD_REQUEST, "The request is not valid HTTP" + why, close);
-        }
     }
 
     /** Returns whether a browser asks if a page may send a request. */
@@ -344,15 +315,20 @@ final class Router extends ChannelInboundHandlerAdapter {
         }
     }
 
-    private static void logOutOfMemory(Throwable error) {
+    static void logOutOfMemory(Throwable error) {
         LOGGER.error(
                 "a request got 507, out of memory: {}. {}", error.getMessage(), FatalErrors.ADVICE);
     }
 
     /** Leaves an access line about a request that is refused or has failed. */
     void log(Exchange exchange, int status) {
+        log(exchange, status, 0);
+    }
+
+    /** As {@link #log(Exchange, int)}, of a WebSocket that this status has closed. */
+    void log(Exchange exchange, int status, int close) {
         long nanos = System.nanoTime() - startedAt;
-        clients.accessLog().write(exchange.request, status, exchange.id, nanos);
+        clients.accessLog().write(exchange.request, status, exchange.id, nanos, close);
     }
 
     /** Sends the response to the current request. */
@@ -400,7 +376,7 @@ final class Router extends ChannelInboundHandlerAdapter {
         if (current != null) {
             Exchange abandoned = current;
             current = null;
-            countAnswer(CLIENT_GONE, abandoned.sentBytes());
+            countAnswer(abandoned.goneStatus(), abandoned.sentBytes());
             abandoned.cancel();
         }
     }
@@ -433,7 +409,8 @@ final class Router extends ChannelInboundHandlerAdapter {
         // After the response to a current request, the connection is closed anyway.
         if (current == null) {
             String id = Exchange.newId();
-            FullHttpResponse response = clients.responses().error(code, message, id, false);
+            FullHttpResponse response =
+                    clients.responses().error(code, message, id, ErrorForm.JSON);
             clients.accessLog().write(UNREADABLE, code.status, id, 0);
             response.headers().set(CONNECTION, HttpHeaderValues.CLOSE);
             stats.others.start(0);

@@ -1,8 +1,11 @@
 package sagemaker.inference.frontend;
 
+import io.netty.handler.codec.http.QueryStringDecoder;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 
 /** Which deployment answers which path, at one moment. */
 final class Routes {
@@ -16,12 +19,15 @@ final class Routes {
 
     // INVOCATIONS is not among them: encoded spellings of it are not aliases.
     private final Map<String, Deployment> others = new HashMap<>();
+    // Of WebSockets.
+    private final Map<String, Deployment> sockets = new LinkedHashMap<>();
     // By the names of models.
     private final Map<String, Deployment> models = new HashMap<>();
 
     /** Collects the routes of deployments; a later deployment overrides an earlier one. */
     Routes(Collection<Deployment> deployments) {
         for (Deployment deployment : deployments) {
+            deployment.sockets.routes.keySet().forEach(path -> sockets.put(path, deployment));
             for (String route : deployment.routes) {
                 others.put(route, deployment);
                 if (route.startsWith(MODELS) && modelOf(route) != null) {
@@ -36,6 +42,16 @@ final class Routes {
         return invocations == null && others.isEmpty();
     }
 
+    /** Returns the deployment of a decoded path for WebSockets, or null. */
+    Deployment findSocket(String path) {
+        return sockets.get(path);
+    }
+
+    /** Returns the paths for WebSockets. */
+    Set<String> socketPaths() {
+        return sockets.keySet();
+    }
+
     /** Returns the deployment of a decoded path other than {@link #INVOCATIONS}, or null. */
     Deployment find(String path) {
         return others.get(path);
@@ -44,6 +60,20 @@ final class Routes {
     /** Returns the deployment of a model, or null. */
     Deployment findModel(String name) {
         return models.get(name);
+    }
+
+    /**
+     * Returns the decoded path of a request that a program has added, or null for one that invokes
+     * a model by a path of the platform.
+     */
+    static String pathOfProgram(String uri) {
+        int query = uri.indexOf('?');
+        String raw = query < 0 ? uri : uri.substring(0, query);
+        if (raw.equals(INVOCATIONS) || raw.startsWith(MODELS) || raw.startsWith(PREDICTIONS)) {
+            return null;
+        }
+        String path = raw.indexOf('%') < 0 ? raw : new QueryStringDecoder(raw).path();
+        return modelOf(path) == null ? path : null;
     }
 
     /** Returns how metrics call a decoded path that has a deployment. */

@@ -32,6 +32,9 @@ final class Settings {
     /** How long a worker, or the supervisor, may take for an answer, in nanoseconds. */
     final long timeoutNanos;
 
+    /** How long a stream of events may be quiet until its client is sent a comment; 0 for ever. */
+    final long heartbeatNanos;
+
     /** The largest body that is read, in bytes. */
     final int maxRequestSize;
 
@@ -40,6 +43,9 @@ final class Settings {
 
     /** What clients may take. */
     final ClientLimits clientLimits;
+
+    /** What WebSockets may take. */
+    final SocketLimits socketLimits;
 
     /** Headers of every response, as Multi Model Server gives them to its own. */
     final HttpHeaders commonHeaders = new DefaultHttpHeaders();
@@ -50,15 +56,19 @@ final class Settings {
     Settings(
             int queueLimit,
             int timeoutSeconds,
+            long heartbeatSeconds,
             int maxRequestSize,
             int payloadLimit,
             ClientLimits clientLimits,
+            SocketLimits socketLimits,
             String[] cors) {
         this.queueLimit = queueLimit;
         this.maxRequestSize = maxRequestSize;
         this.payloadLimit = payloadLimit;
         this.clientLimits = clientLimits;
+        this.socketLimits = socketLimits;
         timeoutNanos = TimeUnit.SECONDS.toNanos(timeoutSeconds);
+        heartbeatNanos = TimeUnit.SECONDS.toNanos(heartbeatSeconds);
         commonHeaders.set(HttpHeaderNames.PRAGMA, HttpHeaderValues.NO_CACHE);
         commonHeaders.set(
                 HttpHeaderNames.CACHE_CONTROL, "no-cache; no-store, must-revalidate, private");
@@ -82,9 +92,11 @@ final class Settings {
         return new Settings(
                 config.getJobQueueSize(),
                 config.getDefaultResponseTimeoutSeconds(),
+                Long.parseLong(config.getProperty("stream_heartbeat", "0")),
                 maxRequestSize,
                 Integer.parseInt(payloadLimit),
                 ClientLimits.from(config),
+                SocketLimits.from(config),
                 new String[] {
                     config.getCorsAllowedOrigin(),
                     config.getCorsAllowedMethods(),

@@ -10,9 +10,13 @@ import io.netty.buffer.ByteBuf;
 final class StreamReader {
     private static final int COMPLETE = -1;
     private static final int BROKEN = -2;
+    private static final int LOST = -3;
 
     /** Takes a part of the stream, and the reference to it. */
     interface Sink {
+        /** Called before the data of each chunk. */
+        default void onChunk(int size) {}
+
         void onData(ByteBuf data);
     }
 
@@ -23,6 +27,7 @@ final class StreamReader {
     private int number;
     private int bytes;
     private boolean isBroken;
+    private boolean isLost;
     private boolean isOver;
     private int status;
 
@@ -61,10 +66,12 @@ final class StreamReader {
             status = number;
         } else if (number == COMPLETE) {
             isOver = true;
-        } else if (number == BROKEN) {
+        } else if (number == BROKEN || number == LOST) {
             isBroken = true;
+            isLost = number == LOST;
         } else if (number > 0) {
             left = number;
+            sink.onChunk(number);
         } else {
             throw new IllegalStateException("a chunk of " + number + " bytes");
         }
@@ -73,6 +80,11 @@ final class StreamReader {
     /** Returns whether all of the stream has been read. */
     boolean isOver() {
         return isOver;
+    }
+
+    /** Returns whether the supervisor has ended it, since its worker no longer could. */
+    boolean isLost() {
+        return isLost;
     }
 
     /** Returns what has become of a stream that is over: 0 if it is complete. */

@@ -55,13 +55,15 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
     }
 
     /**
-     * Fails a request that was not answered in time.
+     * Fails a request that was not answered in time, and keeps a stream alive that is quiet.
      *
      * <p>The supervisor replaces a worker that hangs; this is for a supervisor that hangs too.
      */
-    void checkTimeout(long now, Settings settings) {
+    void check(long now, Settings settings) {
         // A stream has limits of its own, which its worker keeps.
-        if (current != null && stream == null && now - sentAt > settings.timeoutNanos) {
+        if (stream != null && settings.heartbeatNanos > 0) {
+            current.beat(now, settings.heartbeatNanos);
+        } else if (current != null && stream == null && now - sentAt > settings.timeoutNanos) {
             String message = "No answer within " + settings.timeoutSeconds() + " s";
             take().fail(ErrorCode.PREDICTION_TIMEOUT, message);
             context.close();
@@ -111,7 +113,7 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
         ByteBuf rest = received;
         received = null;
         needed = 0;
-        stream = new StreamReader(current::onData);
+        stream = new StreamReader(current);
         current.begin(head, this);
         readStream(rest);
     }
@@ -124,10 +126,14 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
         }
         if (stream.isOver()) {
             int status = stream.status();
+            boolean isLost = stream.isLost();
             stream = null;
             resume(); // its last part may have paused it
             Invocation ended = take();
             connections.onIdle(this); // before, as above
+            if (isLost && !ended.isCancelled) {
+                ended.logBroken(status);
+            }
             ended.onEnd(status);
         }
     }
@@ -147,6 +153,15 @@ final class WorkerConnection extends ChannelInboundHandlerAdapter {
     /** Reads on. */
     void resume() {
         context.channel().config().setAutoRead(true);
+    }
+
+    /** Passes on what a client says, which goes out with the next {@link #flush}. */
+    void say(ByteBuf data) {
+        context.write(data, context.voidPromise());
+    }
+
+    void flush() {
+        context.flush();
     }
 
     /** Tells the worker that the client of its stream has gone; its end is still read. */

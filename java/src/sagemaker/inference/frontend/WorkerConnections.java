@@ -243,7 +243,7 @@ final class WorkerConnections {
         }
         long now = System.nanoTime();
         for (WorkerConnection connection : new ArrayList<>(all)) {
-            connection.checkTimeout(now, settings);
+            connection.check(now, settings);
         }
     }
 

@@ -16,11 +16,19 @@ import java.util.Map;
  */
 final class WorkerProtocol {
     private static final int PREDICT = 'I';
+    private static final int PREDICT_AT = 'P';
+    private static final int UPGRADE = 'W';
     private static final int END = -1;
     private static final int OK = 200;
     private static final String OK_TEXT = "OK";
     private static final int STREAM = 206;
     private static final int CANCEL = 'C';
+    /** Begins what a client says on a WebSocket. */
+    static final int MESSAGE = 'M';
+
+    /** The status of the head of a WebSocket. */
+    static final int SWITCHING = 101;
+
     private static final int INT = 4;
     // Allocated in advance: a message without its end would keep a worker waiting.
     private static final ByteBuf ENDS =
@@ -30,9 +38,29 @@ final class WorkerProtocol {
 
     private WorkerProtocol() {}
 
-    /** Writes a request up to the end of its headers. */
+    /**
+     * Writes what a request is.
+     *
+     * @param path the path that the program has added, or null
+     */
+    static void writeTarget(ByteBuf out, String path) {
+        if (path == null) {
+            out.writeByte(PREDICT);
+        } else {
+            out.writeByte(PREDICT_AT);
+            writeText(out, path);
+        }
+    }
+
+    /** Writes that a request is for a WebSocket. */
+    static void writeUpgrade(ByteBuf out, String path, String query) {
+        out.writeByte(UPGRADE);
+        writeText(out, path);
+        writeText(out, query);
+    }
+
+    /** Writes the id and the headers of a request, behind its target. */
     static void writeHead(ByteBuf out, String id, HttpHeaders headers) {
-        out.writeByte(PREDICT);
         writeText(out, id);
         Iterator<Map.Entry<CharSequence, CharSequence>> all = headers.iteratorCharSequence();
         while (all.hasNext()) {

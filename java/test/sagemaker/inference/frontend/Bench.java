@@ -43,6 +43,7 @@ final class Bench implements SupervisorRequests.Control {
     boolean areClientsReading = true;
     boolean areWorkersReachable = true;
     long waitLimitNanos = Long.MAX_VALUE;
+    SocketRoutes sockets = SocketRoutes.NONE;
 
     Bench(int clientCount) {
         this(clientCount, 100);
@@ -57,9 +58,11 @@ final class Bench implements SupervisorRequests.Control {
                 new Settings(
                         QUEUE_LIMIT,
                         TIMEOUT_SECONDS,
+                        0,
                         MAX_REQUEST_SIZE,
                         PAYLOAD_LIMIT,
                         new ClientLimits(10, 75, 60, 40, maxConnections),
+                        SocketLimits.NONE,
                         cors);
         List<EventExecutor> loops = new ArrayList<>();
         for (int i = 0; i < clientCount; i++) {
@@ -135,6 +138,7 @@ final class Bench implements SupervisorRequests.Control {
                 "",
                 clients.size(),
                 List.of(routes),
+                sockets,
                 waitLimitNanos,
                 error -> result[0] = error);
         run();

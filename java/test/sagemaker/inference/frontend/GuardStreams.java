@@ -32,9 +32,11 @@ public final class GuardStreams {
             new Settings(
                     1,
                     1,
+                    0,
                     1 << 20,
                     1 << 20,
                     new ClientLimits(10, 75, 60, 40, 100),
+                    SocketLimits.NONE,
                     new String[] {null, null, null});
 
     private GuardStreams() {}

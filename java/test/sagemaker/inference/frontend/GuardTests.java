@@ -176,6 +176,9 @@ final class GuardTests {
                         "hello")) {
             refused(line + "\r\nHost: x\r\n\r\n", why);
         }
+        refused(
+                "GET /ping?\u00e9 HTTP/1.1\r\nHost: x\r\n\r\n",
+                "the URL has bytes beyond ASCII, which belong percent-encoded");
         refused("GET /ping HTTP/1.1\nHost: x\r\n\r\n", "a line ends without CR LF");
         refused("GET /ping HTTP/1.1\r\r\nHost: x\r\n\r\n", "a line ends without CR LF");
     }

@@ -21,6 +21,10 @@ final class RoutingTests {
         tests.add("routing: encoded paths", RoutingTests::encoded);
         tests.add("routing: the query becomes parts", RoutingTests::query);
         tests.add("routing: the later deployment of a route wins", RoutingTests::overlap);
+        tests.add("routing: paths of a program", RoutingTests::program);
+        tests.add("routing: a program without /invocations", RoutingTests::pathsAlone);
+        tests.add("routing: paths while the one model is loaded", RoutingTests::notYet);
+        tests.add("routing: errors on OpenAI's paths", RoutingTests::openAi);
         tests.add("routing: paths of the supervisor", RoutingTests::asked);
         tests.add("routing: patterns", RoutingTests::patterns);
         tests.add("routing: a client that asks for the same again", RoutingTests::sameTarget);
@@ -152,6 +156,71 @@ final class RoutingTests {
         check(bench.retire(2));
         bench.send(Bench.post("/invocations", "[3]"));
         checkEqual("[3]", bench.workerRequest(0).body());
+    }
+
+    private static void program() {
+        Bench bench = new Bench(1);
+        bench.deploy(1, "/invocations", "/models/model/invoke", "/v1/chat", "/invocations/more");
+        String[] targets = {"/v1/chat", "/v1/chat", "/v1/%63hat?a=1", "/invocations/more"};
+        String[] paths = {"/v1/chat", "/v1/chat", "/v1/chat", "/invocations/more"};
+        for (int i = 0; i < targets.length; i++) {
+            bench.send(Bench.post(targets[i], "[1]"));
+            WorkerRequest request = bench.workerRequest(0);
+            checkEqual(paths[i], request.path);
+            checkEqual("[1]", request.body());
+            bench.answer(0, "");
+            bench.receive(0);
+        }
+        for (String target : new String[] {"/invocations?a=1", "/models/%6dodel/invoke"}) {
+            bench.send(Bench.post(target, "[1]"));
+            check(bench.workerRequest(0).path == null, target);
+            bench.answer(0, "");
+            bench.receive(0);
+        }
+        String refused = bench.send(Bench.get("/v1/chat"));
+        checkContains(refused, "HTTP/1.1 405 ");
+        checkContains(refused, "allow: POST\r\n");
+    }
+
+    private static void pathsAlone() {
+        Bench bench = new Bench(1);
+        bench.deployments.expectOne();
+        bench.deploy(1, "/v1/chat");
+        String refused = bench.send(Bench.post("/invocations", "[1]"));
+        checkContains(refused, "HTTP/1.1 404 ");
+        checkContains(
+                refused,
+                "There is nothing at /invocations: the program has no @predictor without a path");
+        checkContains(bench.send(Bench.post("/other", "")), "There is nothing at /other");
+    }
+
+    private static void notYet() {
+        Bench bench = new Bench(1);
+        checkContains(bench.send(Bench.post("/v1/chat", "[1]")), "HTTP/1.1 404 ");
+        bench.deployments.expectOne();
+        for (String path : new String[] {"/v1/chat", "/invocations", "/embed"}) {
+            String early = bench.send(Bench.post(path, "[1]"));
+            checkContains(early, "HTTP/1.1 503 ");
+            checkContains(early, "retry-after: 5\r\n");
+            checkContains(early, "No model is loaded yet");
+        }
+    }
+
+    private static void openAi() {
+        Bench bench = new Bench(1);
+        String missing = bench.send(Bench.request("POST", "/v1/\"x", "Accept: text/plain"));
+        checkContains(missing, "content-type: application/json\r\n");
+        check(
+                missing.endsWith(
+                        "{\"error\": {\"message\": \"There is nothing at /v1/\\\"x\", "
+                                + "\"type\": \"invalid_request_error\", \"param\": null, "
+                                + "\"code\": \"not_found\"}}"),
+                missing);
+        bench.deployments.expectOne();
+        String early = bench.send(Bench.post("/v1/chat", "[1]"));
+        checkContains(early, "No model is loaded yet (request ");
+        checkContains(early, "\"type\": \"server_error\", \"param\": null, ");
+        checkContains(early, "\"code\": \"service_unavailable\"}}");
     }
 
     private static Bench asking() {

@@ -17,6 +17,7 @@ final class StatsTests {
 
     static void addTo(Tests tests) {
         tests.add("stats: every request counts once, whoever answers it", StatsTests::everyRequest);
+        tests.add("stats: a bad body counts at its path, however it is cut", StatsTests::badBody);
         tests.add("stats: models have counts of their own", StatsTests::models);
         tests.add("stats: a client that disconnects counts as 499", StatsTests::disconnected);
         tests.add("stats: event loops are added up", StatsTests::loops);
@@ -85,6 +86,26 @@ final class StatsTests {
         JsonObject invocations = collect(bench).get(0);
         checkEqual(3L, invocations.get("request_bytes").getAsLong());
         check(invocations.get("response_bytes").getAsLong() > 100, invocations);
+    }
+
+    private static void badBody() {
+        String head =
+                "POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        String good = "1\r\nx\r\n";
+        String bad = "zz\r\n";
+        for (List<String> parts :
+                List.of(
+                        List.of(head + bad),
+                        List.of(head, bad),
+                        List.of(head + good + bad),
+                        List.of(head + good, bad),
+                        List.of(Bench.get("/ping") + head + bad))) {
+            Bench bench = new Bench(1);
+            parts.forEach(bench::send);
+            Map<String, Long> answers = answers(bench);
+            answers.remove("/ping  503");
+            checkEqual(Map.of("/invocations  400", 1L), answers);
+        }
     }
 
     private static JsonObject reply(Bench bench, int index, int status) {

@@ -24,6 +24,7 @@ final class StreamTests {
         tests.add("stream: the head and the first item go out together", StreamTests::together);
         tests.add("stream: one that is broken has no last chunk", StreamTests::broken);
         tests.add("stream: a lost worker breaks it off", StreamTests::lostWorker);
+        tests.add("stream: the supervisor ends it for its worker", StreamTests::lostStream);
         tests.add("stream: a retiring worker breaks it off", StreamTests::retiring);
         tests.add("stream: HTTP/1.0 reads until the end", StreamTests::oldClient);
         tests.add("stream: pipelined requests wait", StreamTests::pipelined);
@@ -35,6 +36,8 @@ final class StreamTests {
         tests.add("stream: one that goes while it does not read", StreamTests::goneUnread);
         tests.add("stream: a head that is not HTTP", StreamTests::notHttp);
         tests.add("stream: no time limit of an answer", StreamTests::noTimeLimit);
+        tests.add("stream: events that are quiet get comments", StreamTests::heartbeat);
+        tests.add("stream: other formats get none", StreamTests::noHeartbeat);
         tests.add("stream: a draining server closes behind it", StreamTests::drain);
         tests.add("stream: counted with its bytes", StreamTests::counted);
         tests.add("stream: no memory breaks it off", StreamTests::outOfMemory);
@@ -76,6 +79,16 @@ final class StreamTests {
 
     private static String chunk(String text) {
         return Integer.toHexString(text.length()) + "\r\n" + text + "\r\n";
+    }
+
+    private static Bench beginning(String contentType) {
+        Bench bench = new Bench(1);
+        bench.deploy(1, "/invocations");
+        checkEqual("", bench.send(INVOKE));
+        bench.workerRequest(0);
+        say(bench, head(200, contentType));
+        checkContains(bench.receive(0), "HTTP/1.1 200 OK\r\n");
+        return bench;
     }
 
     /** A client whose stream has begun. */
@@ -120,7 +133,7 @@ final class StreamTests {
     }
 
     private static void invalid() {
-        for (ByteBuf data : new ByteBuf[] {end(-3), end(0), end(-1, 1)}) {
+        for (ByteBuf data : new ByteBuf[] {end(-4), end(0), end(-1, 1)}) {
             Bench bench = streaming(INVOKE);
             say(bench, data);
             checkEqual("", bench.receive(0));
@@ -173,6 +186,18 @@ final class StreamTests {
         check(!bench.clients.get(0).isActive());
         check(bench.workers.get(0).isActive());
         checkEqual(0, bench.accessLines.size()); // the worker has written it
+    }
+
+    private static void lostStream() {
+        Bench bench = streaming(INVOKE);
+        say(bench, Unpooled.wrappedBuffer(item("x"), end(-3, 504)));
+        checkEqual(chunk("x"), bench.receive(0));
+        check(!bench.clients.get(0).isActive());
+        checkEqual(504, bench.accessLines.get(0).get("status").getAsInt());
+        bench = streaming(INVOKE);
+        bench.clients.get(0).close();
+        say(bench, end(-3, 504));
+        checkEqual(0, bench.accessLines.size());
     }
 
     private static void lostWorker() {
@@ -325,6 +350,49 @@ final class StreamTests {
         bench.advance(2000L * Bench.TIMEOUT_SECONDS);
         say(bench, item("late"));
         checkEqual(chunk("late"), bench.receive(0));
+    }
+
+    private static void heartbeat() {
+        Bench bench = beginning("text/event-stream; charset=utf-8");
+        beat(bench, 9);
+        checkEqual("", bench.receive(0)); // there is no event yet
+        say(bench, item("data: 1\n"));
+        beat(bench, 9);
+        checkEqual(chunk("data: 1\n"), bench.receive(0));
+        say(bench, item("\n"));
+        checkEqual(chunk("\n"), bench.receive(0));
+        beat(bench, 0);
+        checkEqual("", bench.receive(0));
+        beat(bench, 9);
+        checkEqual(chunk(": \n\n"), bench.receive(0));
+        beat(bench, 9); // since the last one
+        checkEqual("", bench.receive(0));
+        beat(bench, 18);
+        checkEqual(chunk(": \n\n"), bench.receive(0));
+        say(bench, item("data: 2\r\n\r\n"));
+        checkEqual(chunk("data: 2\r\n\r\n"), bench.receive(0));
+        beat(bench, 9);
+        checkEqual(chunk(": \n\n"), bench.receive(0));
+        bench.clients.get(0).disconnect();
+        beat(bench, 99);
+        checkEqual("C", heard(bench));
+    }
+
+    private static void noHeartbeat() {
+        Bench bench = beginning("application/jsonlines");
+        say(bench, item("\n\n"));
+        checkEqual(chunk("\n\n"), bench.receive(0));
+        beat(bench, 9);
+        checkEqual("", bench.receive(0));
+    }
+
+    /** Has the connection to the worker look whether its stream is quiet, in so many seconds. */
+    private static void beat(Bench bench, int seconds) {
+        Settings settings = new Settings(1, 1, 5, 1, 1, null, SocketLimits.NONE, new String[3]);
+        WorkerConnection connection =
+                bench.workers.get(0).pipeline().get(WorkerConnection.class);
+        connection.check(System.nanoTime() + seconds * 1_000_000_000L, settings);
+        bench.run();
     }
 
     private static void drain() {

@@ -16,6 +16,7 @@ final class WorkerProtocolTests {
 
     static void addTo(Tests tests) {
         tests.add("protocol: a request has these bytes", WorkerProtocolTests::request);
+        tests.add("protocol: a request says what it is for", WorkerProtocolTests::targets);
         tests.add("protocol: an answer is read however it arrives", WorkerProtocolTests::split);
         tests.add("protocol: an answer's fields are read", WorkerProtocolTests::fields);
         tests.add("protocol: what is not an answer is refused", WorkerProtocolTests::refused);
@@ -26,6 +27,7 @@ final class WorkerProtocolTests {
         ByteBuf out = Unpooled.buffer();
         HttpHeaders headers = new DefaultHttpHeaders(false);
         headers.add("a", "\u00e9");
+        WorkerProtocol.writeTarget(out, null);
         WorkerProtocol.writeHead(out, "id", headers);
         WorkerProtocol.writePart(out, "q", "1");
         WorkerProtocol.writeBodyHead(out, "t/x", 2);
@@ -116,6 +118,14 @@ final class WorkerProtocolTests {
                 check(incomplete.needed <= whole.readableBytes(), incomplete.needed);
             }
         }
+    }
+
+    private static void targets() {
+        ByteBuf out = Unpooled.buffer();
+        WorkerProtocol.writeTarget(out, "/v1/a");
+        WorkerProtocol.writeUpgrade(out, "/v1/\u00e9", "a=b");
+        String expected = "P\0\0\0\5/v1/aW\0\0\0\6/v1/\u00e9\0\0\0\3a=b";
+        checkEqual(expected, out.toString(StandardCharsets.UTF_8));
     }
 
     private static void fields() throws Exception {

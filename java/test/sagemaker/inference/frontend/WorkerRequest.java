@@ -9,6 +9,8 @@ import java.util.Map;
 
 /** A request as a worker reads it. */
 final class WorkerRequest {
+    // Of the program, or null.
+    final String path;
     final String id;
     final Map<String, String> headers = new LinkedHashMap<>();
     // "name (content type): value"
@@ -16,7 +18,9 @@ final class WorkerRequest {
 
     WorkerRequest(String bytes) {
         ByteBuffer in = ByteBuffer.wrap(bytes.getBytes(StandardCharsets.ISO_8859_1));
-        Tests.checkEqual((byte) 'I', in.get());
+        byte command = in.get();
+        path = command == 'P' ? field(in, in.getInt()) : null;
+        Tests.checkEqual(path == null ? (byte) 'I' : (byte) 'P', command);
         id = field(in, in.getInt());
         for (int length = in.getInt(); length != -1; length = in.getInt()) {
             headers.put(field(in, length), field(in, in.getInt()));

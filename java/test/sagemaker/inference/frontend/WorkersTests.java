@@ -16,6 +16,7 @@ import io.netty.handler.codec.http.HttpMethod;
 import io.netty.handler.codec.http.HttpVersion;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.Map;
 
 final class WorkersTests {
@@ -52,13 +53,18 @@ final class WorkersTests {
         return bench;
     }
 
+    private static void connect(Bench bench, int count, Consumer<String> done) {
+        List<String> paths = List.of("/invocations");
+        bench.deployments.deploy(1, "", count, paths, SocketRoutes.NONE, Long.MAX_VALUE, done);
+    }
+
     private static void connections() {
         Bench bench = new Bench(3);
-        bench.deployments.deploy(1, "", 7, List.of("/invocations"), Long.MAX_VALUE, error -> {});
+        connect(bench, 7, error -> {});
         bench.run();
         checkEqual(7, bench.workers.size());
         bench = new Bench(3);
-        bench.deployments.deploy(1, "", 1, List.of("/invocations"), Long.MAX_VALUE, error -> {});
+        connect(bench, 1, error -> {});
         bench.run();
         checkEqual(3, bench.workers.size());
     }
@@ -80,7 +86,7 @@ final class WorkersTests {
 
     private static void lastUsed() {
         Bench bench = new Bench(1);
-        bench.deployments.deploy(1, "", 3, List.of("/invocations"), Long.MAX_VALUE, error -> {});
+        connect(bench, 3, error -> {});
         bench.run();
         bench.send(INVOKE);
         int used = -1;
@@ -205,11 +211,11 @@ final class WorkersTests {
 
     private static void noAnswer() throws Exception {
         Bench bench = waiting(1);
-        Settings settings = new Settings(1, 1, 1, 1, null, new String[3]);
+        Settings settings = new Settings(1, 1, 0, 1, 1, null, SocketLimits.NONE, new String[3]);
         WorkerConnection connection = bench.workers.get(0).pipeline().get(WorkerConnection.class);
-        connection.checkTimeout(System.nanoTime(), settings);
+        connection.check(System.nanoTime(), settings);
         checkEqual("", bench.receive(0));
-        connection.checkTimeout(System.nanoTime() + 2_000_000_000L, settings);
+        connection.check(System.nanoTime() + 2_000_000_000L, settings);
         String response = bench.receive(0);
         checkContains(response, "HTTP/1.1 504 ");
         checkContains(response, "No answer within 1 s");
@@ -321,7 +327,7 @@ final class WorkersTests {
     private static void retireEarly() {
         Bench bench = new Bench(2);
         List<String> events = new ArrayList<>();
-        bench.deployments.deploy(1, "", 2, List.of("/invocations"), Long.MAX_VALUE, events::add);
+        connect(bench, 2, events::add);
         bench.deployments.retire(1, Bench.RETIRING, () -> events.add("retired"));
         bench.run();
         checkEqual(List.of("deployment 1 is retired already", "retired"), events);
