@@ -14,7 +14,7 @@ from sagemaker_inference._inference.batch_sizes import BatchSizes, padded_items,
 from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sagemaker_inference._http.context import Context
     from sagemaker_inference._program.concurrency import Batching
@@ -50,7 +50,7 @@ class Batcher:
         self._sizes = BatchSizes(options.batch_sizes)
         self.on_retry: Callable[[Sequence[str]], None] = _ignore
 
-    def predict(
+    async def predict(
         self, inputs: Sequence[Any], model: Any, contexts: Sequence[Context]
     ) -> list[Any | Failed]:
         """One prediction, or `Failed`, for each input, in order.
@@ -61,19 +61,30 @@ class Batcher:
         try:
             return list(self._call(list(inputs), model, list(contexts)))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is these requests'
-            if len(inputs) == 1 or not self._options.retry_one_by_one:
+            if self._is_final(error, len(inputs)):
                 return [Failed(error)] * len(inputs)
-            cause = error.message if isinstance(error, BaseInferenceToolkitError) else error
-            logger.warning("a batch of %d failed; retrying in halves: %r", len(inputs), cause)
-        middle = len(inputs) // 2
         results: list[Any | Failed] = []
+        for half in self._halves(contexts):
+            results += await self.predict(inputs[half], model, contexts[half])
+        return results
+
+    def _is_final(self, error: BaseException, count: int) -> bool:
+        """Whether a batch that has failed is not tried again."""
+        if count == 1 or not self._options.retry_one_by_one:
+            return True
+        cause = error.message if isinstance(error, BaseInferenceToolkitError) else error
+        logger.warning("a batch of %d failed; retrying in halves: %r", count, cause)
+        return False
+
+    def _halves(self, contexts: Sequence[Context]) -> Iterator[slice]:
+        """The halves of a batch, each about to be retried."""
+        middle = len(contexts) // 2
         for half in (slice(middle), slice(middle, None)):
             ids = [context.request_id for context in contexts[half]]
             self.on_retry(ids)
             # What one alone logs is that request's.
             current_request.set(",".join(ids))
-            results += self.predict(inputs[half], model, contexts[half])
-        return results
+            yield half
 
     def _call(self, inputs: list[Any], model: Any, contexts: list[Context]) -> Sequence[Any]:
         """Predict for all inputs at once.

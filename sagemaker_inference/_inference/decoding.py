@@ -22,6 +22,12 @@ from sagemaker_inference._inference.annotations import (
     is_raw,
     item_hint,
 )
+from sagemaker_inference._inference.annotations.files import (
+    FileConverter,
+    is_any_body,
+    names_of_files,
+)
+from sagemaker_inference._inference.annotations.limits import UncheckedLimitError
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
@@ -69,7 +75,10 @@ class Decoders:
             program has a transformer.
 
     Attributes:
+        hint: the annotation of the data of one request; None if there is none.
+        are_listed: whether the predictor takes a list of such data, and returns one of predictions.
         for_content_type: the `Decoding` of a Content-Type header; raises UnsupportedMediaTypeError.
+        file_names: the names of the parts of a form that are files; None where all are.
         for_part: the `Decoding` of a part of a form, by the Content-Type of the part.
 
     Raises:
@@ -85,8 +94,14 @@ class Decoders:
     ) -> None:
         self.registered = tuple(registered)
         self.fallback = tuple(fallback)
-        hint = _data_hint(predictor)
+        of_all_types = [item for item in fallback if content_types.ANY in item.content_types]
+        # Reads what has no Content-Type: a script's, and AWS's containers', are passed None.
+        self._first = next(iter((*registered, *of_all_types)), None)
+        self.are_listed = _takes_lists(predictor)
+        self.hint = hint = _data_hint(predictor)
         self._takes_raw_bodies = is_raw(hint)
+        self._takes_any_body = self._takes_raw_bodies or is_any_body(hint)
+        self.file_names = names_of_files(hint)
         with naming_parameter("data", predictor):
             self._convert = self._converter(hint)
         self._body_converters: dict[int, Callable[[Body, str], Any]] = {}
@@ -99,6 +114,8 @@ class Decoders:
     def _converter(self, hint: Any) -> Convert | None:
         try:
             return converter_for(hint)
+        except UncheckedLimitError:
+            raise
         except RegistrationError:
             # The decoders of a program may create what the built-in formats cannot.
             if self.registered or self.fallback:
@@ -114,23 +131,24 @@ class Decoders:
     @property
     def reads_rows(self) -> bool:
         """Whether no decoder of the program reads a format that holds several records."""
-        if self._takes_raw_bodies:
+        if self._takes_any_body:
             return False
         decoders = (most_specific(self.registered, name) for name in _ROWS)
         return all(decoder is None or decoder.is_script for decoder in decoders)
 
-    @property
-    def is_async(self) -> bool:
-        """Whether one of the program's decoders is async."""
-        return any(registration.handler.is_async for registration in self.registered)
-
     def takes_raw_body(self, content_type: str) -> bool:
         """Whether a handler takes the body of this type as it is, be it a form or empty."""
         name = content_types.parse(content_type).name
-        return self._takes_raw_bodies or most_specific(self.registered, name) is not None
+        takes_any = self._takes_raw_bodies or (
+            self._takes_any_body and not content_types.is_form(name)
+        )
+        return takes_any or most_specific(self.registered, name) is not None
 
-    def convert_fields(self, fields: dict[str, Any]) -> Any:
+    def convert_fields(self, pairs: Sequence[tuple[str, Any]]) -> Any:
         """Convert the fields of a form to the type with which the predictor is annotated.
+
+        Args:
+            pairs: the names and the values, in their order.
 
         Raises:
             UnprocessableInputError: they do not fit.
@@ -138,6 +156,9 @@ class Decoders:
         if self._takes_raw_bodies:
             message = "Expected a body, not a form; send it with its own Content-Type."
             raise UnprocessableInputError(message)
+        if isinstance(self._convert, FileConverter):
+            return self._convert.of_parts(pairs)
+        fields = form.gathered(pairs)
         if self._convert is None:
             return fields
 
@@ -180,10 +201,11 @@ class Decoders:
         """What a body without a Content-Type is taken for, which batch transform may send.
 
         RFC 9110 section 8.3 allows the recipient to examine the body. The program's first decoder
-        reads it; without one, a body that starts like an array or an object is JSON, else CSV.
+        reads it, or a framework's of all types; without one, a body that starts like an array or an
+        object is JSON, else CSV.
         """
-        if self.registered:
-            return self.registered[0].content_types[0]
+        if self._first is not None:
+            return self._first.content_types[0]
         first = bytes(body[:64]).lstrip()[:1]
         return content_types.JSON if first in (b"[", b"{") else content_types.CSV
 
@@ -208,7 +230,7 @@ class Decoders:
         codec = codecs.for_content_type(name)
         if codec is not None and codec.decode is not None:
             return codec.decode
-        if self._takes_raw_bodies:
+        if self._takes_any_body:
             return _no_format
         raise self._unsupported(name)
 
@@ -224,12 +246,20 @@ class Decoders:
 
     def _guess(self) -> Decoding:
         """The `Decoding` of a body without Content-Type, by `assumed_type`."""
-        if self.registered:
-            return self._with_handler(self.registered[0])
+        if self._first is not None:
+            return self._with_handler(self._first)
+        if self.fallback:
+            # AWS's, which a predict_fn counts on: it has other shapes than the built-in formats.
+            return Decoding(self._read_as_scripts, self.fallback[0].handler)
         return Decoding(self._read_untyped)
 
-    def _read_untyped(self, body: Body, _content_type: str) -> Any:
+    def _read_as_scripts(self, body: Body, _content_type: str, context: Context) -> Any:
         name = self.assumed_type(body)
+        return self.for_content_type(name).read(body, name, context)
+
+    def _read_untyped(self, body: Body, _content_type: str) -> Any:
+        # A file is whatever it is.
+        name = "" if isinstance(self._convert, FileConverter) else self.assumed_type(body)
         decode = self._format(name)
         if self._convert is None:
             return decode(body, name)
@@ -241,10 +271,14 @@ def _data_hint(predictor: Registration | None) -> Any:
     if predictor is None:
         return None
     hint = predictor.handler.hints.get("data")
+    return item_hint(hint) if _takes_lists(predictor) else hint
+
+
+def _takes_lists(predictor: Registration | None) -> bool:
+    if predictor is None:
+        return False
     options = predictor.batching
-    if options.max_batch_size > 1 and options.collate == "list":
-        return item_hint(hint)
-    return hint
+    return options.max_batch_size > 1 and options.collate == "list"
 
 
 def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
@@ -261,7 +295,12 @@ def body_converter(registration: Registration) -> Callable[[Body, str], Any]:
         for name in names
         if (codec := codecs.for_content_type(name)) is None or not codec.decode
     ]
-    if names and unread == names and convert is not as_bytes and not is_raw(hint):
+    if (
+        names
+        and unread == names
+        and convert is not as_bytes
+        and not (is_raw(hint) or is_any_body(hint))
+    ):
         message = (
             f"no built-in format reads {unread[0]}, so that it cannot be converted to {hint!r}. "
             "Annotate it with bytes or str."

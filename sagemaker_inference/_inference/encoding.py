@@ -98,11 +98,6 @@ class Encoders:
         return [name for item in self.registered for name in item.content_types]
 
     @property
-    def is_async(self) -> bool:
-        """Whether one of the program's encoders is async."""
-        return any(registration.handler.is_async for registration in self.registered)
-
-    @property
     def has_default(self) -> bool:
         """Whether a client that accepts anything gets a response."""
         try:
@@ -129,7 +124,7 @@ class Encoders:
             error = self._not_acceptable(accept, named)
             if content_types.quality(ranges, content_types.EVENT_STREAM):
                 # Whether the prediction is a stream, which can be written so, is not known yet.
-                return Encoding(_refusing(error.message), content_types.EVENT_STREAM)
+                return refusing(error.message)
             raise error
         is_free = is_any and accept == content_types.JSON and not self.is_chosen
         text_type = with_charset(chosen)
@@ -250,8 +245,10 @@ def _ranges(accept: str) -> tuple[list[tuple[str, float]], bool]:
     return ranges, all(name == content_types.ANY and quality for name, quality in ranges)
 
 
-def _refusing(message: str) -> Callable[[Any, str], bytes]:
+def refusing(message: str) -> Encoding:
+    """An encoding of streams alone, which refuses whole predictions."""
+
     def refuse(_prediction: Any, _content_type: str) -> bytes:
         raise NotAcceptableError(message)
 
-    return refuse
+    return Encoding(refuse, content_types.EVENT_STREAM)

@@ -13,8 +13,9 @@ from sagemaker_inference._errors import (
     OutOfMemoryError,
     PredictionError,
 )
-from sagemaker_inference._http.error_response import error_response, error_status
+from sagemaker_inference._http.error_response import error_response, error_status, with_traceback
 from sagemaker_inference._http.messages import Response
+from sagemaker_inference._inference.columns import ColumnsError
 from sagemaker_inference._log import get_logger, users_exc_info
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _CODES: Final = {
     "predictor": ErrorCode.PREDICTION_FAILED,
     "encoder": ErrorCode.ENCODER_FAILED,
     "transformer": ErrorCode.TRANSFORMER_FAILED,
+    "bidirectional": ErrorCode.BIDIRECTIONAL_FAILED,
 }
 
 
@@ -92,17 +94,21 @@ def failure_response(
         handler: the handler that raised it, or None.
         headers: response headers that the program has set.
     """
-    request.note_failure(error)
+    trace = request.note_failure(error)
     failure = as_failure(request, error, handler)
-    return error_response(failure, request.id, request.accept, headers)
+    response = error_response(failure, request.id, request.accept, headers, request.path)
+    return with_traceback(response, trace) if trace else response
 
 
 def failure_record(
     request: Request, error: BaseException, handler: Handler | None
 ) -> tuple[int, bytes]:
     """The status of an error, and its JSON document, for the end of a stream that has begun."""
-    request.note_failure(error)
-    response = error_response(as_failure(request, error, handler), request.id)
+    trace = request.note_failure(error)
+    failure = as_failure(request, error, handler)
+    response = error_response(failure, request.id, path=request.path)
+    if trace:
+        response = with_traceback(response, trace)
     return response.status, response.body  # type: ignore[return-value]
 
 
@@ -122,6 +128,9 @@ def as_failure(
         # 4xx is the client's mistake, and the response names it; 5xx is ours to find in the log.
         if error_status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log("request %s failed", request.id, exc_info=users_exc_info(error))
+        elif isinstance(error, ColumnsError):
+            trace = users_exc_info(error.refusal)
+            log("request %s: the model refused its columns", request.id, exc_info=trace)
         return error
     converted = mms_objects.from_prediction_exception(error)
     if converted is not None:

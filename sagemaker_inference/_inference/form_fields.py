@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import BadRequestError, InferenceError
 from sagemaker_inference._http import forms
+from sagemaker_inference._http.uploads import Upload
 from sagemaker_inference.codecs import form
 
 if TYPE_CHECKING:
@@ -30,16 +31,25 @@ async def decode_parts(job: Job, decoders: Decoders, body: Body, content_type: s
             forms.parse_fields(request, body)
         else:
             request.fields = ()
-    await decode_fields(job, decoders, request.parts)
+    await decode_fields(job, decoders)
 
 
-async def decode_fields(job: Job, decoders: Decoders, parts: Sequence[Part]) -> None:
+async def decode_fields(job: Job, decoders: Decoders) -> None:
+    """Decode the fields of a form, and query parameters."""
+    request = job.request
+    # Where all of them are files, parameters are none of them.
+    parts: Sequence[Part] = request.fields or () if decoders.file_names is None else request.parts
     if not parts:
         message = "The form has no fields or is truncated."
         raise BadRequestError(message)
     job.divide_budget(parts)
-    fields = []
+    fields: list[tuple[str, Any]] = []
     for part in parts:
+        if decoders.file_names is None or part.name in decoders.file_names:
+            # A browser sends a field for files that nobody has chosen one for.
+            if len(part.value) or part.filename != "":
+                fields.append((part.name, Upload.from_part(part)))
+            continue
         decoding = decoders.for_part(part.content_type)
         try:
             data = await job.read(decoding, part.value, part.content_type)
@@ -47,4 +57,4 @@ async def decode_fields(job: Job, decoders: Decoders, parts: Sequence[Part]) -> 
         except InferenceError as error:
             raise form.named(error, part.name) from None
     job.handler = None
-    job.data = decoders.convert_fields(form.gathered(fields))
+    job.data = decoders.convert_fields(fields)

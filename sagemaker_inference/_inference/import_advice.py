@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,9 @@ def _of_import(error: ImportError, program: Program) -> str:
         return shadows.about(shadow, name)
     # Also a submodule that the installed version of its package does not have.
     is_other_version = "." in name or not isinstance(error, ModuleNotFoundError)
-    return _about_versions(name) if is_other_version and _is_installed(name) else _install()
+    if is_other_version and _is_installed(name):
+        return _about_versions(name, program)
+    return _install(program)
 
 
 def _about_circles(name: str, file: str | None, program: Program) -> str:
@@ -61,19 +64,32 @@ def _about_circles(name: str, file: str | None, program: Program) -> str:
     )
 
 
-def _about_versions(name: str) -> str:
+def _about_versions(name: str, program: Program) -> str:
     subject = f"The package {name.partition('.')[0]!r}" if name else "The package"
+    place = " in requirements.txt" if _has_installer(program) else ""
     return (
         f"{subject} is installed, but not in a version that fits: the traceback shows which module "
-        "asks for what. Pin versions that go together in requirements.txt."
+        f"asks for what. Pin versions that go together{place}."
     )
 
 
-def _install() -> str:
-    # Many models share the packages of one interpreter: requirements.txt is not installed.
+def _install(program: Program) -> str:
     if _variables.is_on(_variables.MULTI_MODEL):
         return "Install the missing package in the image."
-    return "Install the missing package, or list it in requirements.txt beside the program."
+    if _has_installer(program):
+        return "Install the missing package, or list it in requirements.txt beside the program."
+    file = Path(program.root, "requirements.txt")
+    if file.is_file():
+        return f"Install the missing package, perhaps with: pip install -r {os.path.relpath(file)}"
+    return "Install the missing package."
+
+
+def _has_installer(program: Program) -> bool:
+    """Whether a requirements.txt beside the program is installed: not where a file is served.
+
+    Nor with many models, which share the packages of one interpreter.
+    """
+    return bool(program.code_dir) and not _variables.is_on(_variables.MULTI_MODEL)
 
 
 def _file_of(name: str) -> str | None:

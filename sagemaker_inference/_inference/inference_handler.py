@@ -15,8 +15,10 @@ from sagemaker_inference._errors import (
     UnsupportedFormatError,
 )
 from sagemaker_inference._http import content_coding, forms
-from sagemaker_inference._inference import tracing
+from sagemaker_inference._inference import request_files, tracing
+from sagemaker_inference._inference.batch_streams import Share
 from sagemaker_inference._inference.batching import Failed
+from sagemaker_inference._inference.columns import explained
 from sagemaker_inference._inference.failures import (
     Failure,
     Undecided,
@@ -24,11 +26,11 @@ from sagemaker_inference._inference.failures import (
     must_pass,
 )
 from sagemaker_inference._inference.form_fields import decode_fields, decode_parts
-from sagemaker_inference._inference.lifecycle import Lifecycle
-from sagemaker_inference._inference.replies import built_in_body, reply
+from sagemaker_inference._inference.lifecycle import Lifecycle, import_common_codecs
+from sagemaker_inference._inference.replies import built_in_body, finished, reply
 from sagemaker_inference._inference.streams import is_iterator, open_stream
 from sagemaker_inference._log import current_request, get_logger
-from sagemaker_inference._os import memory
+from sagemaker_inference._program.paths import INVOCATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -40,7 +42,11 @@ if TYPE_CHECKING:
     from sagemaker_inference._inference.batching import Batcher
     from sagemaker_inference._inference.decoding import Decoders, Decoding
     from sagemaker_inference._inference.encoding import Encoders, Encoding
+    from sagemaker_inference._inference.request_files import RequestFiles
+    from sagemaker_inference._inference.sessions import Sessions
+    from sagemaker_inference._inference.sockets import Sockets
     from sagemaker_inference._inference.stream_formats import StreamFormat
+    from sagemaker_inference._os.spool import Spool
     from sagemaker_inference._program.concurrency import Concurrency
     from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
@@ -48,10 +54,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+logger = get_logger()
+
 # No plain body of this size costs much, and its codecs have limits of their own.
 _SMALL: Final = 1024
-
-logger = get_logger()
 
 
 class Job:
@@ -61,6 +67,7 @@ class Job:
         handler: the handler that is running, which error messages name.
         body: the body without its content codings; None before it is unpacked.
         keeps_failure: whether a failure is kept, since parts of the request are tried then.
+        files: its files, where the program asks for some; else None.
         budget: what the request may cost; None for a small one, whose codecs have their own.
         times: when the request arrived and when each step ended.
         awaits: whether what is running may be cancelled, also where no handler is async.
@@ -73,6 +80,7 @@ class Job:
         "context",
         "data",
         "encoding",
+        "files",
         "handler",
         "keeps_failure",
         "request",
@@ -90,6 +98,7 @@ class Job:
         self.data: Any = None
         self.handler: Handler | None = None
         self.budget: Budget | None = None
+        self.files: RequestFiles | None = None
         self.response: Response | None = None
         self.times = [perf_counter()]
         self.awaits = False
@@ -150,7 +159,7 @@ class InferenceHandler(Lifecycle):
     Attributes:
         health_check: the program's health check, with its interval.
         model_loader, predictor, transformer, before_load, warmup, on_shutdown: the handlers by
-            role; exactly one of predictor and transformer is not None.
+            role; at most one of predictor and transformer is not None.
         decoders, encoders: the readers of request bodies and the writers of response bodies.
         concurrency: how many requests it handles at the same time, and how.
         model: the return value of the model loader.
@@ -175,6 +184,9 @@ class InferenceHandler(Lifecycle):
         batcher: Batcher | None,
         batch_transform: BatchTransform | None,
         concurrency: Concurrency,
+        sessions: Sessions | None = None,
+        sockets: Sequence[Registration] = (),
+        folders: Spool | None = None,
     ) -> None:
         super().__init__(
             model_loader=model_loader,
@@ -182,17 +194,30 @@ class InferenceHandler(Lifecycle):
             warmup=warmup,
             health_check=health_check,
             on_shutdown=on_shutdown,
+            batcher=batcher,
+            folders=folders,
+            sessions=sessions,
         )
         self.predictor = predictor
         self.transformer = transformer
         self.decoders = decoders
         self.encoders = encoders
         self.concurrency = concurrency
+        # The bidirectional handlers, if there are any.
+        self.sockets: Sockets | None = None
         self._transformer_body = transformer_body
-        self._batcher = batcher
         self._keeps_failures = batch_transform is not None and batch_transform.has_placeholders
         if batch_transform is not None:
             self.answer = batch_transform.around(self.answer)  # type: ignore[assignment, method-assign]
+        if sockets:
+            # Most programs have none, and need no asyncio.
+            from sagemaker_inference._inference.sockets import Sockets
+
+            self.sockets = Sockets(self, sockets)
+            self.answer = self.sockets.around(self.answer, mms_objects.new_metrics)  # type: ignore[assignment, method-assign]
+        # Around all: whatever a request asks for, it may be one of a session.
+        if sessions is not None:
+            self.answer = sessions.around(self.answer)  # type: ignore[assignment, method-assign]
 
     @property
     def readable(self) -> Sequence[str]:
@@ -219,36 +244,27 @@ class InferenceHandler(Lifecycle):
         """Content types that can be written; empty if a transformer decides."""
         return () if self.transformer else self.encoders.writable
 
-    def _before_requests(self) -> None:
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths whose requests it answers."""
+        return (INVOCATIONS,)
+
+    def at(self, _path: str, /) -> InferenceHandler:
+        """The handler of a path."""
+        return self
+
+    def prepare_formats(self) -> None:
+        """Import what the first requests would otherwise wait for."""
         if self.transformer is None:
-            _import_common_codecs()
+            import_common_codecs()
         main = self.predictor or self.transformer
         if main is not None and (main.yields or main.yields_async):
             self.encoders.prepare_stream()
+
+    def _before_requests(self) -> None:
+        self.prepare_formats()
         if (provider := tracing.configured_provider()) is not None:
             tracing.trace(self, provider)
-
-    def _warm_up_with(self, example: Any) -> None:
-        if self._batcher is not None:
-            self._batcher.try_all_sizes(example, self.model, self.load_context)
-
-    @property
-    def has_idle_work(self) -> bool:
-        """Whether `use_idle_time` has something to do."""
-        return self._batcher is not None and self._batcher.has_idle_work
-
-    def use_idle_time(self) -> None:
-        """Do a piece of work that can wait until no request does."""
-        if self._batcher is not None:
-            self._batcher.use_idle_time(self.model, self.load_context)
-
-    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
-        """Have a function called with the ids of requests that are about to be tried once more.
-
-        A batch on which the predictor raised is tried in parts, each a call of its own.
-        """
-        if self._batcher is not None:
-            self._batcher.on_retry = on_retry
 
     async def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Answer the requests, in order; each failure affects only its request.
@@ -291,13 +307,16 @@ class InferenceHandler(Lifecycle):
                         await self._encode(job)
         finally:
             current_request.reset(before)
-        return [_finished(job) for job in jobs]
+            request_files.close(jobs)
+        return [finished(job) for job in jobs]
 
     async def _transform(self, job: Job, transformer: Handler) -> None:
         request = job.request
         job.handler = transformer
         accept = self.encoders.preferred(request.accept)
         try:
+            if self._folders is not None:
+                job.files = request_files.begin(request, self._folders)
             unpacked = job.unpacked_body()
             forms.try_parse_fields(request, unpacked)
             body = self._transformer_body(unpacked, request.content_type)
@@ -322,12 +341,16 @@ class InferenceHandler(Lifecycle):
         finally:
             if job.budget is not None:
                 _budget.end()
+            if job.files is not None:
+                request_files.end()
 
     async def _decode(self, job: Job) -> None:
         request, headers = job.request, job.request.headers
         try:
             # Before decoding: a request whose response cannot be written costs no prediction.
             job.encoding = self.encoders.for_accept(headers.accept)
+            if self._folders is not None:
+                job.files = request_files.begin(request, self._folders)
             body, content_type = job.unpacked_body(), headers.content_type
             if request.fields is not None or (request.parameters and not len(body)):
                 await decode_parts(job, self.decoders, body, content_type)
@@ -335,7 +358,7 @@ class InferenceHandler(Lifecycle):
                 decoding = self.decoders.for_content_type(content_type)
                 if decoding.is_form:
                     forms.parse_fields(request, body)
-                    await decode_fields(job, self.decoders, request.parts)
+                    await decode_fields(job, self.decoders)
                 else:
                     job.data = await job.read(decoding, body, content_type)
         except BaseException as error:  # noqa: BLE001 - as above
@@ -343,6 +366,8 @@ class InferenceHandler(Lifecycle):
         finally:
             if job.budget is not None:
                 _budget.end()
+            if job.files is not None:
+                request_files.end()
         job.handler = None
         job.times.append(perf_counter())
 
@@ -356,16 +381,19 @@ class InferenceHandler(Lifecycle):
                     data = predictor.call(job.data, self.model, job.context)
                     job.data = await data if predictor.is_async else data
                 except BaseException as error:  # noqa: BLE001 - as above
-                    job.fail(error)
+                    job.fail(explained(error, job.data, self.model))
         else:
             contexts = [job.context for job in jobs]
             if are_several:
                 current_request.set(",".join(job.request.id for job in jobs))
-            results = self._batcher.predict([job.data for job in jobs], self.model, contexts)
-            for job, result in zip(jobs, results, strict=True):
+            inputs = [job.data for job in jobs]
+            results = await self._batcher.predict(inputs, self.model, contexts)
+            for job, data, result in zip(jobs, inputs, results, strict=True):
                 job.handler, job.data = predictor, result
                 if isinstance(result, Failed):
-                    job.fail(result.error)
+                    if are_several:
+                        current_request.set(job.request.id)
+                    job.fail(explained(result.error, data, self.model))
         now = perf_counter()
         for job in jobs:
             job.times.append(now)
@@ -394,35 +422,9 @@ class InferenceHandler(Lifecycle):
             job.fail(error)
 
     async def _open(self, job: Job, items: Any, choose: Callable[[], StreamFormat]) -> Response:
-        in_loop, in_batch = self.concurrency.is_async, self._batcher is not None
+        in_loop = self.concurrency.is_async
+        in_batch = self._batcher is not None and not isinstance(items, Share)
         return await open_stream(job, items, choose, in_loop=in_loop, in_batch=in_batch)
-
-
-def _import_common_codecs() -> None:
-    """Import the codecs before the first request, which would otherwise wait for that."""
-    from sagemaker_inference.codecs import csv, json
-
-    json.encode(json.decode(b"[[1.5]]"))
-    csv.encode(csv.decode(b"1.5,2.5\n"))
-
-
-def _finished(job: Job) -> Response:
-    response = job.response
-    if response is None:  # every path above ends in a response
-        message = "a request has no response"
-        raise RuntimeError(message)
-    start, *ends = *job.times, perf_counter()
-    # A request that failed has fewer steps.
-    decoded, predicted, encoded = (*ends, ends[-1], ends[-1])[:3]
-    response.decode_seconds = decoded - start
-    response.predict_seconds = predicted - decoded
-    response.encode_seconds = encoded - predicted
-    if job.budget is not None and job.budget.is_large:
-        job.data = None
-        memory.give_back()
-    if (metrics := job.context.own_metrics) is not None:
-        mms_objects.log_metrics(metrics)
-    return response
 
 
 def run_without_loop(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -9,8 +9,11 @@ from sagemaker_inference._inference.runner import Runner
 from sagemaker_inference._log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from sagemaker_inference._inference.batching import Batcher
+    from sagemaker_inference._inference.sessions import Sessions
+    from sagemaker_inference._os.spool import Spool
     from sagemaker_inference._program.registration import Registration
     from sagemaker_inference._program.signatures import Handler
 
@@ -27,11 +30,12 @@ class Lifecycle:
         model_loader, before_load, warmup, on_shutdown: the handlers by role.
         model: the return value of the model loader.
         model_dir, gpu_id, model_name: the arguments of `load`.
+        sessions: what is kept from one request of a client to the next; None without sessions.
         on_warmup: called when the model is loaded and the warmup begins.
         load_context: the context of the load; its attributes are there at each request.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a program
         self,
         *,
         model_loader: Handler,
@@ -39,7 +43,11 @@ class Lifecycle:
         warmup: Handler | None,
         health_check: Registration | None,
         on_shutdown: Handler | None,
+        batcher: Batcher | None,
+        folders: Spool | None,
+        sessions: Sessions | None = None,
     ) -> None:
+        self.sessions = sessions
         self.model_loader = model_loader
         self.before_load = before_load
         self.warmup = warmup
@@ -51,6 +59,8 @@ class Lifecycle:
         self.model_name = "model"
         self.on_warmup: Callable[[], object] = lambda: None
         self.load_context = Context()
+        self._batcher = batcher
+        self._folders = folders
         self._runner = Runner()
 
     def load(
@@ -76,6 +86,10 @@ class Lifecycle:
         if self.before_load:
             self._call(self.before_load, model_dir, context)
         self.model = self._call(self.model_loader, model_dir, context)
+        if self.sessions is not None:
+            self.sessions.begin(self.model, context)
+        if self._folders is not None:
+            self._folders.sweep()
         self._before_requests()
         if self.warmup:
             self.on_warmup()
@@ -90,15 +104,37 @@ class Lifecycle:
         result = self.health_check.handler.call(self.model, self.load_context)
         return result is None or bool(result)
 
+    @property
+    def has_idle_work(self) -> bool:
+        """Whether `use_idle_time` has something to do."""
+        return self._batcher is not None and self._batcher.has_idle_work
+
+    def use_idle_time(self) -> None:
+        """Do a piece of work that can wait until no request does."""
+        if self._batcher is not None:
+            self._batcher.use_idle_time(self.model, self.load_context)
+
+    def watch_retries(self, on_retry: Callable[[Sequence[str]], None]) -> None:
+        """Have a function called with the ids of requests that are about to be tried once more.
+
+        A batch on which the predictor raised is tried in parts, each a call of its own.
+        """
+        if self._batcher is not None:
+            self._batcher.on_retry = on_retry
+
     def close(self) -> None:
-        """Run on_shutdown; its exceptions are logged."""
+        """End all sessions and run on_shutdown; exceptions are logged."""
         try:
+            if self.sessions is not None:
+                self._runner.run(self.sessions.end_all())
             if self.on_shutdown is not None:
                 self._call(self.on_shutdown, self.model, self.load_context)
         except BaseException:
             logger.exception("on_shutdown failed: %s", self.on_shutdown)
         finally:
             self._runner.close()
+            if self._folders is not None:
+                self._folders.close()
 
     @property
     def has_event_loop(self) -> bool:
@@ -117,4 +153,14 @@ class Lifecycle:
         """Do what the first request would otherwise wait for."""
 
     def _warm_up_with(self, example: Any) -> None:
-        """Predict what the warmup has returned."""
+        """Predict what the warmup has returned, in batches of all sizes."""
+        if self._batcher is not None:
+            self._batcher.try_all_sizes(example, self.model, self.load_context)
+
+
+def import_common_codecs() -> None:
+    """Import the codecs before the first request, which would otherwise wait for that."""
+    from sagemaker_inference.codecs import csv, json
+
+    json.encode(json.decode(b"[[1.5]]"))
+    csv.encode(csv.decode(b"1.5,2.5\n"))

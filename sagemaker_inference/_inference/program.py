@@ -17,17 +17,18 @@ from sagemaker_inference._errors import RegistrationError, StartError
 from sagemaker_inference._inference import import_advice
 from sagemaker_inference._inference.assembly import assemble
 from sagemaker_inference._log import last_user_line
-from sagemaker_inference._program import roles
+from sagemaker_inference._program import own_modules, roles
 from sagemaker_inference._program.registry import Registry, default_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from sagemaker_inference._config import Config
     from sagemaker_inference._inference.inference_handler import InferenceHandler
     from sagemaker_inference._inference.servable import Servable
     from sagemaker_inference._program.location import Program
+    from sagemaker_inference._program.registration import Registration
 
 
 # What is being imported is known to the whole process.
@@ -99,7 +100,10 @@ def load(program: Program, *, as_main: bool = False) -> tuple[ModuleType, Regist
         if as_main:
             _stand_for_main(imported[0])
         return imported
+    if program.path in _Loading.loaded:
+        _forget_modules(program, _modules(_Loading.loaded[program.path][0]))
     _begin(program)
+    before = _modules(default_registry)
     try:
         if program.root not in sys.path:
             sys.path.insert(0, program.root)
@@ -107,6 +111,7 @@ def load(program: Program, *, as_main: bool = False) -> tuple[ModuleType, Regist
     except StartError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a program may raise anything
+        _forget_modules(program, _modules(default_registry) - before)
         is_clear = isinstance(error, (RegistrationError, SyntaxError))
         raise StartError(_explained(error, program)) from (None if is_clear else error)
     finally:
@@ -117,13 +122,33 @@ def load(program: Program, *, as_main: bool = False) -> tuple[ModuleType, Regist
     return module, _Loading.registry
 
 
+def _modules(registry: Registry) -> set[str]:
+    """The modules that have registered handlers."""
+    return {item.handler.function.__module__ for item in _registrations(registry)}
+
+
+def _registrations(registry: Registry) -> Iterator[Registration]:
+    for role in roles.ALL:
+        yield from registry.find(role)
+
+
+def _forget_modules(program: Program, names: set[str]) -> None:
+    """Have modules beside a program register their handlers again when it imports them again."""
+    for name in names - {program.module}:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and Path(program.root) in Path(file).parents:
+            del sys.modules[name]
+
+
 def _explained(error: BaseException, program: Program) -> str:
     """Why the program cannot be imported, with file, line and, where it is known, the fix."""
     line = last_user_line(error) or program.label
     if isinstance(error, RegistrationError):
         return f"{line}: {error}"
     if isinstance(error, SyntaxError):
-        message = f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+        if error.filename:  # which a file with null bytes lacks
+            line = f"{error.filename}, line {error.lineno}"
+        message = f"{line}: {type(error).__name__}: {error.msg}"
         if error.text:
             message += f": {error.text.strip()}"
         return message + ". Fix this line."
@@ -181,7 +206,7 @@ def assembled(
         with default_registry.attempt():
             module, registry = load(program, as_main=as_main)
             try:
-                script_functions.adopt(registry, module)
+                _adopt(registry, module, program)
                 defaults = fallback(registry) if fallback else None
             except RegistrationError as error:
                 raise StartError(str(error)) from None
@@ -198,11 +223,23 @@ def assembled(
         raise
 
 
+def _adopt(registry: Registry, module: ModuleType, program: Program) -> None:
+    """Register the functions of a program that are found by their names."""
+    if program.function:
+        # Few programs are of this kind.
+        from sagemaker_inference._aws import distribution_handler
+
+        distribution_handler.adopt(registry, module, program.function)
+    else:
+        script_functions.adopt(registry, module)
+
+
 def assembled_apart(program: Program, config: Config | None = None) -> InferenceHandler:
     """As `assembled`, in a process that goes on with other things, such as tests.
 
     The default registry is left as it is. A program that this process has imported already is not
-    run again: its handlers are those that it has registered then.
+    run again: its handlers are those that it has registered then. One that is run gets the modules
+    beside it, whatever else has been imported under their names.
 
     Args:
         program: the location of the program, which is a file.
@@ -212,8 +249,9 @@ def assembled_apart(program: Program, config: Config | None = None) -> Inference
         StartError: it cannot be imported or is incomplete.
     """
     with _ONE_AT_A_TIME:
+        own_modules.forget_changed(program.root)
         _keep(program)
-        with default_registry.isolated():
+        with default_registry.isolated(), own_modules.first(program.root, program.module):
             handler = assembled(program, config=config)
             _keep(program)
     return handler
@@ -226,11 +264,10 @@ def _keep(program: Program) -> None:
         return
     module, registry = imported
     kept = Registry()
-    for role in roles.ALL:
-        for registration in registry.find(role):
-            kept.add(registration)
+    for registration in _registrations(registry):
+        kept.add(registration)
     try:
-        script_functions.adopt(kept, module)
+        _adopt(kept, module, program)
     except RegistrationError as error:
         raise StartError(str(error)) from None
     kept.close("the program was assembled")
@@ -294,10 +331,9 @@ def _registry_of(module: ModuleType) -> Registry:
         return default_registry
     # It serves another program; what this one has registered before that is among its handlers.
     registry = Registry()
-    for role in roles.ALL:
-        for registration in default_registry.find(role):
-            if registration.handler.function.__module__ == module.__name__:
-                registry.add(registration)
+    for registration in _registrations(default_registry):
+        if registration.handler.function.__module__ == module.__name__:
+            registry.add(registration)
     return registry
 
 
@@ -309,10 +345,9 @@ def _import(program: Program, *, as_main: bool) -> ModuleType:
         return module
     spec = importlib.util.spec_from_file_location(program.module, program.path)
     if spec is None or spec.loader is None:
-        message = (
-            f"{program.path} is not a Python file. Set {_variables.PROGRAM.name} to one that ends "
-            "in .py."
-        )
+        # Who names a file has not set the variable.
+        how = f"Set {_variables.PROGRAM.name} to" if program.code_dir else "Name"
+        message = f"{program.path} is not a Python file. {how} one that ends in .py."
         raise StartError(message)
     module = importlib.util.module_from_spec(spec)
     # Added to sys.modules first, as import does: dataclasses and pickle look modules up by name.

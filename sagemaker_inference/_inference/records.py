@@ -226,7 +226,9 @@ def _line_ends(body: memoryview, *, has_quotes: bool, is_csv: bool) -> tuple[Off
             are_ends |= piece == _CR
         are_quotes = piece == _QUOTE
         if has_quotes and (is_inside or are_quotes.any()):
-            are_inside = np.logical_xor.accumulate(are_quotes) ^ is_inside
+            # Not logical_xor.accumulate, which is wrong in numpy 1.24.0; a sum of bytes may wrap.
+            is_odd = (np.cumsum(are_quotes, dtype=np.uint8) & 1).view(np.bool_)
+            are_inside = is_odd ^ is_inside
             is_inside = bool(are_inside[-1])
             are_ends &= ~are_inside
         found.append(np.flatnonzero(are_ends) + start)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
+from sagemaker_inference._aws import mms_objects
 from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._http import content_coding
 from sagemaker_inference._http.error_response import ascii_line, standard_phrase
 from sagemaker_inference._http.messages import Response
+from sagemaker_inference._os import memory
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.context import Context
     from sagemaker_inference._http.messages import Request
+    from sagemaker_inference._inference.inference_handler import Job
     from sagemaker_inference.codecs import Body
 
 _OK: Final = int(HTTPStatus.OK)
@@ -54,6 +58,30 @@ def reply(request: Request, context: Context, result: Any, content_type: str) ->
         body = content_coding.pack(body)
         headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     return Response(body, content_type, status=status, headers=headers, phrase=phrase)
+
+
+def finished(job: Job) -> Response:
+    """The response of a request, with the times that its steps took.
+
+    Raises:
+        RuntimeError: it has none.
+    """
+    response = job.response
+    if response is None:  # every path above ends in a response
+        message = "a request has no response"
+        raise RuntimeError(message)
+    start, *ends = *job.times, perf_counter()
+    # A request that failed has fewer steps.
+    decoded, predicted, encoded = (*ends, ends[-1], ends[-1])[:3]
+    response.decode_seconds = decoded - start
+    response.predict_seconds = predicted - decoded
+    response.encode_seconds = encoded - predicted
+    if job.budget is not None and job.budget.is_large:
+        job.data = None
+        memory.give_back()
+    if (metrics := job.context.own_metrics) is not None:
+        mms_objects.log_metrics(metrics)
+    return response
 
 
 def body_and_type(result: Any, content_type: str) -> tuple[Body, str]:

@@ -13,6 +13,7 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
 from sagemaker_inference._inference.replies import with_charset
 from sagemaker_inference.codecs import octet_stream
+from sagemaker_inference.codecs._objects import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,9 @@ OFFERS: Final = (
     content_types.OCTET_STREAM,
     content_types.JSON,
 )
+
+# The last event of a stream of OpenAI's API.
+DONE: Final = b"data: [DONE]\n\n"
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 # https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -47,6 +51,7 @@ class StreamFormat(NamedTuple):
         handler: the program's encoder, or None for a built-in format.
         is_async: whether ``write`` returns an awaitable.
         is_free: whether neither the client nor the program has chosen the content type.
+        may_end_itself: whether the last item of a program that frames its items may be the end.
     """
 
     content_type: str
@@ -58,6 +63,7 @@ class StreamFormat(NamedTuple):
     handler: Handler | None = None
     is_async: bool = False
     is_free: bool = False
+    may_end_itself: bool = False
 
     def for_item(self, item: Any) -> StreamFormat:
         """This; or text for a str and bytes for bytes, where the choice is free."""
@@ -67,6 +73,10 @@ class StreamFormat(NamedTuple):
         elif self.is_free and isinstance(item, _BYTES):
             content_type = content_types.OCTET_STREAM
         return (built_in(content_type) if content_type else None) or self
+
+    def of_openai(self) -> StreamFormat:
+        """This format of events, as clients of OpenAI's API read it."""
+        return self._replace(end=DONE, write_error=_error_data, may_end_itself=True)
 
     def by(self, handler: Handler) -> StreamFormat:
         """This format, with items that the program's encoder writes."""
@@ -108,12 +118,14 @@ def _lines(content_type: str, encode: Callable[[Any, str], Body]) -> StreamForma
 
 def _events(content_type: str, encode: Callable[[Any, str], Body]) -> StreamFormat:
     def write(item: Any) -> Body:
+        if isinstance(item, str):  # first, since tokens are
+            text = octet_stream.encode_text(item)
+            if "\n" not in item and "\r" not in item:
+                return b"data: %b\n\n" % text
+            return b"".join([b"data: %b\n" % line for line in _LINE_ENDS.split(text)]) + b"\n"
         if isinstance(item, _BYTES):
             return item
-        if not isinstance(item, str):
-            return b"".join((b"data: ", encode(item, content_types.JSON), b"\n\n"))
-        lines = _LINE_ENDS.split(bytes(octet_stream.encode(item)))
-        return b"".join([b"data: %b\n" % line for line in lines]) + b"\n"
+        return b"".join((b"data: ", encode(item, content_types.JSON), b"\n\n"))
 
     return StreamFormat(content_type, write, write_error=_error_event)
 
@@ -131,7 +143,8 @@ def _rows(content_type: str, encode: Callable[[Any, str], Body]) -> StreamFormat
             return octet_stream.encode(item)
         # A list, tuple or array of single values is a row.
         is_row = isinstance(item, (list, tuple)) and not any(
-            isinstance(cell, (list, tuple)) or hasattr(cell, "__array__") for cell in item
+            isinstance(cell, (list, tuple)) or hasattr(cell, "__array__") or is_object(cell)
+            for cell in item
         )
         is_row = is_row or getattr(item, "ndim", None) == 1
         return encode([item] if is_row else item, content_type)
@@ -159,8 +172,16 @@ def _error_line(document: bytes, last: bytes) -> bytes:
 
 
 def _error_event(document: bytes, last: bytes) -> bytes:
-    start = b"" if last.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
-    return b"%bevent: error\ndata: %b\n\n" % (start, document)
+    return b"%bevent: error\ndata: %b\n\n" % (_to_next_event(last), document)
+
+
+def _error_data(document: bytes, last: bytes) -> bytes:
+    # Without a name: clients of OpenAI's API read events that have none.
+    return b"%bdata: %b\n\n" % (_to_next_event(last), document)
+
+
+def _to_next_event(last: bytes) -> bytes:
+    return b"" if last.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
 
 
 # By the names of codecs, which have several content types each.

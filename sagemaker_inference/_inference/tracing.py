@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.inference_handler import InferenceHandler
 
-_NAME: Final = "POST /invocations"
 _PARENT: Final = "traceparent"
 _IN_ATTRIBUTES: Final = re.compile(
     r"traceparent\W{1,5}(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?![0-9a-f-])"
@@ -92,12 +91,12 @@ class _Spans:
 
     def start(self, request: Request, start: int) -> Any:
         return self._tracer.start_span(
-            _NAME,
+            f"POST {request.path}",
             context=self._parent(request),
             kind=self._trace.SpanKind.SERVER,
             attributes={
                 "http.request.method": "POST",
-                "http.route": "/invocations",
+                "http.route": request.path,
                 "http.request.body.size": len(request.body),
                 "sagemaker_inference.request_id": request.id,
             },

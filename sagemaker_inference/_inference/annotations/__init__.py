@@ -11,7 +11,11 @@ none, ``Any``, ``object``           what the format decodes to (a decoder: bytes
 ``pandas.DataFrame``                columns named by header row or keys of records, else 0, 1, ...
 a class of ``scipy.sparse``         an instance of that class, two-dimensional
 ``torch.Tensor``                    a tensor with the dtype of the array, but fractions of text
-                                    formats in torch's default dtype
+                                    formats in torch's default dtype; ``Annotated[torch.Tensor,
+                                    torch.float64]`` names another dtype
+``PIL.Image.Image``, a list of it   an image, of JPEG, PNG, WebP, an array of pixels, or base64
+                                    in JSON
+`Upload`, ``pathlib.Path``, lists   the body, or the parts of a form, as files
 ``dict``, ``list``                  a dict, a list
 ``pyarrow.Table``                   a table, from Parquet and Arrow
 a pydantic model or dataclass, and  an instance, validated by pydantic
@@ -20,7 +24,8 @@ a pydantic model or dataclass, and  an instance, validated by pydantic
 a TypedDict, a msgspec.Struct, ...  directly; fields may be ``numpy.ndarray``
 ==================================  ========================================================
 
-``X | None`` is X, or None for JSON's null. ``Annotated`` adds constraints of msgspec or pydantic.
+``X | None`` is X, or None for JSON's null. ``Annotated`` adds constraints of msgspec or pydantic;
+those that nothing would check are refused.
 Forms are converted as the dict of their parts; their texts are parsed as the annotation requires.
 ``{"instances": ...}`` is unwrapped if the annotation matches the value rather than the object.
 
@@ -31,6 +36,7 @@ that no body can be converted to. Libraries are recognized by the annotation and
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from sagemaker_inference._errors import RegistrationError
@@ -39,18 +45,32 @@ from sagemaker_inference._inference.annotations.arrays import (
     as_tensor,
     sparse_converter,
 )
+from sagemaker_inference._inference.annotations.files import (
+    FileConverter,
+    file_class_of,
+    is_file_class,
+)
 from sagemaker_inference._inference.annotations.hints import (
+    as_list,
     core,
+    dtype_of,
+    has_fields,
     is_array_class,
     is_raw_type,
     library_of,
     mentions_pydantic,
 )
-from sagemaker_inference._inference.annotations.tables import as_frame, checked, is_json
-from sagemaker_inference._inference.annotations.validation import (
-    msgspec_converter,
-    pydantic_converter,
+from sagemaker_inference._inference.annotations.limits import (
+    MSGSPEC,
+    PYDANTIC,
+    limits_of,
+    refuse_unchecked,
+    with_limits,
 )
+from sagemaker_inference._inference.annotations.rows import by_rows
+from sagemaker_inference._inference.annotations.structures import msgspec_converter
+from sagemaker_inference._inference.annotations.tables import as_frame, checked, is_json
+from sagemaker_inference._inference.annotations.validation import pydantic_converter
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:
@@ -63,12 +83,21 @@ def is_raw(hint: Any) -> bool:
     return is_raw_type(core(hint)[0])
 
 
+def has_no_rows(hint: Any) -> bool:
+    """Whether an annotation is of single values, which cannot be stacked as rows are."""
+    kind = core(hint)[0]
+    is_dict = (get_origin(kind) or kind) is dict or hasattr(kind, "__required_keys__")
+    # A class of the program may hold rows.
+    is_record = has_fields(kind) and not hasattr(kind, "__len__")
+    return is_raw_type(kind) or is_file_class(kind) or is_dict or is_record
+
+
 def converter_for(hint: Any) -> Convert | None:
     """The function that converts bodies to an annotation; None if any data matches it.
 
     Raises:
-        RegistrationError: it cannot be evaluated, no body can be converted to it, or a library
-            that it needs is not installed.
+        RegistrationError: it cannot be evaluated, no body can be converted to it, a library that
+            it needs is not installed, or it has a limit that nothing would check.
     """
     if isinstance(hint, str):
         message = (
@@ -76,15 +105,29 @@ def converter_for(hint: Any) -> Convert | None:
             "top of the module, outside of TYPE_CHECKING."
         )
         raise RegistrationError(message)
+    hint = as_list(hint)
     kind, may_be_none = core(hint)
     if kind is None or kind in (type(None), Any, object):
+        refuse_unchecked(hint)
         return None
-    convert = _RAW[kind] if is_raw_type(kind) else _of_class(kind)
+    convert = _RAW[kind] if is_raw_type(kind) else _of_class(kind, hint)
+    if convert is as_tensor:
+        convert = partial(as_tensor, dtype_of_hint=dtype_of(hint))
     if convert is None or kind in (dict, list):
         validate = pydantic_converter(hint) if mentions_pydantic(hint, {}) else None
-        if validate is not None or convert is None:
-            return validate or msgspec_converter(hint)
-    return _or_none(convert) if may_be_none else convert
+        if validate is not None:
+            refuse_unchecked(hint, PYDANTIC)
+            return by_rows(validate, hint)
+        if convert is None or MSGSPEC in limits_of(hint):
+            validate = msgspec_converter(hint)
+            refuse_unchecked(hint, MSGSPEC)
+            return validate
+    if may_be_none and not isinstance(convert, FileConverter):
+        convert = _or_none(convert)
+    if is_raw_type(kind):
+        return with_limits(convert, hint)
+    refuse_unchecked(hint)
+    return convert
 
 
 def item_hint(hint: Any) -> Any:
@@ -95,8 +138,10 @@ def item_hint(hint: Any) -> Any:
     return arguments[0] if get_origin(hint) is list and arguments else None
 
 
-def _of_class(hint: Any) -> Convert | None:
+def _of_class(hint: Any, annotation: Any) -> Convert | None:
     """The converter for a class that is unknown to both msgspec and pydantic."""
+    if file_class_of(annotation) is not None:
+        return FileConverter(annotation)
     library = library_of(hint)
     name = getattr(hint, "__name__", "")
     if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from sagemaker_inference import _budget, codecs
+from sagemaker_inference import codecs
 from sagemaker_inference._errors import UnprocessableInputError
-from sagemaker_inference._inference.annotations.large import decoding
+from sagemaker_inference._inference.annotations.large import decoding, dense
 
 if TYPE_CHECKING:
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
@@ -32,11 +31,8 @@ def as_numbers(data: Any, body: Body = b"") -> Any:
     import numpy as np
 
     try:
-        if hasattr(data, "toarray"):  # scipy's sparse classes
-            size = math.prod(data.shape) * data.dtype.itemsize
-            _budget.of(body).take(size, "sparse")
-            array = data.toarray()
-        elif hasattr(data, "column_names"):  # an Arrow table
+        data = dense(data, body)
+        if hasattr(data, "column_names"):  # an Arrow table
             columns = with_numbers(data, has_decimals=False).columns
             array = np.column_stack([column.to_numpy() for column in columns])
         elif type(data) is list and not _are_numbers(data):
@@ -78,7 +74,26 @@ def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
     return as_numbers(data, body)
 
 
-def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:
+def image_of(array: Any) -> Any:
+    """An image of Pillow, of pixels: the format's limits are those of all.
+
+    Raises:
+        UnprocessableInputError: they are not those of an image.
+    """
+    try:
+        # Of no pixel, or of one number, Pillow makes something as well, or fails elsewhere.
+        return sys.modules["PIL.Image"].fromarray(array if array.ndim and array.size else None)
+    except (TypeError, ValueError, AttributeError):
+        message = (
+            f"Expected an image, but the body is an array of shape {array.shape} and dtype "
+            f"{array.dtype.name}; send JPEG, PNG or WebP."
+        )
+        raise UnprocessableInputError(message) from None
+
+
+def as_tensor(
+    body: Body, content_type: str, /, decode: Decode, *, dtype_of_hint: Any = None
+) -> Any:
     array = as_array(body, content_type, decode=decode)
     dtype = array.dtype.name
     torch = sys.modules["torch"]
@@ -88,6 +103,8 @@ def as_tensor(body: Body, content_type: str, /, decode: Decode) -> Any:
     except TypeError:
         message = f"torch does not support dtype {dtype}; send numbers of another dtype."
         raise UnprocessableInputError(message) from None
+    if dtype_of_hint is not None:
+        return tensor.to(dtype_of_hint)
     # Text does not say how many bits a fraction has, and networks have torch's default.
     is_bare = dtype == "float64" and _is_text(content_type)
     return tensor.to(torch.get_default_dtype()) if is_bare else tensor
@@ -139,6 +156,8 @@ def _not_numbers(data: Any) -> str:
     kind = type(data).__name__
     if kind not in ("list", "ndarray"):
         return f"Expected an array of numbers, but the body is of type {kind}."
+    if getattr(data, "ndim", None) == 0:
+        return f"Expected an array of numbers, but the body is of dtype {data.dtype.name}."
     is_array = kind == "ndarray"
     length = None
     first_problem = ""

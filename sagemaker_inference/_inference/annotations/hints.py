@@ -5,14 +5,20 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Reversible, Sequence
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._http.uploads import Upload
 
 # The annotations of handlers that take raw bodies.
 RAW_TYPES: Final = (bytes, bytearray, memoryview, str)
-LISTS: Final = (list, tuple, set, frozenset, Sequence)
+# What a list is, too, but whose items no library looks at, or pydantic only while they are used.
+ITERABLES: Final = (Iterable, Container, Reversible)
+LISTS: Final = (list, tuple, set, frozenset, Sequence, *ITERABLES)
+_MAPPINGS: Final = (dict, Mapping)
+# What a TypedDict says of a key, and not of its value; before Python 3.11, of typing_extensions.
+_OF_KEYS: Final = {"Required", "NotRequired", "ReadOnly"}
 
 
 def core(hint: Any) -> tuple[Any, bool]:
@@ -30,8 +36,32 @@ def is_raw_type(hint: Any) -> bool:
     return isinstance(hint, type) and hint in RAW_TYPES
 
 
+def as_list(hint: Any) -> Any:
+    """An annotation with lists in place of any iterables of one type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        parts = (as_list(arguments[0]), *hint.__metadata__)
+        return Annotated[parts]
+    if not arguments or origin not in (Union, types.UnionType, list, *ITERABLES):
+        return hint
+    parts = tuple(map(as_list, arguments))
+    if origin in ITERABLES:
+        return list[parts]  # type: ignore[valid-type]
+    if parts == arguments:
+        return hint
+    return list[parts] if origin is list else Union[parts]  # type: ignore[valid-type]  # noqa: UP007
+
+
 def bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def dtype_of(hint: Any) -> Any:
+    """The dtype of torch that ``Annotated`` names, also within a union; None without one."""
+    constraints = getattr(hint, "__metadata__", ())
+    own = (one for one in constraints if library_of(type(one)) == "torch")
+    within = (found for part in get_args(hint) if (found := dtype_of(part)) is not None)
+    return next(own, None) or next(within, None)
 
 
 def library_of(kind: Any) -> str:
@@ -61,34 +91,134 @@ def mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
         if libraries & {"pydantic", "annotated_types"}:
             return True
     parts = get_args(hint)
-    # __required_keys__ marks the TypedDict of both typing and typing_extensions.
     if dataclasses.is_dataclass(hint) or hasattr(hint, "__required_keys__"):
         parts = tuple(fields_of(hint).values())
     return any(mentions_pydantic(part, seen) for part in parts)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """The annotations of a class; empty if it is not a class or one cannot be evaluated."""
+    """The annotations of a class; empty if it is not a class or one cannot be evaluated.
+
+    Those of a TypedDict are without ``Required``, ``NotRequired`` and ``ReadOnly``.
+    """
     try:
-        return get_type_hints(kind, include_extras=True)
+        hints = get_type_hints(kind, include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
         return {}
+    # __required_keys__ marks the TypedDict of both typing and typing_extensions.
+    is_typed_dict = hasattr(kind, "__required_keys__")
+    return {name: _of_value(hint) for name, hint in hints.items()} if is_typed_dict else hints
 
 
-def names_of_lists(hint: Any) -> set[str]:
+def _of_value(hint: Any) -> Any:
+    """The annotation of a key of a TypedDict, without what is said of the key."""
+    if get_origin(hint) is Annotated:
+        parts: Any = (_of_value(get_args(hint)[0]), *hint.__metadata__)
+        return Annotated[parts]
+    is_of_key = getattr(get_origin(hint), "_name", "") in _OF_KEYS
+    return _of_value(get_args(hint)[0]) if is_of_key else hint
+
+
+def has_fields(kind: Any) -> bool:
+    """Whether it is a class of a library that gives its fields types."""
+    return isinstance(kind, type) and (
+        dataclasses.is_dataclass(kind)
+        # TypedDict of both typing and typing_extensions, msgspec, attrs and pydantic.
+        or hasattr(kind, "__required_keys__")
+        or hasattr(kind, "__struct_fields__")
+        or hasattr(kind, "__attrs_attrs__")
+        or hasattr(kind, "__pydantic_validator__")
+    )
+
+
+def pydantic_fields(kind: Any) -> Any:
+    """What pydantic knows of the fields of a class, by name; None if it is not of pydantic."""
+    # Models have it by the second name only before pydantic 2.10.
+    return getattr(kind, "__pydantic_fields__", None) or getattr(kind, "model_fields", None)
+
+
+def fields_by_name(kind: Any) -> dict[str, Any]:
+    """The annotations of a class, by the names that its fields have in a form or in JSON."""
+    hints = fields_of(kind)
+    names = getattr(kind, "__struct_fields__", ())
+    others: dict[str, str] = dict(
+        zip(names, getattr(kind, "__struct_encode_fields__", ()), strict=True)
+    )
+    found = {others.get(name, name): hint for name, hint in hints.items()}
+    for name, field in (pydantic_fields(kind) or {}).items():
+        alias = field.validation_alias
+        # AliasChoices; an AliasPath leads into a value, which a file has none of.
+        for choice in getattr(alias, "choices", (alias,)):
+            if isinstance(choice, str) and name in hints:
+                found[choice] = hints[name]
+    return found
+
+
+def cells_of(row: Any) -> list[Any]:
+    """The annotations of the items of a list, a tuple or the like; one, if it is that of all."""
+    if get_origin(row) in LISTS:
+        return [each for each in get_args(row) if each is not Ellipsis]
+    if isinstance(row, type) and issubclass(row, tuple):
+        return list(fields_of(row).values())
+    config = getattr(row, "__struct_config__", None)
+    if config is None or not config.array_like:
+        return []
+    hints = fields_of(row)
+    return [str] * (config.tag is not None) + [hints[name] for name in row.__struct_fields__]
+
+
+class _Every:
+    """All names."""
+
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
+def names_of_lists(hint: Any) -> Container[str]:
     """The names of fields that are annotated as lists, which may occur several times in a form."""
-    fields = {name: core(kind)[0] for name, kind in fields_of(core(hint)[0]).items()}
-    return {name for name, kind in fields.items() if (get_origin(kind) or kind) in LISTS}
+    if _is_list(value_of(hint)):
+        return _Every()
+    fields = fields_by_name(core(hint)[0])
+    return {name for name, field in fields.items() if _is_list(field)}
 
 
-def with_lists(data: Any, names: set[str], content_type: str) -> Any:
+def value_of(hint: Any) -> Any:
+    """The annotation of the values of a dict; None for what is none."""
+    kind = core(hint)[0]
+    arguments = get_args(kind)
+    return arguments[1] if get_origin(kind) in _MAPPINGS and arguments else None
+
+
+def _is_list(hint: Any) -> bool:
+    kind = core(hint)[0]
+    return (get_origin(kind) or kind) in LISTS
+
+
+def list_of(hint: Any) -> tuple[Any, Any] | None:
+    """What makes the list that an annotation is of, and the annotation of its items.
+
+    None for what is no list, or one of a fixed length.
+    """
+    kind = core(hint)[0]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin not in LISTS or not arguments or (origin is tuple and arguments[-1] is not Ellipsis):
+        return None
+    return (list if origin in (Sequence, *ITERABLES) else origin), arguments[0]
+
+
+def with_lists(data: Any, names: Container[str], content_type: str) -> Any:
     """A form's dict with single values of list fields wrapped in a list."""
     if type(data) is not dict or not content_types.is_form(content_type):
         return data
     return {
-        name: [value] if name in names and isinstance(value, (str, bytes)) else value
+        name: [value] if name in names and isinstance(value, (str, bytes, Upload)) else value
         for name, value in data.items()
     }
+
+
+def is_image_class(kind: Any) -> bool:
+    """Whether it is ``PIL.Image.Image``."""
+    return (library_of(kind), getattr(kind, "__name__", "")) == ("PIL", "Image")
 
 
 def is_array_class(hint: Any) -> bool:

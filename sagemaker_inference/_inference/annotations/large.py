@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, get_origin
 
@@ -31,6 +32,7 @@ _TEXTS: Final = {_CSV, "json", "jsonlines"}
 _SCALARS: Final = (int, float, bool, str, bytes)
 # The start of {"instances": ...}, which `codecs.json` unwraps.
 WRAPPED: Final = re.compile(rb'\s*\{\s*"instances"\s*:')
+_NO_NUMBERS: Final = {str, type(None)}
 _NUMBERS: Final = (int, float, bool, type(None))
 # What an array of arrays of numbers in JSON is made of.
 _NUMBER_BYTES: Final = b"0123456789+-.eE,[] \t\r\n"
@@ -76,6 +78,13 @@ def are_numbers(hint: Any) -> bool:
     return all(member in _NUMBERS for member in members)
 
 
+def are_texts(hint: Any) -> bool:
+    """Whether all values within lists have to be text, or null."""
+    item = item_of(hint)
+    members = get_args(hint) or (hint,)
+    return are_texts(item) if item is not None else str in members and set(members) <= _NO_NUMBERS
+
+
 def mentions_float(hint: Any) -> bool:
     """Whether floats are among the types of values within lists."""
     members = get_args(hint)
@@ -90,19 +99,23 @@ class Expected(NamedTuple):
         item: the same of its items.
         has_numbers_only: whether all values within lists have to be numbers, booleans or null.
         has_floats: whether some values within lists are floats, be they integers in the body.
+        has_texts_only: whether all values within lists have to be text, or null.
     """
 
     kind: str = UNKNOWN
     item: str = UNKNOWN
     has_numbers_only: bool = False
     has_floats: bool = False
+    has_texts_only: bool = False
 
     @classmethod
     def by(cls, hint: Any) -> Expected:
         """What a hint says."""
         item = item_of(hint)
         item_kind = UNKNOWN if item is None else kind_of(item)
-        return cls(kind_of(hint), item_kind, are_numbers(hint), mentions_float(hint))
+        return cls(
+            kind_of(hint), item_kind, are_numbers(hint), mentions_float(hint), are_texts(hint)
+        )
 
     def decoded(self, body: Body, content_type: str, decode: Decode) -> Any:
         """What a format decodes, if it may be what is expected.
@@ -112,12 +125,29 @@ class Expected(NamedTuple):
         """
         refuse_formats(self.kind, self.item, body, decode)
         with decoding(body, decode, numbers=self.has_numbers_only):
-            return decode(body, content_type)
+            if self.has_texts_only and format_of(decode) == _CSV:
+                from sagemaker_inference.codecs import csv
+
+                return csv.decode(body, content_type, dtype=str)
+            data = decode(body, content_type)
+        return dense(data, body)
 
     def is_told_by_a_row(self, data: Any) -> bool:
         """Whether this is a large array of numbers that fits if its first row does."""
         is_array = hasattr(data, "dtype") and data.dtype.kind in "biuf" and data.ndim > 0
         return self.has_numbers_only and is_array and data.nbytes > _budget.SMALL
+
+
+def dense(data: Any, body: Body) -> Any:
+    """The array of one of scipy's sparse matrices; other data as they are.
+
+    Raises:
+        PayloadTooLargeError: it is far larger than the body.
+    """
+    if not hasattr(data, "toarray"):
+        return data
+    _budget.of(body).take(math.prod(data.shape) * data.dtype.itemsize, "sparse")
+    return data.toarray()
 
 
 def refuse_formats(kind: str, item: str, body: Body, decode: Decode) -> None:

@@ -12,6 +12,7 @@ from sagemaker_inference._inference.annotations.arrays import as_numbers, with_n
 from sagemaker_inference._inference.annotations.large import (
     UNKNOWN,
     WRAPPED,
+    dense,
     kind_of,
     refuse_formats,
     refuse_other_than_tables,
@@ -155,6 +156,7 @@ def _listed(data: Any, body: Body, *, is_copied: bool, as_floats: bool) -> Any:
         size = data.num_rows * (_RECORD + _ITEM * data.num_columns)
         _budget.of(body).take(size * (1 + is_copied), "Arrow")
         return data.to_pylist()
+    data = dense(data, body)
     if hasattr(data, "tolist"):
         if data.dtype != object:
             lists = _size_of_lists(data.shape) * (1 + is_copied)

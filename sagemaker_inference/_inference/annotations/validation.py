@@ -1,40 +1,52 @@
-"""Annotations that pydantic or msgspec validate: classes, and lists and dicts of them."""
+"""Annotations that pydantic validates: classes, and lists and dicts of them."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sized
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_origin
 
 import orjson
 
 from sagemaker_inference import _budget
-from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._errors import DecodeError, RegistrationError, UnprocessableInputError
-from sagemaker_inference._inference.annotations.arrays import as_numbers
+from sagemaker_inference._errors import DecodeError, UnprocessableInputError
 from sagemaker_inference._inference.annotations.hints import (
-    is_array_class,
     names_of_lists,
     with_lists,
 )
+from sagemaker_inference._inference.annotations.instances import NOT_AN_INSTANCE, Instances
 from sagemaker_inference._inference.annotations.large import (
     OBJECT,
     Expected,
     item_of,
     reading,
 )
+from sagemaker_inference._inference.annotations.problems import (
+    NO_VALUE,
+    SHOWN,
+    Problem,
+    listed,
+    of_pydantic,
+)
 from sagemaker_inference._inference.annotations.tables import is_json, plain, wraps_instances
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
+_STEPS_A_MODEL: Final = 3
+# Bytes of a model of pydantic beside its dict and its set of the fields that came; of a value.
+_MODEL, _VALUE = 120, 64
+# What the program has put into a schema.
+_NO_SCHEMAS: Final = {"default", "metadata"}
+# More than most models have: for those that take any.
+_ANY_FIELDS: Final = 100
 _NUMBER_STARTS: Final = [bytes([code]) for code in b"-0123456789"]
-# Instances of the types that JSON decodes to, to test abstract classes such as Iterable and Number.
-_PLAIN_VALUES: Final[tuple[Any, ...]] = ([], {}, "", 0, 0.0, True)
 # Lists that hold no object, by the first byte of their first item.
 _IN_PLACE: Final = {b"[": b"[[]]", b'"': b'[""]', **dict.fromkeys(_NUMBER_STARTS, b"[0]")}
 
@@ -45,27 +57,146 @@ def pydantic_converter(hint: Any) -> Convert | None:
     adapter = _adapter(pydantic, hint)
     if adapter is None:
         return None
-    read = _or_instances(adapter.validate_json, pydantic.ValidationError)
+    whole = _Validator(pydantic, adapter, hint)
+    read = or_instances(whole.validate_json, pydantic.ValidationError)
     lists = names_of_lists(hint)
-    expected = _expected(pydantic, adapter, hint)
+    item = item_of(hint)
+    item_adapter = None if item is None else _adapter(pydantic, item)
+    items = None if item_adapter is None else _Validator(pydantic, item_adapter, item)
+    expected = _expected(adapter, hint, item_adapter)
+    most = _most_fields(adapter.core_schema)
 
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
+        data: Any = NO_VALUE
         try:
             if is_json(content_type):
-                return read(_stand_in(_affordable(body, content_type), expected))
+                text = _stand_in(affordable(body, content_type), expected)
+                if expected.item == OBJECT:
+                    counts = text.count(b"{"), text.count(b":")
+                    _count_models(*counts, most, body, content_type)
+                return read(text)
             data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
-            return adapter.validate_python(_plain(data, body, expected))
+            if (
+                expected.item == OBJECT
+                and isinstance(data, Sized)
+                and getattr(data, "ndim", None) != 0
+            ):
+                _count_models(len(data), most * len(data), most, body, content_type)
+            data = plain_within(data, body, expected)
+            return whole.validate_python(data)
         except pydantic.ValidationError as error:
             # What it refused may be all of the body.
-            first = error.errors(include_url=False, include_input=False)[0]
-            if first["type"] == "json_invalid":
-                message = f"Invalid JSON: {first['msg'].removeprefix('Invalid JSON: ')[:200]}"
+            errors = error.errors(include_url=False, include_input=False)
+            if errors[0]["type"] == "json_invalid":
+                message = f"Invalid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')[:200]}"
                 raise DecodeError(message) from None
-            field = ".".join(str(part) for part in first["loc"]) or "the body"
-            message = f"{field[:100]}: {first['msg'][:200]}"
-            raise UnprocessableInputError(message) from None
+            if not is_searched(body):
+                raise UnprocessableInputError(listed(of_pydantic(errors))) from None
+            if is_json(content_type):
+                data = document_of(body, content_type)
+            problems = _of_items(pydantic, items, data, is_text=is_json(content_type))
+            raise UnprocessableInputError(
+                listed(problems or whole.problems(errors, data))
+            ) from None
 
     return convert
+
+
+class _Validator:
+    """Validates, and makes the instances that pydantic only looks for.
+
+    Args:
+        pydantic: the module.
+        adapter: its adapter for the annotation.
+        hint: the annotation.
+    """
+
+    def __init__(self, pydantic: Any, adapter: Any, hint: Any) -> None:
+        self._invalid: type[Exception] = pydantic.ValidationError
+        self._adapter = adapter
+        self._instances = Instances(hint)
+
+    def validate_json(self, text: bytes) -> Any:
+        try:
+            return self._adapter.validate_json(text)
+        except NotImplementedError:
+            pass  # pydantic before 2.10 looks for no instance in JSON
+        except self._invalid as error:
+            # A validator of the program's may have made them.
+            if not _lacks_instances(error):
+                raise
+        data = sys.modules["pydantic_core"].from_json(text)
+        return self._adapter.validate_python(self._instances.made(data))
+
+    def validate_python(self, data: Any) -> Any:
+        try:
+            return self._adapter.validate_python(data)
+        except self._invalid as error:
+            if not _lacks_instances(error):
+                raise
+        return self._adapter.validate_python(self._instances.made(data))
+
+    def problems(
+        self, errors: Sequence[Any], data: Any, within: tuple[Any, ...] = ()
+    ) -> list[Problem]:
+        """The problems that errors stand for, with what kept an instance from being made.
+
+        Args:
+            errors: those of pydantic.
+            data: what was validated.
+            within: the path of that.
+        """
+        found = of_pydantic(errors, data, within)
+        if not any(error["type"] in NOT_AN_INSTANCE for error in errors):
+            return found
+        wrong: dict[tuple[Any, ...], Problem] = {}
+        self._instances.made(data, wrong)
+        closer = {
+            (*within, *path): Problem((*within, *problem.path), problem.text)
+            for path, problem in wrong.items()
+        }
+        return [closer.get(problem.path, problem) for problem in found]
+
+
+def _lacks_instances(error: Any) -> bool:
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    return any(one["type"] in NOT_AN_INSTANCE for one in errors)
+
+
+def _of_items(
+    pydantic: Any, validator: _Validator | None, data: Any, *, is_text: bool
+) -> list[Problem]:
+    """The problems of the items of a list, of which pydantic has named those of the first."""
+    problems: list[Problem] = []
+    if validator is None or not isinstance(data, list):
+        return problems
+    for index, item in enumerate(data):
+        try:
+            if is_text:
+                validator.validate_json(orjson.dumps(item))
+            else:
+                validator.validate_python(item)
+        except pydantic.ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False)
+            problems += validator.problems(errors, item, (index,))
+            if len(problems) > SHOWN:
+                break
+    return problems
+
+
+def is_searched(body: Body) -> bool:
+    """Whether all wrong fields of an input are looked for: those of large ones take long."""
+    return _budget.of(body).received <= _budget.SMALL
+
+
+def document_of(body: Body, content_type: str) -> Any:
+    """What JSON holds that was refused; the value of ``{"instances": ...}``."""
+    try:
+        document = orjson.loads(_charset.utf8(body, content_type))
+    except orjson.JSONDecodeError:
+        return NO_VALUE
+    is_wrapped = isinstance(document, dict) and list(document) == ["instances"]
+    return document["instances"] if is_wrapped else document
 
 
 def _adapter(pydantic: Any, hint: Any) -> Any:
@@ -85,15 +216,62 @@ def _takes_objects(schema: Any) -> bool:
     return schema["type"] == "dict" or inner in ("model-fields", "dataclass-args")
 
 
-def _expected(pydantic: Any, adapter: Any, hint: Any) -> Expected:
+def _expected(adapter: Any, hint: Any, item_adapter: Any) -> Expected:
     if _takes_objects(adapter.core_schema):
         return Expected(OBJECT)
     expected = Expected.by(hint)
-    item = item_of(hint)
-    item_adapter = None if item is None else _adapter(pydantic, item)
     if item_adapter is not None and _takes_objects(item_adapter.core_schema):
         expected = expected._replace(item=OBJECT)
     return expected
+
+
+def _most_fields(schema: Any) -> int:
+    """How many fields a model of pydantic has at most, of all that a schema mentions."""
+    if isinstance(schema, (list, tuple)):
+        return max(map(_most_fields, schema), default=0)
+    if not isinstance(schema, dict):
+        return 0
+    own = 0
+    if schema.get("type") == "model-fields":
+        own = len(schema["fields"])
+    elif schema.get("extra_fields_behavior") == "allow":  # in the configuration of a model
+        own = _ANY_FIELDS
+    parts = [part for name, part in schema.items() if name not in _NO_SCHEMAS]
+    return max(own, _most_fields(parts))
+
+
+@cache
+def _bytes_a_field(most: int) -> float:
+    """What each field of a model but its first takes, however many there are."""
+    first, *others = map(_bytes_of_fields, range(1, max(most, 2) + 1))
+    return max((size - first) / count for count, size in enumerate(others, 1))
+
+
+def _bytes_of_fields(count: int) -> int:
+    names = list(map(str, range(count)))
+    return sys.getsizeof(dict.fromkeys(names)) + sys.getsizeof(set(names)) + _VALUE * count
+
+
+def _count_models(count: int, fields: int, most: int, body: Body, content_type: str) -> None:
+    """Count the work and memory to make models, of which the last may be wrong.
+
+    Args:
+        count: how many there are at most.
+        fields: how many fields they have, all together.
+        most: how many one of them can have; 0 for classes that are not models of pydantic.
+        body: the body.
+        content_type: its Content-Type.
+
+    Raises:
+        PayloadTooLargeError: they are too many.
+    """
+    budget = _budget.if_large(body)
+    if budget is None:
+        return
+    budget.step(_STEPS_A_MODEL * count, content_type)
+    if most:
+        more = int(max(0, fields - count) * _bytes_a_field(most))
+        budget.attempt(count * (_MODEL + _bytes_of_fields(1)) + more, content_type)
 
 
 def _stand_in(text: bytes, expected: Expected) -> bytes:
@@ -112,12 +290,12 @@ def _stand_in(text: bytes, expected: Expected) -> bytes:
     return _IN_PLACE.get(first, text) if expected.item == OBJECT else text
 
 
-def _plain(data: Any, body: Body, expected: Expected) -> Any:
+def plain_within(data: Any, body: Body, expected: Expected) -> Any:
     with _budget.tentative(body):
         return plain(data, body, is_copied=True, as_floats=expected.has_floats)
 
 
-def _affordable(body: Body, content_type: str, *, numbers: bool = False) -> bytes:
+def affordable(body: Body, content_type: str, *, numbers: bool = False) -> bytes:
     """The text of a JSON body, once its values are within the budget.
 
     Args:
@@ -137,7 +315,7 @@ def _affordable(body: Body, content_type: str, *, numbers: bool = False) -> byte
     return bytes(text)
 
 
-def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
+def or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
     """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps as well."""
 
     def read_either(text: bytes) -> Any:
@@ -155,90 +333,3 @@ def _or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Cal
         return read(orjson.dumps(document["instances"]))
 
     return read_either
-
-
-def msgspec_converter(hint: Any) -> Convert:
-    try:
-        import msgspec
-    except ImportError:
-        message = (
-            f"the annotation {hint!r} needs msgspec to validate requests. "
-            "Install it with: pip install 'sagemaker-inference[types]'"
-        )
-        raise RegistrationError(message) from None
-    try:
-        decoder: Any = msgspec.json.Decoder(hint, dec_hook=_as_field)
-        unknown = _unknown(msgspec.inspect.type_info(hint), set())
-    except Exception as error:  # noqa: BLE001 - evaluates the annotations of fields
-        message = (
-            f"the annotation {hint!r} is not supported: {error}. Annotate it with a type that "
-            "docs/handlers.md lists, or register a decoder."
-        )
-        raise RegistrationError(message) from None
-    if unknown is not None:
-        message = (
-            f"the annotation {hint!r} needs {unknown.__module__}.{unknown.__qualname__}, which no "
-            "body can be converted to. Annotate it with a type that docs/handlers.md lists, or "
-            "register a decoder."
-        )
-        raise RegistrationError(message)
-    read = _or_instances(decoder.decode, msgspec.ValidationError)
-    lists = names_of_lists(hint)
-    expected = Expected.by(hint)
-
-    def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
-        try:
-            if is_json(content_type):
-                return read(_affordable(body, content_type, numbers=expected.has_numbers_only))
-            data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
-            if expected.is_told_by_a_row(data):
-                msgspec.convert(data[:1].tolist(), hint)
-                values = plain(data, body, is_copied=True, as_floats=expected.has_floats)
-                return msgspec.convert(values, hint)
-            # The values of forms are text, which stands for numbers as well.
-            strict = not content_types.is_form(content_type)
-            if type(data) is dict:  # of a form: fields may be annotated as arrays
-                with contextlib.suppress(msgspec.ValidationError):
-                    return msgspec.convert(data, hint, strict=strict, dec_hook=_as_field)
-            values = _plain(data, body, expected)
-            return msgspec.convert(values, hint, strict=strict, dec_hook=_as_field)
-        except msgspec.ValidationError as error:
-            message = str(error).replace("`", "")[:300]
-            raise UnprocessableInputError(message) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            message = f"Invalid JSON: {str(error)[:200]}"
-            raise DecodeError(message) from None
-
-    return convert
-
-
-def _as_field(kind: Any, value: Any) -> Any:
-    """A field whose type is unknown to msgspec: an array of numbers, or unchanged."""
-    if not is_array_class(kind):
-        return value
-    try:
-        return as_numbers(value)
-    except UnprocessableInputError as error:
-        # msgspec adds the path of the field to a ValueError.
-        raise ValueError(error.message) from None
-
-
-def _unknown(info: Any, seen: set[int]) -> Any:
-    """The first class that a value must contain, but that neither msgspec nor we can create.
-
-    Args:
-        info: msgspec's description of a type and its parts, each of which occurs once.
-        seen: the ids of the parts visited so far.
-    """
-    if isinstance(info, (list, tuple)):
-        return next(filter(None, (_unknown(part, seen) for part in info)), None)
-    is_optional = not getattr(info, "required", True) or type(info).__name__ == "UnionType"
-    if id(info) in seen or is_optional or not hasattr(info, "__struct_fields__"):
-        return None
-    seen.add(id(info))
-    if type(info).__name__ == "CustomType":
-        known = is_array_class(info.cls) or any(
-            isinstance(value, info.cls) for value in _PLAIN_VALUES
-        )
-        return None if known else info.cls
-    return _unknown([getattr(info, name) for name in info.__struct_fields__], seen)
