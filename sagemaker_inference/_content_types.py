@@ -53,7 +53,11 @@ _QUALITY: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
 
 
 class ContentType(NamedTuple):
-    """A parsed content type: ``name`` in lower case without parameters, ``parameters`` by name."""
+    """A parsed content type: ``name`` in lower case without parameters, ``parameters`` by name.
+
+    >>> parse("text/csv; header=present").parameters["header"]
+    'present'
+    """
 
     name: str
     parameters: Mapping[str, str]
@@ -64,6 +68,9 @@ def parse(header: str) -> ContentType:
     """Parse a Content-Type header; RFC 9110 section 8.3.
 
     Parameter names are lower-cased, values unquoted. Malformed parameters are ignored.
+
+    >>> parse("Text/CSV; charset=UTF-8").name
+    'text/csv'
     """
     name, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
@@ -76,12 +83,20 @@ def parse(header: str) -> ContentType:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def is_form(header: str) -> bool:
-    """Whether a Content-Type header is multipart/form-data or a urlencoded form."""
+    """Whether a Content-Type header is multipart/form-data or a urlencoded form.
+
+    >>> is_form("multipart/form-data; boundary=x")
+    True
+    """
     return parse(header).name in (FORM, MULTIPART)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a pattern such as ``image/*`` or ``*/*`` covers ``name``; both in lower case."""
+    """Whether a pattern such as ``image/*`` or ``*/*`` covers ``name``; both in lower case.
+
+    >>> matches("image/*", "image/png")
+    True
+    """
     if pattern in (ANY, name):
         return True
     return pattern.endswith("/*") and name.startswith(pattern[:-1])
@@ -92,6 +107,9 @@ def parse_accept(header: str) -> tuple[tuple[str, float], ...]:
     """Parse an Accept header into (range without parameters, quality 0 to 1), in its order.
 
     A malformed quality counts as 1, as a missing one does.
+
+    >>> parse_accept("text/csv;q=0.5, application/json")
+    (('text/csv', 0.5), ('application/json', 1.0))
     """
     ranges: list[tuple[str, float]] = []
     for item in _split(header, ","):
@@ -105,7 +123,11 @@ def parse_accept(header: str) -> tuple[tuple[str, float], ...]:
 
 
 def quality(ranges: Iterable[tuple[str, float]], name: str) -> float:
-    """The quality of the most specific range that covers ``name``, 0 if none does."""
+    """The quality of the most specific range that covers ``name``, 0 if none does.
+
+    >>> quality(parse_accept("text/csv;q=0.5, */*;q=0.1"), "application/json")
+    0.1
+    """
     best, specificity = 0.0, -1
     for pattern, value in ranges:
         if matches(pattern, name):
@@ -121,6 +143,9 @@ def negotiate(accept: str, offers: Sequence[str]) -> str | None:
     Of offers with the same quality, those that the client names come before those that only a
     wildcard covers, in the client's order; then the server's order counts. An empty header accepts
     everything.
+
+    >>> negotiate("text/csv;q=0.5, application/json", ["text/csv", "application/json"])
+    'application/json'
 
     Args:
         accept: the Accept header.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
 _MOST_TRANSFORMS: Final = 100
+_ORIGIN: Final = re.compile(r"\*|https?://[\w.\-\[\]:]+")
 _RANGE: Final = re.compile(r"(\d+)-(\d+)")
 LEVELS: Final = {
     "NOTSET": 0,
@@ -23,6 +24,8 @@ LEVELS: Final = {
     "CRITICAL": 50,
 }
 MEDIA_TYPE: Final = re.compile(r"[^/\s]+/.+")
+FUNCTION: Final = re.compile(r"\w+(\.\w+)+")
+HOST: Final = re.compile(r"[\w.:-]+")
 ON: Final = ("true", "1", "yes", "on")
 _OFF: Final = ("", "false", "0", "no", "off")
 
@@ -91,6 +94,10 @@ def metrics(text: str) -> str:
     return matching(lambda value: value.lower() in ("emf", "both"), "true, false, emf or both")(
         text
     ).lower()
+
+
+def origin(text: str) -> str:
+    return matching(_ORIGIN.fullmatch, "https://example.com, or * for all")(text)
 
 
 def transforms(text: str) -> int:

@@ -2,6 +2,12 @@
 
 Decorated programs get what the codecs return: CSV in two dimensions, JSON objects as dicts. These
 functions squeeze and wrap arrays as AWS's toolkit does.
+
+>>> from sagemaker_inference import decoder
+>>> decoder.decode("[[1, 2]]", "application/json").shape
+(1, 2)
+
+The module is also the decorator ``@decoder("text/x-points")``: see `Registry.decoder`.
 """
 
 from __future__ import annotations
@@ -69,6 +75,9 @@ _decoder_map: Final[dict[str, Callable[..., Any]]] = {
 
 def decode(obj: Any, content_type: str) -> Any:
     """Decode a body of application/json, text/csv, application/x-npy or application/x-npz.
+
+    >>> decode("1,2,3", "text/csv")
+    array([1, 2, 3])
 
     Args:
         obj: the body; text formats may be str.

@@ -1,4 +1,11 @@
-"""Encode arrays to bodies, with the names of AWS's toolkit; the codecs do the work."""
+r"""Encode arrays to bodies, with the names of AWS's toolkit; the codecs do the work.
+
+>>> from sagemaker_inference import encoder
+>>> encoder.encode([[1, 2]], "text/csv")
+'1,2\n'
+
+The module is also the decorator ``@encoder("text/html")``: see `Registry.encoder`.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +50,9 @@ SUPPORTED_CONTENT_TYPES: Final = set(_encoder_map)
 
 def encode(array_like: Any, content_type: str) -> Any:
     """Encode a prediction as application/json, text/csv (both str) or application/x-npy (bytes).
+
+    >>> encode([[1, 2]], "application/json")
+    '[[1,2]]'
 
     Args:
         array_like: an array, or a value that numpy converts to one.

@@ -33,6 +33,10 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&
 class Codec:
     """One format.
 
+    >>> yaml = Codec("yaml", ("application/yaml",), encode=lambda value, _: f"- {value}".encode())
+    >>> yaml.encode("cat", "application/yaml")
+    b'- cat'
+
     Attributes:
         name: the format's name, for messages.
         content_types: its names in headers; the first is the canonical one.
@@ -216,7 +220,14 @@ class Catalogue:
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
-        """Undo on exit what is registered inside, for tests."""
+        """Undo on exit what is registered inside, for tests.
+
+        >>> from sagemaker_inference import codecs
+        >>> with codecs.isolated():
+        ...     codecs.register(codecs.Codec("x", ("text/x",), decode=lambda body, _: bytes(body)))
+        >>> codecs.for_content_type("text/x") is None
+        True
+        """
         kept = self._sources.copy(), self._offers.copy()
         self._clear_caches()
         try:
@@ -226,15 +237,30 @@ class Catalogue:
             self._clear_caches()
 
     def encodable(self) -> tuple[str, ...]:
-        """Canonical names of the content types that can be written here, preferred ones first."""
+        """Canonical names of the content types that can be written here, preferred ones first.
+
+        >>> from sagemaker_inference import codecs
+        >>> codecs.encodable()[:2]
+        ('application/json', 'text/csv')
+        """
         return tuple(name for name in self._offers if self._sources[name].is_writable)
 
     def decodable(self) -> tuple[str, ...]:
-        """Canonical names of the content types that can be read here, preferred ones first."""
+        """Canonical names of the content types that can be read here, preferred ones first.
+
+        >>> from sagemaker_inference import codecs
+        >>> "multipart/form-data" in codecs.decodable()
+        True
+        """
         return tuple(name for name in self._offers if self._sources[name].is_readable)
 
     def fix_for(self, content_type: str) -> str | None:
-        """What to install so that a content type can be written; None if nothing is missing."""
+        """What to install so that a content type can be written; None if nothing is missing.
+
+        >>> from sagemaker_inference import codecs
+        >>> codecs.fix_for("application/json") is None
+        True
+        """
         source = self._sources.get(content_types.parse(content_type).name)
         if source is None or source.is_writable or not source.encode_needs:
             return None
@@ -247,6 +273,12 @@ class Catalogue:
         return cache
 
     def _find(self, content_type: str) -> Codec | None:
+        """The codec of a Content-Type header; see `for_content_type`.
+
+        >>> from sagemaker_inference import codecs
+        >>> codecs.for_content_type("text/CSV; charset=utf-8").name
+        'csv'
+        """
         source = self._sources.get(content_types.parse(content_type).name)
         return None if source is None else self._load(source)
 

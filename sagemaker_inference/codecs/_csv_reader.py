@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import reduce
-from itertools import chain, islice, repeat
+from itertools import chain
 from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sagemaker_inference._errors import (
-    DecodeError,
-    PayloadTooLargeError,
-    UnprocessableInputError,
-)
-from sagemaker_inference.codecs import _csv_size, _numbers
+from sagemaker_inference._errors import DecodeError, UnprocessableInputError
+from sagemaker_inference.codecs import _csv_blocks, _csv_size, _numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +21,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
 
 _NAN: Final = float("nan")
-# Rows with quotes whose cells are in memory at a time.
-_ROWS: Final = 1 << 12
-# Other cells than plain numbers cost a str for each cell of a row, and work for each column.
-_MAX_COLUMNS: Final = 250_000
 # From here on, a Python object for every cell at once takes too much memory.
 _LONG: Final = 1 << 20
 # Kinds of cells, named like kinds of numpy dtypes.
@@ -43,19 +34,18 @@ _DTYPES: Final[dict[str, DTypeLike]] = {
 }
 _BOOLEAN_START: Final = ("t", "T", "f", "F", " ")
 _NUMBER_START: Final = b"0123456789-+., \tnNiI"
-# Ends at the first of doubled quotes: a repeated group for them would take 130 bytes for each pair.
-_CELL: Final = re.compile(r'[ \t]*"([^"]*)"(?:(?=("))|[ \t]*(,|\n|\Z))|([^",\n][^,\n]*|)(,|\n|\Z)')
-_UNQUOTED_CELL: Final = re.compile(r'([^",\n][^,\n]*)(,|\n|\Z)')
-# Where a cell begins that is not a number, whatever its quotes are like.
+# Where a cell begins that is not a number, whatever its quotes are like. Of two repetitions in a
+# row, none takes what the other takes: else a cell of 100 KB of digits and a letter takes minutes.
 _OTHER_CELL: Final = re.compile(
     rb"(?:[,\n]|\A)(?![ \t\r\f\v\x1c-\x1f\"]*"
-    rb"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))?"
-    rb"[ \t\r\f\v\x1c-\x1f\"]*(?:[,\n]|\Z))",
+    rb"(?:(?:[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))"
+    rb"[ \t\r\f\v\x1c-\x1f\"]*)?(?:[,\n]|\Z))",
     re.IGNORECASE,
 )
 _LONGEST_SHOWN: Final = 60
-# The start of everything that `_number` accepts; trying to parse takes ten times as long.
-_LIKE_NUMBER: Final = re.compile(r"\s*(?:[-+.\d]|nan|inf|\Z)", re.IGNORECASE)
+# The start of everything that `_number` accepts, behind blanks; trying to parse takes ten times as
+# long.
+_LIKE_NUMBER: Final = re.compile(r"[-+.\d]|nan|inf|\Z", re.IGNORECASE)
 
 
 def normalized(text: bytes | bytearray) -> bytes | bytearray:
@@ -120,16 +110,16 @@ def read_by_columns(
     Returns:
         The array, and whether a header was left out.
     """
-    saved = () if len(text) > _LONG else tuple(_blocks(text, is_regular=is_regular))
+    saved = () if len(text) > _LONG else tuple(_csv_blocks.split(text, is_regular=is_regular))
 
-    def blocks() -> Iterator[list[list[str]]]:
-        return iter(saved) if saved else _blocks(text, is_regular=is_regular)
+    def blocks() -> Iterator[_csv_blocks.Block]:
+        return iter(saved) if saved else _csv_blocks.split(text, is_regular=is_regular)
 
-    first = next(blocks())[0]
+    first = [cells[0] for cells in next(blocks())]
     kinds, are_filled, count = [""] * len(first), [False] * len(first), 0
-    for rows in _without_first(blocks()):
-        count += len(rows)
-        for index, cells in enumerate(zip(*rows, strict=True)):
+    for block in _without_first_row(blocks()):
+        count += len(block[0])
+        for index, cells in enumerate(block):
             kinds[index] = _kind_with(kinds[index], cells)
             are_filled[index] |= any(cells)
     if header is None:
@@ -146,16 +136,16 @@ def read_by_columns(
         kinds = [common] * len(kinds)
     array = np.empty((count, len(kinds)), _DTYPES[common])
     end = 0
-    for rows in _without_first(blocks()) if header else blocks():
-        start, end = end, end + len(rows)
-        for index, cells in enumerate(zip(*rows, strict=True)):
+    for block in _without_first_row(blocks()) if header else blocks():
+        start, end = end, end + len(block[0])
+        for index, cells in enumerate(block):
             array[start:end, index] = _CONVERT[kinds[index]](cells)
     return array, bool(header)
 
 
 def first_row(text: bytes | bytearray) -> list[str]:
     """The cells of the first row."""
-    return next(_blocks(text))[0]
+    return [cells[0] for cells in next(_csv_blocks.split(text))]
 
 
 def _check_numbers(
@@ -260,114 +250,14 @@ def _rows_of_numbers(text: bytes | bytearray) -> NDArray[Any] | None:
     return None if numbers is None else numbers.reshape(len(rows), -1)
 
 
-def _rows(text: bytes | bytearray) -> list[list[str]]:
-    return list(chain.from_iterable(_blocks(text)))
+def _rows(text: bytes | bytearray) -> list[tuple[str, ...]]:
+    return [row for block in _csv_blocks.split(text) for row in zip(*block, strict=True)]
 
 
-def _blocks(text: bytes | bytearray, *, is_regular: bool = False) -> Iterator[list[list[str]]]:
-    """The cells of some rows at a time: those of a long text would take much memory."""
-    columns = count = 0
-    split = _regular_blocks if is_regular else _quoted_blocks
-    for rows in split(text) if b'"' in text else _unquoted_blocks(text):
-        for row in rows:
-            count += 1
-            columns = columns or _checked_columns(len(row))
-            if len(row) != columns:
-                msg = f"Invalid CSV: row {count} has {len(row)} columns, and row 1 has {columns}"
-                raise DecodeError(msg)
-        if rows:
-            yield rows
-
-
-def _checked_columns(columns: int) -> int:
-    if columns > _MAX_COLUMNS:
-        msg = f"Over {_MAX_COLUMNS} columns that are not plain numbers"
-        raise PayloadTooLargeError(msg)
-    return columns
-
-
-def _unquoted_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
-    start = 0
-    end = text.find(b"\n")
-    _checked_columns(text.count(b",", 0, len(text) if end < 0 else end))
-    for piece in _numbers.lines(text):
-        lines = _characters(piece, start).split("\n")
-        yield [line.split(",") for line in lines if line.strip(" \t")]
-        start += len(piece) + 1
-
-
-def _regular_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
-    rows = filter(_has_cells, csv.reader(_lines(text), strict=True))
-    while block := list(islice(rows, _ROWS)):
+def _without_first_row(blocks: Iterator[_csv_blocks.Block]) -> Iterator[_csv_blocks.Block]:
+    block = [cells[1:] for cells in next(blocks)]
+    if block[0]:
         yield block
-
-
-def _has_cells(row: list[str]) -> bool:
-    """Whether a row of a table with several columns is not a blank line."""
-    return len(row) > 1 or (len(row) == 1 and row[0].strip(" \t") != "")
-
-
-def _lines(text: bytes | bytearray) -> Iterator[str]:
-    start = 0
-    for piece in _numbers.lines(text):
-        yield from (line + "\n" for line in _characters(piece, start).split("\n"))
-        start += len(piece) + 1
-
-
-def _quoted_blocks(text: bytes | bytearray) -> Iterator[list[list[str]]]:
-    rows = _quoted_rows(_characters(text))
-    while block := list(islice(rows, _ROWS)):
-        yield block
-
-
-def _characters(text: bytes | bytearray, start: int = 0) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        msg = f"Invalid CSV: not UTF-8 at byte {start + error.start}"
-        raise DecodeError(msg) from None
-
-
-def _quoted_rows(text: str) -> Iterator[list[str]]:
-    row: list[str] = []
-    parts: list[str] = []
-    start = position = 0
-    while True:
-        match = _CELL.match(text, position)
-        if match is not None:
-            quoted, is_doubled, quoted_end, unquoted, unquoted_end = match.groups()
-            position = match.end()
-            if is_doubled:
-                parts.append(quoted)
-                continue
-            if quoted is None:
-                cell, end = unquoted, unquoted_end
-            else:
-                cell, end = '"'.join((*parts, quoted)) if parts else quoted, quoted_end
-        else:
-            # A quote that is not closed is plain text if blanks precede it.
-            match = _UNQUOTED_CELL.match(text, start) if parts else None
-            if match is None:
-                line = text.count("\n", 0, start) + 1
-                msg = f"Invalid CSV: a quote is not closed, or text follows one, in line {line}"
-                raise DecodeError(msg)
-            quoted = None
-            cell, end = match.groups()
-            position = match.end()
-        row.append(cell)
-        _checked_columns(len(row))
-        parts.clear()
-        start = position
-        if end != ",":
-            if len(row) > 1 or quoted is not None or row[0].strip(" \t"):
-                yield row
-            row = []
-            if not end:
-                return
-
-
-def _without_first(blocks: Iterator[list[list[str]]]) -> Iterator[list[list[str]]]:
-    yield next(blocks)[1:]
     yield from blocks
 
 
@@ -392,28 +282,37 @@ def _parse(cells: Sequence[str]) -> NDArray[Any] | None:
         words = [cell.strip().lower() for cell in cells]
         if set(words) <= {"true", "false"}:
             return np.array([word == "true" for word in words])
-    if _LIKE_NUMBER.match(cells[0]) is None:
+    if _LIKE_NUMBER.match(cells[0].lstrip()) is None:
         return None
     return _parse_numbers(cells)
 
 
 def _parse_numbers(cells: Sequence[str]) -> NDArray[Any] | None:
     """int64 if all cells are integers of 64 bits, float64 if all are numbers, else None."""
+    # Python allows underscores between digits.
+    if "_" in "".join(cells):
+        return None
     try:
-        if not any(map(str.__contains__, cells, repeat("_"))):
-            return np.array(list(map(int, cells)), np.int64)
+        return np.array(list(map(int, cells)), np.int64)
     except (ValueError, OverflowError):
         pass
     try:
-        return np.array([_number(cell) for cell in cells], np.float64)
+        return np.array(_floats(cells), np.float64)
     except ValueError:
         return None
+
+
+def _floats(cells: Sequence[str]) -> list[float]:
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        # Some are empty.
+        return list(map(_number, cells))
 
 
 def _number(cell: str) -> float:
     if not cell or cell.isspace():
         return _NAN
-    # Python allows underscores between digits.
     if "_" in cell:
         raise ValueError(cell)
     return float(cell)
@@ -433,6 +332,6 @@ def _are_names(cells: Sequence[str]) -> bool:
 _CONVERT: Final[dict[str, Callable[[Sequence[str]], Sequence[Any]]]] = {
     _BOOLEAN: lambda cells: [cell.strip().lower() == "true" for cell in cells],
     _INTEGER: lambda cells: list(map(int, cells)),
-    _FLOAT: lambda cells: list(map(_number, cells)),
+    _FLOAT: _floats,
     _TEXT: lambda cells: cells,
 }

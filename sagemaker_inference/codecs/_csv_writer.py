@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs import _arrays, _objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _BLOCK: Final = 1 << 16
 # Floats of these sizes are written by orjson with the digits of their own precision.
 _FLOAT_SIZES: Final = (4, 8)
 _NUMBERS: Final = (int, float, complex)
+_SINGLE: Final = frozenset({str, int, float, bool})
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 
@@ -31,9 +32,12 @@ def write(prediction: Any) -> bytes:
     Raises:
         EncodeError: as for `csv.encode`.
     """
-    array = _arrays.as_array(prediction, _FORMAT)
-    if array.dtype.kind == "f" and _has_integers(prediction):
-        array = _arrays.as_array(prediction.to_numpy(dtype=object), _FORMAT)
+    rows: Any = prediction
+    if type(prediction) is not np.ndarray:
+        rows = _objects.as_rows(prediction, _FORMAT)
+    array = _arrays.as_array(rows, _FORMAT)
+    if array.dtype.kind == "f" and _has_integers(rows):
+        array = _arrays.as_array(rows.to_numpy(dtype=object), _FORMAT)
     if array.dtype.names is not None and array.ndim < 2:  # noqa: PLR2004
         array = _from_records(array)
     if array.ndim > 2:  # noqa: PLR2004
@@ -105,10 +109,11 @@ def _from_values(array: NDArray[Any]) -> bytes:
 def _cell(value: object) -> str:
     if value is None or type(value).__name__ == "NAType":  # pandas.NA
         return ""
-    # An object without its own __str__ would be written as its repr, which only Python reads.
-    is_repr = type(value).__str__ is object.__str__ and not isinstance(value, _NUMBERS)
-    if is_repr or isinstance(value, np.ndarray):
-        raise _arrays.unencodable(value, "a cell of CSV")
+    if type(value) not in _SINGLE:
+        # An object without its own __str__ would be written as its repr, which only Python reads.
+        is_repr = type(value).__str__ is object.__str__ and not isinstance(value, _NUMBERS)
+        if is_repr or isinstance(value, np.ndarray) or _objects.is_object(value):
+            raise _arrays.unencodable(value, "a cell of CSV")
     if isinstance(value, bytes):
         text = value.decode("utf-8", "replace")
     else:

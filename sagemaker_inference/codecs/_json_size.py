@@ -103,7 +103,7 @@ def depth(text: bytes | bytearray) -> int:
         steps[(codes == ord("[")) | (codes == ord("{"))] = 1
         steps[(codes == ord("]")) | (codes == ord("}"))] = -1
         levels = np.cumsum(steps) + level
-        deepest = max(deepest, int(levels.max(initial=0)))
+        deepest = max(deepest, int(np.max(levels, initial=0)))
         level = int(levels[-1]) if len(levels) else level
     return deepest
 
@@ -123,17 +123,17 @@ def is_even(text: bytes | bytearray) -> bool:
         level = int(levels[-1]) if len(levels) else level
         begins = (levels == _MEMBER) & (steps > 0)
         kinds.update(np.unique(marks[begins]).tolist())
-        openings += np.count_nonzero(begins)
+        openings += int(np.count_nonzero(begins))
         # To which member each mark belongs, and how many commas each has.
         member = np.cumsum((levels == _MEMBER - 1) & (steps == 0)) + len(lengths) - 1
         commas = np.bincount(member[(levels == _MEMBER) & (steps == 0)], minlength=len(lengths))
-        missing = max(int(member.max(initial=0)) + 1, len(commas)) - len(lengths)
+        missing = max(int(np.max(member, initial=0)) + 1, len(commas)) - len(lengths)
         lengths = np.pad(lengths, (0, missing))
         lengths[: len(commas)] += commas
     if openings != len(lengths) or len(kinds) != 1:
         return False
     are_columns = kinds == {ord("[")} and text[:1] == b"{"
-    return not are_columns or bool(lengths.min() == lengths.max())
+    return not are_columns or bool(np.all(lengths == lengths[0]))
 
 
 def _outside_texts(text: bytes | bytearray) -> Iterator[NDArray[np.uint8]]:

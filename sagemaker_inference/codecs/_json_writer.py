@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import json
 import math
 import sys
-from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +13,7 @@ import numpy as np
 import orjson
 
 from sagemaker_inference._errors import EncodeError
-from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs import _arrays, _objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,16 +94,6 @@ def plain(value: Any) -> Any:
     raise TypeError(message)
 
 
-def is_object(value: object) -> bool:
-    """Whether a value is written as one JSON object, even if it is iterable."""
-    return (
-        isinstance(value, Mapping)
-        or hasattr(value, "model_dump")
-        or hasattr(value, "__struct_fields__")
-        or dataclasses.is_dataclass(value)
-    )
-
-
 def records(frame: Any) -> list[dict[Any, Any]]:
     """The rows of a pandas DataFrame.
 
@@ -152,8 +140,9 @@ _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ..
     (lambda value: isinstance(value, time) or _arrays.has_zone(value), lambda v: v.isoformat()),
     (lambda value: isinstance(value, timedelta), _arrays.text_of_duration),
     (lambda value: _is_of_pandas(value, "Period", "Interval"), str),
-    (_has("model_dump"), lambda value: value.model_dump()),
+    (_has("model_dump"), _objects.fields),
     (_has("__struct_fields__"), _of_struct),
+    (_has("__attrs_attrs__"), _objects.fields),
     (_has("to_dict", "columns"), records),
     (_has("detach"), lambda value: _arrays.as_array(value, _FORMAT)),
     (_has("toarray"), lambda value: _arrays.as_array(value, _FORMAT)),

@@ -102,7 +102,7 @@ def _varints_of(data: bytes | bytearray) -> NDArray[np.uint64]:
         raise ValueError(error)
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
     lengths = ends - starts + 1
-    longest = int(lengths.max(initial=0))
+    longest = int(np.max(lengths, initial=0))
     if longest > _LONGEST_VARINT:
         error = f"a varint of {longest} bytes"
         raise ValueError(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._errors import DecodeError, EncodeError
-from sagemaker_inference.codecs import _arrays
+from sagemaker_inference.codecs import _arrays, _objects
 from sagemaker_inference.codecs._extras import needed
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Between the bit of a boolean and the reference of a Python object.
 _CELL_BYTES: Final = 4
+# They have a length, and are one cell.
+_CELLS: Final = (str, bytes, bytearray, dict)
 
 
 def pyarrow(format_name: str, module: str = "pyarrow") -> Any:
@@ -58,7 +60,8 @@ def _cells(array: Any) -> int:
 def as_table(prediction: Any, format_name: str) -> Any:
     """Convert a prediction to a table with a row for each item of its first dimension.
 
-    Accepts Arrow tables and record batches, pandas objects, dicts of columns, lists of dicts, and
+    Accepts Arrow tables and record batches, pandas objects, dicts of columns, dicts of single
+    values as one row, lists of dicts, instances of classes with fields in place of these dicts, and
     arrays of one or two dimensions, whose columns are named "0", "1" and so on.
 
     Raises:
@@ -66,6 +69,7 @@ def as_table(prediction: Any, format_name: str) -> Any:
     """
     pa = pyarrow(format_name)
     try:
+        prediction = _objects.without_instances(prediction)
         table = _table(pa, prediction)
         if table is not None:
             return table
@@ -91,7 +95,12 @@ def _table(pa: Any, prediction: Any) -> Any:
     if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
         return pa.Table.from_pandas(prediction, preserve_index=False)
     if isinstance(prediction, dict):
-        return pa.table(prediction)
-    if isinstance(prediction, list) and prediction and isinstance(prediction[0], dict):
-        return pa.Table.from_pylist(prediction)
+        is_row = prediction and not any(map(_is_column, prediction.values()))
+        return pa.Table.from_pylist([prediction]) if is_row else pa.table(prediction)
+    if isinstance(prediction, (list, tuple)) and prediction and isinstance(prediction[0], dict):
+        return pa.Table.from_pylist(list(prediction))
     return None
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, _CELLS)

@@ -3,8 +3,7 @@
 https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
 
 `decode` returns a `pyarrow.Table`; ``table.to_pandas()`` converts it to a DataFrame. Uncompressed
-columns share memory with the body. `encode` writes a table, a DataFrame, a dict of columns, a list
-of dicts, or an array of one or two dimensions with columns "0", "1" and so on.
+columns share memory with the body. `encode` writes what `parquet.encode` does.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from sagemaker_inference.codecs import _arrays, _tables
 if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
+
+__all__ = ["decode", "encode"]
 
 _NAME: Final = "Arrow"
 _STEPS_A_MESSAGE: Final = 50
@@ -38,6 +39,11 @@ _BUFFER: Final = struct.Struct("<qq")
 
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
+
+    >>> import pyarrow
+    >>> body = encode(pyarrow.table({"a": [1, 2]}))
+    >>> decode(body).column("a").to_pylist()
+    [1, 2]
 
     Raises:
         DecodeError: the stream is malformed or truncated.
@@ -74,6 +80,9 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 
 def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: ARG001
     """Write a stream without compression.
+
+    >>> decode(encode([{"a": 1}, {"a": 2}])).to_pylist()
+    [{'a': 1}, {'a': 2}]
 
     Raises:
         EncodeError: the prediction has no form as a table.

@@ -24,7 +24,8 @@ cells are plain numbers.
 
 `encode` writes one row per line, without a header: the rows of a matrix, or each value of a
 one-dimensional prediction. NaN is ``nan``, infinity ``inf``, booleans ``True`` and ``False``, None
-an empty cell; a record is a row of its fields; text is quoted if needed, and timedeltas are
+an empty cell; a record, a dict or an instance of a class with fields is a row of its fields, and a
+list of them has the same fields in all; text is quoted if needed, and timedeltas are
 numpy's text in full (``3600000000 microseconds``).
 """
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode", "encode"]
+
 # numpy needs over 600 bytes for each field of a record.
 _MAX_FIELDS: Final = 10_000
 # Without a match, a float column of integral values was written as integers.
@@ -61,7 +64,12 @@ def decode(
     header: bool | None = None,
     dtype: DTypeLike | None = None,
 ) -> NDArray[Any]:
-    """Read rows by columns.
+    r"""Read rows by columns.
+
+    >>> decode("a,b\n1,2.5\n")
+    array([[1. , 2.5]])
+    >>> decode("007", dtype=str)
+    array([['007']], dtype=object)
 
     Args:
         body: the text; UTF-8 unless the content type names another charset.
@@ -126,11 +134,17 @@ def with_names(body: Body, content_type: str) -> tuple[list[str] | None, list[ND
 
 
 def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write a prediction of at most two dimensions, one row per line.
+    r"""Write a prediction of at most two dimensions, one row per line.
+
+    >>> encode([[1, 2.5], [3, None]])
+    b'1,2.5\n3,\n'
+
+    >>> encode([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
+    b'1,x\n2,y\n'
 
     Raises:
-        EncodeError: the prediction is not an array, has more dimensions, or has objects that are
-            not single values.
+        EncodeError: the prediction is not an array, has more dimensions, has cells that are not
+            single values, or rows with other fields than the first.
     """
     return _csv_writer.write(prediction)
 

@@ -22,11 +22,14 @@ from sagemaker_inference import _budget, codecs
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, InferenceError
 from sagemaker_inference.codecs._charset import utf8
+from sagemaker_inference.codecs._filenames import filename_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sagemaker_inference.codecs import Body
+
+__all__ = ["decode"]
 
 _NAME: Final = "form"
 _MAX_PARTS: Final = 10_000
@@ -53,15 +56,20 @@ class Field(NamedTuple):
         content_type: its Content-Type; without one, ``application/octet-stream`` for a file and ""
             for any other part.
         value: its bytes.
+        filename: the client's name for a file, without folders; None for any other part.
     """
 
     name: str
     content_type: str
     value: bytes
+    filename: str | None = None
 
 
 def decode(body: Body | str, content_type: str) -> dict[str, Any]:
     """Read named parts.
+
+    >>> decode("text=a+cat&text=a+dog&size=2", "application/x-www-form-urlencoded")
+    {'text': ['a cat', 'a dog'], 'size': '2'}
 
     Args:
         body: the form.
@@ -239,9 +247,10 @@ def _part(number: int, body: bytes, begin: int, end: int) -> Field:
         msg = f"Invalid multipart body: part {number} has no name"
         raise DecodeError(msg)
     # RFC 7578 section 4.4: a file without a Content-Type is bytes.
-    is_file = "filename" in disposition or "filename*" in disposition
+    filename = filename_of(disposition)
+    is_file = filename is not None
     kind = headers.get("content-type", "") or (content_types.OCTET_STREAM if is_file else "")
-    return Field(disposition["name"], kind, body[blank_line.end() : end])
+    return Field(disposition["name"], kind, body[blank_line.end() : end], filename)
 
 
 def _value(field: Field) -> Any:

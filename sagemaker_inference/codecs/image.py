@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode"]
+
 _NAME: Final = "image"
 _MAX_PIXELS: Final = 64_000_000
 # A JPEG of a fiftieth of its pixels can look good; 34 bytes of WebP can be 64 million pixels.
@@ -71,6 +73,13 @@ _FAILURES: Final = (
 
 def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read an image's pixels.
+
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (4, 2)).save(file, "png")
+    >>> decode(file.getvalue(), "image/png").shape
+    (2, 4, 3)
 
     Raises:
         DecodeError: the body is not an image of these formats, or a damaged one.

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode", "encode"]
+
 _MAX_DEPTH: Final = 1024
 _LONG: Final = 1 << 20
 _WHITESPACE: Final = b" \t\r\n"
@@ -93,6 +95,11 @@ class JsonDecodeError(DecodeError, json.JSONDecodeError):
 
 def decode(body: Body | str, content_type: str = "", *, dtype: DTypeLike | None = None) -> Any:
     """Read a JSON text; the table above has the results.
+
+    >>> decode("[[1, 2], [3, 4]]").shape
+    (2, 2)
+    >>> decode('{"name": "cat"}')
+    {'name': 'cat'}
 
     Args:
         body: the text; UTF-8 unless the content type names another charset.
@@ -149,6 +156,9 @@ def numbers(
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a prediction as JSON in UTF-8; NaN and infinities become null.
+
+    >>> encode({"scores": [0.5, float("nan")]})
+    b'{"scores":[0.5,null]}'
 
     Raises:
         EncodeError: the prediction, or something in it, has no JSON form.

@@ -22,7 +22,7 @@ import orjson
 
 from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
-from sagemaker_inference.codecs import _arrays, _json_size, _json_writer, _numbers, json
+from sagemaker_inference.codecs import _arrays, _json_size, _json_writer, _numbers, _objects, json
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
+
+__all__ = ["decode", "encode"]
 
 _NAME: Final = "JSON Lines"
 _ROWS: Final = 2
@@ -41,7 +43,10 @@ _BLANK_LINES: Final = re.compile(rb"\n[ \t\n]*\n")
 
 
 def decode(body: Body | str, content_type: str = "") -> Any:
-    """Read one value per line, into an array if they are numbers in rows of equal length.
+    r"""Read one value per line, into an array if they are numbers in rows of equal length.
+
+    >>> decode('{"a": 1}\n{"a": 2}\n')
+    [{'a': 1}, {'a': 2}]
 
     Raises:
         DecodeError: the body is empty, or a line is not JSON; the message has the line number.
@@ -117,7 +122,10 @@ def _values(piece: bytes, before: int, loads: Callable[[bytes], Any]) -> list[An
 
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write one line for each item.
+    r"""Write one line for each item.
+
+    >>> encode([{"a": 1}, {"a": 2}])
+    b'{"a":1}\n{"a":2}\n'
 
     Raises:
         EncodeError: the prediction, or something in it, has no JSON form.
@@ -136,7 +144,7 @@ def _items(prediction: Any) -> Any:
         return prediction if prediction.ndim else [prediction]
     if isinstance(prediction, (str, bytes, bytearray, memoryview)):
         return [prediction]
-    if _json_writer.is_object(prediction):
+    if _objects.is_object(prediction):
         return [prediction]
     if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
         return _json_writer.records(prediction)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode", "encode"]
+
 _NAME: Final = "LIBSVM"
 _MAX_COLUMNS: Final = (1 << 31) - 1
 # What str.splitlines takes for the end of a line, among ASCII.
@@ -41,14 +43,17 @@ _IRREGULAR: Final = bytes(set(range(32)) - set(b"\t\n"))
 _COMMENT: Final = re.compile(rb"#[^\n]*")
 _LABEL: Final = re.compile(rb"\n[ \t]*[^\s:]+(?=\s)")
 _QUERY: Final = re.compile(rb"(?<=\s)qid:\S*")
-_LINE_END: Final = ord("\n")
+_LINE_END, _BLANK, _COLON = (ord(character) for character in "\n :")
 _EMPTY: Final = "The body is empty: LIBSVM expected"
 _TOKENS_A_STEP: Final = 3
 _LINES_A_STEP: Final = 8
 
 
 def decode(body: Body | str, content_type: str = "", *, features: int | None = None) -> Any:
-    """Read a sparse matrix with one row per line.
+    r"""Read a sparse matrix with one row per line.
+
+    >>> decode("1 0:0.5 2:2\n", features=4).toarray()
+    array([[0.5, 0. , 2. , 0. ]])
 
     Args:
         body: the text.
@@ -73,7 +78,7 @@ def decode(body: Body | str, content_type: str = "", *, features: int | None = N
         raise DecodeError(_EMPTY)
     # Views, since csr_matrix would copy objects of the array module.
     column_of = np.frombuffer(indices, np.int64)
-    lowest, highest = int(column_of.min(initial=0)), int(column_of.max(initial=-1))
+    lowest, highest = int(np.min(column_of, initial=0)), int(np.max(column_of, initial=-1))
     columns = 1 + highest if features is None else features
     end = min(columns, _MAX_COLUMNS)
     if lowest < 0 or highest >= end:
@@ -127,7 +132,9 @@ class _Rows:
         if not text.isascii() or len(text.translate(None, _IRREGULAR)) < len(text):
             return False
         text = _COMMENT.sub(b"", b"\n" + text + b"\n")
-        items = _QUERY.sub(b"", _LABEL.sub(b"\n", text))
+        items = _LABEL.sub(b"\n", text)
+        if b"qid:" in items:
+            items = _QUERY.sub(b"", items)
         count = items.count(b":")
         parts = items.replace(b":", b" : ").split()
         # With as many items as colons, and a colon after each index, none lacks a side.
@@ -139,9 +146,7 @@ class _Rows:
         if numbers is None or not are_indices or numbers[::2].max(initial=0) >= _MAX_COLUMNS:
             return False
         # Blank lines are not rows.
-        marks = _per_line(text, np.greater, b" ")
-        ends = _per_line(items, np.equal, b":")
-        ends = ends[np.diff(marks, prepend=0) > 0] + len(self.indices)
+        ends = _colons_up_to_lines(items)[~_are_blank(text)] + len(self.indices)
         self.indices.frombytes(numbers[::2].astype(np.int64).tobytes())
         self.values.frombytes(numbers[1::2].astype(np.float64).tobytes())
         self.ends.frombytes(ends.astype(np.int64).tobytes())
@@ -160,11 +165,20 @@ def _in_order(parts: list[bytes]) -> NDArray[Any] | None:
         return None
 
 
-def _per_line(text: bytes, compare: np.ufunc, byte: bytes) -> NDArray[Any]:
-    """How many bytes up to the end of each line are such that ``compare(code, byte)`` holds."""
+def _are_blank(text: bytes) -> NDArray[np.bool_]:
+    """Of each line, whether it has nothing but blanks and control characters."""
     codes = np.frombuffer(text, np.uint8)
-    counts: NDArray[Any] = np.cumsum(compare(codes, byte[0]))[np.flatnonzero(codes == _LINE_END)]
-    return counts
+    ends = np.flatnonzero(codes == _LINE_END)
+    starts = np.append(0, ends[:-1] + 1)
+    # A running count of characters would take eight times the memory of the text.
+    are_blank: NDArray[np.bool_] = np.maximum.reduceat(codes, starts) <= _BLANK
+    return are_blank
+
+
+def _colons_up_to_lines(text: bytes) -> NDArray[np.intp]:
+    """How many colons there are up to the end of each line."""
+    codes = np.frombuffer(text, np.uint8)
+    return np.searchsorted(np.flatnonzero(codes == _COLON), np.flatnonzero(codes == _LINE_END))
 
 
 def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]:
@@ -189,7 +203,10 @@ def read_labels(body: Body | str, content_type: str = "") -> NDArray[np.float64]
 
 
 def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write a matrix of numbers, one row per line; a vector is a column.
+    r"""Write a matrix of numbers, one row per line; a vector is a column.
+
+    >>> encode([[0.5, 0, 2]])
+    b'0 0:0.5 2:2.0\n'
 
     Raises:
         EncodeError: the prediction is not an array of numbers with at most two dimensions.

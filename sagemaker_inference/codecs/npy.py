@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode", "encode"]
+
 _logger = logging.getLogger("sagemaker-inference")
 
 _MAGIC: Final = b"\x93NUMPY"
@@ -72,6 +74,9 @@ class _Header(NamedTuple):
 
 def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
     """Read one array, without copying it if the body is writable.
+
+    >>> decode(encode([[1.5, 2.5]]))
+    array([[1.5, 2.5]])
 
     Raises:
         DecodeError: the header is malformed, or does not fit the length of the data.
@@ -110,7 +115,10 @@ def decode(body: Body, content_type: str = "") -> NDArray[Any]:  # noqa: ARG001
 
 
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
-    """Write an array as `numpy.save` does, with the shortest header.
+    r"""Write an array as `numpy.save` does, with the shortest header.
+
+    >>> encode([1, 2])[:6]
+    b'\x93NUMPY'
 
     Raises:
         EncodeError: the prediction cannot be an array, or only one of Python objects.

@@ -6,8 +6,8 @@ checking that its indices are within its shape. Arrays of Python objects are ref
 are archives that unpack to more than 64 MiB or three times the body, whichever is more, or that are
 compressed by a method other than deflate, which numpy uses.
 
-`encode` writes a dict of arrays by name, a sparse matrix in scipy's layout, or one array with the
-name ``arr_0``, without compression.
+`encode` writes a dict of arrays by name, or an instance of a class whose fields are arrays; a
+sparse matrix in scipy's layout; or one array with the name ``arr_0``. It does not compress.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from sagemaker_inference import _budget
 from sagemaker_inference._errors import DecodeError
-from sagemaker_inference.codecs import _arrays, npy
+from sagemaker_inference.codecs import _arrays, _objects, npy
 from sagemaker_inference.codecs._extras import needed
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sagemaker_inference.codecs import Body
+
+__all__ = ["decode", "encode"]
 
 _NAME: Final = "NPZ"
 _ENTRY: Final = b"PK\x01\x02"
@@ -51,6 +53,9 @@ _INDEXES: Final = ("indices", "indptr", "row", "col", "offsets")
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a dict of arrays, or a scipy sparse matrix.
 
+    >>> decode(encode({"scores": [0.5, 1.0]}))["scores"]
+    array([0.5, 1. ])
+
     Raises:
         DecodeError: the body is not a zip, a member is damaged or compressed by a method other than
             deflate, or a sparse matrix is inconsistent.
@@ -65,9 +70,13 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 def encode(prediction: object, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write arrays by name, a sparse matrix, or one array.
 
+    >>> sorted(decode(encode({"labels": [1], "scores": [0.5]})))
+    ['labels', 'scores']
+
     Raises:
         EncodeError: something in it cannot be an array, or a zip cannot store a name.
     """
+    prediction = _objects.without_instances(prediction)
     if isinstance(prediction, dict):
         arrays = {str(name): npy.encode(value) for name, value in prediction.items()}
     elif _is_sparse(prediction):

@@ -1,8 +1,9 @@
 """Parquet (application/x-parquet); the extra ``arrow``.
 
 `decode` returns a `pyarrow.Table`; ``table.to_pandas()`` converts it to a DataFrame. `encode`
-writes a table, a DataFrame, a dict of columns, a list of dicts, or an array of one or two
-dimensions with columns "0", "1" and so on.
+writes a table, a DataFrame, a dict of columns or of single values, a list of dicts, instances of
+classes with fields in place of these dicts, or an array of one or two dimensions with columns "0",
+"1" and so on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._budget import Budget
     from sagemaker_inference.codecs import Body
 
+__all__ = ["decode", "encode"]
+
 _NAME: Final = "Parquet"
 _CELL_BYTES: Final = 8
 # To open a file, and each of its column chunks.
@@ -25,6 +28,11 @@ _STEPS: Final = 200
 
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read a `pyarrow.Table`.
+
+    >>> import pyarrow
+    >>> body = encode(pyarrow.table({"a": [1, 2]}))
+    >>> decode(body).column("a").to_pylist()
+    [1, 2]
 
     Raises:
         DecodeError: the file is malformed or truncated.
@@ -71,6 +79,9 @@ def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
 
 def encode(prediction: object, content_type: str = "") -> memoryview:  # noqa: ARG001
     """Write a file, compressed with Snappy.
+
+    >>> decode(encode([{"a": 1}, {"a": 2}])).to_pylist()
+    [{'a': 1}, {'a': 2}]
 
     Raises:
         EncodeError: the prediction has no form as a table.

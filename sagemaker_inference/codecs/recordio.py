@@ -3,9 +3,9 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
 
 `decode` returns the feature ``values`` of the records, or their only feature. Dense tensors become
-an array of shape (records, values), or (records, *shape) if the records have a shape of several
-dimensions; sparse ones become a scipy csr_matrix (the extra ``scipy``). The dtype is float32,
-float64 or int32, as written. Features of bytes, such as images, become a list of bytes.
+an array of shape ``(records, values)``, or ``(records, *shape)`` if the records have a shape of
+several dimensions; sparse ones become a scipy csr_matrix (the extra ``scipy``). The dtype is
+float32, float64 or int32, as written. Features of bytes, such as images, become a list of bytes.
 `read_labels` returns the labels.
 
 `encode` writes a record for each row of an array or a sparse matrix, or for each value of a
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
     from sagemaker_inference.codecs._protobuf import Message
 
+__all__ = ["decode", "encode"]
+
 _NAME: Final = "RecordIO"
 _STEPS_A_RECORD: Final = 12
 _MAGIC: Final = 0xCED7230A
@@ -81,6 +83,10 @@ class _Tensor(NamedTuple):
 def decode(body: Body, content_type: str = "") -> Any:  # noqa: ARG001
     """Read the records' features.
 
+    >>> decode(encode([[1.5, 2.5], [3.5, 4.5]]))
+    array([[1.5, 2.5],
+           [3.5, 4.5]])
+
     Raises:
         PayloadTooLargeError: it has more records or fields than the budget allows.
         DecodeError: the body is empty, a record is cut off or malformed (the message has its
@@ -102,6 +108,9 @@ def read_labels(body: Body) -> Any:
 
 def encode(prediction: Any, content_type: str = "") -> bytes:  # noqa: ARG001
     """Write a record for each row, with its numbers as the feature ``values``.
+
+    >>> encode([[1.5, 2.5]])[:4].hex()
+    '0a23d7ce'
 
     Raises:
         EncodeError: the prediction is not an array of numbers.

@@ -6,8 +6,8 @@ an empty str.
 `encode` writes str and bytes unchanged, and a number or another single value as Python prints it. A
 one-dimensional array or list is written one item per line (timedeltas, and arrays of datetimes, as
 numpy writes them, bytes as UTF-8), and a two-dimensional one, or a table, in rows like text/csv.
-Anything else, such as a dict or an array of more dimensions, is written as JSON. No line end
-follows the last line.
+Anything else, such as a dict, an instance of a class with fields or an array of more dimensions, is
+written as JSON. No line end follows the last line.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import numpy as np
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, EncodeError
-from sagemaker_inference.codecs import _arrays, _json_writer, csv
+from sagemaker_inference.codecs import _arrays, _json_writer, _objects, csv
 from sagemaker_inference.codecs._charset import utf8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sagemaker_inference.codecs import Body
+
+__all__ = ["decode", "encode"]
 
 _NAME: Final = "text"
 _ROWS: Final = 2
@@ -34,6 +36,9 @@ _FLOAT64_SIZE: Final = 8
 
 def decode(body: Body | str, content_type: str = "") -> str:
     """Read a text.
+
+    >>> decode("café".encode("latin-1"), "text/plain; charset=latin-1")
+    'café'
 
     Raises:
         DecodeError: the body is not valid in its charset.
@@ -47,7 +52,10 @@ def decode(body: Body | str, content_type: str = "") -> str:
 
 
 def encode(prediction: object, content_type: str = "") -> bytes | bytearray | memoryview:
-    """Write a text, in UTF-8 or the charset of the content type.
+    r"""Write a text, in UTF-8 or the charset of the content type.
+
+    >>> encode("café")
+    b'caf\xc3\xa9'
 
     Raises:
         EncodeError: the prediction has no JSON form either, or the charset lacks a character.
@@ -88,7 +96,7 @@ def _text(item: object) -> str:
 
 def _array(prediction: Any) -> NDArray[Any] | None:
     """An array of single values in at most two dimensions; None if it cannot be one."""
-    if isinstance(prediction, dict):
+    if type(prediction) is not np.ndarray and _objects.holds_objects(prediction):
         return None
     try:
         array = _arrays.as_array(prediction, _NAME)
@@ -96,7 +104,9 @@ def _array(prediction: Any) -> NDArray[Any] | None:
         return None
     if array.ndim > _ROWS or array.dtype.names is not None:
         return None
-    nested = array.dtype == object and any(
-        isinstance(item, (dict, list, tuple)) for item in array.reshape(-1)
-    )
+    if array.dtype != object:
+        return array
+    # One of each type stands for all of it.
+    items = {type(item): item for item in array.reshape(-1)}.values()
+    nested = any(isinstance(item, (list, tuple)) or _objects.is_object(item) for item in items)
     return None if nested else array
