@@ -29,6 +29,12 @@ class Context:
     that a handler sets while the model loads are there at each request; those that it sets at a
     request end with the request.
 
+    >>> from sagemaker_inference import predictor
+    >>> def predict(data, model, context):
+    ...     if context.accept == "text/html":
+    ...         context.response_headers["Cache-Control"] = "no-store"
+    ...     return model[context.headers.get("Accept-Language", "en")]
+
     Attributes:
         model_dir: the folder of the model.
         model_name: "model", or the name under which the model was loaded over HTTP.
@@ -45,6 +51,8 @@ class Context:
     _loaded: Context | None = None
     _outer: Any = None
     _properties: dict[str, Any] | None = None
+    # What a program has set that calls something of its own a session.
+    _own_session: Any = None
     # MMS's store of metrics, if a handler asked for it and MMS does not log it.
     own_metrics: Any = None
     _new_metrics: Callable[[dict[int, str], str], Any] | None = None
@@ -114,6 +122,16 @@ class Context:
         return self._request.parts
 
     @property
+    def path(self) -> str:
+        """The path that the request was sent to, such as "/invocations", or a WebSocket's."""
+        return self._request.path
+
+    @property
+    def query(self) -> str:
+        """The query of a WebSocket, as sent: ``language=en``, or ""."""
+        return self._request.query or ""
+
+    @property
     def request_id(self) -> str:
         """The id in the log and in the response header ``x-request-id``."""
         return self._request.id
@@ -131,6 +149,22 @@ class Context:
         a stream before its caller gets it.
         """
         return _STREAMING.get(self.headers.find(_FORWARDED_API))
+
+    @property
+    def session(self) -> Any:
+        """The session of the request, with ``id``, ``expires``, ``state`` and ``close()``.
+
+        None where the request has none. What a handler sets here while the model loads, as any
+        attribute, is there at requests without a session.
+        """
+        session = self._request.session
+        if session is None and self._loaded is not None:
+            return self._own_session or self._loaded._own_session  # noqa: SLF001 - of the same class
+        return session or self._own_session
+
+    @session.setter
+    def session(self, value: Any) -> None:
+        self._own_session = value
 
     @property
     def custom_attributes(self) -> str | None:

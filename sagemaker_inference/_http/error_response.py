@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import IntEnum
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._http.messages import Response
+from sagemaker_inference._program.paths import INVOCATIONS, is_openai
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,33 +24,66 @@ _PHRASE_LIMIT: Final = 80
 _CODE_LIMIT: Final = 80
 
 
-def error_response(
+# The types of OpenAI's errors; those of other statuses depend on whose mistake it is.
+_OPENAI_TYPES: Final[dict[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+}
+
+
+class ErrorForm(IntEnum):
+    """What the body of an error is; shared memory has the number."""
+
+    JSON = 0  # {"error": {"code", "message", "request_id"}}
+    TEXT = 1  # the message
+    OPENAI = 2  # {"error": {"message", "type", "param", "code"}}
+
+
+def error_response(  # noqa: PLR0913, PLR0917 - what it depends on
     error: BaseInferenceToolkitError,
     request_id: str,
     accept: str = "",
     headers: Mapping[str, str] | None = None,
+    path: str = INVOCATIONS,
+    form: ErrorForm | None = None,
 ) -> Response:
     """The response to a failure: ``{"error": {"code", "message", "request_id"}}``.
 
-    A client that prefers text/plain to JSON gets the message as text.
+    A client that prefers text/plain to JSON gets the message as text. On a path of OpenAI's API,
+    each gets the error in the form of that.
 
     Args:
         error: the failure.
         request_id: the id under which the failure is logged.
         accept: the request's Accept header.
         headers: additional response headers.
+        path: the request's path.
+        form: the form of the body, where that is known already.
     """
     status = error_status(error)
     code, message = error_details(error)
     phrase = error.phrase or standard_phrase(status)
-    if wants_text(accept):
+    if form is None:
+        form = error_form(accept, path)
+    content_type = content_types.JSON
+    if form is ErrorForm.TEXT:
         body, content_type = (
             message.encode(errors="replace"),
             f"{content_types.TEXT}; charset=utf-8",
         )
+    elif form is ErrorForm.OPENAI:
+        body = openai_error_body(status, code, message, request_id)
     else:
-        body, content_type = error_body(code, message, request_id), content_types.JSON
+        body = error_body(code, message, request_id)
     return Response(body, content_type, status=status, headers=headers, phrase=ascii_line(phrase))
+
+
+def error_form(accept: str, path: str) -> ErrorForm:
+    """The form that the error of a request has, by its Accept header and its path."""
+    if is_openai(path):
+        return ErrorForm.OPENAI
+    return ErrorForm.TEXT if wants_text(accept) else ErrorForm.JSON
 
 
 def error_details(error: BaseInferenceToolkitError) -> tuple[str, str]:
@@ -60,6 +95,41 @@ def error_details(error: BaseInferenceToolkitError) -> tuple[str, str]:
 def error_body(code: str, message: str, request_id: str) -> bytes:
     """The JSON body of an error, in the form that all errors have."""
     document = {"error": {"code": code, "message": message, "request_id": request_id}}
+    return _written(document)
+
+
+def openai_error_body(status: int, code: str, message: str, request_id: str) -> bytes:
+    """The JSON body of an error on a path of OpenAI's API.
+
+    Its form has no place for the request's id, which whoever reads the log needs.
+    """
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        message, default = f"{message} (request {request_id})", "server_error"
+    else:
+        default = "invalid_request_error"
+    kind = _OPENAI_TYPES.get(status, default)
+    return _written({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def with_traceback(response: Response, trace: str) -> Response:
+    """Add a traceback to the body of an error of the server; others stay as they are.
+
+    For `sagemaker-inference dev` alone: a traceback shows a program to its clients.
+    """
+    if response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return response
+    body = response.body
+    assert isinstance(body, bytes)  # noqa: S101 - errors are
+    if response.content_type == content_types.JSON:
+        document = json.loads(body)
+        document["error"]["traceback"] = trace
+        response.body = _written(document)
+    else:
+        response.body = body + b"\n\n" + trace.encode(errors="replace")
+    return response
+
+
+def _written(document: object) -> bytes:
     # In UTF-8: SageMaker quotes it in OriginalMessage, where \\u00e9 is hard to read.
     return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 

@@ -26,7 +26,14 @@ def parse_fields(request: Request, body: Body) -> None:
         DecodeError: the form cannot be parsed.
         UnsupportedMediaTypeError: its charset is unknown.
     """
-    request.fields = [Part(*field) for field in form.fields(body, request.content_type)]
+    request.fields = [_part(field) for field in form.fields(body, request.content_type)]
+
+
+def _part(field: form.Field) -> Part:
+    part = Part(field.name, field.content_type, field.value)
+    if field.filename is not None:
+        part.filename = field.filename
+    return part
 
 
 def try_parse_fields(request: Request, body: Body) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sagemaker_inference._program.paths import INVOCATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,18 +71,26 @@ class Headers(Mapping[str, str]):
         return item[1] if item else ""
 
 
-class Part(NamedTuple):
+class _Part(NamedTuple):
+    name: str
+    content_type: str
+    value: Body
+
+
+class Part(_Part):
     """A named part of a request: the body (named ``body``), a form field or a query parameter.
+
+    It is a tuple of three, as it ever was.
 
     Attributes:
         name: the name of the field or the parameter.
         content_type: a field's Content-Type, "" if it has none; the body's without parameters.
         value: the bytes.
+        filename: the client's name for a file, without folders, "" for one that is of no use; None
+            for what is not a file.
     """
 
-    name: str
-    content_type: str
-    value: Body
+    filename: str | None = None
 
 
 class Request:
@@ -97,26 +107,34 @@ class Request:
         body: the bytes; empty if the front end has already parsed a form.
         parameters: the query parameters, in the order they were sent.
         fields: the fields of a form once it is parsed; None before, or if it is not a form.
+        path: the path of the program that it was sent to; "/invocations" also stands for the path
+            of one of many models. Of a WebSocket, where its client has connected.
+        query: of one that asks for a WebSocket, as its client has sent it; None for others.
+        session: its session; None without one.
     """
 
-    __slots__ = ("body", "fields", "headers", "id", "parameters")
+    __slots__ = ("body", "fields", "headers", "id", "parameters", "path", "query", "session")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
         id: str,  # noqa: A002 - the usual name
         headers: Headers,
         body: Body = b"",
         parameters: Sequence[Part] = (),
         fields: Sequence[Part] | None = None,
+        path: str = INVOCATIONS,
     ) -> None:
         self.id = id
         self.headers = headers
         self.body = body
         self.parameters = parameters
         self.fields = fields
+        self.path = path
+        self.query: str | None = None
+        self.session: Any = None
 
     @classmethod
-    def from_body(
+    def from_body(  # noqa: PLR0913 - as above
         cls,
         body: Body,
         content_type: str = "",
@@ -124,13 +142,19 @@ class Request:
         headers: Mapping[str, str] | None = None,
         *,
         id: str = "",  # noqa: A002 - as above
+        path: str = INVOCATIONS,
     ) -> Request:
         """Create a request from a body and headers, in a test or a notebook."""
         named = {"Content-Type": content_type, "Accept": accept, **(headers or {})}
-        return cls(id, Headers((name, value) for name, value in named.items() if value), body)
+        present = Headers((name, value) for name, value in named.items() if value)
+        return cls(id, present, body, path=path)
 
-    def note_failure(self, error: BaseException) -> None:
-        """Called with what the request failed for; here, nobody asks for it but the log."""
+    def note_failure(self, error: BaseException) -> str:  # noqa: ARG002 - for those who override it
+        """Called with what the request failed for; returns a traceback for the client, or "".
+
+        Here, nobody asks for it but the log, and the client gets none.
+        """
+        return ""
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -153,6 +177,9 @@ class Request:
 
 class Response:
     """A response.
+
+    >>> Response(b"[1]", "application/json", status=202).status
+    202
 
     Attributes:
         status: HTTP status.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 # RFC 9110 section 5.1: field names are tokens.
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def sendable(request: Request, response: Response, limit: int) -> Response:
@@ -73,7 +73,7 @@ def problem_of_headers(headers: object) -> str | None:
     if not isinstance(headers, Mapping):
         return f"its headers are of type {type(headers).__name__}; they are a dict."
     for name, value in headers.items():
-        if not (isinstance(name, str) and _TOKEN.fullmatch(name)):
+        if not (isinstance(name, str) and TOKEN.fullmatch(name)):
             return f"{name!r:.40} is not the name of a header."
         if not (isinstance(value, str) or _is_text(value)):
             return f"the header {name[:40]} has a value of type {type(value).__name__}."
@@ -90,7 +90,7 @@ def _is_text(value: object) -> bool:
 def _unsendable(request: Request, response: Response, why: str) -> Response:
     """The failure in place of a response, with the times that it took."""
     failure = EncodeError(f"The answer cannot be sent: {why}")
-    sent = error_response(failure, request.id, request.accept)
+    sent = error_response(failure, request.id, request.accept, path=request.path)
     sent.decode_seconds = response.decode_seconds
     sent.predict_seconds = response.predict_seconds
     sent.encode_seconds = response.encode_seconds
