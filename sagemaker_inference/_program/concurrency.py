@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from sagemaker_inference._parsers import MOST_REQUESTS, MOST_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Collate = Literal["list", "concatenate"]
 OnBadRecord = Literal["fail", "placeholder"]
 
 # An async program mostly waits for other services: as many requests at a time as the front end
 # queues comfortably.
-_ASYNC_LIMIT: Final = 32
+ASYNC_LIMIT: Final = 32
 # Requests that the front end may send beyond those in progress. They wait in the socket, so that
 # the next one is there the moment a worker is free; more would hide the queue from the front end.
+# Of batches, the next one may wait there whole.
 _AHEAD: Final = 7
 
 
@@ -39,6 +40,8 @@ class Batching:
             to single requests, so that only those that cause the error fail; and whether requests
             are predicted again, each alone, if their worker died over another one.
         threads: how many threads call a blocking predictor at the same time.
+        max_concurrency: how many requests a worker handles at the same time where the predictor is
+            async; None is 32.
         on_bad_record: what happens in a batch transform job if one of the records of a request
             cannot be decoded or predicted: ``"fail"`` fails the request, and so the job;
             ``"placeholder"`` answers that record with a placeholder, and the others as usual.
@@ -51,11 +54,13 @@ class Batching:
     threads: int = 1
     batch_sizes: Sequence[int] = ()
     on_bad_record: OnBadRecord = "fail"
+    max_concurrency: int | None = None
 
     def problem(self) -> str | None:
         """Describe the first invalid option; None if all are valid."""
-        for name in ("max_batch_size", "threads"):
-            if not _is_count(value := getattr(self, name)):
+        for name in ("max_batch_size", "threads", "max_concurrency"):
+            value = getattr(self, name)
+            if not (_is_count(value) or (value is None and name == "max_concurrency")):
                 return f"{name} must be an integer from 1 to {MOST_REQUESTS}, got {value!r}"
         delay = self.max_batch_delay
         if delay is not None and not (
@@ -96,7 +101,11 @@ class Concurrency:
         max_batch_delay: seconds to wait for more requests; None learns how long waiting pays.
         threads: how many threads call a blocking program at the same time.
         is_async: whether calls await and run concurrently in one event loop.
+        max_concurrency: how many of them at the same time.
+        has_sockets: whether it has WebSockets; as many may be open, besides.
         repeats_lost: whether requests are predicted again if their worker died over another one.
+        batch_limits: maximum number of requests per call, by path; empty where there is one path,
+            or no batches.
     """
 
     max_batch_size: int = 1
@@ -104,6 +113,9 @@ class Concurrency:
     threads: int = 1
     is_async: bool = False
     repeats_lost: bool = True
+    batch_limits: Mapping[str, int] = field(default_factory=dict)
+    max_concurrency: int = ASYNC_LIMIT
+    has_sockets: bool = False
 
     @property
     def is_concurrent(self) -> bool:
@@ -113,9 +125,15 @@ class Concurrency:
     @property
     def limit(self) -> int:
         """How many requests a worker handles at the same time."""
-        return _ASYNC_LIMIT if self.is_async else max(self.max_batch_size, self.threads)
+        return self.max_concurrency if self.is_async else max(self.max_batch_size, self.threads)
 
     @property
     def connections(self) -> int:
         """How many connections to the front end keep one worker busy."""
-        return self.limit + _AHEAD
+        ahead = _AHEAD if self.is_concurrent else max(_AHEAD, self.max_batch_size)
+        return self.limit + self.sockets + ahead
+
+    @property
+    def sockets(self) -> int:
+        """How many WebSockets a worker has at the same time, besides its requests."""
+        return self.limit if self.has_sockets else 0

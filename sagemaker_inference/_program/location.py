@@ -14,6 +14,9 @@ from sagemaker_inference._errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_REQUIREMENTS = "requirements.txt"
+_CODE = "code"
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -25,6 +28,8 @@ class Program:
         path: its file; "" if it is imported by name (``python -m package.inference``).
         code_dir: the model's folder ``code``, which is on ``sys.path`` too; "" if there is none.
         arguments: its ``sys.argv``; empty if it was not started by a command line.
+        function: the function that answers requests, of a program for SageMaker Distribution; ""
+            where decorators or script functions say what does.
     """
 
     module: str
@@ -32,11 +37,15 @@ class Program:
     path: str = ""
     code_dir: str = ""
     arguments: Sequence[str] = field(default=(), compare=False)
+    function: str = ""
 
     @property
     def label(self) -> str:
         """The program's name in messages."""
-        return os.path.relpath(self.path) if self.path else self.module
+        try:
+            return os.path.relpath(self.path) if self.path else self.module
+        except ValueError:  # on another drive of Windows
+            return self.path
 
     @classmethod
     def from_file(cls, path: str) -> Program:
@@ -96,26 +105,72 @@ def _command_line() -> list[str]:
     return list(sys.argv)
 
 
-def search(model_dir: str) -> Program | None:
-    """The program that SAGEMAKER_PROGRAM names; None if there is none.
+def requirements(model_dir: str | Path) -> Path | None:
+    """The requirements.txt that is installed for a model; None if there is none.
 
-    The model's folder ``code`` comes first, then the folders from which AWS's toolkit would import
-    it: the model's folder and ``sys.path``.
+    The one beside the program overrides those of the other folders where a program may be. That
+    need not be there yet: a package may contain it.
+
+    Args:
+        model_dir: the folder of the model.
 
     Raises:
         StartError: one of these folders cannot be read.
     """
-    code_dir = str(Path(model_dir, "code"))
-    name = _variables.PROGRAM.read()
-    for folder in (code_dir, model_dir, *sys.path):
+    folders = _folders(str(model_dir))
+    program = _first(folders)
+    beside = [program.root] if program else []
+    paths = (Path(folder, _REQUIREMENTS) for folder in (*beside, *folders))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def search(model_dir: str) -> Program | None:
+    """The program that the environment names; None if there is none.
+
+    It is looked for where SageMaker's SDK says that it is, in the model's folder ``code``, and in
+    the folders from which AWS's toolkit would import it: the model's folder and ``sys.path``.
+
+    Raises:
+        StartError: one of these folders cannot be read.
+    """
+    program = _first([*_folders(model_dir), *sys.path])
+    return program and replace(program, code_dir=str(Path(model_dir, _CODE)))
+
+
+def _first(folders: Sequence[str]) -> Program | None:
+    name, function = _name()
+    for folder in folders:
         try:
             program = Program.from_name(name, folder) if folder else None
         except PermissionError as error:
             message = f"{folder} cannot be read: {error}. Give the server's user access to it."
             raise StartError(message) from None
         if program is not None:
-            return replace(program, code_dir=code_dir)
+            return replace(program, function=function)
     return None
+
+
+def _name() -> tuple[str, str]:
+    """The name of the program, and of its function if it is one for SageMaker Distribution."""
+    module, _, function = _variables.INFERENCE_CODE.read().rpartition(".")
+    return (module, function) if function else (_variables.PROGRAM.read(), "")
+
+
+def _folders(model_dir: str) -> list[str]:
+    """The folders where a model has its program, the first one first."""
+    named = []
+    if _variables.INFERENCE_CODE.text:
+        # Relative to the model's folder, which it is where the variable is unset.
+        named.append(str(Path(model_dir, _variables.INFERENCE_CODE_DIRECTORY.text)))
+    if _variables.SUBMIT_DIRECTORY.text:
+        named.append(_variables.SUBMIT_DIRECTORY.text)
+    models = [str(Path(model_dir, _CODE)), model_dir]
+    # The SDK's local mode mounts programs there.
+    mounted = str(Path(_variables.BASE_DIR.read(), _CODE))
+    # Each of many models may have a program; the variables are those of the container.
+    is_shared = _variables.is_on(_variables.MULTI_MODEL)
+    folders = [*models, *named] if is_shared else [*named, *models]
+    return list(dict.fromkeys([*folders, mounted]))
 
 
 def default_model_dir(usual: str, folder: Path) -> str:
@@ -133,11 +188,11 @@ def default_model_dir(usual: str, folder: Path) -> str:
 
 def is_named() -> bool:
     """Whether a program was asked for; SageMaker's SDK sends "" if there is no entry point."""
-    return bool(_variables.PROGRAM.text)
+    return bool(_variables.PROGRAM.text or _variables.INFERENCE_CODE.text)
 
 
 def find(model_dir: str) -> Program:
-    """The program that SAGEMAKER_PROGRAM names.
+    """The program that the environment names.
 
     Raises:
         StartError: there is none.
@@ -150,8 +205,15 @@ def find(model_dir: str) -> Program:
 
 def not_found_message(model_dir: str) -> str:
     """The message for a missing program, with the fix."""
-    name = _variables.PROGRAM.read()
-    return (
-        f"{_variables.PROGRAM.name}={name!r} was not found in {Path(model_dir, 'code')}. "
+    variable = _variables.PROGRAM
+    if _variables.INFERENCE_CODE.text:
+        variable = _variables.INFERENCE_CODE
+    message = (
+        f"{variable.name}={variable.read()!r} was not found in {Path(model_dir, _CODE)}. "
         "Put the program there, or set the variable to the name of its file."
     )
+    submitted = _variables.SUBMIT_DIRECTORY
+    if submitted.text and not Path(submitted.text).is_dir():
+        # Such as s3://..., from where old containers have downloaded an archive.
+        message += f" {submitted.name}={submitted.text!r} is not a folder here."
+    return message

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import RegistrationError
-from sagemaker_inference._program import registration, roles, signatures, unserved
+from sagemaker_inference._program import paths, registration, roles, signatures, unserved
+from sagemaker_inference._program.bidirectional import BidirectionalDecorator
 from sagemaker_inference._program.concurrency import Batching
 from sagemaker_inference._program.registration import HEALTH_INTERVAL, Registration
+from sagemaker_inference._program.session_decorators import SessionDecorators
 from sagemaker_inference._program.signatures import Handler
 
 if TYPE_CHECKING:
@@ -27,35 +29,15 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._program.concurrency import Collate, OnBadRecord
     from sagemaker_inference._program.roles import Role
-
-    class _OneAndContext(Protocol):
-        def __call__(self, first: Any, /, *, context: Any) -> Any: ...
-
-    class _TwoAndContext(Protocol):
-        def __call__(self, first: Any, second: Any, /, *, context: Any) -> Any: ...
-
-    _Zero = Callable[[], Any]
-    _One = Callable[[Any], Any]
-    _Two = Callable[[Any, Any], Any]
-    _Three = Callable[[Any, Any, Any], Any]
-    _Four = Callable[[Any, Any, Any, Any], Any]
-    _Five = Callable[[Any, Any, Any, Any, Any], Any]
-
-    # The bounds mirror the arguments of roles.Role: a type checker rejects, at the decorator, what
-    # the registry would reject, and the decorated function keeps its type.
-    LifecycleHandler = TypeVar("LifecycleHandler", bound=_Zero | _One | _Two | _OneAndContext)
-    WarmupHandler = TypeVar(
-        "WarmupHandler", bound=_Zero | _One | _Two | _Three | _OneAndContext | _TwoAndContext
-    )
-    StepHandler = TypeVar(
-        "StepHandler", bound=_One | _Two | _Three | _OneAndContext | _TwoAndContext
-    )
-    TransformerHandler = TypeVar(
-        "TransformerHandler", bound=_Two | _Three | _Four | _Five | _TwoAndContext
+    from sagemaker_inference._program.shapes import (
+        LifecycleHandler,
+        StepHandler,
+        TransformerHandler,
+        WarmupHandler,
     )
 
 
-class Registry:
+class Registry(BidirectionalDecorator, SessionDecorators):
     """The handlers of one program; the decorators are its methods.
 
     >>> registry = Registry()
@@ -119,6 +101,7 @@ class Registry:
     @overload
     def predictor(
         self,
+        path: str = paths.INVOCATIONS,
         /,
         *,
         max_batch_size: int = 1,
@@ -128,6 +111,7 @@ class Registry:
         threads: int = 1,
         batch_sizes: Sequence[int] = (),
         on_bad_record: OnBadRecord = "fail",
+        max_concurrency: int | None = None,
     ) -> Callable[[StepHandler], StepHandler]: ...
     def predictor(self, function: Any = None, /, **options: Any) -> Any:
         """Register the function that predicts: ``predict(data, model, context) -> prediction``.
@@ -146,13 +130,17 @@ class Registry:
         >>> predict([1, 2], 3)
         [3, 6]
 
+        With a path, it answers requests to that path beside those to ``/invocations``:
+        ``@registry.predictor("/v1/chat/completions")``.
+
         Args:
-            function: the predictor, where the decorator is used without parentheses.
+            function: the predictor, where the decorator is used without parentheses; or a path.
             **options: the attributes of `Batching`.
 
         Raises:
-            RegistrationError: an option is unknown or out of range, the function cannot be called
-                with these arguments, or a predictor or a transformer is already registered.
+            RegistrationError: an option is unknown or out of range, the path is malformed or the
+                platform's, the function cannot be called with these arguments, or a predictor or a
+                transformer is already registered for the path.
         """
         return self._decorate(roles.PREDICTOR, function, **options)
 
@@ -181,7 +169,9 @@ class Registry:
     @overload
     def transformer(self, function: TransformerHandler, /) -> TransformerHandler: ...
     @overload
-    def transformer(self, /) -> Callable[[TransformerHandler], TransformerHandler]: ...
+    def transformer(
+        self, path: str = paths.INVOCATIONS, /
+    ) -> Callable[[TransformerHandler], TransformerHandler]: ...
     def transformer(self, function: Any = None, /) -> Any:
         """Register decoder, predictor and encoder in one.
 
@@ -196,9 +186,12 @@ class Registry:
         >>> transform(None, "cat")
         ('CAT', 'text/plain')
 
+        With a path, it answers requests to that path, as a predictor with one does.
+
         Raises:
-            RegistrationError: the function cannot be called with these arguments, or a
-                transformer, decoder, predictor or encoder is already registered.
+            RegistrationError: the path is malformed or the platform's, the function cannot be
+                called with these arguments, or a transformer, decoder, predictor or encoder is
+                already registered.
         """
         return self._decorate(roles.TRANSFORMER, function)
 
@@ -320,7 +313,7 @@ class Registry:
         for existing in replaced:
             if not registration.is_same_function(existing.handler, new.handler):
                 raise RegistrationError(registration.conflict(existing, new))
-        if problem := self._exclusion(role):
+        if problem := self._exclusion(new):
             message = f"@{role.name} on {new.handler} {problem}"
             raise RegistrationError(message)
         kept = [existing for existing in self._registrations if existing not in replaced]
@@ -388,6 +381,9 @@ class Registry:
         return register
 
     def _decorate(self, role: Role, function: Any, **options: Any) -> Any:
+        path = paths.INVOCATIONS
+        if role.may_have_path and isinstance(function, (str, bytes)):
+            path, function = paths.checked(role.name, function), None
         unknown = options.keys() - {item.name for item in fields(Batching)}
         if unknown:
             message = (
@@ -404,21 +400,23 @@ class Registry:
 
         def register(function: Any) -> Any:
             handler = Handler.from_function(role, function, checks_names=True)
-            if problem := _conflict(handler, batching):
+            if problem := registration.problem_of_options(handler, batching):
                 message = f"@{role.name} is on {handler}, {problem}"
                 raise RegistrationError(message)
-            self.add(Registration(handler, (), batching))
+            self.add(Registration(handler, (), batching, path=path))
             return function
 
         return register if function is None else register(function)
 
-    def _exclusion(self, role: Role) -> str | None:
-        parts = (roles.DECODER, roles.PREDICTOR, roles.ENCODER)
-        others = parts if role is roles.TRANSFORMER else (roles.TRANSFORMER,)
-        if role not in (*parts, roles.TRANSFORMER):
+    def _exclusion(self, new: Registration) -> str | None:
+        role = new.handler.role
+        steps = (roles.DECODER, roles.PREDICTOR, roles.ENCODER)
+        if role not in (*steps, roles.TRANSFORMER):
             return None
-        for other in others:
+        for other in steps if role is roles.TRANSFORMER else (roles.TRANSFORMER,):
             for existing in self.find(other):
+                if self._can_combine(existing, new):
+                    continue
                 return (
                     f"cannot be combined with the {other.name} {existing.handler}. A transformer "
                     "handles a request from body to response: keep either the transformer, or "
@@ -426,22 +424,16 @@ class Registry:
                 )
         return None
 
+    def _can_combine(self, one: Registration, other: Registration) -> bool:
+        """Whether a transformer and another step can be parts of one program.
 
-def _conflict(handler: Handler, batching: Batching) -> str | None:
-    """Why a function cannot have these options; None if it can."""
-    if (handler.yields or handler.yields_async) and batching.max_batch_size > 1:
-        return (
-            "which yields the items of one request's response, and cannot take several requests at "
-            "once. Remove max_batch_size, or return a list of predictions."
-        )
-    if (handler.is_async or handler.yields_async) and max(
-        batching.threads, batching.max_batch_size
-    ) > 1:
-        return (
-            "which is async and runs concurrently without options. Remove threads and "
-            "max_batch_size, or make it a plain def."
-        )
-    return None
+        Each path has one of predictor and transformer; decoders and encoders are for the predictors
+        of all paths.
+        """
+        if roles.PREDICTOR in (one.handler.role, other.handler.role):
+            return one.path != other.path
+        transformer = one if one.handler.role is roles.TRANSFORMER else other
+        return transformer.path != paths.INVOCATIONS or bool(self.find(roles.PREDICTOR))
 
 
 default_registry: Final = Registry()

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import os
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sagemaker_inference._program.roles import Role
+
+# Python 3.14 evaluates annotations when they are read: one that names something imported under
+# TYPE_CHECKING raises NameError then.
+if sys.version_info >= (3, 14):  # pragma: no cover - coverage is measured on earlier ones
+    from annotationlib import Format, get_annotations
+
+    _AS_TEXT: Final[dict[str, Any]] = {"annotation_format": Format.STRING}
+    _annotations: Final = functools.partial(get_annotations, format=Format.FORWARDREF)
+else:
+    _AS_TEXT: Final[dict[str, Any]] = {}
+
+    def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+        """The annotations, as far as they can be evaluated."""
+        annotations: dict[str, Any] = getattr(function, "__annotations__", {})
+        return annotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +142,18 @@ def _is(kind: Callable[[Callable[..., Any]], bool], function: Callable[..., Any]
     return kind(function) or kind(type(function).__call__)
 
 
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a function.
+
+    Raises:
+        ValueError: it has no signature, as some builtins.
+    """
+    return list(inspect.signature(function, **_AS_TEXT).parameters.values())
+
+
 def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = _parameters(function)
     except ValueError:
         return {}
     resolved = _resolved(function)
@@ -145,6 +170,11 @@ def _hints(role: Role, function: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
+def return_hint(function: Callable[..., Any]) -> Any:
+    """The annotation of what a function returns; None if it has none, or one without a meaning."""
+    return _resolved(function).get("return")
+
+
 def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations that can be evaluated, as objects.
 
@@ -159,7 +189,7 @@ def _resolved(function: Callable[..., Any]) -> dict[str, Any]:
     # Each by itself, so that one that cannot be evaluated does not affect the others.
     hints: dict[str, Any] = {}
     names = getattr(inner, "__globals__", {})
-    for name, hint in getattr(inner, "__annotations__", {}).items():
+    for name, hint in _annotations(inner).items():
         alone = types.SimpleNamespace(__annotations__={name: hint})
         with contextlib.suppress(Exception):
             hints.update(typing.get_type_hints(alone, names, include_extras=True))
@@ -174,7 +204,7 @@ _BUILTIN_HINTS: Final[dict[str, Any]] = {
 def _adapt(role: Role, function: Callable[..., Any]) -> Callable[..., Any]:
     """Make ``function`` callable with every argument of its role and the context, by position."""
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = _parameters(function)
     except ValueError:  # some builtins have no signature: pass what every handler must take
         positional: list[int] = list(range(max(role.min_arguments, 1)))
         keywords: dict[str, int] = {}
@@ -238,7 +268,7 @@ def _check_names(role: Role, function: Callable[..., Any]) -> None:
         RegistrationError: a parameter has the name of an argument that another parameter gets.
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = _parameters(function)
     except ValueError:
         return
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

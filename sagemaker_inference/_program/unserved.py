@@ -41,6 +41,6 @@ def _remind(registry: Registry, file: str) -> None:
         f"sagemaker-inference: {file} registers handlers and has ended without serving them. "
         "Call serve at the end of the file:\n"
         "    from sagemaker_inference import serve\n    serve(__name__)\n"
-        "The command sagemaker-inference serve needs no such call."
+        f"Or run it with a command, which needs no such call: sagemaker-inference serve {file}"
     )
     print(message, file=sys.stderr)  # noqa: T201 - there is no log yet
