@@ -19,3 +19,18 @@ def send_fds(control: socket.socket, data: bytes, fds: Sequence[int]) -> None:
     rights = array.array("i", fds)
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
     control.sendmsg([data], ancillary, socket.MSG_DONTWAIT)
+
+
+def receive_fds(
+    control: socket.socket, size: int, flags: int = 0
+) -> tuple[bytes, array.array[int]]:
+    """Receive data and a descriptor; ``socket.recv_fds`` ignores its flags.
+
+    Raises:
+        BlockingIOError: with MSG_DONTWAIT, nothing has come.
+    """
+    fds = array.array("i")
+    data, ancillary, _, _ = control.recvmsg(size, socket.CMSG_LEN(fds.itemsize), flags)
+    for _level, _type, rights in ancillary:
+        fds.frombytes(rights)
+    return data, fds

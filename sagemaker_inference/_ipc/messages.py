@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._config import Config
 from sagemaker_inference._program.location import Program
+from sagemaker_inference._program.paths import INVOCATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ASSIGNMENT_ENV: Final = "SAGEMAKER_INFERENCE_ASSIGNMENT"
 LONGEST_REPORT: Final = 65536
-# Where clients send requests to the one model.
-INVOCATIONS: Final = "/invocations"
 # The stage of a worker whose program's health check has failed: it ends, and is to be replaced.
 UNHEALTHY: Final = "unhealthy"
 # That of a zygote that cannot be forked, and becomes a worker itself.
@@ -43,6 +42,7 @@ class Assignment:
         is_zygote: whether it loads the model only to be forked; see `_worker.zygote`.
         path: where the model is invoked, for the access log.
         metrics_fd: memory for metrics that the supervisor reads, or -1.
+        sessions: how the paths of sockets begin to which workers send requests of sessions.
     """
 
     program: Program | None
@@ -61,6 +61,7 @@ class Assignment:
     is_zygote: bool = False
     path: str = INVOCATIONS
     metrics_fd: int = -1
+    sessions: str = ""
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -109,6 +110,8 @@ class Report:
         out_of_memory: whether it was memory that loading failed for.
         limit: how many requests it handles at the same time.
         reads_rows: whether a body may hold several records.
+        paths: the paths whose requests it answers.
+        sockets: the options of its WebSockets.
     """
 
     stage: str
@@ -124,6 +127,8 @@ class Report:
     out_of_memory: bool = False
     limit: int = 1
     reads_rows: bool = True
+    paths: Sequence[str] = (INVOCATIONS,)
+    sockets: Sequence[Mapping[str, Any]] = ()
 
     def dump(self) -> bytes:
         """As bytes for the socket, without the middle of words that are too long for it."""

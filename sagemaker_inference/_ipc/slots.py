@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import select
 import tempfile
 from struct import Struct
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Connections live at the same descriptor number in every process, since that is how the shared
-# epoll instance names them; the range lies above what programs open and below the usual limit of
-# 1,024 descriptors.
+# epoll instance names them; the range lies above what programs open. How many there are depends on
+# the limit of descriptors: see `count`.
 FIRST_FD: Final = 512
-MAX_SLOTS: Final = 256
-LEAST_DESCRIPTORS: Final = FIRST_FD + MAX_SLOTS
+MAX_SLOTS: Final = 2048
+LEAST_DESCRIPTORS: Final = FIRST_FD + 256
 
 # What the shared epoll instance is asked for: the next arrival, told to one process, once.
 ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
@@ -38,6 +42,12 @@ AGAIN: Final = 4
 PENDING: Final = 5
 # A part of its answer is sent, and the program is at work on the next one.
 STREAMING: Final = 6
+# Taken by a worker that does not have its session, for the one that has, and not read there yet.
+HANDED_OVER: Final = 7
+# A WebSocket is open.
+SOCKET: Final = 8
+# Of these, a client has a part of the answer.
+BEGUN: Final = (STREAMING, SOCKET)
 
 _RECORD: Final = Struct("=iiiidii40s")
 _STATE: Final = Struct("=i")
@@ -61,21 +71,22 @@ class Slot(NamedTuple):
         state: IDLE, READING (a message is partly read), RUNNING (a whole request is read and no
             byte of its answer is written), PENDING (as RUNNING, and the predictor is at work on
             others of its batch), ANSWERING, STREAMING (since the last part of its answer was
-            sent) or AGAIN.
+            sent), SOCKET (since its loop has looked at it last), HANDED_OVER (to the worker that
+            has the session) or AGAIN.
         pid: the process that works on it.
         generation: counts the connections that have used this slot.
         since: when the state began, by the system's monotonic clock, in seconds.
-        wants_text: whether its client takes errors as text, and no JSON.
+        error_form: the number of the form that its client takes errors in; see `ErrorForm`.
         tries: how many workers have ended over the request.
         kept: how many bytes of its message the journal has; 0 where it was not kept.
-        request_id: the request, while RUNNING, PENDING, STREAMING or AGAIN.
+        request_id: the request, while RUNNING, PENDING, STREAMING, SOCKET, HANDED_OVER or AGAIN.
     """
 
     state: int
     pid: int
     generation: int
     since: float
-    wants_text: bool
+    error_form: int
     tries: int
     kept: int
     request_id: str
@@ -83,7 +94,7 @@ class Slot(NamedTuple):
     @property
     def is_taken(self) -> bool:
         """Whether a worker has the whole request, and has not begun to answer it."""
-        return self.state in (RUNNING, PENDING)
+        return self.state in (RUNNING, PENDING, HANDED_OVER)
 
 
 class SlotTable:
@@ -107,11 +118,11 @@ class SlotTable:
 
     def read(self, slot: int) -> Slot:
         """The record as it is now."""
-        state, pid, generation, text, since, tries, kept, name = _RECORD.unpack_from(
+        state, pid, generation, form, since, tries, kept, name = _RECORD.unpack_from(
             self._memory, slot * _SIZE
         )
         request_id = name.rstrip(b"\0").decode("utf-8", "replace")
-        return Slot(state, pid, generation, since, bool(text), tries, kept, request_id)
+        return Slot(state, pid, generation, since, form, tries, kept, request_id)
 
     def state(self, slot: int) -> tuple[int, int]:
         """State and generation, cheaply."""
@@ -126,7 +137,7 @@ class SlotTable:
         generation: int,
         request_id: str = "",
         *,
-        wants_text: bool = False,
+        error_form: int = 0,
         tries: int = 0,
         kept: int = 0,
     ) -> None:
@@ -137,7 +148,7 @@ class SlotTable:
             state,
             pid,
             generation,
-            wants_text,
+            error_form,
             monotonic(),
             tries,
             kept,
@@ -193,10 +204,16 @@ class SlotTable:
         _STATE.pack_into(self._memory, slot * _SIZE, state)
 
 
-def reserve(first: int = 0, count: int = MAX_SLOTS) -> None:
-    """Keep the numbers of connections, from a slot on, free of files that anyone else opens."""
+def count() -> int:
+    """How many slots this process can use, by its limit of descriptors."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_SLOTS if limit < 0 else max(0, min(MAX_SLOTS, limit - FIRST_FD))
+
+
+def reserve(some: Iterable[int]) -> None:
+    """Keep the numbers of these connections free of files that anyone else opens."""
     null = os.open(os.devnull, os.O_RDWR)
-    for slot in range(first, first + count):
+    for slot in some:
         os.dup2(null, FIRST_FD + slot, inheritable=False)
     os.close(null)
 

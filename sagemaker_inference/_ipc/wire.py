@@ -5,9 +5,17 @@ Lengths are big-endian int32, -1 ends a list. The layout is what MMS 1.1.11 send
 tests/contract pins it against the released package. Our part of the front end keeps to it
 (``WorkerProtocol.java``).
 
+A request to a further path of the program is ours alone: "P" and the path, then what follows "I".
+So is one for a WebSocket: "W", the path and the query, then the same.
+
 Streams are ours alone. One begins with 206 in place of 200, and has the fields of an answer up to
-its headers. Then each chunk follows its length; -1 ends a stream that is complete, and -2 with a
-status one that is not. A front end whose client has gone sends "C", and reads on until that end.
+its headers. Then each chunk follows its length; -1 ends a stream that is complete, and -2 (from the
+supervisor: -3) with a status one that is not. A front end whose client has gone sends "C", and
+reads on until that end.
+
+A WebSocket is a stream with status 101 whose chunks are frames: the first byte that a frame has,
+and its payload. In place of that byte, 3 says how many bytes of messages the program has taken. The
+front end sends "M", a length, and a frame of the client, up to 256 KB more than were taken.
 """
 
 from __future__ import annotations
@@ -28,7 +36,13 @@ _INT: Final = Struct("!i")
 _END: Final = _INT.pack(-1)
 _LOAD: Final = ord("L")
 _PREDICT: Final = ord("I")
+_PREDICT_AT: Final = b"P"
+UPGRADE: Final = b"W"
 CANCEL: Final = b"C"
+MESSAGE: Final = ord("M")
+# Before the payload of a message: "M", the length, the first byte of the frame.
+_MESSAGE_HEAD: Final = 6
+_TAKEN: Final = b"\x03"
 # A value is followed by at least the ends of its parameters and of the batch.
 _TAIL: Final = 8
 _HEADER_LIMIT: Final = 1 << 20
@@ -44,6 +58,8 @@ _OK: Final = _INT.pack(200) + _INT.pack(2) + b"OK"
 _LOST: Final = _INT.pack(200) + _INT.pack(4) + b"lost"
 _STREAM: Final = _INT.pack(206) + _INT.pack(6) + b"Stream"
 _BROKEN: Final = _INT.pack(-2)
+# The same from the supervisor: our front end writes the access line, as for an answer that is lost.
+_LOST_STREAM: Final = _INT.pack(-3)
 # Ends a stream that is complete.
 STREAM_END: Final = _END
 
@@ -84,7 +100,10 @@ class Load(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """The client of a stream has gone; where the stream has ended meanwhile, it means nothing."""
+    """The client of a stream has gone, or has said something to one that has ended meanwhile.
+
+    Where the stream has ended, neither means anything.
+    """
 
 
 Message = Union[Load, Cancel, "list[Request]"]
@@ -107,10 +126,15 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
     try:
         if data[0] == _PREDICT:
             return _read_predict(data, limit)
+        if data[0] in _PREDICT_AT + UPGRADE:
+            return _read_predict_at(data, limit, has_query=data[:1] == UPGRADE)
         if data[0] == _LOAD:
             return _read_load(data)
         if data[:1] == CANCEL:
             return Cancel(), 1
+        if data[0] == MESSAGE:
+            end = _MESSAGE_HEAD - 1 + _INT.unpack_from(data, 1)[0]
+            return (Cancel(), end) if len(data) >= end else end
     except _ShortBuffer:
         # A length is cut off: how much of it is missing does not matter, one byte surely is.
         return len(data) + 1
@@ -121,12 +145,11 @@ def read(data: Body, limit: int) -> tuple[Message, int] | int:
 # Flat, and so is the reader of headers: every request passes here, and a function for a field would
 # cost 1.3 of the 7.2 µs that a request with other headers than the last takes.
 def _read_predict(  # noqa: C901, PLR0912 - as above
-    data: Body, limit: int
+    data: Body, limit: int, place: int = 1
 ) -> tuple[list[Request], int] | int:
     number = _INT.unpack_from
     size = len(data)
     requests: list[Request] = []
-    place = 1
     while True:
         length = number(data, place)[0]
         place += 4
@@ -176,6 +199,25 @@ def _read_predict(  # noqa: C901, PLR0912 - as above
             place = end
         place += 4
         requests.append(Request(request_id, headers, body, parameters))
+
+
+def _read_predict_at(data: Body, limit: int, *, has_query: bool) -> tuple[list[Request], int] | int:
+    place = 1
+    texts = []
+    for _ in range(1 + has_query):
+        length = _INT.unpack_from(data, place)[0]
+        place += _INT.size
+        end = place + length
+        if not place <= end <= len(data):
+            return _needed(place, length, _HEADER_LIMIT) + _TAIL
+        texts.append(str(data[place:end], "utf-8", "replace"))
+        place = end
+    found = _read_predict(data, limit, place)
+    if not isinstance(found, int):
+        for request in found[0]:
+            request.path = texts[0]
+            request.query = texts[1] if has_query else None
+    return found
 
 
 def _read_headers(data: Body, start: int) -> tuple[Headers, int] | int:
@@ -276,6 +318,35 @@ def chunk(data: bytes) -> bytes:
     return _INT.pack(len(data)) + data
 
 
+def taken(count: int) -> bytes:
+    """The chunk that says that the program has taken so many bytes of messages."""
+    return chunk(_TAKEN + _INT.pack(count))
+
+
+def messages(data: Body) -> tuple[list[tuple[int, bytes] | None], int]:
+    """Read what has arrived for a WebSocket.
+
+    Returns:
+        The first byte and the payload of each frame, None where the client has gone; and where the
+        rest begins, which is incomplete, or is for later.
+    """
+    frames: list[tuple[int, bytes] | None] = []
+    place, size = 0, len(data)
+    while place < size:
+        if data[place] == CANCEL[0]:
+            frames.append(None)
+            place += 1
+            continue
+        if data[place] != MESSAGE or size < place + _MESSAGE_HEAD:
+            break
+        end = place + _MESSAGE_HEAD - 1 + _INT.unpack_from(data, place + 1)[0]
+        if end > size:
+            break
+        frames.append((data[place + 5], bytes(data[place + _MESSAGE_HEAD : end])))
+        place = end
+    return frames, place
+
+
 def break_stream(status: int) -> bytes:
     """The end of a stream that is not complete.
 
@@ -283,6 +354,11 @@ def break_stream(status: int) -> bytes:
         status: what has become of it, which the front end counts.
     """
     return _BROKEN + _INT.pack(status)
+
+
+def break_lost_stream(status: int) -> bytes:
+    """As `break_stream`, of a stream whose worker no longer can end it."""
+    return _LOST_STREAM + _INT.pack(status)
 
 
 def _head(request_id: str, response: Response) -> bytes:

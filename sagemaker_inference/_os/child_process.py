@@ -49,20 +49,6 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def python_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs ``main(sys.argv)`` of one of our modules in a fresh interpreter.
-
-    ``python -m`` would put the working directory before the standard library, and a user's file
-    that is named like one of its modules would be imported instead.
-    """
-    root = str(Path(__file__).parents[2])
-    code = (
-        f"import sys; sys.path[:1] = []; sys.path.append({root!r}); "
-        f"from {module} import main; sys.exit(main(sys.argv))"
-    )
-    return [sys.executable, "-c", code, *arguments]
-
-
 def starters_python_path() -> str:
     """PYTHONPATH for running a handler service, which may be any module importable here."""
     inherited = os.environ.get("PYTHONPATH", "")

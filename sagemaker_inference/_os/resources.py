@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +13,8 @@ from sagemaker_inference._errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What most systems grant, and what select.select can take.
-_USUAL_DESCRIPTORS: Final = 1024
+# What most systems grant: room for connections above what programs open.
+_USUAL_DESCRIPTORS: Final = 4096
 # Where GPUs have no device file each: Windows' subsystem for Linux, and Jetson.
 _UNCOUNTED: Final = (Path("/dev/dxg"), Path("/dev/nvmap"))
 # What CUDA takes besides numbers, each also as a prefix.
@@ -25,7 +24,9 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 def usable_cpus() -> int:
     """Processors that this process may use by its affinity and its cgroup's quota; at least 1."""
-    count = len(os.sched_getaffinity(0))
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        count = len(os.sched_getaffinity(0))
     quota = _cgroup_quota()
     return max(1, min(count, int(quota))) if quota else count
 
@@ -106,6 +107,8 @@ def raise_descriptor_limit(least: int) -> None:
     Raises:
         StartError: the system does not grant that many.
     """
+    import resource  # Windows has none
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _USUAL_DESCRIPTORS:
         return
