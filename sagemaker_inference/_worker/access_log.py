@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._http.access_line import AccessLine
-from sagemaker_inference._ipc.messages import INVOCATIONS
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._program.paths import INVOCATIONS
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Request, Response
@@ -27,11 +27,11 @@ class AccessLog:
     A pipe that is full or closed costs lines, and neither time nor the worker: what was lost is
     counted in a line of its own when there is room again.
 
-    MMS's front end does not pass the path on; SageMaker invokes a model by one path only.
+    The front end passes on only the further paths of a program.
 
     Args:
         fd: where to write; it never blocks.
-        path: that path.
+        path: where the model is invoked.
         level: the container's log level; above INFO nothing is written.
         as_json: JSON lines instead of text.
     """
@@ -41,6 +41,8 @@ class AccessLog:
     ) -> None:
         self._fd = fd
         self._line = AccessLine("POST", path, _TIMES, as_json=as_json)
+        self._as_json = as_json
+        self._lines: dict[tuple[str, str], AccessLine] = {}
         self._second = 0
         self._stamp = ""
         self._is_silent = level > logging.INFO
@@ -73,26 +75,27 @@ class AccessLog:
             response.predict_seconds * 1000,
             response.encode_seconds * 1000,
         )
-        facts = None if stream is None else _facts_of(stream)
+        facts = None if stream is None else stream.facts
         try:
-            os.write(self._fd, self._line.write(stamp, response.status, times, request.id, facts))
+            line = self._line
+            if request.path != INVOCATIONS:
+                line = self._line_of(request)
+            os.write(self._fd, line.write(stamp, response.status, times, request.id, facts))
         except OSError:
             self._lost += 1
             return
         if self._lost:
             self._tell_lost()
 
+    def _line_of(self, request: Request) -> AccessLine:
+        """The line of a further path, or of a WebSocket, of which a program has a few."""
+        method, path = "POST" if request.query is None else "GET", request.path
+        line = self._lines.get((method, path))
+        if line is None:
+            line = AccessLine(method, path, _TIMES, as_json=self._as_json)
+            self._lines[method, path] = line
+        return line
+
     def _tell_lost(self) -> None:
         lost, self._lost = self._lost, 0
         logger.warning("%d access lines were lost: nobody read the log in time", lost)
-
-
-def _facts_of(stream: Stream) -> dict[str, Any]:
-    """What a line says of a stream, whose other times are those until its first item."""
-    ending = stream.ending
-    return {
-        "stream": ending.name,
-        "items": stream.items,
-        "bytes": ending.size,
-        "stream_ms": round(ending.seconds * 1000, 3),
-    }

@@ -91,7 +91,7 @@ class Inheritance:
         Not closed: Python objects of the worker would close whatever gets the same numbers later.
         """
         null = os.open(os.devnull, os.O_RDWR)
-        connections = range(slots.FIRST_FD, slots.FIRST_FD + slots.MAX_SLOTS)
+        connections = range(slots.FIRST_FD, slots.FIRST_FD + slots.count())
         for fd in (*self._fds, *connections):
             with suppress(OSError):
                 os.dup2(null, fd, inheritable=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Looked up before the program is imported: gevent replaces it in its module.
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._ipc import wire
@@ -50,6 +52,13 @@ class Connection:
         self.leftover = data[end:]
         self.message = data[:end]  # the same object, where nothing follows
         return message
+
+    def first_byte(self) -> bytes:
+        """What the next message begins with; b"" where nothing has come."""
+        try:
+            return self.leftover[:1] or self.sock.recv(1, MSG_DONTWAIT | MSG_PEEK)
+        except OSError:
+            return b""
 
     def _receive_long(self, start: bytes, needed: int, limit: int) -> wire.Message | None:
         filled = len(start)

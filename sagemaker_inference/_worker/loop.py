@@ -9,20 +9,17 @@ next batch, and a request that no worker has taken yet survives the death of any
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import os
 import socket
-from itertools import islice
 
-# Looked up before the program is imported: gevent and eventlet replace them in their modules.
-from select import epoll, select
-from socket import socket as _Socket  # noqa: N812 - a class
+# Looked up before the program is imported: gevent and eventlet replace it in its module.
+from select import epoll
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference._http.error_response import wants_text
+from sagemaker_inference._http.error_response import error_form, wants_text
 from sagemaker_inference._http.sendable import sendable
 from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
@@ -33,20 +30,27 @@ from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._worker.connection import Connection
+from sagemaker_inference._os.polling import poll_precisely
+from sagemaker_inference._program.paths import INVOCATIONS
+from sagemaker_inference._worker.calls import Calls, answers_of
+from sagemaker_inference._worker.capture import STREAM_LIMIT, keep_input
+from sagemaker_inference._worker.connections import Connections
 from sagemaker_inference._worker.health_checks import HealthChecks
 from sagemaker_inference._worker.request_metrics import RequestMetrics
+from sagemaker_inference._worker.socket_places import SocketPlaces
 from sagemaker_inference._worker.streams import Streams
 from sagemaker_inference._worker.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.batch_window import BatchWindow
     from sagemaker_inference._inference.servable import Servable
     from sagemaker_inference._ipc.messages import Assignment
     from sagemaker_inference._worker.access_log import AccessLog
+    from sagemaker_inference._worker.capture import Capture
+    from sagemaker_inference._worker.connection import Connection
     from sagemaker_inference.codecs import Body
 
 # So often an idle worker looks up, to show the supervisor that it could take a request, and any
@@ -64,6 +68,7 @@ class Loop:
         assignment: the shared descriptors, and the limits.
         control: where the supervisor sends connections.
         access: writes the access line of each request.
+        capture: captures what is answered; None where nothing is captured.
 
     Attributes:
         is_alone: whether the request that was taken last is not to share its worker with others,
@@ -72,20 +77,22 @@ class Loop:
     """
 
     def __init__(
-        self, servable: Servable, assignment: Assignment, control: socket.socket, access: AccessLog
+        self,
+        servable: Servable,
+        assignment: Assignment,
+        control: socket.socket,
+        access: AccessLog,
+        capture: Capture | None = None,
     ) -> None:
         self.servable = servable
         self.epoll = epoll.fromfd(assignment.epoll_fd)
         self.timeout = assignment.config.timeout
-        self.stopping = False
-        self.is_alone = False
-        self.has_deferred = False
+        self.stopping = self.is_alone = self.has_deferred = False
         self._stop_fd = assignment.stop_fd
         self._limit = assignment.config.response_limit
         # What the front end lets through beside a body of the limit; above, it answers 413 itself.
         self._wire_limit = assignment.config.payload_limit + FORM_OVERHEAD
         self._index = assignment.index
-        self._control = control
         self._table = SlotTable(assignment.table_fd)
         self._journal = Journal(assignment.journal_fd)
         concurrency = servable.concurrency
@@ -93,22 +100,31 @@ class Loop:
         self._is_concurrent = concurrency.is_concurrent
         # The batch that is being predicted, for its program's retries.
         self._batch: list[Work] = []
-        self._last: tuple[list[Request], list[Response]] = [], []
+        self._requests: list[Request] = []  # what was answered last; see `_answer`
+        self._responses: list[Response] = []
+        self.calls = Calls(concurrency.batch_limits, self._table)
         servable.watch_retries(self._on_retry)
         self._access = access
-        self.streams = Streams(assignment.config, self._table, assignment.stop_fd)
+        self._capture = capture
+        copied = STREAM_LIMIT if capture else 0
+        self.streams = Streams(assignment.config, self._table, assignment.stop_fd, copied)
         self.metrics = RequestMetrics()
         self.checks = HealthChecks(
             servable, lambda: control.send(Report(UNHEALTHY).dump()), "this worker is replaced"
         )
         self._pid = os.getpid()
-        self._connections: dict[int, Connection] = {}
+        self.connections = Connections(control)
+        self.sockets = SocketPlaces(concurrency.sockets)
         self._looked = monotonic()
         self._answered = 0
+
+    def leave(self) -> None:
+        """Give back what others could see of this worker; called when it has served."""
 
     def serve(self) -> None:
         """Serve until the server stops, one batch at a time."""
         window = window_for(self.servable.concurrency)
+        answer = self._answer_by_path if self.calls.are_by_path else self._answer
         checks = self.checks if self.checks.exist else None
         look_again = 0.0
         while not self.stopping:
@@ -121,14 +137,15 @@ class Loop:
             now = monotonic()
             at_once = now - asked < AT_ONCE
             if not ready:
+                self._looked = now
                 self._use_quiet(has_idle_work=has_idle_work)
             works = self.take(ready, now, at_once=at_once) if ready else []
             if works and window.size > 1:
                 window.open(len(works), at_once=at_once)
-                if not self.is_alone:
+                if not (self.is_alone or self.calls.is_urgent(works)):
                     fill(works, window, now, self._take_more, self._must_answer)
             while works:
-                works = self._answer(works, window)
+                works = answer(works, window)
             if now >= look_again:
                 look_again = now + BEAT_SECONDS
                 if self.is_dismissed:
@@ -141,45 +158,70 @@ class Loop:
         if has_idle_work:
             self.servable.use_idle_time()
 
-    def _answer(self, works: list[Work], window: BatchWindow) -> list[Work]:
-        """Answer a batch; return what the front end sent behind its messages."""
+    def _answer_by_path(self, works: list[Work], window: BatchWindow) -> list[Work]:
+        """Answer what was taken, in a call of the program for each path that it is for."""
         if len(works) > 1:
             self._keep(works)
+        followers: list[Work] = []
+        seconds = 0.0
+        for call in self.calls.of(works):
+            followers += self._answer(call, window, closes=False)
+            seconds += self._responses[0].predict_seconds
+        window.close(len(works), seconds)
+        return followers
+
+    def _answer(self, works: list[Work], window: BatchWindow, *, closes: bool = True) -> list[Work]:
+        """Answer a batch; return what the front end sent behind its messages."""
+        if is_batch := len(works) > 1:
+            self._keep(works)
             self._batch = works
-        requests = [request for work in works for request in work.requests]
-        responses = self.answer_now(requests)
-        # Freed between two requests, what large ones need goes back to the system and has to come
-        # again page by page: half more processor time for 4 MB in and out.
-        self._last = requests, responses
+            requests = [request for work in works for request in work.requests]
+        else:
+            requests = works[0].requests
+        # Kept until the next ones are there, and freed one by one for each other's successors: all
+        # at a time would go back to the system and have to come again page by page, a third more
+        # processor time for 4 MB in and out.
+        self._requests = requests
+        responses = self._responses = self.answer_now(requests)
         if window.size > 1:
-            self.metrics.batch(len(requests))
-            window.close(len(requests), responses[0].predict_seconds)
-        rest = iter(responses)
-        followers = [self.finish(work, list(islice(rest, len(work.requests)))) for work in works]
-        # Held on to, a connection would close its number when the next one has it.
+            self.note_batch(responses, window, closes=closes)
+        if is_batch:
+            answers = self.streams.send_all(answers_of(works, responses))
+            followers = [self.finish(work, answer) for work, answer in answers]
+        else:
+            followers = [self.finish(works[0], responses)]
         self._batch = []
         return [work for work in followers if work is not None]
+
+    @contextlib.contextmanager
+    def batch(self, works: list[Work]) -> Iterator[None]:
+        """Be at work on a batch within the block."""
+        self._batch = works
+        yield
+        self._batch = []
+
+    def note_batch(
+        self, responses: list[Response], window: BatchWindow, *, closes: bool = True
+    ) -> None:
+        """Count a batch that was predicted, which is all that was taken if it closes the window."""
+        self.metrics.batch(len(responses))
+        if closes:
+            window.close(len(responses), responses[0].predict_seconds)
 
     def _must_answer(self) -> bool:
         return self.stopping or self.has_deferred
 
     def _take_more(self, patience: float, room: int) -> tuple[list[Work], float]:
         asked = monotonic()
-        ready = self._poll_precisely(patience, room)
+        ready = poll_precisely(self.epoll, patience, room)
         now = monotonic()
         return self.take(ready, now, at_once=now - asked < AT_ONCE, is_busy=True), now
 
-    def _poll_precisely(self, patience: float, room: int) -> list[tuple[int, int]]:
-        """Wait for arrivals; epoll counts in whole milliseconds, which may be a whole batch."""
-        try:
-            select([self.epoll.fileno()], [], [], patience)
-        except ValueError:  # its number is 1,024 or more
-            return self.epoll.poll(patience, room)
-        return self.epoll.poll(0, room)
-
     def beat(self) -> None:
-        """Show that this worker could take a request."""
+        """Show that this worker could take a request, and receive connections that wait for it."""
         self._table.beat(self._index)
+        # Where it takes nothing, it would ask for none.
+        self.connections.receive_waiting()
 
     @property
     def is_dismissed(self) -> bool:
@@ -238,8 +280,12 @@ class Loop:
             if self.is_alone:
                 self._put_back(slot, state, generation)
             elif state == slots.IDLE:
+                if self.sockets.are_full and self.sockets.leave(
+                    self.connections.get(slot, generation)
+                ):
+                    continue
                 self._table.write(slot, slots.READING, self._pid, generation)
-                work = self._receive(self._connection(slot, generation), waited)
+                work = self._receive(self.connections.get(slot, generation), waited)
                 if work is not None:
                     works.append(work)
             elif state == slots.AGAIN and (works or is_busy):
@@ -261,10 +307,17 @@ class Loop:
     def _put_back(self, slot: int, state: int, generation: int) -> None:
         """Hand out again what was not taken; it goes to the end of the line."""
         if state in (slots.IDLE, slots.AGAIN):
-            self._connection(slot, generation)  # the epoll instance knows it by that
+            self.connections.get(slot, generation)  # the epoll instance knows it by that
             events = slots.ARMED if state == slots.IDLE else slots.ARMED_AGAIN
             with contextlib.suppress(OSError):  # the supervisor has closed it meanwhile
                 self.epoll.modify(slots.FIRST_FD + slot, events)
+
+    def hand_out_left(self) -> None:
+        """Hand out again what was left to other workers, if none has taken it."""
+        for connection in self.sockets.taken_left():
+            slot, generation = connection.slot, connection.generation
+            if self._table.state(slot) == (slots.IDLE, generation):
+                self._put_back(slot, slots.IDLE, generation)
 
     def _take_again(self, slot: int, generation: int) -> list[Work]:
         """Take a request over which a worker has ended: its message is in the journal."""
@@ -275,22 +328,16 @@ class Loop:
             self._pid,
             generation,
             record.request_id,
-            wants_text=record.wants_text,
+            error_form=record.error_form,
             tries=record.tries,
         )
-        connection = self._connection(slot, generation)
+        connection = self.connections.get(slot, generation)
         found = wire.read(self._journal.read(slot, record.kept), self._wire_limit)
         self._journal.forget(slot, record.kept)
         if isinstance(found, int) or not isinstance(found[0], list):
             message = f"the journal has no request for connection {slot}"
             raise RuntimeError(message)  # noqa: TRY004 - of a message's kind
         return [Work(connection, found[0], 0.0)]
-
-    def _connection(self, slot: int, generation: int) -> Connection:
-        connection = self._connections.get(slot)
-        if connection is None or connection.generation != generation:
-            connection = self._fetch(slot, generation)
-        return connection
 
     def _receive(self, connection: Connection, waited: float) -> Work | None:
         while True:
@@ -310,14 +357,16 @@ class Loop:
             if not connection.leftover:
                 self._give_back(connection)
                 return None
-        self._table.write(
-            connection.slot,
-            slots.RUNNING,
-            self._pid,
-            connection.generation,
-            message[0].id,
-            wants_text=wants_text(message[0].headers.accept),
-        )
+        first = message[0]
+        # Not by a function of its own, which every request would pay for.
+        accept, path = first.headers.accept, first.path
+        form = wants_text(accept) if path == INVOCATIONS else error_form(accept, path)
+        slot, generation = connection.slot, connection.generation
+        self._table.write(slot, slots.RUNNING, self._pid, generation, first.id, error_form=form)
+        if first.query is not None:
+            self.sockets.begin()
+        if self._capture is not None:
+            keep_input(message)
         # Taken, so that a long one is not held until the next.
         data, connection.message = connection.message, b""
         return Work(connection, message, waited, data)
@@ -325,6 +374,8 @@ class Loop:
     def finish(self, work: Work, responses: list[Response]) -> Work | None:
         """Send the answers; return what the front end sent behind the message, if anything."""
         connection = work.connection
+        if work.requests[0].query is not None:
+            self.sockets.end()
         stream = None
         pieces: Sequence[Body] = ()
         if isinstance(responses[0].body, Stream) and self.streams.send(work, responses):
@@ -355,6 +406,8 @@ class Loop:
         for request, response in answers:
             if is_sent:  # else the front end has answered, and says so
                 self._access.write(request, response, work.waited, stream)
+                if self._capture is not None:
+                    self._capture.add(request, response, stream)
             self.metrics.record(response, work.waited)
         return follower
 
@@ -378,38 +431,20 @@ class Loop:
         try:
             self.epoll.modify(slots.FIRST_FD + connection.slot, slots.ARMED)
         except OSError:  # the supervisor has closed this connection meanwhile
-            self._connections.pop(connection.slot, None)
+            self.connections.forget(connection.slot)
 
     def _drop(self, connection: Connection) -> None:
         """Let go of a connection that is of no more use; the supervisor sees it closed."""
-        self._connections.pop(connection.slot, None)
         state, _ = self._table.state(connection.slot)
         self._table.mark(connection.slot, slots.IDLE)
         try:
             connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError as error:
-            if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
-                return  # the front end has closed it before
-            # The supervisor, which has one more, closes it when a worker ends in this state.
-            self._table.mark(connection.slot, state)
-            logger.critical("the program has closed sockets that are not its own: this worker ends")
-            os._exit(1)
-
-    def _fetch(self, slot: int, generation: int) -> Connection:
-        """Receive connections from the supervisor until this one is there.
-
-        It is on its way: the supervisor sends a connection before it hands out its events.
-        """
-        while True:
-            data, fds, _, _ = socket.recv_fds(self._control, 8, 1)
-            numbers = array.array("i", data)
-            got, number = numbers[0], numbers[1]
-            old = self._connections.pop(got, None)
-            if old is not None:
-                old.sock.detach()
-            fd = os.dup2(fds[0], slots.FIRST_FD + got, inheritable=False)
-            os.close(fds[0])
-            connection = Connection(got, number, _Socket(fileno=fd))
-            self._connections[got] = connection
-            if got == slot and number == generation:
-                return connection
+        except OSError as error:  # most likely, the front end has closed it before
+            if error.errno in {errno.EBADF, errno.ENOTSOCK}:
+                # The supervisor, which has one more, closes it when a worker ends in this state.
+                self._table.mark(connection.slot, state)
+                logger.critical(
+                    "the program has closed sockets that are not its own: this worker ends"
+                )
+                os._exit(1)
+        self.connections.forget(connection.slot)

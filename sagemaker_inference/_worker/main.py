@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _log as toolkit_logging
@@ -20,8 +20,10 @@ from sagemaker_inference._inference import program
 from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNFORKABLE, Assignment, Report
+from sagemaker_inference._program.paths import INVOCATIONS
 from sagemaker_inference._worker import forkable, zygote
 from sagemaker_inference._worker.access_log import AccessLog
+from sagemaker_inference._worker.capture import capture_for
 from sagemaker_inference._worker.children import Inheritance
 from sagemaker_inference._worker.leaving import leave_soon
 from sagemaker_inference._worker.loop import Loop
@@ -29,6 +31,7 @@ from sagemaker_inference._worker.prints import print_json
 
 if TYPE_CHECKING:
     from sagemaker_inference._inference.servable import Servable
+    from sagemaker_inference._worker.capture import Capture
 
 logger = toolkit_logging.get_logger()
 
@@ -47,7 +50,7 @@ def run(assignment: Assignment) -> int:
     inheritance.begin()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    slots.reserve()
+    slots.reserve(range(slots.count()))
     toolkit_logging.configure_root()
     if assignment.config.log_format == "json":
         print_json()
@@ -56,6 +59,12 @@ def run(assignment: Assignment) -> int:
         # Before the program is imported, which may count then.
         metrics.attach(assignment.metrics_fd)
         os.close(assignment.metrics_fd)
+    if assignment.config.gate:
+        # For `sagemaker-inference dev` alone.
+        from sagemaker_inference._worker import development
+
+        development.show_tracebacks()
+        development.wait(assignment.config.gate)
     try:
         service = _prepare(assignment)
         control.send(_report("assembled", service))
@@ -106,17 +115,38 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
         path=assignment.path,
         as_json=assignment.config.log_format == "json",
     )
-    loop = Loop(service, assignment, control, access)
+    capture = capture_for(assignment.config, assignment.model_name)
+    loop = loop_for(service, assignment, control, access, capture)
     try:
         run_loop(loop)
     except SystemExit:
         # Handlers' own are answers: this one comes from a task or a callback of the program.
         logger.exception("the program ended this worker by sys.exit outside its handlers")
         raise
+    loop.leave()
+    if capture is not None:
+        capture.close()
     service.close()
     code = 1 if loop.checks.has_failed else 0
     leave_soon(code)
     return code
+
+
+def loop_for(
+    service: Servable,
+    assignment: Assignment,
+    control: socket.socket,
+    access: AccessLog,
+    capture: Capture | None = None,
+) -> Loop:
+    """Create the loop of a worker."""
+    sessions = service.sessions if isinstance(service, InferenceHandler) else None
+    if sessions is None:
+        return Loop(service, assignment, control, access, capture)
+    # A program without sessions does not pay for them.
+    from sagemaker_inference._worker.session_loop import SessionLoop
+
+    return SessionLoop(service, assignment, control, access, sessions, capture)
 
 
 def run_loop(loop: Loop) -> None:
@@ -150,6 +180,7 @@ def _failure(error: StartError) -> bytes:
 
 def _report(stage: str, service: Servable) -> bytes:
     concurrency = service.concurrency
+    sockets = service.sockets if isinstance(service, InferenceHandler) else None
     patience = _PATIENCE if concurrency.is_async else 0.0
     report = Report(
         stage,
@@ -161,5 +192,7 @@ def _report(stage: str, service: Servable) -> bytes:
         predictor=service.default_predictor if isinstance(service, InferenceHandler) else "",
         # AWS's own handler services read what a job sends without being asked: many records.
         reads_rows=not isinstance(service, InferenceHandler) or service.reads_rows,
+        paths=service.paths if isinstance(service, InferenceHandler) else (INVOCATIONS,),
+        sockets=[asdict(item) for item in sockets.options] if sockets else (),
     )
     return report.dump()

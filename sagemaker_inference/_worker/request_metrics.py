@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import metrics
+from sagemaker_inference.metrics._server import SOCKETS, SOCKETS_HELP, STREAMS, STREAMS_HELP
 
 if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Response
+    from sagemaker_inference._inference.sockets import Socket
     from sagemaker_inference._inference.streams import Stream
 
+# Those of RFC 6455 and of its registry are below.
+_OWN_STATUSES: Final = 1016
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -54,9 +58,7 @@ class StreamMetrics:
             "sagemaker_inference_stream_first_item_seconds",
             "Seconds until the first item of a stream was there.",
         )
-        self._streams = metrics.server_counter(
-            "sagemaker_inference_streams", "Streams, by how they ended.", labels=("end",)
-        )
+        self._streams = metrics.server_counter(STREAMS, STREAMS_HELP, labels=("end",))
         self._items = metrics.server_counter(
             "sagemaker_inference_stream_items", "Items of streams that were sent."
         )
@@ -67,3 +69,23 @@ class StreamMetrics:
         self._first.observe(first)
         self._streams.inc(end=stream.ending.name)
         self._items.inc(stream.items)
+
+
+class SocketMetrics:
+    """Records WebSockets that have ended."""
+
+    def __init__(self) -> None:
+        self._sockets = metrics.server_counter(SOCKETS, SOCKETS_HELP, labels=("close",))
+        self._messages = metrics.server_counter(
+            "sagemaker_inference_socket_messages",
+            "Messages of WebSockets, from and to clients.",
+            labels=("direction",),
+        )
+
+    def record(self, socket: Socket) -> None:
+        """Record a WebSocket that has ended."""
+        # Clients choose from a thousand statuses.
+        code = socket.close_code
+        self._sockets.inc(close=str(code) if code < _OWN_STATUSES else "other")
+        self._messages.inc(socket.received_items, direction="in")
+        self._messages.inc(socket.items, direction="out")

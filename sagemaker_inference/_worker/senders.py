@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from http import HTTPStatus
 
 # Looked up before the program is imported: gevent replaces it in its module.
 from select import POLLIN, POLLOUT, poll
@@ -23,10 +24,13 @@ from sagemaker_inference._errors import (
     PredictionTimeoutError,
     ServiceUnavailableError,
 )
+from sagemaker_inference._inference.streams import log_broken_end
 from sagemaker_inference._ipc import slots, wire
-from sagemaker_inference._log import current_request, get_logger, users_exc_info
+from sagemaker_inference._log import current_request, get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sagemaker_inference._config import Config
     from sagemaker_inference._http.messages import Response
     from sagemaker_inference._ipc.slots import SlotTable
@@ -81,6 +85,10 @@ class Cut(Exception):  # noqa: N818 - no error of the program's
         self.error = error
 
 
+def _no_newcomers() -> bool:
+    return False
+
+
 class Limits:
     """What streams may take, and where it is said that they take it.
 
@@ -88,14 +96,23 @@ class Limits:
         config: the limits.
         table: the shared records.
         stop_fd: readable when the worker is to end.
+        copied: streams up to this size are kept when they are sent; 0 for none.
+
+    Attributes:
+        begun: the slots of streams that are being sent, WebSockets aside.
+        has_newcomers: whether requests have come that have not begun, and would if a stream let
+            others run.
     """
 
-    def __init__(self, config: Config, table: SlotTable, stop_fd: int) -> None:
+    def __init__(self, config: Config, table: SlotTable, stop_fd: int, copied: int = 0) -> None:
         self.idle = config.stream_idle_timeout
         self.whole = config.stream_timeout
         self.size = config.response_limit
         self.table = table
         self.stop_fd = stop_fd
+        self.copied = copied
+        self.begun: set[int] = set()
+        self.has_newcomers: Callable[[], bool] = _no_newcomers
 
     def too_quiet(self) -> Cut:
         """No item has come for too long."""
@@ -138,48 +155,74 @@ class Sender(ABC):
         self._began = self._looked = monotonic()
         self._stop_at = 0.0
         self._size = 0
+        # The head of the response, until it goes out with the first chunk.
+        self._head = b""
         # Of what the socket had no room for.
         self._rest = memoryview(b"")
         self._is_connected = True
+        is_socket = response.status == HTTPStatus.SWITCHING_PROTOCOLS
+        self._state = slots.SOCKET if is_socket else slots.STREAMING
+        self._most_copied = 0 if is_socket else limits.copied
+        self._copy: list[bytes] = []
 
     async def send(self) -> Ending:
         """Send all of it; what it fails with is a part of it."""
         before = current_request.set(self._stream.request.id)
         # From now on, nobody else may answer this request.
-        self._limits.table.restart(self._slot, slots.STREAMING)
+        self._limits.table.restart(self._slot, self._state)
+        if not self._stream.is_socket:
+            self._limits.begun.add(self._slot)
         try:
             name, status = await self._send()
         finally:
+            self._limits.begun.discard(self._slot)
             current_request.reset(before)
+        is_copied = name == COMPLETE and self._size <= self._most_copied
+        self._stream.copy = b"".join(self._copy) if is_copied else None
         seconds = monotonic() - self._began
         return Ending(name, status, self._size, seconds, self._is_connected)
 
     async def _send(self) -> tuple[str, int]:
         request, response = self._stream.request, self._response
-        head = wire.begin_stream(request.id, response)
+        self._head = wire.begin_stream(request.id, response)
         try:
-            while (chunk := await self._next()) is not None:
-                self._check_size(len(chunk))
-                data, head = head + wire.chunk(chunk) if chunk else head, b""
-                self._size += len(chunk)
-                now = monotonic()
-                if now - self._looked > _LOOK_SECONDS:
-                    self._look(now)
-                if data:
-                    await self._put(data)
+            await self._send_items()
             await self._put(wire.STREAM_END)
         except BaseException as error:
             # Of this coroutine: the process ends.
             if self.awaits and isinstance(error, GeneratorExit):
                 raise
+            if self.cut not in {None, error} and isinstance(error, Exception):
+                log_broken_end(request.id, error)  # of a program that was cancelled
             return await self._break_off(self.cut or error)
         return COMPLETE, response.status
 
-    def _check_size(self, size: int) -> None:
+    def _count(self, chunk: bytes, now: float) -> None:
+        """Count a chunk that is to be sent, and look from time to time what else has happened.
+
+        Raises:
+            EncodeError: it is too large.
+            Cut: the stream is to end.
+        """
+        size = len(chunk)
         if size > self._limits.size:
-            allowed = f"{_variables.MAX_RESPONSE_IN_MB.name} allows {self._limits.size}"
-            message = f"An item of the stream has {size} bytes, and {allowed}."
-            raise EncodeError(message)
+            self._refuse(size)
+        self._size += size
+        if self._size <= self._most_copied:
+            self._copy.append(chunk)
+        if now - self._looked > _LOOK_SECONDS:
+            self._look(now)
+
+    def _refuse(self, size: int) -> None:
+        allowed = f"{_variables.MAX_RESPONSE_IN_MB.name} allows {self._limits.size}"
+        message = f"An item of the stream has {size} bytes, and {allowed}."
+        raise EncodeError(message)
+
+    async def _put_chunk(self, chunk: bytes) -> None:
+        data = self._head + wire.chunk(chunk) if chunk else self._head
+        self._head = b""
+        if data:
+            await self._put(data)
 
     async def _put(self, data: bytes) -> None:
         sent = self._try(data)
@@ -207,7 +250,7 @@ class Sender(ABC):
             Cut: the stream is to end.
         """
         self._looked = now
-        self._limits.table.restart(self._slot, slots.STREAMING)
+        self._limits.table.restart(self._slot, self._state)
         if self.cut is not None:
             raise self.cut
         if now - self._began > self._limits.whole:
@@ -245,12 +288,7 @@ class Sender(ABC):
         except BaseException as failure:
             if self.awaits and isinstance(failure, GeneratorExit):
                 raise
-            request_id = self._stream.request.id
-            logger.error(  # noqa: TRY400 - without this package's own frames
-                "request %s: the end of a stream failed",
-                request_id,
-                exc_info=users_exc_info(failure),
-            )
+            log_broken_end(self._stream.request.id, failure)
         self._on_ending()
         await self._put_last(wire.break_stream(status))
         return name, status
@@ -274,8 +312,8 @@ class Sender(ABC):
     # What differs.
 
     @abstractmethod
-    async def _next(self) -> bytes | None:
-        """The next chunk; None at the end."""
+    async def _send_items(self) -> None:
+        """Send all that the stream yields."""
 
     @abstractmethod
     async def _wait_for_room(self, seconds: float) -> None:
@@ -298,6 +336,11 @@ class BlockingSender(Sender):
         self._news = poll()
         self._news.register(self._sock, POLLIN)
         self._news.register(limits.stop_fd, POLLIN)
+
+    async def _send_items(self) -> None:
+        while (chunk := await self._next()) is not None:
+            self._count(chunk, monotonic())
+            await self._put_chunk(chunk)
 
     async def _next(self) -> bytes | None:
         chunk = next(self._stream, None)
