@@ -33,6 +33,9 @@ class ClientLimits(NamedTuple):
         write_timeout: without taking a byte of a response.
         max_connections: how many connections there may be; None leaves it to the machine.
         max_queue_size: how many requests may wait for a worker.
+        stream_heartbeat: without an event of a stream, until they are sent a comment; 0 for ever.
+        websocket_idle_timeout: without a message on a WebSocket; 0 for no limit.
+        websocket_ping_interval: between two pings of the server; 0 for none.
     """
 
     header_timeout: int
@@ -41,6 +44,9 @@ class ClientLimits(NamedTuple):
     write_timeout: int
     max_connections: int | None
     max_queue_size: int
+    stream_heartbeat: int = 0
+    websocket_idle_timeout: int = 0
+    websocket_ping_interval: int = 0
 
 
 class FrontEnd(Protocol):

@@ -12,8 +12,7 @@ import struct
 import termios
 from typing import TYPE_CHECKING, Final
 
-from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._http.error_response import error_response
+from sagemaker_inference._http.error_response import ErrorForm, error_response
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._ipc.fds import send_fds
 from sagemaker_inference._ipc.journal import Journal
@@ -43,10 +42,12 @@ class Connections:
     Args:
         table: the shared records.
         pool: the slots, shared by all who number connections in this process.
+        sessions: how the paths of workers' sockets for requests of sessions begin.
     """
 
-    def __init__(self, table: SlotTable, pool: SlotPool) -> None:
+    def __init__(self, table: SlotTable, pool: SlotPool, sessions: str = "") -> None:
         self.table = table
+        self.sessions = sessions
         self.journal = Journal()
         self._pool = pool
         # Slots of this deployment without a connection.
@@ -98,7 +99,7 @@ class Connections:
     @property
     def busy(self) -> int:
         """On how many a worker is at work."""
-        return sum(self.table.state(slot)[0] != slots.IDLE for slot in self._open)
+        return sum(self.table.state(slot)[0] not in _WAITING for slot in self._open)
 
     @property
     def is_open(self) -> bool:
@@ -169,12 +170,13 @@ class Connections:
             self.table.mark(slot, slots.IDLE)
         # Closed and reserved in one: nothing else may get the number in between.
         sock.detach()
-        slots.reserve(slot, 1)
+        slots.reserve([slot])
         self._spare.append(slot)
 
     def held_by(self, pid: int) -> list[tuple[int, Slot]]:
         """The slots on which a process is at work."""
-        records = [(slot, self.table.read(slot)) for slot in range(slots.MAX_SLOTS)]
+        # Also where the front end has closed the connection, and the slot waits for another one.
+        records = [(slot, self.table.read(slot)) for slot in (*self._open, *self._spare)]
         return [
             (slot, record)
             for slot, record in records
@@ -195,7 +197,7 @@ class Connections:
             0,
             record.generation,
             record.request_id,
-            wants_text=record.wants_text,
+            error_form=record.error_form,
             tries=record.tries + 1,
             kept=record.kept,
         )
@@ -215,14 +217,23 @@ class Connections:
             return True
         if not record.is_taken:
             return False
-        accept = content_types.TEXT if record.wants_text else ""
-        response = error_response(error, record.request_id, accept)
+        response = error_response(error, record.request_id, form=ErrorForm(record.error_form))
         try:
             sock.sendmsg(wire.write_for_lost(record.request_id, response))
             self.epoll.modify(slots.FIRST_FD + slot, slots.ARMED)
         except OSError:
             return False
         return True
+
+    def break_off(self, slot: int, status: int) -> None:
+        """Have the front end count a stream that it is about to lose by this status.
+
+        Its worker must not have been killed within a chunk, which this would become a part of.
+        """
+        sock = self._open.get(slot)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # the front end has closed it before
+                sock.send(wire.break_lost_stream(status), socket.MSG_DONTWAIT)
 
     def dispose(self) -> None:
         """Close everything that is held here."""

@@ -9,8 +9,10 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from sagemaker_inference._ipc.slots import MAX_SLOTS, SlotTable
+from sagemaker_inference import _variables
+from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._log import escaped, get_logger
+from sagemaker_inference._program.paths import INVOCATIONS
 from sagemaker_inference._supervisor.connections import Connections
 from sagemaker_inference._supervisor.outcome import LOST, Outcome
 from sagemaker_inference._supervisor.workers import Workers
@@ -118,10 +120,10 @@ class Deployment:
         self._path = str(Path(folder, f"{number}.sock"))
         self._is_one_of_many = settings.config.multi_model
         self._is_known = False  # to the front end
-        self.most_workers = MAX_SLOTS
+        self.most_workers = self._pool.size
         self._are_workers_gone = False
         self._is_short_of_slots = False
-        self._connections = Connections(SlotTable(), self._pool)
+        self._connections = Connections(SlotTable(), self._pool, str(Path(folder, f"{number}-")))
         record = records.find(settings.model_name)
         self.workers = Workers(settings, self._loop, self._connections, outputs, self, record)
         self._wait_limit = settings.config.timeout
@@ -136,7 +138,7 @@ class Deployment:
         """Start the workers; when all have loaded, the front end is told."""
         self._listener.setblocking(False)  # noqa: FBT003 - socket's own signature
         self._listener.bind(self._path)
-        self._listener.listen(MAX_SLOTS)
+        self._listener.listen(self._pool.size)
         self._loop.watch(self._listener.fileno(), self._accept)
         self.workers.start()
 
@@ -152,7 +154,7 @@ class Deployment:
         slot = self._connections.add(sock)
         if slot is None:
             if not self._is_short_of_slots:
-                logger.error("the front end opened more than %d connections", MAX_SLOTS)
+                logger.error("the front end opened more than %d connections", self._pool.size)
             self._is_short_of_slots = True
             return
         self.workers.pass_on(slot)
@@ -171,7 +173,10 @@ class Deployment:
         """Have the front end connect, unless it has."""
         if self._is_known or self.stage is not Stage.LOADING:
             return
-        count = self._connections_for(report.slots)
+        if self._is_one_of_many and (problem := self._unreachable(report)):
+            self._fail(Outcome(problem))
+            return
+        count = self._connections_for(report)
         if not self._connections.reserve(count):
             logger.error("model %s: %s", escaped(self._routes[0]), _NO_SLOT)
             self._fail(Outcome(_NO_SLOT, out_of_memory=True))
@@ -181,18 +186,64 @@ class Deployment:
         def on_deployed(error: str) -> None:
             self._on_deployed(report, error)
 
+        sockets = report.sockets
+        if sockets and self._is_one_of_many:
+            logger.warning(
+                "model %s: its WebSockets are not served: SageMaker has none for many models",
+                escaped(self._routes[0]),
+            )
+            sockets = ()
         self._front_end.deploy(
-            self.number, self._path, count, self._routes, self._wait_limit, on_deployed
+            self.number,
+            self._path,
+            count,
+            self._routes_of(report),
+            self._wait_limit,
+            on_deployed,
+            sockets,
+            report.limit * self.workers.target,
         )
 
-    def _connections_for(self, slots: int) -> int:
+    def _routes_of(self, report: Report) -> list[str]:
+        """The paths that its workers answer: where the model is invoked, and further ones."""
+        further = [path for path in report.paths if path != INVOCATIONS]
+        if self._is_one_of_many or not further:
+            return [*self._routes]
+        return [*(self._routes if INVOCATIONS in report.paths else ()), *further]
+
+    def _unreachable(self, report: Report) -> str:
+        """Why one of many models cannot be invoked: its name is in the path of each request."""
+        further = ", ".join(path for path in report.paths if path != INVOCATIONS)
+        if INVOCATIONS not in report.paths:
+            return (
+                f"its program answers {further} alone, and one of many models is invoked by "
+                f"{self._routes[0]}; add @predictor without a path"
+            )
+        if further:
+            logger.warning(
+                "model %s: %s is not served, since one of many models is invoked by %s alone",
+                escaped(self._routes[0]),
+                further,
+                escaped(self._routes[0]),
+            )
+        return ""
+
+    def _connections_for(self, report: Report) -> int:
         """How many connections the front end is to open, of those that are still to be had."""
-        workers, free = self.workers.target, self._pool.free
+        slots, workers, free = report.slots, self.workers.target, self._pool.free
         wanted = self._front_end.connections_for(slots, workers)
         if self._is_one_of_many:
             fewer = self._front_end.connections_for(max(1, slots - _LESS_AHEAD), workers)
             wanted = max(workers, min(fewer, max(_FAIR_SHARE, free // 4)))
-        return max(self._front_end.connections_for(1, 1), min(wanted, free, MAX_SLOTS - 1))
+        elif self._front_end.connections_for(report.limit, workers) > free:
+            logger.warning(
+                "the workers could use %d connections, and %d can be had. Raise the limit of "
+                "descriptors (ulimit -n), have fewer workers, or lower %s",
+                wanted,
+                free,
+                _variables.MAX_CONCURRENCY.name,
+            )
+        return max(self._front_end.connections_for(1, 1), min(wanted, free, self._pool.size - 1))
 
     def _on_deployed(self, report: Report, error: str) -> None:
         if error or self._is_short_of_slots:
@@ -270,10 +321,10 @@ class Deployment:
             self.close_connection(slot)
 
     def _close_listener(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.unwatch(self._listener.fileno())
-            self._listener.close()
-            Path(self._path).unlink(missing_ok=True)
+        # Harmless where that is done: no other deployment ever has the path.
+        self._loop.unwatch(self._listener.fileno())
+        self._listener.close()
+        Path(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Kill and forget the workers and close everything, at once."""

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,19 +38,23 @@ class EmbeddedMetrics:
         self._write = write
         self._before: dict[tuple[str, _Labels], float] = {}
 
-    def write(self) -> None:
-        """Write the lines of now."""
-        for document in self.documents(int(time.time() * 1000)):
+    def write(self, *, has_gauges: bool = True) -> None:
+        """Write the lines of now, with or without what things are at the moment."""
+        for document in self.documents(int(time.time() * 1000), has_gauges=has_gauges):
             self._write(json.dumps(document) + "\n")
 
-    def documents(self, milliseconds: int) -> Iterator[dict[str, Any]]:
+    def documents(self, milliseconds: int, *, has_gauges: bool = True) -> Iterator[dict[str, Any]]:
         """The documents of now, one or more for each set of labels."""
         by_labels: dict[_Labels, dict[str, tuple[str, float]]] = {}
         for family in self._read():
+            if family.kind == "gauge" and not has_gauges:
+                continue
             for labels, values in family.series.items():
                 numbers = by_labels.setdefault(labels, {})
                 for name, unit, value in self._numbers(family, labels, values):
-                    numbers[name] = unit, value
+                    # CloudWatch takes nothing else, and JSON has nothing else.
+                    if math.isfinite(value):
+                        numbers[name] = unit, value
         for labels, numbers in by_labels.items():
             names = list(numbers)
             for start in range(0, len(names), _MOST_METRICS):

@@ -10,9 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference._errors import ErrorCode
-from sagemaker_inference._http.error_response import error_body
+from sagemaker_inference._http.error_response import error_body, openai_error_body
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._os.child_process import UNKNOWN_EXIT, ChildProcess, describe_exit
+from sagemaker_inference._program.paths import is_openai
 from sagemaker_inference._supervisor.control import ControlSocket
 from sagemaker_inference._supervisor.refused_requests import RefusedRequests
 
@@ -143,10 +144,16 @@ class FrontEndProcess:
 
     # What it is told.
 
-    def open(self, on_opened: Callable[[str], None]) -> None:
-        """Have it open its port; the callback gets "" or what went wrong."""
+    def open(self, on_opened: Callable[[str], None], *, one_model: bool = False) -> None:
+        """Have it open its port; the callback gets "" or what went wrong.
+
+        Args:
+            on_opened: the callback.
+            one_model: whether there will be one deployment, whose routes are not known before:
+                until then, paths that nothing answers get 503, and not 404.
+        """
         self._await(_OPEN, _WITHOUT_ID, on_opened)
-        self._control.send(_OPEN)
+        self._control.send(_OPEN, **({"one_model": True} if one_model else {}))
 
     def set_health(self, status: int, body: str, valid_for: int = 0) -> None:
         """Say what it answers to /ping from now on.
@@ -189,6 +196,8 @@ class FrontEndProcess:
         routes: Sequence[str],
         wait_limit: float,
         on_deployed: Callable[[str], None],
+        sockets: Sequence[Mapping[str, Any]] = (),
+        places: int = 0,
     ) -> None:
         """Have it connect to a deployment's socket and route requests there.
 
@@ -199,6 +208,8 @@ class FrontEndProcess:
             routes: paths, percent-decoded.
             wait_limit: seconds that a request may wait for a worker.
             on_deployed: gets "" once the routes are live, or what went wrong.
+            sockets: the path and the limits of each WebSocket.
+            places: how many of them may be open at the same time.
         """
         self._await(_DEPLOY, number, on_deployed)
         self._control.send(
@@ -208,6 +219,7 @@ class FrontEndProcess:
             connections=connections,
             routes=list(routes),
             wait_limit=wait_limit,
+            **({"sockets": list(sockets), "places": places} if sockets else {}),
         )
 
     def retire(self, number: int, cause: str, on_retired: Callable[[str], None]) -> None:
@@ -239,9 +251,13 @@ class FrontEndProcess:
         self, request: Request, code: ErrorCode, message: str, headers: Sequence[tuple[str, str]]
     ) -> None:
         """Answer a `Request` with an error, in the form that all errors have."""
-        body = error_body(code.value, message, request.request_id)
+        status = int(code.status)
+        if is_openai(request.target):
+            body = openai_error_body(status, code.value, message, request.request_id)
+        else:
+            body = error_body(code.value, message, request.request_id)
         headers = [("content-type", "application/json"), *headers]
-        self.reply(request.id, int(code.status), body, headers)
+        self.reply(request.id, status, body, headers)
 
     def takes_read(self, request: Request, path: str) -> bool:
         """Whether a request reads a path that nothing else can be done with; else refuse it."""

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._os.child_process import ChildProcess, describe_exit, python_command
+from sagemaker_inference._os.child_process import ChildProcess, describe_exit
+from sagemaker_inference._os.interpreter import python_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable

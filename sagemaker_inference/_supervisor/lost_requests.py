@@ -6,8 +6,9 @@ others are handed out again, each to be predicted alone. Where it is not known, 
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import (
     ErrorCode,
@@ -16,9 +17,12 @@ from sagemaker_inference._errors import (
     PredictionError,
     PredictionTimeoutError,
     ServiceUnavailableError,
+    session_lost,
 )
-from sagemaker_inference._ipc.slots import RUNNING, STREAMING
+from sagemaker_inference._ipc.slots import BEGUN, HANDED_OVER, RUNNING, SOCKET
 from sagemaker_inference._supervisor.worker_handle import TOO_LATE
+from sagemaker_inference.metrics._exposition import Family
+from sagemaker_inference.metrics._server import SOCKETS, SOCKETS_HELP, STREAMS, STREAMS_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +30,16 @@ if TYPE_CHECKING:
     from sagemaker_inference._ipc.slots import Slot
     from sagemaker_inference._supervisor.connections import Connections
     from sagemaker_inference._supervisor.worker_handle import WorkerHandle
+    from sagemaker_inference._supervisor.worker_records import ModelRecord
+
+# The status of a WebSocket that the server fails (RFC 6455, 7.4.1).
+_FAILED: Final = 1011
 
 
-def answer(
+def answer(  # noqa: PLR0913 - what is to be known of a death
     worker: WorkerHandle,
     connections: Connections,
+    counts: ModelRecord,
     timeout: float,
     close: Callable[[int], None],
     *,
@@ -41,6 +50,7 @@ def answer(
     Args:
         worker: the worker.
         connections: those of its deployment.
+        counts: where streams are counted that nobody else counts.
         timeout: the time limit of a prediction, in seconds.
         close: closes the connection of a slot that cannot be answered.
         out_of_memory: whether the kernel killed the worker because memory ran out.
@@ -52,7 +62,7 @@ def answer(
     held = connections.held_by(worker.child.pid)
     guilty = worker.guilty
     if not worker.is_overdue:
-        running = [slot for slot, record in held if record.state in (RUNNING, STREAMING)]
+        running = [slot for slot, record in held if record.state in (RUNNING, *BEGUN)]
         guilty = frozenset(running if len(running) == 1 else ())
     for slot, record in held:
         may_repeat = not (worker.ends_for or slot in guilty)
@@ -62,12 +72,34 @@ def answer(
         error = _error(worker, record, timeout, out_of_memory=out_of_memory)
         if record.is_taken:
             lost.append(f"{record.request_id} ({int(error.status)})")
-        elif record.state == STREAMING:
+        elif record.state in BEGUN:
             # Its client sees the connection end without the end of the stream.
-            lost.append(f"{record.request_id} (a stream, broken off)")
+            what = "a WebSocket" if record.state == SOCKET else "a stream"
+            lost.append(f"{record.request_id} ({what}, broken off)")
+            counts.keep(_counted(worker, slot, record))
+            # One of several may have left a part of a chunk with a client that reads slowly.
+            if record.state != SOCKET and worker.limit == 1 and _is_late(worker, slot):
+                connections.break_off(slot, HTTPStatus.GATEWAY_TIMEOUT)
         if not connections.answer(slot, record, error):
             close(slot)
     return lost
+
+
+def _is_late(worker: WorkerHandle, slot: int) -> bool:
+    """Whether a stream was broken off for its silence: its program was not within a chunk then."""
+    return worker.killed_for == TOO_LATE and slot in worker.guilty and not worker.pulse.is_stopped
+
+
+def _counted(worker: WorkerHandle, slot: int, record: Slot) -> Family:
+    if record.state == SOCKET:
+        # As the front end closes it.
+        family, label = Family(SOCKETS, "counter", SOCKETS_HELP), {"close": str(_FAILED)}
+    else:
+        why = "stopped" if worker.ends_for else "worker_died"
+        end = "timeout" if _is_late(worker, slot) else why
+        family, label = Family(STREAMS, "counter", STREAMS_HELP), {"end": end}
+    family.add(label, [1.0])
+    return family
 
 
 def _error(
@@ -83,6 +115,8 @@ def _error(
         return ServiceUnavailableError(
             f"{worker.ends_for.capitalize()}. Send the request again later."
         )
+    if record.state == HANDED_OVER:
+        return session_lost()
     return PredictionError(
         "The worker died while this request was in progress.",
         code=ErrorCode.PROCESS_DIED.value,

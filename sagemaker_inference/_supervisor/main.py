@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _FAILED: Final = 1
 # A request that was handed to a deployment may wait there for those before it: a worker has up to
-# seven on its connections besides those that it is working on (Concurrency.connections).
+# seven on its connections besides those that it is working on, or one more batch
+# (Concurrency.connections).
 _ROUNDS: Final = 8
 # The front end must not lose patience before the supervisor has.
 _MARGIN_SECONDS: Final = 30
@@ -53,10 +54,18 @@ def front_end(settings: Settings) -> FrontEnd:
             idle_timeout=config.client_idle_timeout,
             body_timeout=config.client_body_timeout,
             write_timeout=config.client_write_timeout,
+            stream_heartbeat=config.stream_heartbeat,
+            websocket_idle_timeout=config.websocket_idle_timeout,
+            websocket_ping_interval=config.websocket_ping_interval,
             max_connections=config.max_connections,
             max_queue_size=config.max_queue_size,
         ),
         vmargs=config.vmargs,
+        more={
+            "cors_allowed_origin": config.cors_origin,
+            "cors_allowed_methods": config.cors_methods,
+            "cors_allowed_headers": config.cors_headers,
+        },
     )
 
 

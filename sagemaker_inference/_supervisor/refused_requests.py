@@ -48,4 +48,7 @@ class RefusedRequests:
         path = quote(message["path"], safe=_PLAIN)
         line = AccessLine(message["method"], path, _TIMES, as_json=self._as_json)
         milliseconds = [message["seconds"] * 1000]
-        self._write(line.write(stamp, message["status"], milliseconds, message["request_id"]))
+        # Of a WebSocket that was open when its worker ended.
+        facts = {"socket": "lost", "close": message["close"]} if "close" in message else None
+        number, identity = message["status"], message["request_id"]
+        self._write(line.write(stamp, number, milliseconds, identity, facts))

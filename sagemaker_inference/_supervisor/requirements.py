@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -31,6 +32,7 @@ _PIP: Final = (
     "import sys; sys.path[:1] = [path for path in sys.path[:1] if path]; import runpy; "
     "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 )
+_OURS: Final = "sagemaker-inference"
 _LAST_LINES: Final = 15
 _RELAY_SECONDS: Final = 5.0
 _ARN: Final = re.compile(
@@ -48,10 +50,11 @@ def install(path: str) -> None:
 
     As by ``pip install -r requirements.txt`` in the folder of the file, where its relative paths
     begin. With a folder ``wheels`` beside the file, from there and nowhere else; with
-    CA_REPOSITORY_ARN, from that CodeArtifact repository.
+    CA_REPOSITORY_ARN, from that CodeArtifact repository. This package stays as it is.
 
     Raises:
-        RequirementsError: it failed, or there is nothing to install with.
+        RequirementsError: it failed, or there is nothing to install with, or the file asks for
+            another version of this package.
     """
     file = Path(path).absolute()
     command = [*_installer(), "-r", str(file)]
@@ -109,6 +112,8 @@ def _run(
 ) -> tuple[Exception | None, list[str]]:
     """Run an installer in a folder and log what it says, but for an index with a token in it.
 
+    It gets the version of this package as a constraint: another one would take away the server.
+
     Returns:
         Why it failed, and its last lines.
     """
@@ -132,8 +137,10 @@ def _run(
     try:
         # What is killed leaves its temporary files behind.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            constraints = Path(temporary, "constraints.txt")
+            constraints.write_text(_pin())
             subprocess.check_call(  # noqa: S603 - the interpreter's own pip
-                command,
+                [*command, "-c", str(constraints)],
                 cwd=folder,
                 env={**env, "TMPDIR": temporary},
                 stdin=subprocess.DEVNULL,
@@ -148,6 +155,23 @@ def _run(
     return failure, list(lines)
 
 
+def _pin() -> str:
+    """The version of this package, as a line of requirements; "" where it is not installed."""
+    try:
+        return f"{_OURS}=={metadata.version(_OURS)}"
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _is_about_ours(said: str) -> bool:
+    """Whether an installer refuses another version of this package."""
+    pin = _pin()
+    # As pip says it, and uv.
+    return bool(pin) and (
+        f"(constraint) {pin}" in said or ("unsatisfiable" in said and pin in said)
+    )
+
+
 def _explained(path: str, failure: Exception, lines: list[str]) -> str:
     said = "\n".join(lines)
     why = f"{failure}" if isinstance(failure, OSError) else ""
@@ -160,6 +184,11 @@ def _explained(path: str, failure: Exception, lines: list[str]) -> str:
         why = (
             f"the disk is full. Give the container more, or build the packages of {path} into the "
             "image"
+        )
+    elif _is_about_ours(said):
+        why = (
+            f"it asks for another version of {_OURS} than {_pin().rpartition('=')[2]}, which is "
+            f"serving. Leave {_OURS} out of it: the image has it"
         )
     return f"failed to install required packages of {path}{': ' + why if why else ''}\n{said}"
 

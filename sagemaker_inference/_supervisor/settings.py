@@ -11,10 +11,11 @@ from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables
 from sagemaker_inference._config import ALL_ADDRESSES, Config
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
+from sagemaker_inference._ipc.messages import MODEL_NAME
 from sagemaker_inference._log import get_logger, warn_of_unknown_level
 from sagemaker_inference._os import resources
 from sagemaker_inference._program.location import Program
+from sagemaker_inference._program.paths import INVOCATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ class Settings:
         model_name: the model's name, for handlers.
         requirements: a file of packages that are installed first, or "". Where neither a program
             nor a handler service is given, the program is looked for afterwards.
+        openapi: the description of the program for ``/openapi.json``, or "".
     """
 
     config: Config
@@ -60,6 +62,7 @@ class Settings:
     path: str = INVOCATIONS
     model_name: str = MODEL_NAME
     requirements: str = ""
+    openapi: str = ""
 
     def dump(self) -> str:
         """As text for a command line."""
@@ -113,7 +116,7 @@ def settings_from_environment(
         handler_service=served if isinstance(served, str) else "",
         # A handler service runs in that folder, where a relative path would lead elsewhere.
         model_dir=os.path.abspath(model_dir) if isinstance(served, str) else model_dir,  # noqa: PTH100
-        host=(mms.host() or host) if host == ALL_ADDRESSES else host,
+        host=(_variables.HOST.read() or mms.host() or host) if host == ALL_ADDRESSES else host,
         workers=workers,
         gpus=gpus,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._ipc import slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,11 +14,15 @@ class SlotPool:
     """Hands out slots.
 
     Args:
+        size: how many there are; None makes as many as this process may have.
+
+    Attributes:
         size: how many there are.
     """
 
-    def __init__(self, size: int = MAX_SLOTS) -> None:
-        self._free = set(range(size))
+    def __init__(self, size: int | None = None) -> None:
+        self.size = slots.count() if size is None else size
+        self._free = set(range(self.size))
 
     @property
     def free(self) -> int:
@@ -31,6 +35,6 @@ class SlotPool:
         self._free.difference_update(taken)
         return taken
 
-    def give_back(self, slots: Iterable[int]) -> None:
+    def give_back(self, taken: Iterable[int]) -> None:
         """Make slots free again."""
-        self._free.update(slots)
+        self._free.update(taken)

@@ -13,9 +13,7 @@ them is no concern of the others.
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
-import socket
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -23,11 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from sagemaker_inference import _variables
-from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._http import execution_parameters
-from sagemaker_inference._ipc.messages import INVOCATIONS, MODEL_NAME
-from sagemaker_inference._ipc.slots import LEAST_DESCRIPTORS, reserve
+from sagemaker_inference._ipc import slots
+from sagemaker_inference._ipc.messages import MODEL_NAME
 from sagemaker_inference._log import escaped, get_logger, logging_to
 from sagemaker_inference._os import resources
 from sagemaker_inference._os.background import BackgroundProcess
@@ -36,9 +33,10 @@ from sagemaker_inference._os.orphans import OrphanReaper
 from sagemaker_inference._os.output import LogStream, Outputs
 from sagemaker_inference._os.runtime_dir import PrivateFolder
 from sagemaker_inference._os.signals import STOPPING, Signals, signal_name
-from sagemaker_inference._parsers import HIGHEST_PORT
 from sagemaker_inference._program import location
-from sagemaker_inference._supervisor import emf, metrics
+from sagemaker_inference._program.paths import INVOCATIONS, OPENAI_MODELS
+from sagemaker_inference._program.paths import OPENAPI as OPENAPI_PATH
+from sagemaker_inference._supervisor import emf, metrics, serving_line
 from sagemaker_inference._supervisor.deployment import Surroundings
 from sagemaker_inference._supervisor.emf import EmbeddedMetrics
 from sagemaker_inference._supervisor.execution_parameters import ExecutionParameters
@@ -47,14 +45,14 @@ from sagemaker_inference._supervisor.health import Health
 from sagemaker_inference._supervisor.installer import Installer
 from sagemaker_inference._supervisor.management import Management
 from sagemaker_inference._supervisor.model_repository import Model, ModelRepository
+from sagemaker_inference._supervisor.openai_models import OpenAIModels
+from sagemaker_inference._supervisor.openapi import OpenAPI
+from sagemaker_inference._supervisor.port import check_port
 from sagemaker_inference._supervisor.slot_pool import SlotPool
 from sagemaker_inference._supervisor.worker_records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sagemaker_inference._frontends.base import FrontEnd
-    from sagemaker_inference._ipc.messages import Report
     from sagemaker_inference._supervisor.front_end import Request
     from sagemaker_inference._supervisor.outcome import Outcome
     from sagemaker_inference._supervisor.settings import Settings
@@ -70,8 +68,6 @@ LAST_LINES_SECONDS: Final = 1.0
 _LAST_ANSWERS_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 1.0
 _BACKGROUND_SECONDS: Final = 10.0
-# The line that says what is served must stay readable.
-_NAMED_TYPES: Final = 3
 _ROUTES: Final = (INVOCATIONS, f"/models/{MODEL_NAME}/invoke", f"/predictions/{MODEL_NAME}")
 _WITH_PAGE: Final = ("prometheus", "both")
 _OK, _FAILED = 0, 1
@@ -100,6 +96,7 @@ class Supervisor:
         self._stop_began = 0.0
         self._background: BackgroundProcess | None = None
         self._is_forced = False
+        self._lines: EmbeddedMetrics | None = None
 
     def run(self) -> int:
         """Serve; returns the exit code.
@@ -114,14 +111,14 @@ class Supervisor:
                 f"{_variables.BASE_DIR.name} or serve(__name__, model_dir=...)."
             )
             raise StartError(message)
-        _check_port(settings.host, settings.config.port)
-        resources.raise_descriptor_limit(LEAST_DESCRIPTORS)
+        check_port(settings.host, settings.config.port)
+        resources.raise_descriptor_limit(slots.LEAST_DESCRIPTORS)
         with contextlib.ExitStack() as stack:
             self._folder = PrivateFolder()
             stack.callback(self._folder.close)
             self._loop = EventLoop()
             stack.callback(self._loop.close)
-            reserve()
+            slots.reserve(range(slots.count()))
             self._outputs = Outputs(self._loop)
             stack.callback(self._close_outputs)
             stack.enter_context(logging_to(LogStream(self._outputs.err)))
@@ -163,6 +160,9 @@ class Supervisor:
             self._serve_metrics()
             if not settings.config.multi_model:
                 self._serve_execution_parameters()
+                self._openai_models = OpenAIModels(self._front_end, settings.model_name)
+                self._openapi = OpenAPI(self._front_end, settings.openapi)
+                self._openapi.offer()
             if settings.config.ping_while_loading:
                 self._open()
             if settings.requirements:
@@ -175,6 +175,8 @@ class Supervisor:
                 self._loop.turn()
                 if self._is_port_open and not settings.config.multi_model:
                     self._health.check()
+            if self._exit_code != _OK:
+                self._write_metrics()  # before a good end, they are written
         finally:
             self._end_all()
             signals.close()
@@ -192,8 +194,24 @@ class Supervisor:
         if self._settings.config.metrics in _WITH_PAGE:
             self._front_end.ask([metrics.PATH], metrics.PATH)
         if self._settings.config.metrics in ("emf", "both"):
-            lines = EmbeddedMetrics(self._metrics.families, LogStream(self._outputs.err).write)
-            self._loop.every(emf.SECONDS, lambda: self._metrics.collect(lines.write))
+            self._lines = EmbeddedMetrics(
+                self._metrics.families, LogStream(self._outputs.err).write
+            )
+            self._loop.every(emf.SECONDS, lambda: self._metrics.collect(self._write_metrics))
+
+    def _write_metrics(self, *, has_gauges: bool = True) -> None:
+        """Write what has come since the last lines, where metrics are lines."""
+        if self._lines is not None:
+            self._lines.write(has_gauges=has_gauges)
+
+    def _end_with_metrics(self, *, has_gauges: bool = True) -> None:
+        """End well, when the last lines are written."""
+
+        def end() -> None:
+            self._write_metrics(has_gauges=has_gauges)
+            self._exit_code = _OK
+
+        self._metrics.collect(end)
 
     def _on_installed(self, code: int) -> None:
         self._health.is_installing = False
@@ -240,13 +258,14 @@ class Supervisor:
             if outcome.cause:
                 self._exit_code = _FAILED
             else:
-                self._be_ready(_line_of_one(self._settings, model.report))
+                self._openai_models.offer(model.report.paths)
+                self._be_ready(serving_line.of_one(self._settings, model.report))
 
         self._repository.load(model, on_done)
 
     def _serve_many(self) -> None:
         self._management = Management(self._settings, self._repository, self._front_end)
-        self._be_ready(_line_of_many(self._settings))
+        self._be_ready(serving_line.of_many(self._settings))
 
     def _be_ready(self, line: str) -> None:
         """Say what is served, once the port is open."""
@@ -270,7 +289,7 @@ class Supervisor:
                 self._announce()
 
         self._health.beat()
-        self._front_end.open(on_opened)
+        self._front_end.open(on_opened, one_model=not self._settings.config.multi_model)
 
     def _announce(self) -> None:
         self._health.beat()
@@ -315,6 +334,10 @@ class Supervisor:
             self._metrics.handle(request)
         elif path == execution_parameters.PATH:
             self._execution_parameters.handle(request)
+        elif path == OPENAI_MODELS:
+            self._openai_models.handle(request)
+        elif path == OPENAPI_PATH:
+            self._openapi.handle(request)
         else:
             self._management.handle(request)
 
@@ -329,11 +352,8 @@ class Supervisor:
 
     def on_all_stopped(self) -> None:
         """End, once the front end has had the time to pass the last answers on."""
-
-        def end() -> None:
-            self._exit_code = _OK
-
-        self._loop.after(_LAST_ANSWERS_SECONDS, end)
+        # What workers were is gone with them: only what was counted is told.
+        self._loop.after(_LAST_ANSWERS_SECONDS, lambda: self._end_with_metrics(has_gauges=False))
 
     # The end.
 
@@ -341,13 +361,14 @@ class Supervisor:
         if not self._is_serving:
             if self._health.is_installing:
                 logger.info("%s: stopping; the packages are not installed", signal_name(number))
-            self._exit_code = _OK
+            self._end_with_metrics()
         elif self._stop_began:
             self._is_forced = True
             self._exit_code = 128 + number
         else:
             self._stop_began = monotonic()
             logger.info("%s: answering what is in flight, then stopping", signal_name(number))
+            self._write_metrics()
             self._repository.refuse_loads()
             self._front_end.drain(lambda _error: self._stop_models())
             self._loop.after(DRAIN_SECONDS, self._stop_models)
@@ -375,70 +396,3 @@ class Supervisor:
         self._installer.close()
         self._repository.close()
         self._front_end.close()
-
-
-def _line_of_one(settings: Settings, report: Report) -> str:
-    """What is said when the one model is served."""
-    url = _url(settings)
-    return (
-        f"serving {settings.program.label if settings.program else settings.handler_service} with "
-        f"the model in {settings.model_dir} on {url} ({settings.workers} "
-        f"worker{'' if settings.workers == 1 else 's'}, "
-        f"OMP_NUM_THREADS={resources.threads(settings.workers)}; "
-        f"usable: {resources.summary(settings.gpus)}); "
-        f"{f'requests go to {report.predictor}; ' if report.predictor else ''}"
-        f"reads {_first(report.readable) or 'what the program reads'}; "
-        f"answers {_first(report.writable) or 'what the program writes'}. Try: curl -H "
-        f"'Content-Type: {_example(report.readable)}' "
-        f"--data-binary @FILE {url}{INVOCATIONS}"
-    )
-
-
-def _line_of_many(settings: Settings) -> str:
-    """What is said when models can be loaded."""
-    url = _url(settings)
-    return (
-        f"serving models on {url} as they are loaded (workers of each: {settings.workers}; "
-        f"usable: {resources.summary(settings.gpus)}). Try: curl -X POST "
-        f"'{url}/models?model_name=NAME&url=/DIRECTORY'"
-    )
-
-
-def _url(settings: Settings) -> str:
-    """Where a client on this machine reaches the server."""
-    host = "127.0.0.1" if settings.host == ALL_ADDRESSES else settings.host
-    return f"http://{host}:{settings.config.port}"
-
-
-def _example(readable: Sequence[str]) -> str:
-    """A content type to try; scripts and some decoders read "*/*", which no request has."""
-    return next((name for name in readable if "*" not in name), "application/json")
-
-
-def _first(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_TYPES
-    named = ", ".join(names[:_NAMED_TYPES])
-    return f"{named} and {more} more" if more > 0 else named
-
-
-def _check_port(host: str, port: int) -> None:
-    if not 0 < port <= HIGHEST_PORT:
-        message = (
-            f"port {port} cannot be served: the front end takes 1 to {HIGHEST_PORT}. "
-            "Set SAGEMAKER_BIND_TO_PORT or serve(__name__, port=...)."
-        )
-        raise StartError(message)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-            advice = (
-                "Pass serve(__name__, host=...) an IPv4 address or a name of this machine."
-                if is_host
-                else "Stop what uses it, or choose another with SAGEMAKER_BIND_TO_PORT or "
-                "serve(__name__, port=...)."
-            )
-            message = f"port {port} on {host} cannot be served: {error.strerror}. {advice}"
-            raise StartError(message) from None

@@ -79,7 +79,7 @@ def overdue(worker: WorkerHandle, connections: Connections, config: Config) -> O
     now = monotonic()
     held = connections.held_by(worker.child.pid)
     running = {slot: record for slot, record in held if record.state == slots.RUNNING}
-    streaming = {slot: record for slot, record in held if record.state == slots.STREAMING}
+    streaming = {slot: record for slot, record in held if record.state in slots.BEGUN}
     late = {slot: record for slot, record in running.items() if now - record.since > timeout}
     # Where its loop runs, it ends an async request by itself.
     runs = pulse.still_for < min(_LATELY_SECONDS, timeout / 2)

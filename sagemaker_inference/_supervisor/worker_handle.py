@@ -20,9 +20,9 @@ from sagemaker_inference._os import resources
 from sagemaker_inference._os.child_process import (
     ChildProcess,
     describe_exit,
-    python_command,
     starters_python_path,
 )
+from sagemaker_inference._os.interpreter import python_command
 from sagemaker_inference._supervisor.outcome import Outcome
 from sagemaker_inference._supervisor.pulse import Pulse
 from sagemaker_inference._supervisor.worker_records import WorkerArea
@@ -45,6 +45,14 @@ FORKED: Final = "forked"
 TOO_LATE: Final = "it took longer than its time limit"
 STUCK: Final = "it was stuck"
 
+_UNSENT_SECONDS: Final = 0.05
+
+_OUT_OF_MEMORY: Final = "out_of_memory"
+_TIMEOUT: Final = "timeout"
+_DIED: Final = "died"
+# Why workers are replaced.
+REASONS: Final = (_DIED, _OUT_OF_MEMORY, _TIMEOUT, UNHEALTHY)
+
 State = Literal["starting", "loading", "ready", "stuck", "ending"]
 STATES: Final[tuple[State, ...]] = ("starting", "loading", "ready", "stuck", "ending")
 
@@ -61,6 +69,7 @@ class WorkerHandle:
         failure: what it reported when it could not load.
         started: when it was started, by the monotonic clock.
         patience: seconds beyond the time limit in which it ends a request by itself.
+        limit: how many requests it handles at the same time.
         pulse: whether its loop goes round.
         killed_for: what it was killed for before its time: it exceeded a time limit, or is stuck.
         guilty: the slots of the requests that it was killed for.
@@ -86,12 +95,16 @@ class WorkerHandle:
         self.failure: Report | None = None
         self.started = self.loaded_at = monotonic()
         self.patience = 0.0
+        self.limit = 1
         self.pulse = pulse
         self.guilty: frozenset[int] = frozenset()
         self.killed_for = ""
         self.ends_for = ""
         self.area = area
         self.is_zygote = is_zygote
+        # Slots of connections for which its socket had no room yet.
+        self._unsent: list[int] = []
+        self._is_closed = False
 
     @property
     def name(self) -> str:
@@ -139,10 +152,28 @@ class WorkerHandle:
         """Remember what it has reported."""
         self.stage, self.patience = report.stage, report.patience
         if report.stage == LOADED:
-            self.loaded_at = monotonic()
+            self.loaded_at, self.limit = monotonic(), report.limit
             self.pulse.begin()
         elif report.stage == FAILED:
             self.failure = report  # its death follows
+
+    def pass_on(self, slot: int, connections: Connections, loop: EventLoop) -> None:
+        """Send it a connection, now or when its socket has room for it."""
+        self._unsent.append(slot)
+        if len(self._unsent) == 1:
+            self._send_unsent(connections, loop)
+
+    def _send_unsent(self, connections: Connections, loop: EventLoop) -> None:
+        open_slots = set(connections)
+        try:
+            while self._unsent and not self._is_closed:
+                if self._unsent[0] in open_slots:
+                    connections.pass_on(self._unsent[0], self.control)
+                del self._unsent[0]
+        except BlockingIOError:  # it reads when it has no request, or takes one
+            loop.after(_UNSENT_SECONDS, lambda: self._send_unsent(connections, loop))
+        except OSError:  # it is gone, which is about to be noticed
+            self.kill()
 
     def kill(self) -> None:
         """Kill the process; its death is noticed later."""
@@ -157,6 +188,7 @@ class WorkerHandle:
         """Give back what belongs to a process that has ended, and end what it has started."""
         loop.unwatch(self.control.fileno())
         self.control.close()
+        self._is_closed = True
         for relay in self.child.relays:
             loop.unwatch(relay.source)
             relay.close()
@@ -171,10 +203,10 @@ class WorkerHandle:
     def restart_reason(self, *, out_of_memory: bool) -> str:
         """Why it is replaced, in a word."""
         if out_of_memory:
-            return "out_of_memory"
+            return _OUT_OF_MEMORY
         if self.stage == UNHEALTHY:
             return UNHEALTHY
-        return "timeout" if self.is_overdue else "died"
+        return _TIMEOUT if self.is_overdue else _DIED
 
     def log_death(
         self, code: int, *, out_of_memory: bool = False, lost: Sequence[str] = ()
@@ -287,6 +319,7 @@ def spawn(  # noqa: PLR0913 - all that it has to do with
             is_zygote=is_zygote,
             path=settings.path,
             metrics_fd=metrics_fd,
+            sessions=connections.sessions,
         )
         child = ChildProcess.spawn(
             python_command("sagemaker_inference._worker.main"),

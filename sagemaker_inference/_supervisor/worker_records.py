@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 _GAUGE: Final = "gauge"
+_Labels = tuple[tuple[str, str], ...]
 
 
 class WorkerArea:
@@ -72,6 +74,8 @@ class ModelRecord:
         self.restarts: Counter[str] = Counter()
         self.load_seconds: float | None = None
         self._gone: dict[str, Family] = {}
+        # Which sets of label values are told apart, by metric.
+        self._told: dict[str, set[_Labels]] = {}
 
     def bury(self, area: WorkerArea | None, pid: int) -> None:
         """Keep the numbers of a worker that is gone, but for gauges, which were its own."""
@@ -80,10 +84,12 @@ class ModelRecord:
             return
         for family in families([area.read()]):
             if family.kind != _GAUGE:
-                self._keep(family)
+                self.keep(family)
         area.close()
 
-    def _keep(self, family: Family) -> None:
+    def keep(self, family: Family) -> None:
+        """Add what nobody counts any more."""
+        family = self._bounded(family)
         old = self._gone.get(family.name)
         if old is None:
             self._gone[family.name] = family
@@ -95,18 +101,35 @@ class ModelRecord:
         self.restarts += other.restarts
         self.program.add(other.program)
         for family in other._gone.values():
-            self._keep(family)
+            self.keep(family)
 
     def families(self, areas: Iterable[WorkerArea]) -> list[Family]:
         """The metrics of those that are gone and of those that are there."""
         living = families(area.read() for area in areas)
-        by_name = {family.name: family for family in living}
+        by_name = {family.name: self._bounded(family) for family in living}
         for name, gone in self._gone.items():
             if name not in by_name:
                 by_name[name] = Family(gone.name, gone.kind, gone.help, gone.buckets)
             if by_name[name].kind == gone.kind:
                 by_name[name].merge(gone)
         return list(by_name.values())
+
+    def _bounded(self, family: Family) -> Family:
+        """A metric with no more series than one worker may have.
+
+        Each worker tells that many apart, and its successor others: together they would grow with
+        what clients send. A counter never goes down by it: what is told apart once stays so.
+        """
+        told = self._told.setdefault(family.name, set())
+        if family.kind == _GAUGE:  # those of workers that are gone are no more
+            told.intersection_update(family.series)
+        bounded = replace(family, series={}, bounds={})
+        for labels, values in family.series.items():
+            if labels not in told and len(told) < MOST_SERIES:
+                told.add(labels)
+            key = dict(labels) if labels in told else dict.fromkeys(dict(labels), OTHER)
+            bounded.add(key, values, family.bounds.get(labels, family.buckets))
+        return bounded
 
 
 class Records:

@@ -144,13 +144,7 @@ class Workers:
         """Give a new connection to every worker that can answer."""
         for worker in self._workers:
             if worker.is_loaded:
-                self._pass_on(slot, worker)
-
-    def _pass_on(self, slot: int, worker: WorkerHandle) -> None:
-        try:
-            self._connections.pass_on(slot, worker.control)
-        except OSError:  # it is gone, which is about to be noticed, or it hangs
-            worker.kill()
+                worker.pass_on(slot, self._connections, self._loop)
 
     # Looking after them.
 
@@ -354,7 +348,7 @@ class Workers:
             if self._zygote is None:
                 self._record.load_seconds = monotonic() - worker.started
             for slot in self._connections:
-                self._pass_on(slot, worker)
+                worker.pass_on(slot, self._connections, self._loop)
             if self.all_loaded:
                 self._were_all_loaded = True
                 self._owner.on_all_loaded(report)
@@ -413,6 +407,7 @@ class Workers:
         lost = lost_requests.answer(
             worker,
             self._connections,
+            self._record,
             self._settings.config.timeout,
             self._owner.close_connection,
             out_of_memory=out_of_memory,

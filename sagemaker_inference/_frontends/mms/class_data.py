@@ -23,8 +23,8 @@ from sagemaker_inference._errors import StartError
 from sagemaker_inference._frontends.mms import training
 from sagemaker_inference._frontends.mms.java import Java
 from sagemaker_inference._os import user_cache
-from sagemaker_inference._os.child_process import python_command
 from sagemaker_inference._os.container import is_container
+from sagemaker_inference._os.interpreter import python_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

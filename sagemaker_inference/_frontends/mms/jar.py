@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +13,7 @@ from sagemaker_inference._errors import StartError
 
 # Our part of the front end; its sources are in java/, where README.md says how it is made.
 OUR_JAR: Final = Path(__file__).parents[2] / "etc" / "frontend.jar"
+_NETTY: Final = "META-INF/io.netty.versions.properties"
 
 
 def class_path() -> str:
@@ -51,4 +54,24 @@ def find_jar() -> str:
         if jar.is_file():
             return str(jar)
     message = "multi-model-server is not installed. Run: pip install multi-model-server"
+    raise StartError(message)
+
+
+def netty_version() -> str:
+    """The release of Netty that the front end runs on: the first on its class path.
+
+    Raises:
+        StartError: as `class_path`; or a jar cannot be read, or none contains Netty.
+    """
+    path = class_path()
+    for jar in path.split(":"):
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                text = archive.read(_NETTY).decode() if _NETTY in archive.namelist() else ""
+        except (OSError, zipfile.BadZipFile) as error:
+            message = f"{jar} cannot be read: {error}"
+            raise StartError(message) from None
+        if found := re.search(r"^netty-[\w-]+\.version=(\S+)", text, re.MULTILINE):
+            return found[1]
+    message = f"no jar contains {_NETTY}: {path}"
     raise StartError(message)

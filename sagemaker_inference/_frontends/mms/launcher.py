@@ -112,8 +112,11 @@ class MultiModelServer:
         answer_timeout: int,
         clients: ClientLimits,
         vmargs: str,
+        more: Mapping[str, str],
     ) -> MultiModelServer:
         """Find Java and Multi Model Server on this machine.
+
+        The arguments are attributes.
 
         Raises:
             StartError: one of them is missing, or too old.
@@ -131,7 +134,7 @@ class MultiModelServer:
             vmargs=vmargs,
             class_cache=_variables.CLASS_CACHE.read(),
             own_threads=mms.THREADS.read() or 0,
-            more=mms.front_end_properties(),
+            more=more,
         )
 
     @property
@@ -172,6 +175,9 @@ class MultiModelServer:
             "client_idle_timeout": str(self.clients.idle_timeout),
             "client_body_timeout": str(self.clients.body_timeout),
             "client_write_timeout": str(self.clients.write_timeout),
+            "stream_heartbeat": str(self.clients.stream_heartbeat),
+            "websocket_idle_timeout": str(self.clients.websocket_idle_timeout),
+            "websocket_ping_interval": str(self.clients.websocket_ping_interval),
             "max_connections": str(self.clients.max_connections or 0),
             "job_queue_size": str(self.clients.max_queue_size),
             "number_of_netty_threads": str(self.threads),
