@@ -45,7 +45,8 @@ class Counts:
             of_path = self._paths.get(count.path)
             if of_path is None:
                 of_path = self._paths[count.path] = _nothing(count.path)
-            of_path["statuses"][str(count.status)] += 1
+            # In Python 3.10, str() of an HTTPStatus is its name.
+            of_path["statuses"][str(int(count.status))] += 1
             of_path["durations"][bisect.bisect_left(REQUEST_BUCKETS, seconds)] += 1
             of_path["seconds"] += seconds
             of_path["request_bytes"] += count.received

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from math import inf
-from queue import Empty, Queue
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from sagemaker_inference.asgi._relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference.asgi._sockets import Talk
 
 
 class Work:
@@ -20,18 +24,22 @@ class Work:
 
     Attributes:
         request: the request.
-        answer: its answer; who does not wait for it any more cancels it.
+        talk: what talks with its client, where it is a WebSocket.
+        answer: its answer; who does not wait for it any more calls `abandon`.
         arrived: when it was given to the model's thread, by the monotonic clock.
         began: when the program got it; None before.
+        is_late: whether its time limit was over before the program had answered.
     """
 
-    __slots__ = ("answer", "arrived", "began", "request")
+    __slots__ = ("answer", "arrived", "began", "is_late", "request", "talk")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, talk: Talk | None = None) -> None:
         self.request = request
+        self.talk = talk
         self.answer: Future[Response] = Future()
         self.arrived = monotonic()
         self.began: float | None = None
+        self.is_late = False
 
     def begin(self) -> bool:
         """Give it to the program, unless nobody waits for it any more; returns whether."""
@@ -39,6 +47,24 @@ class Work:
             return False
         self.began = monotonic()
         return True
+
+    def abandon(self) -> bool:
+        """Wait for it no more; returns whether the program never gets it."""
+        if self.answer.cancel():
+            return True
+        self.answer.add_done_callback(_leave)
+        return False
+
+
+def path_of(work: Work) -> str:
+    """The path that a request asks for."""
+    return work.request.path
+
+
+def _leave(answer: Future[Response]) -> None:
+    body = answer.result().body
+    if isinstance(body, Relay):
+        body.leave()
 
 
 class Inbox:
@@ -50,13 +76,16 @@ class Inbox:
 
     def __init__(self) -> None:
         self.is_closed = False
-        # Not a SimpleQueue: where its lock is free and it is empty, a wait of no time never ends
-        # in Python 3.10.
-        self._queue: Queue[Work | None] = Queue()
-        self._on_added: Callable[[], object] = lambda: None
+        # Not a Queue, which takes five locks for each item, nor a SimpleQueue: where its lock is
+        # free and it is empty, a wait of no time never ends in Python 3.10.
+        self._items: deque[Work | None] = deque()
+        # Locked while nothing has been added since it was last taken.
+        self._bell = Lock()
+        self._bell.acquire()
+        self._on_added: Callable[[], object] = self._bell.release
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return len(self._items)
 
     def add(self, work: Work) -> None:
         """Add a request."""
@@ -67,12 +96,16 @@ class Inbox:
         self._put(None)
 
     def watch(self, on_added: Callable[[], object]) -> None:
-        """Have a function called, by any thread, when there is something to take."""
+        """Have a function called, by any thread, when there is something to take.
+
+        From then on, `take` is not to wait.
+        """
         self._on_added = on_added
 
     def _put(self, item: Work | None) -> None:
-        self._queue.put(item)
-        with suppress(RuntimeError):  # the event loop that is to hear of it is closed
+        self._items.append(item)
+        # It rings already, or the event loop that is to hear of it is closed.
+        with suppress(RuntimeError):
             self._on_added()
 
     def take(self, patience: float, room: int) -> tuple[list[Work], float]:
@@ -85,18 +118,20 @@ class Inbox:
         Returns:
             The requests, and when the wait ended, by the monotonic clock.
         """
+        until = monotonic() + patience
+        while not self._items and self._wait(until):
+            pass
+        ended = monotonic()
         taken: list[Work] = []
-        wait = None if patience == inf else patience
-        ended = 0.0
-        try:
+        with suppress(IndexError):  # that was all
             while len(taken) < room:
-                work = self._queue.get(timeout=wait)
-                ended = ended or monotonic()
+                work = self._items.popleft()
                 if work is None:
                     self.is_closed = True
                     break
                 taken.append(work)
-                wait = 0.0
-        except Empty:
-            ended = ended or monotonic()
         return taken, ended
+
+    def _wait(self, until: float) -> bool:
+        left = until - monotonic()
+        return left > 0 and self._bell.acquire(timeout=-1 if left == inf else left)

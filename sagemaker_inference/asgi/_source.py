@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +43,24 @@ class Source(NamedTuple):
             return assemble(self.registry, "the registry", config=config)
         assert self.program is not None  # noqa: S101 - there is one of the two
         return assembled_apart(self.program, config)
+
+    def described(self, handler: InferenceHandler) -> bytes:
+        """The OpenAPI document of the program.
+
+        Args:
+            handler: what `assembled` has returned.
+
+        Raises:
+            StartError: a file request.* beside it cannot be read.
+        """
+        # Few programs are described, and it takes as long to import as the rest of an application.
+        from sagemaker_inference._schemas import documents
+
+        folder, about = Path.cwd(), ""
+        if self.program is not None:
+            folder = Path(self.program.root)
+            about = getattr(sys.modules.get(self.program.module), "__doc__", None) or ""
+        return json.dumps(documents.openapi(handler, folder.name, about.strip(), folder)).encode()
 
     def model_dir(self, chosen: str | os.PathLike[str] | None) -> str:
         """The folder of the model.
