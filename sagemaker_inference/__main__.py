@@ -1,52 +1,51 @@
-"""The command line: ``sagemaker-inference serve`` and ``prepare``."""
+"""The command line: ``sagemaker-inference``; its commands are in `sagemaker_inference._cli`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from sagemaker_inference._aws import shadowed
+from sagemaker_inference._cli import INTERRUPTED, SIGNALLED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="sagemaker-inference", description="Serve machine-learning models on SageMaker."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser(
-        "serve",
-        help="serve the program that SAGEMAKER_PROGRAM names, from /opt/ml/model/code",
-    )
-    commands.add_parser(
-        "prepare",
-        help="make servers start faster, for 30 MB of disk; run it when building an image",
-    )
-    command = parser.parse_args(argv).command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return the exit code.
+
+    Args:
+        argv: the arguments; None for those of this process, which a signal may end here.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
     if shadowed.is_overwritten():
         print(  # noqa: T201 - the logging module may be another package's as well
             f"sagemaker-inference: error: {shadowed.MESSAGE}", file=sys.stderr
         )
         return 1
-    if command == "prepare":
-        return _prepare()
-    from sagemaker_inference import model_server
+    # What containers run starts without the library of the command line, which would take longer to
+    # import than all that is needed.
+    if words == ["serve"]:
+        from sagemaker_inference._cli import _containers
 
-    model_server.start_model_server()
-    return 0
+        return _containers.serve()
+    if words == ["prepare"]:
+        from sagemaker_inference._cli import _containers
 
-
-def _prepare() -> int:
-    from sagemaker_inference._errors import StartError
-    from sagemaker_inference._frontends.mms import launcher
-    from sagemaker_inference._log import last_word
-
+        return _containers.prepare()
     try:
-        print(launcher.prepare())  # noqa: T201 - the output of the command
-    except StartError as error:
-        last_word(error)
-        return 1
-    return 0
+        from sagemaker_inference._cli._group import run
+
+        code = run(words)
+    except KeyboardInterrupt:
+        # While it was being imported, or cleaned up.
+        code = INTERRUPTED
+    if argv is None and code > SIGNALLED:
+        from sagemaker_inference._cli._signals import leave
+
+        leave(code)
+    return code
 
 
 if __name__ == "__main__":

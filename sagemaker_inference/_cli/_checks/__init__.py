@@ -1,0 +1,1 @@
+"""The rules of `sagemaker-inference check`, by what they look at."""

@@ -1,0 +1,1 @@
+"""`sagemaker-inference dev`: servers of a program, one after the other, behind one port."""

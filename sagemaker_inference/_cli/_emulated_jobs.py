@@ -1,0 +1,57 @@
+"""Transform jobs of the emulator, by the code of the command ``transform``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sagemaker_inference._cli._endpoint import Endpoint
+from sagemaker_inference._cli.transform import job_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger("sagemaker_inference._emulator.transform")
+
+
+class _Stopped(Exception):  # noqa: N818 - nothing has failed
+    pass
+
+
+def transform(
+    url: str,
+    options: Mapping[str, Any],
+    files: Sequence[tuple[Path, Path]],
+    is_stopped: Callable[[], bool],
+) -> str:
+    """Transform files; see `sagemaker_inference._emulator.transform_jobs.Transform`."""
+
+    def go_on(_size: int) -> None:
+        if is_stopped():
+            raise _Stopped
+
+    client = Endpoint(url, options["timeout"])
+    problems: list[str] = []
+    try:
+        job = job_of(client, options)
+        for path, output in files:
+            go_on(0)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                result = job.transform(client, path, output, go_on)
+            except (click.ClickException, OSError, ValueError) as error:
+                text = error.format_message() if isinstance(error, click.ClickException) else error
+                problems.append(f"{path.name}: {text}")
+                logger.error("%s", problems[-1])  # noqa: TRY400 - the program's log has more
+            else:
+                logger.info("%s: %d record(s)", output, result.records)
+    except _Stopped:
+        return ""
+    except (click.ClickException, OSError, ValueError) as error:
+        return error.format_message() if isinstance(error, click.ClickException) else str(error)
+    finally:
+        client.close()
+    return problems[0] if problems else ""

@@ -1,0 +1,152 @@
+"""What is taken out of records, and how outputs are joined to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._cli._command import CommandError, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_INPUT: Final = "SageMakerInput"
+_OUTPUT: Final = "SageMakerOutput"
+_JSON: Final = (content_types.JSON, "application/jsonlines", "application/x-jsonlines")
+
+
+class _Format(Protocol):
+    def read(self, body: bytes) -> list[Any]: ...
+    def write(self, records: Iterable[Any]) -> bytes: ...
+    def join(self, record: Any, output: Any) -> Any: ...
+
+
+class _Csv:
+    def read(self, body: bytes) -> list[Any]:
+        return list(csv.reader(io.StringIO(body.decode())))
+
+    def write(self, records: Iterable[Any]) -> bytes:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(
+            record if isinstance(record, list) else [record] for record in records
+        )
+        return text.getvalue().encode()
+
+    def join(self, record: Any, output: Any) -> Any:
+        return [*record, *output]
+
+
+class _JsonLines:
+    def read(self, body: bytes) -> list[Any]:
+        return [json.loads(line) for line in body.splitlines() if line.strip()]
+
+    def write(self, records: Iterable[Any]) -> bytes:
+        return "".join(f"{json.dumps(record)}\n" for record in records).encode()
+
+    def join(self, record: Any, output: Any) -> Any:
+        if isinstance(record, dict):
+            return {**record, _OUTPUT: output}
+        return {_INPUT: record, _OUTPUT: output}
+
+
+def _format_of(content_type: str, option: str) -> _Format:
+    name = content_types.parse(content_type).name
+    if name == content_types.CSV:
+        return _Csv()
+    if name in _JSON:
+        return _JsonLines()
+    message = (
+        f"{option} is for text/csv and application/jsonlines (or JSON in lines), and not for "
+        f"{content_type or 'data without a type'}. Pass --content-type and --accept."
+    )
+    raise CommandError(message)
+
+
+class Joining(NamedTuple):
+    """What a job does with records besides sending them.
+
+    Attributes:
+        content_type: the type of the records.
+        input_filter: the JSONPath of what is sent of each; "" for all of it.
+        output_filter: the JSONPath of what is written; "" for all of it.
+        is_joined: whether outputs are joined to their records.
+    """
+
+    content_type: str
+    input_filter: str = ""
+    output_filter: str = ""
+    is_joined: bool = False
+
+    def sent(self, body: bytes) -> bytes:
+        """What is sent of the records of a request."""
+        if not self.input_filter:
+            return body
+        records = _format_of(self.content_type, "--input-filter")
+        return records.write(_filtered(records.read(body), self.input_filter))
+
+    def written(self, body: bytes, answer: bytes, answer_type: str) -> bytes:
+        """What is written for the records of a request.
+
+        Args:
+            body: the records, as they lie in the file.
+            answer: the body of the answer.
+            answer_type: its type.
+
+        Raises:
+            CommandError: there is not one output for each record.
+        """
+        if not (self.is_joined or self.output_filter):
+            return answer
+        option = "--join" if self.is_joined else "--output-filter"
+        outputs = _format_of(answer_type, option)
+        results = outputs.read(answer)
+        if not self.is_joined:
+            return outputs.write(_filtered(results, self.output_filter))
+        inputs = _format_of(self.content_type, option)
+        records = inputs.read(body)
+        if type(inputs) is not type(outputs):
+            message = (
+                f"--join needs one format, and not {self.content_type} and {answer_type}. Pass "
+                "--accept with the type of the input."
+            )
+            raise CommandError(message)
+        if len(records) != len(results):
+            message = (
+                f"{len(records)} records were sent, and {len(results)} are in the answer: --join "
+                "needs one output for each."
+            )
+            raise CommandError(message)
+        joined = [inputs.join(*pair) for pair in zip(records, results, strict=True)]
+        return inputs.write(_filtered(joined, self.output_filter))
+
+
+def _filtered(records: list[Any], path: str) -> list[Any]:
+    """What a JSONPath selects of each record: a list of a list, a value or an object of an object.
+
+    Raises:
+        CommandError: it is not a JSONPath, or selects nothing.
+    """
+    if path in ("", "$"):
+        return records
+    jsonpath = needed("jsonpath")
+    try:
+        query = jsonpath.compile(path)
+    except jsonpath.JSONPathError as error:
+        message = f"{path!r} is not a JSONPath: {str(error).splitlines()[0]}"
+        raise CommandError(message) from None
+    results = []
+    for record in records:
+        matches = list(query.finditer(record))
+        if not matches:
+            message = f"{path!r} selects nothing of {json.dumps(record)[:80]}"
+            raise CommandError(message)
+        if isinstance(record, dict):
+            is_one = len(matches) == 1
+            named = {str(match.parts[-1]): match.obj for match in matches}
+            results.append(matches[0].obj if is_one else named)
+        else:
+            results.append([match.obj for match in matches])
+    return results
