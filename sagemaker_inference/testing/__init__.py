@@ -15,7 +15,8 @@ The fixtures ``sagemaker_endpoint`` and ``sagemaker_server`` of pytest are a `Te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference.testing._client import Client
 from sagemaker_inference.testing._in_process import TestClient
@@ -23,15 +24,34 @@ from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
     from sagemaker_inference.testing._server_process import ServerProcess
+    from sagemaker_inference.testing._stream import ServerSentEvent, Stream
+    from sagemaker_inference.testing._websocket import WebSocket, WebSocketClosed
 
-__all__ = ["Client", "Reply", "ServerProcess", "TestClient"]
+__all__ = [
+    "Client",
+    "Reply",
+    "ServerProcess",
+    "ServerSentEvent",
+    "Stream",
+    "TestClient",
+    "WebSocket",
+    "WebSocketClosed",
+]
+
+
+_LAZY: Final = {
+    "ServerProcess": "_server_process",
+    "ServerSentEvent": "_stream",
+    "Stream": "_stream",
+    "WebSocket": "_websocket",
+    "WebSocketClosed": "_websocket",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Most tests need no process, and what starts one takes as long to import as all the rest.
-    if name != "ServerProcess":
+    module = _LAZY.get(name)
+    if module is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from sagemaker_inference.testing._server_process import ServerProcess
-
-    return ServerProcess
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

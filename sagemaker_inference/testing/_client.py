@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_inference import _content_types as content_types
-from sagemaker_inference import codecs
 from sagemaker_inference._http.context import CUSTOM_ATTRIBUTES
-from sagemaker_inference._ipc.messages import INVOCATIONS
+from sagemaker_inference._program.paths import INVOCATIONS
+from sagemaker_inference.asgi._call import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagemaker_inference.testing._reply import Reply
 
-_BYTES: Final = (bytes, bytearray, memoryview)
-
 
 class Client(ABC):
-    """Sends requests to a program."""
+    """Sends requests to a program.
+
+    >>> def is_healthy(client: Client) -> bool:
+    ...     return client.ping().status_code == 200
+    """
 
     @abstractmethod
     def request(
@@ -27,7 +29,7 @@ class Client(ABC):
         method: str,
         path: str,
         body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
     ) -> Reply:
         """Send any request.
 
@@ -35,16 +37,21 @@ class Client(ABC):
             method: the HTTP method.
             path: the path, with the query if there is one.
             body: the body.
-            headers: the headers.
+            headers: the headers, of which None leaves one out.
+
+        Raises:
+            TypeError, ValueError: one of the headers cannot be sent.
         """
 
-    def invoke(
+    def invoke(  # noqa: PLR0913 - as many parts of a request
         self,
         data: Any,
-        content_type: str = content_types.JSON,
+        content_type: str | None = content_types.JSON,
         accept: str | None = None,
         custom_attributes: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        path: str = INVOCATIONS,
     ) -> Reply:
         """Send a request to ``/invocations``, as ``invoke_endpoint`` of boto3 does.
 
@@ -52,40 +59,35 @@ class Client(ABC):
             data: bytes are the body as they are, and so is a str unless it is sent as
                 ``application/json``, where it is a JSON string; anything else is written by the
                 built-in format of ``content_type``.
-            content_type: the Content-Type of the body.
+            content_type: the Content-Type of the body; None sends none.
             accept: the Accept header; None sends none.
             custom_attributes: what SageMaker calls ``CustomAttributes``.
-            headers: further headers.
+            headers: further headers, of which None leaves one out.
+            path: another path of the program.
 
         Raises:
-            TypeError: no built-in format writes ``content_type``.
+            TypeError: no built-in format writes ``content_type``, or a header is not text.
+            ValueError: a header cannot be sent.
         """
-        named = {
-            "Content-Type": content_type,
-            "Accept": accept,
-            CUSTOM_ATTRIBUTES: custom_attributes,
-            **(headers or {}),
-        }
-        present = {name: value for name, value in named.items() if value is not None}
-        return self.request("POST", INVOCATIONS, _body(data, content_type), present)
+        named = named_headers(content_type, accept, custom_attributes, headers)
+        return self.request("POST", path, body_of(data, content_type), named)
 
     def ping(self) -> Reply:
         """Ask for the health of the program."""
         return self.request("GET", "/ping")
 
 
-def _body(data: Any, content_type: str) -> bytes:
-    if isinstance(data, _BYTES):
-        return bytes(data)
-    parsed = content_types.parse(content_type)
-    if isinstance(data, str) and parsed.name != content_types.JSON:
-        return data.encode(parsed.parameters.get("charset", "utf-8"))
-    codec = codecs.for_content_type(content_type)
-    if codec is None or codec.encode is None:
-        message = (
-            f"no built-in format writes {content_type!r}: pass the body as bytes or str, not "
-            f"{type(data).__name__}"
-        )
-        raise TypeError(message)
-    encoded = codec.encode(data, content_type)
-    return encoded.encode() if isinstance(encoded, str) else bytes(encoded)
+def named_headers(
+    content_type: str | None,
+    accept: str | None,
+    custom_attributes: str | None,
+    headers: Mapping[str, str | None] | None,
+) -> dict[str, str]:
+    """The headers of a request, of which None leaves one out."""
+    named = {
+        "Content-Type": content_type,
+        "Accept": accept,
+        CUSTOM_ATTRIBUTES: custom_attributes,
+        **(headers or {}),
+    }
+    return {name: value for name, value in named.items() if value is not None}

@@ -5,34 +5,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._program.paths import BIDIRECTIONAL, INVOCATIONS
 from sagemaker_inference.asgi import app
-from sagemaker_inference.asgi._exchange import EXTENSION
-from sagemaker_inference.testing._client import Client
+from sagemaker_inference.asgi._call import Call, body_of
+from sagemaker_inference.asgi._ending import patience, wait_for_end
+from sagemaker_inference.testing._client import Client, named_headers
 from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from types import ModuleType
 
     from typing_extensions import Self
 
     from sagemaker_inference import Registry
+    from sagemaker_inference.asgi._model_thread import ModelThread
+    from sagemaker_inference.testing._stream import Stream, StreamingCall
+    from sagemaker_inference.testing._websocket import WebSocket
 
-_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+# A program takes far less to begin with a request that it has room for.
+_LOOK_SECONDS: Final = 0.1
+_LEFT: Final = "the block of `with TestClient(...)` was left before the response came"
+_STUCK: Final = (
+    "the program is at work on a stream that this thread has open, and answers no other request "
+    "before that has ended: read it to its end, or leave its `with client.stream(...)`, first. "
+    "Other threads may send requests meanwhile. A program with async handlers, or threads=N, "
+    "answers several at a time."
+)
 
 
 class TestClient(Client):
     """A program that is loaded in this process, and a client of it.
 
-    >>> with TestClient("inference.py") as client:  # doctest: +SKIP
-    ...     client.invoke([[5.1, 3.5, 1.4, 0.2]]).json()
+    >>> from sagemaker_inference import Registry
+    >>> registry = Registry()
+    >>> load = registry.model_loader(lambda: 2)
+    >>> double = registry.predictor(lambda data, model: data * model)
+    >>> with TestClient(registry) as client:
+    ...     client.invoke([1, 2]).json()
+    [2, 4]
 
     Requests pass through the same code as those of the server, from routing to errors. Several
     threads may send some at the same time: where the program takes batches, they form one.
+
+    The end of the block waits for what the program has got and for ``on_shutdown``, up to 22.5
+    seconds as the server does, and 5 where the block is left by a ``KeyboardInterrupt``. The log
+    says what the program is at then.
 
     Args:
         program: the program's file, its module, or the registry with its handlers.
@@ -54,7 +78,10 @@ class TestClient(Client):
     ) -> None:
         self._application = app(program, model_dir=model_dir)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._end: Callable[[], None] = lambda: None
+        self._model: ModelThread
+        self._end: Callable[[float], None] = lambda _seconds: None
+        # Those that are open.
+        self._streaming: set[StreamingCall] = set()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -63,93 +90,186 @@ class TestClient(Client):
             model = self._application.start()
             model.loaded.result()
             # A loop of its own: the test may be in one already.
+            self._model = model
             self._loop = loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=loop.run_forever, name="client", daemon=True)
+            thread = threading.Thread(target=_run, args=[loop], name="client", daemon=True)
             thread.start()
             stack.pop_all()
 
-        def end() -> None:
+        def end(seconds: float) -> None:
             self._loop = None
-            self._application.stop()
-            model.ended.result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            try:
+                for call in list(self._streaming):
+                    call.disconnect()
+                self._application.stop()
+                wait_for_end(model, seconds)
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
 
         self._end = end
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._end()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(patience(kind))
 
     def request(
         self,
         method: str,
         path: str,
         body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
     ) -> Reply:
         """Send any request; see `Client.request`.
 
         Raises:
-            RuntimeError: the client is not entered by ``with``.
+            RuntimeError: the client is not entered by ``with``, or is left meanwhile; or this
+                thread has a stream open that the program has to end first.
         """
+        loop = self._running_loop()
+        call = Call(method, path, body, headers or {})
+        answering = self._application(call.scope, call.receive, call.send)
+        answered = asyncio.run_coroutine_threadsafe(answering, loop)
+        self._watch(answered, lambda seconds: bool(wait([answered], seconds).done), self._open())
+        try:
+            answered.result()
+        except CancelledError:
+            raise RuntimeError(_LEFT) from None
+        return Reply(call.status, call.headers, call.body, call.error, is_complete=call.is_complete)
+
+    def _open(self) -> list[StreamingCall]:
+        """The streams that this thread reads."""
+        return [call for call in list(self._streaming) if call.reader == threading.get_ident()]
+
+    def _watch(
+        self,
+        answering: Future[None],
+        is_there: Callable[[float | None], bool],
+        streams: Sequence[StreamingCall],
+    ) -> None:
+        """Wait for an answer, unless it waits for this thread itself.
+
+        Args:
+            answering: what is cancelled if it cannot come.
+            is_there: waits for it, for so many seconds; returns whether it has come.
+            streams: what this thread reads; another one may go on with it.
+
+        Raises:
+            RuntimeError: the program has to end these streams first.
+        """
+        if not streams:
+            is_there(None)
+            return
+        model, was_stuck, mine = self._model, False, threading.get_ident()
+        while not is_there(_LOOK_SECONDS):
+            is_queued = bool(model.waiting) or model.declared.threads > 1
+            # Each of them waits until it is read, and nobody else reads it.
+            are_mine = sum(call.is_open and call.reader == mine for call in streams)
+            is_stuck = is_queued and 0 < model.running == are_mine
+            if is_stuck and was_stuck:
+                answering.cancel()
+                raise RuntimeError(_STUCK)
+            was_stuck = is_stuck
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             message = "the program is not loaded: write `with TestClient(...) as client:`"
             raise RuntimeError(message)
-        exchange = _Exchange(method, path, body, headers or {})
-        answering = self._application(exchange.scope, exchange.receive, exchange.send)
-        asyncio.run_coroutine_threadsafe(answering, self._loop).result()
-        return exchange.reply
+        return self._loop
+
+    @contextlib.contextmanager
+    def stream(  # noqa: PLR0913 - as many parts of a request
+        self,
+        data: Any,
+        content_type: str | None = content_types.JSON,
+        accept: str | None = None,
+        custom_attributes: str | None = None,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        path: str = INVOCATIONS,
+    ) -> Iterator[Stream]:
+        """Send a request as `invoke` does, and read the response while the program makes it.
+
+        >>> from sagemaker_inference import Registry
+        >>> registry = Registry()
+        >>> load = registry.model_loader(lambda: None)
+        >>> @registry.predictor
+        ... def count(data):
+        ...     yield from range(data)
+
+        >>> with TestClient(registry) as client:
+        ...     with client.stream(1000) as stream:
+        ...         numbers = stream.iter_json()
+        ...         print(stream.status_code, next(numbers), next(numbers))
+        200 0 1
+
+        The block begins when the status and the headers are there. When it is left before the end,
+        the client disconnects: the program's generator is closed, and the block waits for that, up
+        to 5 seconds.
+
+        Args:
+            data: as for `invoke`, and so are the others.
+            content_type: the Content-Type of the body; None sends none.
+            accept: the Accept header, which chooses the format of the stream.
+            custom_attributes: what SageMaker calls ``CustomAttributes``.
+            headers: further headers, of which None leaves one out.
+            path: another path of the program.
+
+        Raises:
+            RuntimeError: the client is not entered by ``with``, or this thread has a stream open
+                that the program has to end first.
+            TypeError: no built-in format writes ``content_type``.
+        """
+        # Most tests have none.
+        from sagemaker_inference.testing._stream import Stream, StreamingCall
+
+        loop = self._running_loop()
+        named = named_headers(content_type, accept, custom_attributes, headers)
+        call = StreamingCall(path, body_of(data, content_type), named)
+        others = self._open()
+        self._streaming.add(call)
+        try:
+            self._watch(call.begin(self._application, loop), call.has_begun, others)
+            yield Stream(call)
+        finally:
+            self._streaming.discard(call)
+            call.leave()
+
+    def websocket(
+        self, path: str = BIDIRECTIONAL, headers: Mapping[str, str | None] | None = None
+    ) -> WebSocket:
+        """Connect to a bidirectional handler; use it with ``with``.
+
+        >>> def first_message(client, text):
+        ...     with client.websocket() as websocket:
+        ...         websocket.send(text)
+        ...         return websocket.receive()
+
+        Args:
+            path: where it is, with the query if there is one.
+            headers: the headers, of which None leaves one out.
+
+        Raises:
+            RuntimeError: the client is not entered by ``with``.
+            GenericInferenceToolkitError: within ``with``: the connection is refused.
+        """
+        # Most tests have none.
+        from sagemaker_inference.testing._websocket import WebSocket
+
+        return WebSocket(self._application, self._running_loop(), path, headers or {})
 
 
-class _Exchange:
-    """A request, as an ASGI server would pass it on, and what came back."""
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, and leave nobody waiting for it."""
+    loop.run_forever()
 
-    def __init__(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> None:
-        path, _, query = target.partition("?")
-        names = [
-            (name.lower().encode("latin-1"), value.encode()) for name, value in headers.items()
-        ]
-        self.scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": "1.1",
-            "method": method.upper(),
-            "scheme": "http",
-            "path": unquote(path),
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [*names, (b"content-length", str(len(body)).encode())],
-            "client": None,
-            "server": None,
-            "extensions": {EXTENSION: {"on_failure": self._on_failure}},
-        }
-        self._body = body
-        self._is_read = False
-        self._error: BaseException | None = None
-        self._start: dict[str, Any] = {}
-        self._sent = b""
+    async def cancel() -> None:
+        # What has just been handed over becomes a task first.
+        await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
-    def _on_failure(self, error: BaseException) -> None:
-        self._error = error
-
-    async def receive(self) -> dict[str, Any]:
-        """The body; after that, nothing: this client does not disconnect."""
-        if self._is_read:
-            await asyncio.Event().wait()
-        self._is_read = True
-        return {"type": "http.request", "body": self._body, "more_body": False}
-
-    async def send(self, message: Any) -> None:
-        """Keep a part of the response."""
-        if message["type"] == "http.response.start":
-            self._start = message
-        self._sent += message.get("body", b"")
-
-    @property
-    def reply(self) -> Reply:
-        """What came back."""
-        headers = [(name.decode(), value.decode()) for name, value in self._start["headers"]]
-        return Reply(self._start["status"], headers, self._sent, self._error)
+    loop.run_until_complete(cancel())
+    loop.close()

@@ -19,14 +19,41 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Reply:
+class Head:
+    """What is known of a response before its body.
+
+    Args:
+        status_code: the HTTP status.
+        headers: the headers.
+    """
+
+    def __init__(self, status_code: int, headers: Iterable[tuple[str, str]]) -> None:
+        self.status_code = status_code
+        self.headers = Headers(headers)
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type, "" if there is none."""
+        return self.headers.content_type
+
+    @property
+    def _charset(self) -> str:
+        return content_types.parse(self.content_type).parameters.get("charset", "utf-8")
+
+
+class Reply(Head):
     """A response.
+
+    >>> reply = Reply(200, [("Content-Type", "application/json")], b"[1, 2]")
+    >>> reply.json(), reply.array().shape
+    ([1, 2], (2,))
 
     Attributes:
         status_code: the HTTP status.
         headers: the headers; look-ups are case-insensitive.
         body: the bytes.
         error: what the handler raised, where the program failed in this process; else None.
+        is_complete: whether the end of the body has come; a stream that fails breaks off.
     """
 
     def __init__(
@@ -35,32 +62,26 @@ class Reply:
         headers: Iterable[tuple[str, str]],
         body: bytes,
         error: BaseException | None = None,
+        *,
+        is_complete: bool = True,
     ) -> None:
-        self.status_code = status_code
-        self.headers = Headers(headers)
+        super().__init__(status_code, headers)
         self.body = body
         self.error = error
+        self.is_complete = is_complete
 
     def __repr__(self) -> str:
         return f"<Reply {self.status_code} {self.content_type} {self.body[:60]!r}>"
 
     @property
-    def content_type(self) -> str:
-        """The Content-Type, "" if there is none."""
-        return self.headers.content_type
-
-    @property
     def text(self) -> str:
         """The body as text, by the charset of the Content-Type."""
-        charset = content_types.parse(self.content_type).parameters.get("charset", "utf-8")
-        return self.body.decode(charset)
+        return self.body.decode(self._charset)
 
     @property
     def traceback(self) -> str:
         """The traceback of the handler, where the program failed in this process; else ""."""
-        if self.error is None:
-            return ""
-        return "".join(traceback.format_exception(*users_exc_info(self.error)))
+        return traceback_of(self.error)
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -81,14 +102,21 @@ class Reply:
         return np.asarray(codec.decode(self.body, self.content_type))
 
     def raise_for_status(self) -> Reply:
-        """Return the reply if its status is below 400.
+        """Return the reply if its status is below 400 and its body is complete.
 
         Raises:
             BaseException: what the handler raised, with its traceback.
             GenericInferenceToolkitError: the status and the body, where nothing else is known.
         """
-        if self.status_code < HTTPStatus.BAD_REQUEST:
+        if self.status_code < HTTPStatus.BAD_REQUEST and self.is_complete:
             return self
         if self.error is not None:
             raise self.error
         raise GenericInferenceToolkitError(self.status_code, self.body.decode(errors="replace"))
+
+
+def traceback_of(error: BaseException | None) -> str:
+    """The traceback of a handler, without this package's own lines at its beginning; "" of None."""
+    if error is None:
+        return ""
+    return "".join(traceback.format_exception(*users_exc_info(error)))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import random
-import socket
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -17,7 +15,11 @@ from typing import IO, TYPE_CHECKING, Final
 
 from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
-from sagemaker_inference._os.child_process import python_command
+from sagemaker_inference._os import linux
+from sagemaker_inference._os.interpreter import python_command
+from sagemaker_inference._os.ports import free_port
+from sagemaker_inference.asgi._call import header_lines
+from sagemaker_inference.asgi._ending import INTERRUPTED_SECONDS, is_interruption
 from sagemaker_inference.asgi._source import source_of
 from sagemaker_inference.testing._client import Client
 from sagemaker_inference.testing._reply import Reply
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _HOST: Final = "127.0.0.1"
-# Below those that the kernel gives to clients, of which one may get it in between.
-_PORTS: Final = range(20000, 32000)
 _POLL_SECONDS: Final = 0.02
 # Seconds: the server itself ends within 22.5 s of SIGTERM.
 _STOP_SECONDS: Final = 25.0
@@ -44,8 +44,10 @@ class ServerProcess(Client):
     It has one worker unless SAGEMAKER_MODEL_SERVER_WORKERS says something else; the other variables
     count as they do for `serve`. The file need not call `serve`.
 
-    >>> with ServerProcess("inference.py") as server:  # doctest: +SKIP
-    ...     server.invoke([[5.1, 3.5, 1.4, 0.2]]).json()
+    >>> from pathlib import Path
+    >>> def answers(program: Path) -> bool:
+    ...     with ServerProcess(program) as server:
+    ...         return server.invoke([[5.1, 3.5, 1.4, 0.2]]).status_code == 200
 
     Args:
         program: the program's file, or its module.
@@ -91,22 +93,30 @@ class ServerProcess(Client):
         return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def __enter__(self) -> Self:
-        if sys.platform != "linux":
-            message = "the server needs Linux: use TestClient, or the fixture sagemaker_endpoint."
-            raise StartError(message)
         self._log = tempfile.TemporaryFile()
         try:
-            self._start()
+            self._process = self.launch(self._log)
+            self._await_ready(self._process)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _start(self) -> None:
+    def launch(self, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+        """Start the server without waiting until it is ready; the caller ends the process.
+
+        Args:
+            output: where it logs; None for this process's own output.
+
+        Raises:
+            StartError: this is not Linux, or a variable has a value that cannot be used.
+        """
+        linux.require("the server", "use TestClient, or the fixture sagemaker_endpoint.")
         # For Linux alone.
+        from sagemaker_inference._os.child_process import die_with_parent
         from sagemaker_inference._supervisor.settings import settings_from_environment
 
-        self.port = _free_port()
+        self.port = free_port(_HOST)
         settings = settings_from_environment(
             self._program,
             self._source.model_dir(self._model_dir),
@@ -116,12 +126,23 @@ class ServerProcess(Client):
         if not _variables.WORKERS.text:
             settings = replace(settings, workers=1)
         command = python_command("sagemaker_inference._supervisor.main", settings.dump())
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
+        # To the kernel, the parent is the thread: another one may end while the server is used.
+        is_lasting = threading.current_thread() is threading.main_thread()
+        return subprocess.Popen(  # noqa: S603 - our own interpreter
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A SIGINT from the terminal is for this process, which ends the server.
+            start_new_session=True,
+            # Nothing else would end it, where this process is killed.
+            preexec_fn=die_with_parent if is_lasting else None,  # noqa: PLW1509 - no locks in it
         )
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         while not self._is_ready():
-            if self._process.poll() is not None:
-                message = f"the server has ended with {self._process.returncode}:\n{self.log}"
+            if process.poll() is not None:
+                message = f"the server has ended with {process.returncode}:\n{self.log}"
                 raise StartError(message)
             time.sleep(_POLL_SECONDS)
 
@@ -131,51 +152,54 @@ class ServerProcess(Client):
         except OSError:
             return False
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         if self._process is not None:
-            _end(self._process)
+            _end(self._process, INTERRUPTED_SECONDS if is_interruption(kind) else _STOP_SECONDS)
             self._process = None
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def terminate(self) -> int:
+        """Stop the server as SageMaker does, by SIGTERM; returns its exit code.
+
+        Raises:
+            RuntimeError: it does not run.
+        """
+        if self._process is None:
+            message = "the server does not run: write `with ServerProcess(...) as server:`"
+            raise RuntimeError(message)
+        process, self._process = self._process, None
+        _end(process, _STOP_SECONDS)
+        return process.returncode
 
     def request(
         self,
         method: str,
         path: str,
         body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
     ) -> Reply:
         """Send any request, over a connection of its own; see `Client.request`."""
+        named = {name.decode(): value for name, value in header_lines(headers or {})}
         connection = http.client.HTTPConnection(_HOST, self.port, timeout=_CONNECT_SECONDS)
         try:
             connection.connect()
             # The server has time limits of its own.
             connection.sock.settimeout(_ANSWER_SECONDS)
-            connection.request(method, path, body, dict(headers or {}))
+            connection.request(method, path, body, named)
             response = connection.getresponse()
             return Reply(response.status, response.getheaders(), response.read())
         finally:
             connection.close()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
     # The second SIGTERM has the server end without waiting for requests.
-    for _ in range(2):
+    for limit in (seconds, _STOP_SECONDS):
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
+            process.wait(limit)
     if process.poll() is None:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    while True:
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
-        with socket.socket() as probe:
-            try:
-                probe.bind((_HOST, port))
-            except OSError:
-                continue
-            return port
