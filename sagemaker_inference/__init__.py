@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._http.context import Context
     from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._http.uploads import Upload
     from sagemaker_inference._inference.assembly import assemble
     from sagemaker_inference._inference.inference_handler import InferenceHandler
-    from sagemaker_inference._program.registry import StepHandler, TransformerHandler
+    from sagemaker_inference._inference.sockets import Fragment
+    from sagemaker_inference._program.shapes import StepHandler, TransformerHandler
     from sagemaker_inference.model_server import serve
     from sagemaker_inference.transformer import Transformer as _Transformer
 
@@ -58,7 +60,9 @@ if TYPE_CHECKING:
         @overload
         def __call__(self, function: TransformerHandler, /) -> TransformerHandler: ...
         @overload
-        def __call__(self, /) -> Callable[[TransformerHandler], TransformerHandler]: ...
+        def __call__(
+            self, path: str = ..., /
+        ) -> Callable[[TransformerHandler], TransformerHandler]: ...
 
     decoder: DecoderModule
     encoder: EncoderModule
@@ -66,12 +70,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "Fragment",
     "InferenceHandler",
     "Registry",
     "Request",
     "Response",
+    "Upload",
     "assemble",
     "before_load",
+    "bidirectional",
     "decoder",
     "default_registry",
     "encoder",
@@ -80,6 +87,8 @@ __all__ = [
     "on_shutdown",
     "predictor",
     "serve",
+    "session_end",
+    "session_start",
     "transformer",
     "warmup",
 ]
@@ -91,6 +100,9 @@ before_load = default_registry.before_load
 warmup = default_registry.warmup
 health_check = default_registry.health_check
 on_shutdown = default_registry.on_shutdown
+bidirectional = default_registry.bidirectional
+session_start = default_registry.session_start
+session_end = default_registry.session_end
 
 
 class _CallableModule(ModuleType):
@@ -111,9 +123,11 @@ for _module in (_decoder_module, _encoder_module, _transformer_module):
 _LAZY: Final = {
     "serve": "sagemaker_inference.model_server",
     "Context": "sagemaker_inference._http.context",
+    "Fragment": "sagemaker_inference._inference.sockets",
     "InferenceHandler": "sagemaker_inference._inference.inference_handler",
     "Request": "sagemaker_inference._http.messages",
     "Response": "sagemaker_inference._http.messages",
+    "Upload": "sagemaker_inference._http.uploads",
     "assemble": "sagemaker_inference._inference.assembly",
 }
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,6 +59,9 @@ class ErrorCode(str, Enum):
     A failure has the same code wherever it is detected: in a worker, the supervisor or the front
     end (``ErrorCode.java`` has the codes that the front end sends).
 
+    >>> ErrorCode.PREDICTION_TIMEOUT.value, int(ErrorCode.PREDICTION_TIMEOUT.status)
+    ('prediction_timeout', 504)
+
     Attributes:
         status: the HTTP status of this failure.
     """
@@ -76,6 +79,8 @@ class ErrorCode(str, Enum):
     UNDECODABLE_BODY = "undecodable_body", HTTPStatus.BAD_REQUEST
     NOT_FOUND = "not_found", HTTPStatus.NOT_FOUND
     MODEL_NOT_FOUND = "model_not_found", HTTPStatus.NOT_FOUND
+    SESSION_NOT_FOUND = "session_not_found", HTTPStatus.NOT_FOUND
+    SESSION_LOST = "session_lost", HTTPStatus.NOT_FOUND
     METHOD_NOT_ALLOWED = "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED
     NOT_ACCEPTABLE = "not_acceptable", HTTPStatus.NOT_ACCEPTABLE
     REQUEST_TIMEOUT = "request_timeout", HTTPStatus.REQUEST_TIMEOUT
@@ -93,12 +98,14 @@ class ErrorCode(str, Enum):
     PREDICTION_FAILED = "prediction_failed", HTTPStatus.INTERNAL_SERVER_ERROR
     ENCODER_FAILED = "encoder_failed", HTTPStatus.INTERNAL_SERVER_ERROR
     TRANSFORMER_FAILED = "transformer_failed", HTTPStatus.INTERNAL_SERVER_ERROR
+    BIDIRECTIONAL_FAILED = "bidirectional_failed", HTTPStatus.INTERNAL_SERVER_ERROR
     UNENCODABLE_PREDICTION = "unencodable_prediction", HTTPStatus.INTERNAL_SERVER_ERROR
     MODEL_NOT_LOADED = "model_not_loaded", HTTPStatus.INTERNAL_SERVER_ERROR
     PROCESS_DIED = "process_died", HTTPStatus.INTERNAL_SERVER_ERROR
     SERVICE_UNAVAILABLE = "service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     PREDICTION_TIMEOUT = "prediction_timeout", HTTPStatus.GATEWAY_TIMEOUT
     OUT_OF_MEMORY = "out_of_memory", HTTPStatus.INSUFFICIENT_STORAGE
+    TOO_MANY_SESSIONS = "too_many_sessions", HTTPStatus.INSUFFICIENT_STORAGE
 
     @classmethod
     def for_status(cls, status: int) -> str:
@@ -117,18 +124,52 @@ class ErrorCode(str, Enum):
 _CODES: dict[int, ErrorCode] = {int(code.status): code for code in reversed(ErrorCode)}
 
 
-class RegistrationError(TypeError):
-    """A handler cannot be registered; the message names it, its file and line, and the fix."""
+def _restored(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An exception with what its base class has got; its attributes follow."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
-class StartError(Exception):
-    """The server cannot start; the message names the problem and the fix. Exit code 1."""
+class _Restorable(BaseException):
+    """An exception that is pickled as it is, whatever its ``__init__`` takes, as for Ray."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args), vars(self)
 
 
-class BaseInferenceToolkitError(Exception):
+class RegistrationError(_Restorable, TypeError):
+    """A handler cannot be registered; the message names it, its file and line, and the fix.
+
+    >>> from sagemaker_inference import Registry
+    >>> try:
+    ...     Registry().model_loader(lambda a, b, c: None)
+    ... except RegistrationError as error:
+    ...     print(str(error)[:16])
+    @model_loader is
+    """
+
+
+class StartError(_Restorable, Exception):
+    """The server cannot start; the message names the problem and the fix. Exit code 1.
+
+    >>> from sagemaker_inference.testing import TestClient
+    >>> try:
+    ...     TestClient("no_such_file.py")
+    ... except StartError as error:
+    ...     print("no_such_file.py" in str(error))
+    True
+    """
+
+
+class BaseInferenceToolkitError(_Restorable, Exception):
     """The failure of a request: an HTTP status, a message for the client and a reason phrase.
 
     Subclasses may skip ``super().__init__``; attributes that they do not set come from the class.
+
+    >>> error = BaseInferenceToolkitError(409, "The model is being updated.", "Conflict")
+    >>> error.status_code, error.phrase
+    (409, 'Conflict')
 
     Args:
         status_code: HTTP status, 200 to 599; 204 has no body.
@@ -150,6 +191,9 @@ class BaseInferenceToolkitError(Exception):
 class GenericInferenceToolkitError(BaseInferenceToolkitError):
     """Any status from user code: ``raise GenericInferenceToolkitError(418, "no coffee here")``.
 
+    >>> GenericInferenceToolkitError(418, "no coffee here").status_code
+    418
+
     Args:
         status_code: HTTP status, 200 to 599; 204 has no body.
         message: the message for the client; "Invalid Request" by default.
@@ -165,6 +209,11 @@ class GenericInferenceToolkitError(BaseInferenceToolkitError):
 
 class InferenceError(BaseInferenceToolkitError):
     """The failure of a request, with the status of its class; raise a subclass with a message.
+
+    >>> class QuotaError(InferenceError):
+    ...     status = HTTPStatus.PAYMENT_REQUIRED
+    >>> int(QuotaError("The quota is used up.").status_code)
+    402
 
     Args:
         message: the message for the client: what is wrong and what to send instead. Responses cut
@@ -185,7 +234,12 @@ class InferenceError(BaseInferenceToolkitError):
 
 
 class BadRequestError(InferenceError):
-    """400: the request is malformed."""
+    """400: the request is malformed.
+
+    >>> error = BadRequestError("Name a language.")
+    >>> int(error.status_code), error.code
+    (400, 'bad_request')
+    """
 
     status = ErrorCode.BAD_REQUEST.status
     code = ErrorCode.BAD_REQUEST.value
@@ -195,62 +249,127 @@ class DecodeError(BadRequestError, ValueError):
     """400: the body is not what its Content-Type says; the message says where.
 
     It is a ValueError as well, which AWS's toolkit raises.
+
+    >>> from sagemaker_inference.codecs import json
+    >>> try:
+    ...     json.decode(b"[1,")
+    ... except DecodeError as error:
+    ...     int(error.status_code), error.code
+    (400, 'undecodable_body')
     """
 
     code = ErrorCode.UNDECODABLE_BODY.value
 
 
 class ModelNotFoundError(InferenceError):
-    """404: no such model is loaded."""
+    """404: no such model is loaded.
+
+    >>> error = ModelNotFoundError("There is no model en-fr.")
+    >>> int(error.status_code), error.code
+    (404, 'model_not_found')
+    """
 
     status = ErrorCode.MODEL_NOT_FOUND.status
     code = ErrorCode.MODEL_NOT_FOUND.value
 
 
+class SessionNotFoundError(InferenceError):
+    """404: there is no such session: it has expired, was closed, or its worker is gone.
+
+    >>> error = SessionNotFoundError("The game is over.")
+    >>> int(error.status_code), error.code
+    (404, 'session_not_found')
+    """
+
+    status = ErrorCode.SESSION_NOT_FOUND.status
+    code = ErrorCode.SESSION_NOT_FOUND.value
+
+
+def session_lost() -> SessionNotFoundError:
+    """The failure of a request whose session ended with its worker."""
+    message = "The session is lost: the worker that had it has ended. Begin a new session."
+    return SessionNotFoundError(message, code=ErrorCode.SESSION_LOST.value)
+
+
 class NotAcceptableError(InferenceError):
-    """406: the response cannot be written in any type that the client accepts."""
+    """406: the response cannot be written in any type that the client accepts.
+
+    >>> error = NotAcceptableError("Accept image/png.")
+    >>> int(error.status_code), error.code
+    (406, 'not_acceptable')
+    """
 
     status = ErrorCode.NOT_ACCEPTABLE.status
     code = ErrorCode.NOT_ACCEPTABLE.value
 
 
 class RequestTimeoutError(InferenceError):
-    """408: the request did not arrive in time."""
+    """408: the request did not arrive in time.
+
+    >>> error = RequestTimeoutError("The upload was too slow.")
+    >>> int(error.status_code), error.code
+    (408, 'request_timeout')
+    """
 
     status = ErrorCode.REQUEST_TIMEOUT.status
     code = ErrorCode.REQUEST_TIMEOUT.value
 
 
 class PayloadTooLargeError(InferenceError):
-    """413: the body, or what it unpacks to, is over the limit."""
+    """413: the body, or what it unpacks to, is over the limit.
+
+    >>> error = PayloadTooLargeError("Send at most 10 pages.")
+    >>> int(error.status_code), error.code
+    (413, 'payload_too_large')
+    """
 
     status = ErrorCode.PAYLOAD_TOO_LARGE.status
     code = ErrorCode.PAYLOAD_TOO_LARGE.value
 
 
 class UnsupportedMediaTypeError(InferenceError):
-    """415: no decoder reads this Content-Type."""
+    """415: no decoder reads this Content-Type.
+
+    >>> error = UnsupportedMediaTypeError("Send a PDF file.")
+    >>> int(error.status_code), error.code
+    (415, 'unsupported_media_type')
+    """
 
     status = ErrorCode.UNSUPPORTED_MEDIA_TYPE.status
     code = ErrorCode.UNSUPPORTED_MEDIA_TYPE.value
 
 
 class UnprocessableInputError(InferenceError):
-    """422: the body was decoded, but the predictor cannot use it."""
+    """422: the body was decoded, but the predictor cannot use it.
+
+    >>> error = UnprocessableInputError("Send rows of 4 numbers.")
+    >>> int(error.status_code), error.code
+    (422, 'unprocessable_input')
+    """
 
     status = ErrorCode.UNPROCESSABLE_INPUT.status
     code = ErrorCode.UNPROCESSABLE_INPUT.value
 
 
 class TooManyRequestsError(InferenceError):
-    """429: the client sends too many requests and should retry later."""
+    """429: the client sends too many requests and should retry later.
+
+    >>> error = TooManyRequestsError("Wait for a second.")
+    >>> int(error.status_code), error.code
+    (429, 'too_many_requests')
+    """
 
     status = ErrorCode.TOO_MANY_REQUESTS.status
     code = ErrorCode.TOO_MANY_REQUESTS.value
 
 
 class PredictionError(InferenceError):
-    """500: the model failed on this input."""
+    """500: the model failed on this input.
+
+    >>> error = PredictionError("The solver does not converge.")
+    >>> int(error.status_code), error.code
+    (500, 'prediction_failed')
+    """
 
     code = ErrorCode.PREDICTION_FAILED.value
 
@@ -259,27 +378,49 @@ class EncodeError(InferenceError, TypeError, ValueError):
     """500: the prediction cannot be written in the negotiated content type.
 
     It is a TypeError and a ValueError as well: AWS's toolkit raises one or the other.
+
+    >>> from sagemaker_inference.codecs import csv
+    >>> try:
+    ...     csv.encode({"a": object()})
+    ... except EncodeError as error:
+    ...     int(error.status_code), error.code
+    (500, 'unencodable_prediction')
     """
 
     code = ErrorCode.UNENCODABLE_PREDICTION.value
 
 
 class ServiceUnavailableError(InferenceError):
-    """503: the request was not processed and can safely be sent again."""
+    """503: the request was not processed and can safely be sent again.
+
+    >>> error = ServiceUnavailableError("The feature store is down.")
+    >>> int(error.status_code), error.code
+    (503, 'service_unavailable')
+    """
 
     status = ErrorCode.SERVICE_UNAVAILABLE.status
     code = ErrorCode.SERVICE_UNAVAILABLE.value
 
 
 class PredictionTimeoutError(InferenceError):
-    """504: the prediction took longer than its time limit."""
+    """504: the prediction took longer than its time limit.
+
+    >>> error = PredictionTimeoutError("The feature store did not answer.")
+    >>> int(error.status_code), error.code
+    (504, 'prediction_timeout')
+    """
 
     status = ErrorCode.PREDICTION_TIMEOUT.status
     code = ErrorCode.PREDICTION_TIMEOUT.value
 
 
 class OutOfMemoryError(InferenceError):
-    """507: memory ran out while the request was processed."""
+    """507: memory ran out while the request was processed.
+
+    >>> error = OutOfMemoryError("The batch does not fit.")
+    >>> int(error.status_code), error.code
+    (507, 'out_of_memory')
+    """
 
     status = ErrorCode.OUT_OF_MEMORY.status
     code = ErrorCode.OUT_OF_MEMORY.value
@@ -287,6 +428,13 @@ class OutOfMemoryError(InferenceError):
 
 class UnsupportedFormatError(UnsupportedMediaTypeError):
     """415: the AWS toolkit's class and wording for an unsupported content type.
+
+    >>> from sagemaker_inference import decoder
+    >>> try:
+    ...     decoder.decode(b"", "application/pdf")
+    ... except UnsupportedFormatError as error:
+    ...     int(error.status_code), error.content_type
+    (415, 'application/pdf')
 
     Args:
         content_type: the content type as the client sent it.

@@ -37,7 +37,11 @@ current_request: Final[ContextVar[str]] = ContextVar("sagemaker_inference_reques
 
 
 def get_logger() -> logging.Logger:
-    """The logger named "sagemaker-inference"."""
+    """The logger named "sagemaker-inference".
+
+    >>> get_logger().name
+    'sagemaker-inference'
+    """
     logger = logging.getLogger(_NAME)
     # A subclass of somebody's own is left alone.
     if type(logger) is logging.Logger:
@@ -144,7 +148,11 @@ def is_json() -> bool:
 
 
 def configure_logger() -> None:
-    """Log the package's messages to stderr with a time stamp; calling it again is harmless."""
+    """Log the package's messages to stderr with a time stamp; calling it again is harmless.
+
+    >>> configure_logger()
+    >>> get_logger().info("the container starts")
+    """
     logger = get_logger()
     if not logger.hasHandlers():
         logger.addHandler(_handler())
@@ -297,12 +305,17 @@ def last_word(message: object, cause: BaseException | None = None) -> None:
 
 def last_words(message: object, cause: BaseException | None = None) -> str:
     """What `last_word` writes."""
-    trace = "".join(traceback.format_exception(*users_exc_info(cause))) if cause else ""
+    trace = users_traceback(cause) if cause else ""
     if is_json():
         record = logging.LogRecord(_NAME, logging.ERROR, "", 0, str(message), None, None)
         record.exc_text = trace
         return _JsonLines().format(record)
     return f"sagemaker-inference: error: {message}\n{trace}".rstrip()
+
+
+def users_traceback(error: BaseException) -> str:
+    """The traceback of an error as text, from the first line of user code on."""
+    return "".join(traceback.format_exception(*users_exc_info(error)))
 
 
 def users_exc_info(

@@ -98,12 +98,11 @@ VARIABLES: Final[tuple[Variable[Any], ...]] = (
     QUEUE,
     THREADS,
 )
-# Settings of HTTP that the front end has under the same names.
-PASSED_ON: Final = (
-    "MMS_CORS_ALLOWED_ORIGIN",
-    "MMS_CORS_ALLOWED_METHODS",
-    "MMS_CORS_ALLOWED_HEADERS",
-)
+# Which pages browsers let send requests: values of response headers.
+CORS_ORIGIN: Final = "MMS_CORS_ALLOWED_ORIGIN"
+CORS_METHODS: Final = "MMS_CORS_ALLOWED_METHODS"
+CORS_HEADERS: Final = "MMS_CORS_ALLOWED_HEADERS"
+PASSED_ON: Final = (CORS_ORIGIN, CORS_METHODS, CORS_HEADERS)
 _TLS: Final = "SageMaker's platform, or a proxy, ends TLS in front of the container"
 REFUSED: Final = {
     "MMS_MANAGEMENT_ADDRESS": "models are managed on the port that is served",
@@ -141,15 +140,6 @@ def host() -> str | None:
 def timeout() -> int | None:
     """The longest prediction in seconds, or None."""
     return TIMEOUT_SECONDS.read() or TIMEOUT.read()
-
-
-def front_end_properties() -> dict[str, str]:
-    """What the front end is to be told under Multi Model Server's names."""
-    properties = {}
-    for name in PASSED_ON:
-        if value := text(name):
-            properties[name.removeprefix(_PREFIX).lower()] = value
-    return properties
 
 
 def check() -> list[str]:

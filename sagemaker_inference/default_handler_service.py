@@ -18,6 +18,10 @@ class DefaultHandlerService:
 
     Subclasses may set ``_service`` at any time, without calling this ``__init__``.
 
+    >>> from sagemaker_inference import transformer
+    >>> from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
+    >>> service = DefaultHandlerService(transformer.Transformer(DefaultInferenceHandler()))
+
     Args:
         transformer: the object that answers; a `Transformer` for the user's program by default.
     """

@@ -25,6 +25,14 @@ class DefaultInferenceHandler:
     Override any of them, as methods or static methods. The context may be omitted, and additional
     parameters keep their defaults. ``default_pre_model_fn(model_dir)`` and
     ``default_model_warmup_fn(model_dir, model)`` are called if a subclass defines them.
+
+    >>> class WordCounts(DefaultInferenceHandler):
+    ...     def default_model_fn(self, model_dir):
+    ...         return {"a": 1}
+    ...     def default_predict_fn(self, data, model):
+    ...         return [model.get(word, 0) for word in data]
+    >>> WordCounts().default_predict_fn(["a", "b"], {"a": 1})
+    [1, 0]
     """
 
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:

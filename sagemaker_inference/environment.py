@@ -21,6 +21,9 @@ code_dir: str = os.path.join(model_dir, "code")  # noqa: PTH118
 class Environment:
     """A snapshot of the environment variables.
 
+    >>> Environment().inference_http_port
+    '8080'
+
     Raises:
         EnvironmentVariableError: a variable has a malformed value; the message names both.
     """

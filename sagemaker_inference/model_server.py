@@ -16,8 +16,8 @@ from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._errors import StartError
 from sagemaker_inference._inference import assembly, program
 from sagemaker_inference._log import configure_logger, get_logger, last_word
-from sagemaker_inference._os import standard_streams
-from sagemaker_inference._os.child_process import python_command
+from sagemaker_inference._os import linux, standard_streams
+from sagemaker_inference._os.interpreter import python_command
 from sagemaker_inference._program import location, registry, unserved
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._program.registry import IMPORTED_AT
@@ -50,7 +50,7 @@ _ONE_MODEL: Final = (
 
 
 def serve(  # noqa: PLR0913 - all by name
-    name: str,
+    name: str = "",
     *,
     model_dir: str | os.PathLike[str] | None = None,
     host: str = ALL_ADDRESSES,
@@ -65,6 +65,12 @@ def serve(  # noqa: PLR0913 - all by name
     If the file runs as ``__main__``, this process becomes the server and the call does not return;
     if it is imported, nothing happens. A problem is logged and exits with code 1.
 
+    >>> from sagemaker_inference import model_loader, predictor, serve
+    >>> def main():
+    ...     model_loader(lambda: 2)
+    ...     predictor(lambda data, model: data * model)
+    ...     serve("__main__", port=8081)
+
     Args:
         name: ``__name__`` of the calling module.
         model_dir: the folder of the model; by default ``model`` in SAGEMAKER_BASE_DIR (/opt/ml)
@@ -77,6 +83,8 @@ def serve(  # noqa: PLR0913 - all by name
         registry: the registry with the program's handlers, if not the default one.
     """
     caller = sys._getframe(1)  # noqa: SLF001 - the line where registration ends, for messages
+    if not (name and isinstance(name, str)):
+        _refuse_call(name, caller.f_globals["__name__"])
     name = program.name_in_worker(name)
     if name != "__main__":
         if name not in sys.modules:
@@ -84,14 +92,15 @@ def serve(  # noqa: PLR0913 - all by name
         line = f"{caller.f_code.co_filename}, line {caller.f_lineno}"
         program.note_serve_call(name, registry, line)
         return
-    # Not at the top: each worker imports this module with the program's own import of serve.
-    from sagemaker_inference._supervisor.settings import settings_from_environment
-
     configure_logger()
     if ENABLE_MULTI_MODEL:
         _exit(StartError(_ONE_MODEL))
     try:
         main = Program.from_main()
+        linux.require_for_server(main.label)
+        # Not at the top: each worker imports this module with the program's own import of serve.
+        from sagemaker_inference._supervisor.settings import settings_from_environment
+
         script_functions.adopt(registry, sys.modules["__main__"])
         assembly.assemble(registry, main.label)
         settings = settings_from_environment(
@@ -114,8 +123,20 @@ def serve(  # noqa: PLR0913 - all by name
     )
 
 
+def _refuse_call(name: object, caller: str) -> NoReturn:
+    asked = repr(name) if name else ""
+    error = TypeError(f"serve({asked}) has to be given the name of its module: serve(__name__)")
+    if program.name_in_worker(caller) == "__main__":
+        _exit(error)
+    # The program is being imported, and what imports it says which line this is.
+    raise error
+
+
 def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     """Serve a handler service, and return when the server has stopped.
+
+    >>> def main():  # the entry point of a container
+    ...     start_model_server(handler_service="my_container.handler_service")
 
     Args:
         handler_service: the module or file of a handler service for Multi Model Server, optionally
@@ -125,19 +146,18 @@ def start_model_server(handler_service: str = DEFAULT_HANDLER_SERVICE) -> None:
     Raises:
         SystemExit: with the server's exit code, unless that is 0.
     """
-    from sagemaker_inference._supervisor import main
-    from sagemaker_inference._supervisor.settings import settings_from_environment
-
     standard_streams.ensure_open()
     configure_logger()
     try:
+        linux.require_for_server()
+        from sagemaker_inference._supervisor import main
+        from sagemaker_inference._supervisor.settings import settings_from_environment
+
         # AWS's containers look for this call.
         path = REQUIREMENTS_PATH if os.path.exists(REQUIREMENTS_PATH) else ""  # noqa: PTH110
-        # The layout of the SDK's ModelBuilder: the program is in the model's folder itself.
-        beside = Path(environment.model_dir, "requirements.txt")
-        if not (path or ENABLE_MULTI_MODEL) and beside.is_file():
-            path = str(beside)
         model_dir = environment.model_dir
+        if not ENABLE_MULTI_MODEL and (listed := location.requirements(model_dir)):
+            path = str(listed)
         served: Program | str = handler_service
         if handler_service == DEFAULT_HANDLER_SERVICE:
             # Each of many models has its own program, and a package may contain the only one's.

@@ -3,6 +3,14 @@
 `InferenceHandler` answers the requests; this class has the names that AWS's containers override,
 read and set. ``import sagemaker_inference`` imports this module, since ``@transformer`` has its
 name, so modules that only serving needs are imported later.
+
+>>> from sagemaker_inference import default_registry, transformer
+>>> with default_registry.isolated():
+...     @transformer
+...     def transform(model, body: str):
+...         return body.upper(), "text/plain"
+>>> transform(None, "cat")
+('CAT', 'text/plain')
 """
 
 from __future__ import annotations
@@ -31,6 +39,11 @@ class Transformer:
 
     Subclasses may override ``_default_transform_fn``, and read and set ``_model``, ``_input_fn``,
     ``_predict_fn``, ``_output_fn`` and ``_transform_fn``; each request uses their current values.
+
+    >>> class Scaled(Transformer):
+    ...     def _default_transform_fn(self, model, input_data, content_type, accept, context=None):
+    ...         data = self._input_fn(input_data, content_type)
+    ...         return self._output_fn(self._predict_fn(data / 255, model), accept)
 
     Args:
         default_inference_handler: an object with the functions of `DefaultInferenceHandler`, used
@@ -268,7 +281,7 @@ def _input_fn(handler: InferenceHandler, default_handler: object) -> Callable[..
         data = body.encode() if isinstance(body, str) else body
         decoding = decoders.for_content_type(header)
         if decoding.is_form:
-            return decoders.convert_fields(form.decode(data, header))
+            return decoders.convert_fields([*form.decode(data, header).items()])
         return decoding.read(data, header, *([context] if decoding.handler else []))
 
     return input_fn

@@ -8,6 +8,7 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._aws import default_predictor, overridable, script_functions
 from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._program import roles
+from sagemaker_inference._program.paths import INVOCATIONS
 from sagemaker_inference._program.registration import Registration
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference._program.signatures import Handler
@@ -72,13 +73,19 @@ def complete(registry: Registry, program: Registry, model_loader: Callable[..., 
 
 def _is_replaced(role: Role, program: Registry) -> bool:
     """Whether the program has this role to itself."""
-    if role in (roles.DECODER, roles.PREDICTOR, roles.ENCODER) and program.find(roles.TRANSFORMER):
+    steps = (roles.DECODER, roles.PREDICTOR, roles.ENCODER)
+    if role in steps and _of_invocations(roles.TRANSFORMER, program):
         return True
-    registrations = program.find(role)
+    registrations = _of_invocations(role, program)
     if role in (roles.DECODER, roles.ENCODER):
         # Decorated functions leave the types that they do not name.
         return any(content_types.ANY in item.content_types for item in registrations)
     return bool(registrations)
+
+
+def _of_invocations(role: Role, program: Registry) -> list[Registration]:
+    """The handlers of a role, but for those of further paths, which containers know nothing of."""
+    return [item for item in program.find(role) if item.path == INVOCATIONS]
 
 
 def script_decoders() -> list[Registration]:

@@ -14,6 +14,7 @@ numbers of its own.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import time
 from itertools import pairwise
@@ -65,13 +66,13 @@ def counter(name: str, description: str, *, labels: Sequence[str] = ()) -> Count
         name: letters, digits and underscores; ``_total`` is appended where it is exposed.
         description: what it counts, in a sentence.
         labels: names of labels; each call gives a value for each. At most 100 sets of values are
-            told apart.
+            told apart, and of a value the first 200 characters.
 
     Raises:
         RegistrationError: a name cannot be used, or another metric has it.
     """
     place = _check(name, labels)
-    name = name.removesuffix("_total")
+    name = name.removesuffix("_total") or name
     return cast("Counter", STATE.add(Counter(name, description, labels, place)))
 
 
@@ -122,9 +123,19 @@ def histogram(
         RegistrationError: as for `counter`, or the buckets do not ascend.
     """
     place = _check(name, labels)
-    bounds = tuple(float(bound) for bound in buckets)
-    if not bounds or any(not low < high for low, high in pairwise(bounds)):
-        message = f"the histogram {name} at {place}: buckets must ascend, got {buckets!r}"
+    try:
+        bounds = tuple(float(bound) for bound in buckets)
+    except (TypeError, ValueError):
+        bounds = ()
+    if bounds and bounds[-1] == math.inf:
+        bounds = bounds[:-1]  # which is always there
+    is_usable = all(map(math.isfinite, bounds)) and all(
+        low < high for low, high in pairwise(bounds)
+    )
+    if not (bounds and is_usable):
+        message = (
+            f"the histogram {name} at {place}: buckets must be numbers that ascend, got {buckets!r}"
+        )
         raise RegistrationError(message)
     return cast("Histogram", STATE.add(Histogram(name, description, labels, place, bounds)))
 
@@ -250,6 +261,8 @@ def _check(name: str, labels: Sequence[str]) -> str:
     else:
         bad = [label for label in labels if not _LABEL.fullmatch(str(label)) or label == "le"]
         problem = f"{bad[0]!r} is not the name of a label" if bad else ""
+        if not problem and len({*labels}) < len(labels):
+            problem = f"a label is there twice: {', '.join(labels)}"
     if problem:
         message = f"a metric at {place}: {problem}."
         raise RegistrationError(message)

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from sagemaker_inference.metrics._cells import Described
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_OF_DISTRIBUTION: Final = ("_bucket", "_sum", "_count")
+_SUFFIXES: Final = {
+    "counter": ("_total",),
+    "histogram": _OF_DISTRIBUTION,
+    "summary": _OF_DISTRIBUTION[1:],
+}
 _Labels = tuple[tuple[str, str], ...]
+
+
+def exposed_names(name: str, kind: str) -> frozenset[str]:
+    """All names that the page has of a metric: no other one may have any of them."""
+    suffixes = _SUFFIXES.get(kind, ())
+    return frozenset({name, *(name + suffix for suffix in suffixes)})
 
 
 @dataclass
@@ -120,7 +132,8 @@ def text(exposed: Iterable[Family]) -> str:
                 lines += _histogram(name, labels, values, bounds)
             else:
                 lines.append(f"{name}{_labels(labels)} {_number(values[0])}")
-    return "".join(f"{line}\n" for line in lines)
+    # What programs say of their metrics may have halves of characters, which no encoding has.
+    return "".join(f"{line}\n" for line in lines).encode(errors="replace").decode()
 
 
 def _histogram(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sagemaker_inference._errors import RegistrationError
 from sagemaker_inference._log import get_logger
 from sagemaker_inference.metrics._cells import Area
+from sagemaker_inference.metrics._exposition import exposed_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ Summary = Literal["sum", "max", "last"]
 
 # Label values may come from clients: what is kept of them must not grow with what they send.
 MOST_SERIES: Final = 100
+MOST_CHARACTERS: Final = 200
 OTHER: Final = "other"
 # Seconds: from a look-up in memory to the 60 s that SageMaker waits for an answer.
 DEFAULT_BUCKETS: Final = (
@@ -82,7 +85,10 @@ class Metric:
         return f"the metric {self.name} has the labels {wanted}, and was given {given}"
 
     def _new_series(self, key: tuple[str, ...]) -> _Series:
+        key = tuple(map(bounded_label, key))
         with STATE.lock:
+            if key in self._series:
+                return self._series[key]
             if len(self._series) >= MOST_SERIES:
                 if not self._is_full:
                     self._is_full = True
@@ -140,7 +146,14 @@ class _Series:
 
 
 class Counter(Metric):
-    """A number that only grows; made by `counter`."""
+    """A number that only grows; made by `counter`.
+
+    >>> from sagemaker_inference import metrics
+    >>> misses = metrics.counter("cache_misses", "Look-ups that the cache could not answer.")
+    >>> misses.inc(2)
+    >>> misses.value()
+    2.0
+    """
 
     kind = "counter"
 
@@ -165,7 +178,14 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """A number that goes up and down; made by `gauge`."""
+    """A number that goes up and down; made by `gauge`.
+
+    >>> from sagemaker_inference import metrics
+    >>> open_files = metrics.gauge("open_files", "Files that are open.")
+    >>> open_files.set(3)
+    >>> open_files.value()
+    3.0
+    """
 
     kind = "gauge"
 
@@ -205,7 +225,14 @@ class Gauge(Metric):
 
 
 class Histogram(Metric):
-    """How many observations were at most so large; made by `histogram`."""
+    """How many observations were at most so large; made by `histogram`.
+
+    >>> from sagemaker_inference import metrics
+    >>> pages = metrics.histogram("pages", "Pages of a document.", buckets=(1, 10, 100))
+    >>> pages.observe(12)
+    >>> pages.count(), pages.sum()
+    (1.0, 12.0)
+    """
 
     kind = "histogram"
 
@@ -235,7 +262,11 @@ class Histogram(Metric):
         place = self.series(labels).place()
         if place is not None:
             cells = STATE.area.cells
-            cells[place + bisect.bisect_left(self.buckets, value)] += 1
+            # What is not a number is in no bucket.
+            at = len(self.buckets)
+            if not math.isnan(value):
+                at = bisect.bisect_left(self.buckets, value)
+            cells[place + at] += 1
             cells[place + len(self.buckets) + 1] += value
 
     def recorder(self) -> Callable[[float], None]:
@@ -312,14 +343,33 @@ class State:
             RegistrationError: there is another one of its name.
         """
         with self.lock:
-            old = self.metrics.setdefault(new.name, new)
+            old = self.metrics.get(new.name) or self._sharing(new)
+            if old is None:
+                old = self.metrics[new.name] = new
         if old is new or (old.about, old.labels) == (new.about, new.labels):
             return old
         message = (
-            f"the metric {new.name} at {new.place} is another one than that at {old.place}: "
+            f"the metric {new.name} at {new.place} is another one than {old.name} at {old.place}: "
             f"{_described(new)}, not {_described(old)}. Give one of them another name."
         )
         raise RegistrationError(message)
+
+    def _sharing(self, new: Metric) -> Metric | None:
+        """The metric that has one of the names under which this one is exposed."""
+        names = exposed_names(new.name, new.kind)
+        return next(
+            (
+                old
+                for old in self.metrics.values()
+                if not names.isdisjoint(exposed_names(old.name, old.kind))
+            ),
+            None,
+        )
+
+
+def bounded_label(value: str) -> str:
+    """The value of a label as it is exposed: clients may have sent anything."""
+    return value[:MOST_CHARACTERS].encode(errors="replace").decode()
 
 
 STATE: Final = State()

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "sagemaker_inference_"
 
+# What alarms look at: a rate needs the number before the first one. With many models, these would
+# be hundreds of lines.
+_AWAITED: Final = ("200", "500", "503", "504")
+
+# What workers count of streams and WebSockets, and the supervisor of those whose worker is lost.
+STREAMS: Final = f"{PREFIX}streams"
+STREAMS_HELP: Final = "Streams, by how they ended."
+SOCKETS: Final = f"{PREFIX}sockets"
+SOCKETS_HELP: Final = "WebSockets, by the status that closed them."
+
 
 def server_family(
     kind: str, name: str, description: str, buckets: tuple[float, ...] = ()
@@ -31,6 +41,8 @@ def of_requests(counts: Iterable[Mapping[str, Any]], *, has_many: bool = False) 
         has_many: whether there are many models, which a label tells apart.
     """
     requests = server_family("counter", "requests", "Requests by path and status.")
+    for status in () if has_many else _AWAITED:
+        requests.add({"path": "/invocations", "status": status}, [0])
     durations = server_family(
         "histogram",
         "request_duration_seconds",
@@ -53,6 +65,16 @@ def of_requests(counts: Iterable[Mapping[str, Any]], *, has_many: bool = False) 
 def label(model: str, *, has_many: bool) -> dict[str, str]:
     """The label that tells models apart where there are many."""
     return {"model": model} if has_many and model else {}
+
+
+def with_model(labels: Iterable[tuple[str, str]], model: Mapping[str, str]) -> dict[str, str]:
+    """A program's labels beside that of its model.
+
+    One that is called as that is becomes ``exported_model``, as Prometheus does it:
+    https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape_config
+    """
+    own = {f"exported_{name}" if name in model else name: value for name, value in labels}
+    return {**model, **own}
 
 
 def running() -> Family:
