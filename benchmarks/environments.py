@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.contender import OURS
+from benchmarks.contender import ON_RAY, OURS
 
 if TYPE_CHECKING:
     from benchmarks.contender import Contender
@@ -45,7 +45,7 @@ def prepare(contender: Contender, cache: Path) -> Path:
         venv.create(folder, with_pip=True, symlinks=True)
         _pip(python, "install", "--requirement", str(requirements))
         stamp.write_text(digest)
-    if contender.name == OURS:
+    if contender.name in (OURS, ON_RAY):
         _install_checkout(python, CHECKOUT)
     return python
 

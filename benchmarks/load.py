@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.processes import HOST, TICKS
 
 if TYPE_CHECKING:
+    from benchmarks.contender import Contender
     from benchmarks.processes import Server
     from benchmarks.works import Work
 
@@ -22,8 +23,7 @@ _MARK: Final = "benchmark "
 _SCRIPT: Final = """
 wrk.method = "METHOD"
 wrk.path = "PATH"
-wrk.headers["Content-Type"] = "TYPE"
-wrk.headers["Accept"] = "TYPE"
+HEADERS
 local file = io.open("BODY", "rb")
 wrk.body = file:read("*a")
 file:close()
@@ -35,6 +35,19 @@ function done(summary, latency, requests)
     '"errors": {"connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}}\\n',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
     e.connect, e.read, e.write, e.status, e.timeout))
+end
+"""
+# With several models, each has a request, and Lua tells which is next.
+_TURNS: Final = """
+local requests, last = {}, 0
+
+function init(args)
+  REQUESTS
+end
+
+function request()
+  last = last % #requests + 1
+  return requests[last]
 end
 """
 
@@ -63,13 +76,9 @@ def whole(seconds: float) -> int:
 
 def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
     """Send a work as fast as its connections allow; what came of it, and what it cost."""
-    path, body = server.contender.target(work)
     with tempfile.TemporaryDirectory(prefix="bm-") as folder:
-        Path(folder, "body").write_bytes(body)
-        script = _SCRIPT.replace("METHOD", work.method)
-        script = script.replace("PATH", path).replace("TYPE", work.content_type)
-        script = script.replace("BODY", f"{folder}/body").replace("MARK", _MARK)
-        Path(folder, "script.lua").write_text(script)
+        Path(folder, "body").write_bytes(server.contender.target(work)[1])
+        Path(folder, "script.lua").write_text(script(server.contender, work, f"{folder}/body"))
         command = [find_wrk(), "--threads", "1", "--connections", str(work.connections)]
         command += ["--duration", f"{whole(seconds)}s", "--timeout", "30s"]
         command += ["--script", f"{folder}/script.lua", f"http://{HOST}:{server.port}"]
@@ -85,6 +94,26 @@ def full_speed(server: Server, work: Work, seconds: float) -> dict[str, Any]:
         kind: (spent - before.get(kind, 0.0)) / answered * 1e6 for kind, spent in after.items()
     }
     return found
+
+
+def script(contender: Contender, work: Work, body: str) -> str:
+    """What wrk is told to send, with the body in this file."""
+    found = _SCRIPT.replace("METHOD", work.method).replace("MARK", _MARK).replace("BODY", body)
+    found = found.replace("PATH", contender.target(work)[0])
+    found = found.replace("HEADERS", _headers(contender, work, 0, "\n"))
+    if work.models == 1:
+        return found
+    requests = [
+        f"{_headers(contender, work, model, ' ')} "
+        f'requests[{model + 1}] = wrk.format(nil, "{contender.target(work, model)[0]}")'
+        for model in range(work.models)
+    ]
+    return found + _TURNS.replace("REQUESTS", "\n  ".join(requests))
+
+
+def _headers(contender: Contender, work: Work, model: int, between: str) -> str:
+    headers = contender.headers(work, model)
+    return between.join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
 
 
 def busy_seconds() -> float:

@@ -3,7 +3,9 @@
 Usage: paced.py HOST PORT PATH CONTENT_TYPE RATE SECONDS, the body on standard input. Times between
 requests are exponential, as those of many independent clients, and the same in every run. A latency
 counts from when a request was due, so that a server which stands still is not spared the requests
-that it kept from being sent. One thread, no HTTP library: some 50 µs of processor for a request.
+that it kept from being sent. A server that falls behind is given up at the end: latencies grow for
+as long as it is asked, and say nothing about it. One thread, no HTTP library: some 50 µs of
+processor for a request.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ import select
 import socket
 import sys
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONNECTIONS = 16
 GRACE_SECONDS = 10.0
+# Who has answered fewer of the requests at the end does not keep up with them.
+KEPT_UP = 0.95
 # Larger ones are mapped and unmapped for each read.
 _READ_BYTES = 65536
 _END_OF_HEAD = b"\r\n\r\n"
@@ -49,12 +56,19 @@ class Reply:
 
 
 def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -> dict[str, Any]:
-    """Send for so many seconds; returns latencies in milliseconds and counts."""
+    """Send for so many seconds.
+
+    Returns:
+        Latencies in milliseconds; how many requests were "asked", how many of them were answered
+        "in_time", which is until the end, and how many in all. Of a server that does not keep up,
+        those without an answer are no errors.
+    """
     idle = [_connect(address) for _ in range(CONNECTIONS)]
     working: dict[socket.socket, tuple[float, Reply]] = {}
     waiting: collections.deque[float] = collections.deque()
     latencies: list[float] = []
-    errors = 0
+    asked = errors = 0
+    in_time: int | None = None
     source = random.Random(1)  # noqa: S311 - pauses, not secrets
     due = start = perf_counter()
     end = start + seconds
@@ -62,21 +76,20 @@ def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -
         now = perf_counter()
         while due <= now and due < end:
             waiting.append(due)
+            asked += 1
             due += source.expovariate(rate)
         while waiting and idle:
             sock = idle.pop()
             working[sock] = (waiting.popleft(), Reply())
             sock.sendall(request)
-        if (due >= end and not waiting and not working) or now > end + GRACE_SECONDS:
-            break
-        pause = max(0.0, due - perf_counter()) if due < end else 0.1
-        for sock in select.select(list(working), [], [], pause)[0]:
-            was_due, reply = working[sock]
-            data = sock.recv(_READ_BYTES)
-            if data and not reply.feed(data):
-                continue
-            del working[sock]
-            if data and reply.is_good:
+        if now >= end:
+            if in_time is None:
+                in_time = len(latencies)
+            if not (waiting or working) or in_time < KEPT_UP * asked or now > end + GRACE_SECONDS:
+                break
+        pause = max(0.0, min(due, end) - perf_counter()) if now < end else 0.1
+        for sock, was_due, is_good in _finished(working, pause):
+            if is_good:
                 latencies.append(perf_counter() - was_due)
                 idle.append(sock)
                 continue
@@ -84,15 +97,30 @@ def run(address: tuple[str, int], request: bytes, rate: float, seconds: float) -
             sock.close()
             idle.append(_connect(address))
     latencies.sort()
-    lost = len(waiting) + len(working)
+    lost = len(waiting) + len(working) if in_time >= KEPT_UP * asked else 0
     for sock in (*idle, *working):
         sock.close()
     return {
         "rate": rate,
+        "asked": asked,
+        "in_time": in_time,
         "requests": len(latencies),
         "errors": errors + lost,
         **{f"p{share}_ms": percentile(latencies, share) * 1000 for share in (50, 90, 99)},
     }
+
+
+def _finished(
+    working: dict[socket.socket, tuple[float, Reply]], pause: float
+) -> Iterator[tuple[socket.socket, float, bool]]:
+    """The connections whose answers have come to an end, when they were due, and if all is well."""
+    for sock in select.select(list(working), [], [], pause)[0]:
+        was_due, reply = working[sock]
+        data = sock.recv(_READ_BYTES)
+        if data and not reply.feed(data):
+            continue
+        del working[sock]
+        yield sock, was_due, bool(data) and reply.is_good
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from benchmarks import peers
 from benchmarks.contender import CONTENDERS, OURS
 from benchmarks.works import WORKS
 
@@ -27,7 +28,7 @@ def draw(summary: Summary, folder: Path, name: str) -> list[Path]:
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmark"})
     plain = [work for work in WORKS if work.mode == "plain" and not work.is_ping]
     rates = {work.title: f"rate {work.name}" for work in plain}
-    slow = {work.title: f"rate {work.name}" for work in WORKS if work.mode != "plain"}
+    slow = {work.title: f"rate {work.name}" for work in WORKS if work.mode in {"slow", "batched"}}
     small = {
         "p99 at half load, ms": "half p99",
         "first answer, s": "start",
@@ -42,7 +43,7 @@ def draw(summary: Summary, folder: Path, name: str) -> list[Path]:
             file = folder / f"{name}-{what}.svg"
             _bars(shown, unit, file)
             files.append(file)
-    return files
+    return files + peers.draw(summary, folder, name)
 
 
 def _bars(panels: dict[str, dict[str, Spread]], unit: str, file: Path) -> None:

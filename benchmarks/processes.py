@@ -14,12 +14,15 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks import contender as contenders
 from benchmarks.works import JSON_SMALL, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from benchmarks.contender import Contender
 
 HOST: Final = "127.0.0.1"
@@ -31,6 +34,7 @@ _POLL_SECONDS: Final = 0.01
 _TURN: Final = "BENCHMARK_TURN"
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 # Of the surrounding shell, nothing may slow or steer a server.
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _FOREIGN: Final = ("OPENBLAS_", "OMP_", "PYTHON", "PIP_", "SAGEMAKER_", "MMS_", "VIRTUAL_ENV")
 
 
@@ -66,9 +70,12 @@ class Server:
         contender: what to start.
         python: the Python of its environment.
         mode: what it is to be, see contenders/task.py.
+        more: what else its environment says.
     """
 
-    def __init__(self, contender: Contender, python: Path, mode: str) -> None:
+    def __init__(
+        self, contender: Contender, python: Path, mode: str, more: Mapping[str, str] = _NOTHING
+    ) -> None:
         self.contender = contender
         self.port = _free_port()
         # A short path: sockets are made below it, and have at most 107 bytes.
@@ -90,6 +97,7 @@ class Server:
             "BENCHMARK_MODE": mode,
             "BENCHMARK_PORT": str(self.port),
             _TURN: self._mark,
+            **more,
         }
         self._began = time.monotonic()
         with self._log.open("wb") as log:
@@ -103,19 +111,26 @@ class Server:
                 start_new_session=True,
             )
 
-    def await_first_answer(self) -> None:
-        """Ask until the first right answer; `start_seconds` tells when it came.
+    def await_first_answer(self, work: Work = JSON_SMALL) -> None:
+        """Ask until the first answer of each model; `start_seconds` tells when all had come.
+
+        Args:
+            work: what is asked for.
 
         Raises:
             ServerError: it did not come.
         """
+        model = 0
         while True:
             try:
-                status, reply = self.ask(JSON_SMALL)
+                status, reply = self.ask(work, model)
             except (OSError, http.client.HTTPException) as error:
                 why = str(error)
             else:
                 if status == http.HTTPStatus.OK:
+                    model += 1
+                    if model < work.models:
+                        continue
                     self.start_seconds = time.monotonic() - self._began
                     return
                 why = f"status {status}: {reply[:200]!r}"
@@ -127,12 +142,12 @@ class Server:
     def _age(self) -> float:
         return time.monotonic() - self._began
 
-    def ask(self, work: Work) -> tuple[int, bytes]:
+    def ask(self, work: Work, model: int = 0) -> tuple[int, bytes]:
         """Send one request; returns the status and the body of the answer."""
-        path, body = self.contender.target(work)
+        path, body = self.contender.target(work, model)
         connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         try:
-            headers = {"Content-Type": work.content_type, "Accept": work.content_type}
+            headers = self.contender.headers(work, model)
             connection.request(work.method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
@@ -140,12 +155,13 @@ class Server:
             connection.close()
 
     def check(self, work: Work) -> None:
-        """See that it answers a work rightly.
+        """See that it answers a work rightly, each model of it.
 
         Raises:
             WrongAnswerError: it does not.
         """
-        work.check(*self.ask(work))
+        for model in range(work.models):
+            work.check(*self.ask(work, model))
 
     def tail(self) -> str:
         """The last lines of its log."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from benchmarks.contender import CONTENDERS, OURS
-from benchmarks.works import JSON_SMALL
+from benchmarks.contender import ALL, CONTENDERS, OURS
+from benchmarks.paced import KEPT_UP
+from benchmarks.works import ITEMS, JSON_SMALL, MANY, MODELS, RATES, STREAM_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +19,10 @@ _MODEL_MB: Final = 500.0
 
 
 class Spread(NamedTuple):
-    """The median of what was measured, and its least and largest."""
+    """The median of what was measured, and its least and largest.
+
+    A latency is infinite where a contender did not keep up with the requests.
+    """
 
     median: float
     low: float
@@ -43,9 +48,10 @@ def summarise(turns: Iterable[dict[str, Any]]) -> Summary:
             values[measure, name].append(value)
         others = turn.get("others_half_load", {})
         for other, found in others.items():
-            values["half p99 of ours", other].append(found["p99_ms"])
+            values["half p99 of ours", other].append(_latency(found, 99))
         half = turn.get("half_load", {})
-        for found in (*turn.get("loads", {}).values(), half, *others.values()):
+        paced = (half, *others.values(), *turn.get("rates", {}).values())
+        for found in (*turn.get("loads", {}).values(), *paced):
             errors[name] += found.get("errors", 0)
     summary: Summary = defaultdict(dict)
     for (measure, name), found in values.items():
@@ -59,14 +65,26 @@ def _measures(turn: dict[str, Any]) -> Iterable[tuple[str, float]]:
     if "loaded_mb" in turn:
         yield "large", turn["loaded_mb"]["pss"]
         return
+    if "idle_mb" in turn:
+        yield "idle", turn["idle_mb"]
+        return
     for work, found in turn["loads"].items():
         yield f"rate {work}", found["rate"]
+        yield f"p50 {work}", found["p50_ms"]
         yield f"p99 {work}", found["p99_ms"]
         yield "foreign", found.get("foreign", 0.0)
         cpu = found["cpu_us"]
         yield f"cpu {work}", sum(cpu.values())
         for kind in ("java", "python", "other"):
             yield f"{kind} {work}", cpu.get(kind, 0.0)
+        if work in STREAM_NAMES:
+            yield f"items {work}", found["rate"] * len(ITEMS)
+            yield f"cpu per item {work}", sum(cpu.values()) / len(ITEMS)
+            yield f"first {work}", found["first_ms"]
+            yield f"last first {work}", found["last_first_ms"]
+    if turn["mode"] == MANY:
+        yield "many start", turn["start_seconds"]
+        yield "many pss", turn["pss_mb"]
     if turn["mode"] != PLAIN:
         return
     yield "start", turn["start_seconds"]
@@ -75,8 +93,17 @@ def _measures(turn: dict[str, Any]) -> Iterable[tuple[str, float]]:
     yield "peak", turn["peak_mb"]
     if "half_load" in turn:
         yield "half rate", turn["half_load"]["rate"]
-        yield "half p50", turn["half_load"]["p50_ms"]
-        yield "half p99", turn["half_load"]["p99_ms"]
+        yield "half p50", _latency(turn["half_load"], 50)
+        yield "half p99", _latency(turn["half_load"], 99)
+    for name, found in turn.get("rates", {}).items():
+        yield f"p50 {name}", _latency(found, 50)
+        yield f"p99 {name}", _latency(found, 99)
+
+
+def _latency(found: dict[str, Any], share: int) -> float:
+    # Results of older runs do not have these counts.
+    kept_up = found.get("in_time", 0) >= KEPT_UP * found.get("asked", 0)
+    return float(found[f"p{share}_ms"]) if kept_up else math.inf
 
 
 class Goal(NamedTuple):
@@ -99,7 +126,8 @@ class Goal(NamedTuple):
     ours: str = ""
 
 
-_OTHERS: Final = [name for name in CONTENDERS if name != OURS]
+_MANY: Final = f"many-{MODELS}"
+_OTHERS: Final = [name for name in ALL if name != OURS]
 GOALS: Final = (
     Goal("JSON 1×4, requests/s", "rate json-small", "aws", 4),
     Goal("JSON 1×4, requests/s", "rate json-small", "mosec"),
@@ -122,6 +150,13 @@ GOALS: Final = (
         )
         for name in _OTHERS
     ),
+    *(
+        Goal(f"p99 at {rate:,}/s", f"p99 {name}", other, less_is_better=True)
+        for name, rate in RATES.items()
+        for other in _OTHERS
+    ),
+    Goal(f"{MODELS} models in one server, requests/s", f"rate {_MANY}", "aws", 4),
+    Goal(f"{MODELS} models in one server, requests/s", f"rate {_MANY}", "mlserver"),
     Goal("start to first answer", "start", "aws", 1.7, less_is_better=True),
     Goal("start to first answer", "start", "bentoml", 1, less_is_better=True),
     Goal("start to first answer", "start", "litserve", 1, less_is_better=True),
@@ -144,6 +179,23 @@ ENGINE_GOALS: Final = (
 )
 
 
+_STREAMING: Final = [
+    each.name for each in CONTENDERS.values() if each.streams and each.name != OURS
+]
+STREAM_GOALS: Final = (
+    *(Goal("32 streams, items/s", "items stream-32", name, 2) for name in _STREAMING),
+    *(
+        Goal("32 streams, ms to the first item", "first stream-32", name, less_is_better=True)
+        for name in _STREAMING
+    ),
+    *(
+        Goal("the same, of the last stream", "last first stream-32", name, less_is_better=True)
+        for name in _STREAMING
+    ),
+    Goal("1,000 open streams, MB", "idle", 50.0, less_is_better=True),
+)
+
+
 class Verdict(NamedTuple):
     """A goal, and by what factor ours is better than what it is compared with."""
 
@@ -159,7 +211,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(summary: Summary, goals: Iterable[Goal]) -> list[Verdict]:
-    """The goals for which there are measurements."""
+    """The goals for which there are measurements; none against who did not keep up."""
     found = []
     for goal in goals:
         measured = summary.get(goal.measure, {})
@@ -174,6 +226,8 @@ def verdicts(summary: Summary, goals: Iterable[Goal]) -> list[Verdict]:
             if other is None:
                 continue
             theirs = other.median
+        if math.isinf(theirs):
+            continue
         factor = theirs / ours if goal.less_is_better else ours / theirs
         found.append(Verdict(goal, ours, theirs, factor))
     return found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import environments, load
 from benchmarks.contender import CONTENDERS, OURS
 from benchmarks.processes import Server
-from benchmarks.works import WORKS
+from benchmarks.works import WORKS, first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ class Comparison:
             say: reports progress.
         """
         with tempfile.TemporaryDirectory() as folder:
-            with _worktree(self.commit, Path(folder, "commit")) as tree:
+            with worktree(self.commit, Path(folder, "commit")) as tree:
                 sides = {
                     self.commit: environments.prepare_checkout(cache / "versus-commit", tree),
                     CHECKOUT: environments.prepare_checkout(cache / "versus-checkout"),
@@ -76,7 +76,7 @@ class Comparison:
         for mode in dict.fromkeys(work.mode for work in chosen):
             works = [work for work in chosen if work.mode == mode]
             with contextlib.closing(Server(CONTENDERS[OURS], python, mode)) as server:
-                server.await_first_answer()
+                server.await_first_answer(first(mode))
                 self._note(_START, side, server.start_seconds)
                 time.sleep(_REST_SECONDS)
                 self._note(_MEMORY, side, server.memory().pss)
@@ -94,7 +94,8 @@ class Comparison:
 
 
 @contextlib.contextmanager
-def _worktree(commit: str, folder: Path) -> Iterator[Path]:
+def worktree(commit: str, folder: Path) -> Iterator[Path]:
+    """Check a commit out into a folder, within the block."""
     git = ["git", "-C", str(environments.CHECKOUT), "worktree"]
     subprocess.run([*git, "add", "--detach", "--quiet", str(folder), commit], check=True)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,14 @@ JSON: Final = "application/json"
 CSV: Final = "text/csv"
 NPY: Final = "application/x-npy"
 BYTES: Final = "application/octet-stream"
+EVENTS: Final = "text/event-stream"
+# The mode of servers that stream; what they send does not depend on what they get.
+STREAM: Final = "stream"
+# The mode of servers with several models.
+MANY: Final = "many"
+# As contenders/task.py has them.
+ITEMS: Final = [f"item {number:015}".encode() for number in range(200)]
+MODELS: Final = 8
 
 COLUMNS: Final = 4
 # What the server returns of bytes: an image in, a few scores out.
@@ -56,6 +65,21 @@ class Work:
     def is_ping(self) -> bool:
         """Whether the model is left alone."""
         return self.rows == 0
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer is a stream of `ITEMS`."""
+        return self.mode == STREAM
+
+    @property
+    def models(self) -> int:
+        """Over how many models requests are spread, one after the other."""
+        return MODELS if self.mode == MANY else 1
+
+    @property
+    def accept(self) -> str:
+        """What is asked for."""
+        return EVENTS if self.is_stream else self.content_type
 
     @property
     def method(self) -> str:
@@ -100,7 +124,10 @@ class Work:
             raise WrongAnswerError(message)
         if self.is_ping:
             return
-        if self.content_type == BYTES:
+        if self.is_stream:
+            # Each contender has a form of its own around them.
+            is_right = re.findall(rb"item \d{15}", reply) == ITEMS
+        elif self.content_type == BYTES:
             is_right = reply == self.body[:HEAD_BYTES]
         else:
             try:
@@ -157,7 +184,20 @@ WORKS: Final = (
         for mode, words in (("slow", ""), ("batched", " batched"))
         for count in (1, 8, 32)
     ),
+    Work("stream-32", "32 streams", connections=32, mode=STREAM),
+    Work(f"many-{MODELS}", f"JSON 1×4, {MODELS} models", mode=MANY),
 )
-# Measured with every start of the plain server: a work that is no kind of request.
+
+
+def first(mode: str) -> Work:
+    """What a server in a mode is asked first: `JSON_SMALL`, unless it answers something else."""
+    own = (work for work in WORKS if work.mode == mode and mode in {MANY, STREAM})
+    return next(own, JSON_SMALL)
+
+
+# Measured with every start of the plain server: works that are no kinds of request.
 HALF_LOAD: Final = "half-load"
-NAMES: Final = (*(work.name for work in WORKS), HALF_LOAD)
+# Requests per second by name.
+RATES: Final = {f"rate-{rate}": rate for rate in (1000, 3000, 5000)}
+NAMES: Final = (*(work.name for work in WORKS), HALF_LOAD, *RATES)
+STREAM_NAMES: Final = tuple(work.name for work in WORKS if work.is_stream)

@@ -18,6 +18,11 @@ def decode(body, content_type):
     return body
 
 
+def decode_tokens(body):
+    """A JSON body as an int64 array."""
+    return np.array(orjson.loads(body), dtype=np.int64)
+
+
 def encode(prediction, content_type):
     """The answer in the same format."""
     if content_type == task.JSON:
@@ -32,5 +37,5 @@ def encode(prediction, content_type):
 
 
 def answer(body, content_type):
-    """The whole path of a request in the mode ``plain``."""
+    """The whole path of a request in the modes ``plain`` and ``many``."""
     return encode(task.predict(decode(body, content_type)), content_type)

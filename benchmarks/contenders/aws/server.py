@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+import on_demand
 import task
 
 # The toolkit reads these while it is imported.
 os.environ["SAGEMAKER_BASE_DIR"] = str(Path.cwd())
 os.environ["SAGEMAKER_BIND_TO_PORT"] = str(task.PORT)
 os.environ["SAGEMAKER_MODEL_SERVER_WORKERS"] = "1"
+os.environ["SAGEMAKER_MULTI_MODEL"] = str(task.MODE == "many").lower()
 
 import psutil
 from sagemaker_inference import model_server
@@ -24,7 +26,7 @@ def input_fn(body, content_type):
     return body if content_type == task.BYTES else decoder.decode(body, content_type)
 
 def predict_fn(data, model):
-    return task.predict(data) if task.MODE == "plain" else task.predict_slowly(data)
+    return task.predict(data) if task.IS_QUICK else task.predict_slowly(data)
 
 def output_fn(prediction, accept):
     if accept == task.BYTES:
@@ -44,8 +46,13 @@ def _session(pid):
         return -1
 
 
-Path("model", "code").mkdir(parents=True)
-Path("model", "code", "inference.py").write_text(PROGRAM)
+# It finds one program for all of many models; those in their own folders it does not.
+code = Path("models" if task.MODE == "many" else "model", "code")
+code.mkdir(parents=True)
+(code / "inference.py").write_text(PROGRAM)
+if task.MODE == "many":
+    on_demand.make_models(PROGRAM)
+    on_demand.load_models()
 # It would write to /etc, and refuse to start beside another front end on the machine.
 model_server.MMS_CONFIG_FILE = str(Path.cwd() / "mms.properties")
 _all_processes = psutil.process_iter

@@ -4,6 +4,7 @@ JSON goes through its typed interface. Other formats go through a mounted ASGI a
 its documented way to bodies of one's own.
 """
 
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 import bentoml
@@ -32,6 +33,13 @@ class Double:
         @bentoml.api(route="/invocations", batchable=True, max_batch_size=task.MAX_BATCH)
         def predict(self, data: Array, /) -> Array:
             return task.predict_slowly(data)
+
+    elif task.MODE == "stream":
+
+        @bentoml.api(route="/invocations")
+        async def stream(self, data: Array, /) -> AsyncGenerator[str]:
+            for item in task.ITEMS:
+                yield f"data: {item}\n\n"
 
     else:
 

@@ -27,7 +27,7 @@ def handle(data, context):
     if data is None:
         return None
     body = data[0]["body"]
-    if task.MODE != "plain":
+    if not task.IS_QUICK:
         task.predict_slowly(0)
     answer = answers.get(len(body))
     if answer is None:
@@ -38,8 +38,10 @@ def handle(data, context):
 
 folder = Path.cwd()
 folder.joinpath("config.properties").write_text(CONFIGURATION)
-folder.joinpath("models", "model").mkdir(parents=True)
-folder.joinpath("models", "model", "bare.py").write_text(HANDLER)
+names = task.MODELS if task.MODE == "many" else ["model"]
+for name in names:
+    folder.joinpath("models", name).mkdir(parents=True)
+    folder.joinpath("models", name, "bare.py").write_text(HANDLER)
 command = Path(sys.executable).with_name("multi-model-server")
 os.execv(
     command,
@@ -52,6 +54,6 @@ os.execv(
         "--model-store",
         str(folder / "models"),
         "--models",
-        "model=model",
+        *(f"{name}={name}" for name in names),
     ],
 )

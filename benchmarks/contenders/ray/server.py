@@ -1,19 +1,19 @@
 """Ray Serve: one replica behind its proxy, formats by hand, its own batching."""
 
-import os
-import signal
-import tempfile
-import threading
-
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+from collections.abc import AsyncIterator
 
 import by_hand
 import numpy as np
-import ray
+import on_ray
 import task
 from ray import serve
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+
+
+async def events() -> AsyncIterator[str]:
+    for item in task.ITEMS:
+        yield f"data: {item}\n\n"
 
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=64, ray_actor_options={"num_cpus": 1})
@@ -22,11 +22,21 @@ class Double:
     async def together(self, data: list) -> list:
         return list(task.predict_slowly(np.stack(data)))
 
+    @serve.multiplexed(max_num_models_per_replica=len(task.MODELS))
+    async def model(self, name: str):
+        return task.predict
+
     async def __call__(self, request: Request) -> Response:
         content_type = request.headers["content-type"]
+        if task.MODE == "stream":
+            by_hand.decode(await request.body(), content_type)
+            return StreamingResponse(events(), media_type="text/event-stream")
         data = by_hand.decode(await request.body(), content_type)
         if task.MODE == "plain":
             prediction = task.predict(data)
+        elif task.MODE == "many":
+            model = await self.model(serve.get_multiplexed_model_id())
+            prediction = model(data)
         elif task.MODE == "slow":
             prediction = task.predict_slowly(data)
         else:
@@ -35,18 +45,4 @@ class Double:
 
 
 if __name__ == "__main__":
-    # Its sockets' paths have at most 107 bytes.
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        _temp_dir=tempfile.gettempdir(),
-        object_store_memory=100_000_000,
-        runtime_env={"env_vars": {"PYTHONPATH": os.environ["PYTHONPATH"]}},
-    )
-    serve.start(http_options={"host": task.HOST, "port": task.PORT})
-    serve.run(Double.bind(), route_prefix="/invocations")
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-    over.wait()
-    serve.shutdown()
-    ray.shutdown()
+    on_ray.serve_with(lambda: serve.run(Double.bind(), route_prefix="/invocations"))
