@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.harness import find_benchmarks
 
 if TYPE_CHECKING:
     import numpy as np
 
+find_benchmarks()
 
-def _find_benchmarks() -> None:
-    # Not by sys.path: the checkout's package would go before the installed one, which is tested.
-    folder = Path(__file__).parents[2] / "benchmarks"
-    spec = importlib.util.spec_from_file_location(
-        "benchmarks", folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec
-    sys.modules["benchmarks"] = importlib.util.module_from_spec(spec)
-
-
-_find_benchmarks()
-
-from benchmarks import load, measure, paced, processes, summary, tables, works  # noqa: E402
-from benchmarks.contender import CONTENDERS  # noqa: E402
+from benchmarks import batching, load, measure, processes, summary, tables, works  # noqa: E402
+from benchmarks.contender import ALL, CONTENDERS  # noqa: E402
 from benchmarks.summary import Goal, Spread  # noqa: E402
 
 BY_NAME = {work.name: work for work in works.WORKS}
 
 
 def turn(contender: str, rate: float, **more: Any) -> dict[str, Any]:
-    found = {"rate": rate, "p99_ms": 1.0, "errors": 1, "cpu_us": {"java": 100.0, "python": 50.0}}
+    found = {"rate": rate, "p50_ms": 0.5, "p99_ms": 1.0, "errors": 1}
+    found["cpu_us"] = {"java": 100.0, "python": 50.0}
     return {
         "contender": contender,
         "mode": "plain",
@@ -56,6 +46,7 @@ def test_rounds_are_summarised_and_errors_added_up():
     assert found["rate json-small"] == {"ours": Spread(20, 10, 30), "aws": Spread(5, 5, 5)}
     assert found["cpu json-small"]["ours"].median == 150
     assert found["python json-small"]["ours"].median == 50
+    assert found["p50 json-small"]["ours"].median == 0.5
     assert found["other json-small"]["ours"].median == 0
     assert found["errors"]["ours"].median == 2
 
@@ -106,8 +97,10 @@ def test_ours_is_last_where_it_is_measured_as_the_others_were():
 
 def test_every_goal_names_what_there_is():
     measures = {f"{kind} {name}" for kind in ("rate", "p99", "python") for name in BY_NAME}
-    measures |= {"start", "pss", "rss", "large", "half p99"}
-    for goal in (*summary.GOALS, *summary.ENGINE_GOALS):
+    measures |= {"start", "pss", "rss", "large", "half p99", "idle"}
+    measures |= {f"p99 {name}" for name in works.RATES}
+    measures |= {f"{what} stream-32" for what in ("items", "first", "last first")}
+    for goal in (*summary.GOALS, *summary.ENGINE_GOALS, *summary.STREAM_GOALS):
         assert goal.measure in measures
         assert isinstance(goal.other, float) or goal.other in measures | set(CONTENDERS)
 
@@ -140,6 +133,8 @@ def test_the_report_has_tables_goals_and_what_failed():
     found = summary.summarise([turn("ours", 40), turn("aws", 20)])
     text = tables.markdown(RESULTS, found, summary.GOALS)
     assert "| this project 2.0.0 | 40 |" in text
+    assert "## The same, p50 in ms" in text
+    assert "| this project 2.0.0 | 0.50 |" in text
     assert "AWS toolkit on MMS | 40 | 20 | 2.00 \u00d7 | 4.00 \u00d7 | **missed** |" in text
     assert "**ray**" in text
     assert "NPY" not in text
@@ -152,6 +147,7 @@ def test_the_readme_has_a_plot_tables_and_where_they_come_from():
     assert "2026-11-22, a processor" in text
     assert "`python -m benchmarks`" in text
     assert "| this project 2.0.0 | 40 | 2 | 100 |" in text
+    assert "streams" not in text
     assert "| 2.00 \u00d7 | 4.00 \u00d7 | **missed** |" in text
 
 
@@ -232,20 +228,6 @@ def test_processes_are_told_apart_by_executable():
     assert [processes.kind_of(name) for name in names] == ["java", "python", "other"]
 
 
-def test_a_paced_reply_may_arrive_in_pieces():
-    reply = paced.Reply()
-    assert not reply.feed(b"HTTP/1.1 200 OK\r\ncontent-Le")
-    assert not reply.feed(b"ngth: 3\r\n\r\nab")
-    assert reply.feed(b"c")
-    assert reply.is_good
-
-
-def test_percentiles_are_of_the_values_themselves():
-    assert paced.percentile([float(number) for number in range(100)], 99) == 99
-    assert paced.percentile([7.0], 50) == 7
-    assert paced.percentile([], 99) == 0
-
-
 def test_a_plan_starts_only_the_servers_that_it_needs():
     plan = measure.Plan(("batched-32", "half-load", measure.LARGE), 1, 1, 1)
     assert plan.modes == ["plain", "batched", "large"]
@@ -278,10 +260,10 @@ def test_the_time_of_a_run_is_the_sum_of_its_turns():
     assert seconds == 5 * (2 * plain + at_half_of_the_others + 2 * other + other)
 
 
-def test_an_official_run_fits_into_an_hour():
-    plan = measure.Plan(works.NAMES, 5, 3, 6)
-    entries = [(contender, Path()) for contender in CONTENDERS.values()]
-    assert measure.Run(plan, entries, print, lambda *_: None).seconds < 55 * 60
+def test_an_official_run_fits_into_35_minutes():
+    plan = measure.Plan(works.NAMES, 3, 1, 5)
+    entries = [(CONTENDERS[name], Path()) for name in ALL]
+    assert measure.Run(plan, entries, print, lambda *_: None).seconds < 35 * 60
 
 
 def test_ping_is_asked_of_the_two_front_ends_alone():
@@ -295,6 +277,90 @@ def test_ping_is_asked_of_the_two_front_ends_alone():
     assert not [goal for goal in summary.GOALS if "ping" in goal.measure]
 
 
+def test_a_stream_is_read_whatever_is_around_its_items():
+    work = BY_NAME["stream-32"]
+    assert (work.accept, work.is_stream) == ("text/event-stream", True)
+    assert [name for name, each in CONTENDERS.items() if each.takes(work)] == [
+        *("ours", "litserve", "bentoml", "mlserver", "mosec", "fastapi", "ray")
+    ]
+    items = [b"data: %b\n\n" % item for item in works.ITEMS]
+    assert {len(item) for item in works.ITEMS} == {20}
+    work.check(200, b"".join(items))
+    for wrong in (items[:-1], [items[1], items[0], *items[2:]]):
+        with pytest.raises(works.WrongAnswerError, match="stream-32"):
+            work.check(200, b"".join(wrong))
+
+
+def test_open_streams_are_measured_of_ours_alone():
+    plan = measure.Plan(("stream-32", measure.IDLE), 1, 1, 1)
+    assert plan.modes == ["stream", "idle"]
+    assert plan.has_turn(CONTENDERS["fastapi"], "stream")
+    assert not plan.has_turn(CONTENDERS["aws"], "stream")
+    turns = [plan.has_turn(CONTENDERS[name], measure.IDLE) for name in ("ours", "fastapi")]
+    assert turns == [True, False]
+
+
+def test_streams_are_summarised_by_their_items():
+    found = {"rate": 100, "errors": 0, "cpu_us": {"java": 1000.0, "python": 1000.0}}
+    times = {"p50_ms": 0.5, "p99_ms": 1.0, "first_ms": 3.0, "last_first_ms": 5.0}
+    streaming = {"mode": "stream", "loads": {"stream-32": {**found, **times}}}
+    turns = [
+        {"contender": "ours", **streaming},
+        {"contender": "ours", "mode": "idle", "idle_mb": 30.0},
+    ]
+    made = summary.summarise(turns)
+    names = [f"{what} stream-32" for what in ("items", "cpu per item", "first", "last first")]
+    assert [made[name]["ours"].median for name in names] == [20_000, 10, 3, 5]
+    [idle] = summary.verdicts(made, summary.STREAM_GOALS)
+    assert (idle.ours, idle.is_reached) == (30, True)
+
+
 def test_the_command_of_a_run_says_nothing_of_its_machine():
     words = ["engine", "--cache", "/x/y", "--rounds", "6", "--results=/x", "--name", "a b"]
     assert measure.command(words) == "python -m benchmarks engine --rounds 6 --name 'a b'"
+
+
+def batched(rate: float, **more: float) -> list[dict[str, float]]:
+    return [{"rate": rate, "batch": 60.0, "p50_ms": 6.0, "p99_ms": 9.0, "errors": 0} | more]
+
+
+def test_batches_are_shown_by_load_and_side():
+    found = {"fixed-64": {"ours": batched(8000, cpu=80), "mosec": [*batched(9000), *batched(7000)]}}
+    lines = batching.table(found).splitlines()[2:]
+    assert lines == [
+        "| 5 ms a batch, 64 | ours | 8,000 | 60.0 | 6.00 | 9.00 | 80 | 0 |",
+        "| 5 ms a batch, 64 | mosec | 8,000 | 60.0 | 6.00 | 9.00 |  | 0 |",
+    ]
+
+
+def test_goals_of_batches_compare_with_others_numbers_and_other_loads():
+    found = {
+        "fixed-64": {"ours": batched(8000), "mosec": batched(8000)},
+        "fixed-1": {"ours": batched(150, p50_ms=5.9)},
+        "single-1": {"ours": batched(150, p50_ms=5.8)},
+        "by-row-16": {"ours": batched(5000), "HEAD": batched(4000)},
+        "by-row-64": {"mosec": batched(5000)},
+    }
+    lines = batching.verdicts(found, batching.goals("HEAD")).splitlines()[2:]
+    assert lines == [
+        "| 5 ms a batch, 64: batch | 60.00 | \u2265 54.40 | yes |",
+        "| 5 ms a batch, 64: rate \u00d7 1.2 of mosec | 8,000.00 | \u2265 9,600.00 | NO |",
+        "| 5 ms a batch, 64: errors | 0.00 | \u2264 0.00 | yes |",
+        "| 5 ms a batch, 1: p50 \u00d7 1.02 of 5 ms, no batches, 1 | 5.90 | \u2264 5.92 | yes |",
+        "| 0.1 ms a request, 16: rate \u00d7 1 of HEAD | 5,000.00 | \u2265 4,000.00 | yes |",
+    ]
+
+
+def test_every_goal_of_batches_names_a_load():
+    for goal in batching.goals("HEAD"):
+        assert goal.load in batching.NAMES
+        is_known = goal.other in {*batching.NAMES, *CONTENDERS, "HEAD"}
+        assert isinstance(goal.other, float) or is_known
+
+
+def test_calls_are_counted_in_a_file(tmp_path: Path):
+    assert batching.counts(tmp_path) == (0, 0)
+    (tmp_path / "counts").write_bytes(
+        (3).to_bytes(8, sys.byteorder) + (70).to_bytes(8, sys.byteorder)
+    )
+    assert batching.counts(tmp_path) == (3, 70)

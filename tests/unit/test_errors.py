@@ -1,8 +1,14 @@
+import copy
 import inspect
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
 from sagemaker_inference import errors
+from sagemaker_inference.codecs import json
 
 REQUEST_FAILURES = [
     found
@@ -96,3 +102,91 @@ def test_one_failure_has_one_code():
 )
 def test_a_status_alone_has_the_code_of_the_failure_that_it_stands_for(status, code):
     assert errors.ErrorCode.for_status(status) == code
+
+
+class QuotaError(errors.InferenceError):
+    """One with a signature of its own."""
+
+    status = errors.ErrorCode.TOO_MANY_REQUESTS.status
+    code = "quota"
+
+    def __init__(self, user, *, left):
+        super().__init__(f"{user} has {left} left.")
+        self.left = left
+
+
+class SilentError(errors.BaseInferenceToolkitError):
+    """One that skips the base class."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.status_code = 429
+
+
+class LostError(errors.InferenceError, OSError):
+    """One of another family, too."""
+
+    def __init__(self, host, port):
+        super().__init__(f"{host}:{port} is gone")
+        self.host = host
+
+
+class LoadError(errors.StartError):
+    """A mistake with a signature of its own."""
+
+    def __init__(self, *, file):
+        super().__init__(f"{file} is not a model")
+        self.file = file
+
+
+EXAMPLES = [
+    *(kind("send less") for kind in REQUEST_FAILURES),
+    errors.BadRequestError("no", code="no_petals"),
+    errors.UnsupportedFormatError("application/pdf"),
+    errors.GenericInferenceToolkitError(418, "no coffee here"),
+    errors.BaseInferenceToolkitError(418, "no coffee here", "I'm a teapot"),
+    errors.RegistrationError("@predictor is wrong"),
+    errors.StartError("there is no model"),
+    json.JsonDecodeError("not JSON", "[\n[", 2),
+    QuotaError("Ann", left=3),
+    SilentError(5),
+    LostError("db", 5432),
+    LoadError(file="model.bin"),
+]
+
+
+def facts(error):
+    names = ("status_code", "message", "phrase", "code")
+    known = [getattr(error, name, None) for name in names]
+    return [type(error), str(error), error.args, vars(error), *known]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "carried",
+    [
+        copy.copy,
+        copy.deepcopy,
+        *(
+            lambda error, protocol=protocol: pickle.loads(  # noqa: S301 - its own
+                pickle.dumps(error, protocol)
+            )
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
+    ],
+)
+def test_an_error_is_the_same_where_it_is_carried_to(error, carried):
+    assert facts(carried(error)) == facts(error)
+
+
+def fail():
+    raise QuotaError("Ann", left=3)
+
+
+def test_another_process_raises_what_it_has_raised(monkeypatch):
+    # It imports this file by its name.
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool, pytest.raises(QuotaError) as caught:
+        pool.submit(fail).result(60)
+    assert caught.value.left == 3
+    assert caught.value.status_code == 429

@@ -8,8 +8,7 @@ import pytest
 from sagemaker_inference import _mms_variables as mms
 from sagemaker_inference import _variables
 from sagemaker_inference._config import Config
-from sagemaker_inference._frontends.base import ClientLimits
-from sagemaker_inference._frontends.mms.launcher import MultiModelServer
+from sagemaker_inference._supervisor import main
 from sagemaker_inference._supervisor.settings import settings_from_environment
 from sagemaker_inference._variable import EnvironmentVariableError
 from sagemaker_inference.errors import StartError
@@ -116,6 +115,8 @@ def test_the_address_is_served_unless_the_program_says_another(monkeypatch):
     assert (settings.host, settings.config.port) == ("127.0.0.1", 9000)
     settings = settings_from_environment("service", "/m", host="127.0.0.2", port=9001)
     assert (settings.host, settings.config.port) == ("127.0.0.2", 9001)
+    monkeypatch.setenv("SAGEMAKER_BIND_TO_HOST", "127.0.0.3")
+    assert settings_from_environment("service", "/m").host == "127.0.0.3"
 
 
 def test_the_length_of_the_queue_may_have_either_name(monkeypatch):
@@ -128,19 +129,11 @@ def test_the_length_of_the_queue_may_have_either_name(monkeypatch):
 def test_the_front_end_gets_what_concerns_it_alone(monkeypatch):
     monkeypatch.setenv("MMS_NUMBER_OF_NETTY_THREADS", "4")
     monkeypatch.setenv("MMS_CORS_ALLOWED_ORIGIN", "*")
-    front_end = MultiModelServer.find(
-        host="127.0.0.1",
-        port=1,
-        workers=1,
-        payload_limit=1,
-        response_limit=1,
-        answer_timeout=1,
-        clients=ClientLimits(1, 2, 3, 4, None, 6),
-        vmargs="",
-    )
+    front_end = main.front_end(settings_from_environment("service", "/m"))
     properties = front_end.properties("/c.sock")
     assert properties["number_of_netty_threads"] == "4"
     assert properties["cors_allowed_origin"] == "*"
+    assert properties["cors_allowed_methods"] == ""
     # Each of its threads has a connection, or clients of that one would wait for ever.
     assert front_end.connections_for(1, 1) == 4
 

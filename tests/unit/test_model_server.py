@@ -1,5 +1,6 @@
 """What serve() and start_model_server() do before anything is served."""
 
+import subprocess
 import sys
 import types
 
@@ -27,6 +28,20 @@ def test_serve_of_a_literal_main_is_that_of_the_program_in_a_worker(tmp_path):
     assert registry.is_closed
     registry.reset()
     del sys.modules["program_of_main"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("", "serve()"), ("[]", "serve()"), ("8080", "serve(8080)")]
+)
+def test_serve_without_a_name_says_what_to_write(tmp_path, words, said):
+    path = tmp_path / "nameless.py"
+    path.write_text(f"from sagemaker_inference import serve\nserve({words})\n")
+    expected = f"{said} has to be given the name of its module: serve(__name__)"
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"sagemaker-inference: error: {expected}\n")
+    with pytest.raises(StartError, match=r"nameless\.py, line 2: ") as caught:
+        programs.load(Program.from_file(str(path)))
+    assert expected in str(caught.value)
 
 
 def test_serve_of_another_text_is_logged(caplog):

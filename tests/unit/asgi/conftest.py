@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.asgi_sockets import echo
 
 from sagemaker_inference import asgi, metrics
 
@@ -27,4 +28,13 @@ def doubles(registry: Registry) -> asgi.Application:
     """An application that is not started."""
     registry.model_loader(lambda: 2)
     registry.predictor(lambda data, model: data * model)
+    return asgi.app(registry)
+
+
+@pytest.fixture
+def application(registry: Registry) -> asgi.Application:
+    """One that answers over WebSockets, too; it is not started."""
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    registry.bidirectional(max_message=1 << 19)(echo)
     return asgi.app(registry)

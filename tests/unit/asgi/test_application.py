@@ -12,7 +12,7 @@ import pytest
 from support.asgi_server import Call, Life, ask, run, until
 
 from sagemaker_inference import Context, Registry, asgi, metrics
-from sagemaker_inference.asgi import _routes
+from sagemaker_inference.asgi import _exchange, _routes
 
 
 def waiting(application: asgi.Application) -> int:
@@ -160,14 +160,33 @@ def test_headers_of_the_program_are_sent_and_framing_is_the_servers(registry: Re
     run(test)
 
 
-def test_an_iterator_is_a_body(registry: Registry) -> None:
+def test_a_client_that_has_its_answer_soon_is_not_listened_to(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_exchange, "_DEAF_SECONDS", 10)
     registry.model_loader(lambda: None)
-    registry.transformer(lambda model, body: iter([b"one ", b"two"]))
+    registry.predictor(lambda data: data)
+    asked: list[int] = []
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        asked.append(len(sent))
+        return {"type": "http.request", "body": b"1", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
 
     async def test() -> None:
-        assert (await ask(asgi.app(registry), "POST", "/invocations")).text == "one two"
+        application = asgi.app(registry)
+        life = Life(application)
+        await life.start()
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": []}
+        await application(scope, receive, send)
+        await life.stop()
 
     run(test)
+    assert asked == [0]
+    assert sent[0]["status"] == 200
 
 
 def test_clients_that_hang_up_leave_the_queue(registry: Registry) -> None:
@@ -396,8 +415,9 @@ def test_other_connections_are_refused(doubles: asgi.Application) -> None:
         sent.append(message)
 
     async def test() -> None:
-        await doubles({"type": "websocket"}, receive, send)
-        assert sent == [{"type": "websocket.close"}]
+        await doubles({"type": "websocket", "path": "/x", "headers": []}, receive, send)
+        reason = "There is no WebSocket at /x; this program has none"
+        assert sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]
         with pytest.raises(ValueError, match="connections of type ftp are not supported"):
             await doubles({"type": "ftp"}, receive, send)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from support.asgi_server import Call, Life, ask, run, until
 
 from sagemaker_inference import Registry, asgi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from sagemaker_inference._program.location import Program
 
@@ -84,6 +86,7 @@ def test_while_the_model_loads_requests_are_told_so(registry: Registry) -> None:
         assert await phase() == "loading"
         for path, message in (
             ("/invocations", "No model is loaded yet"),
+            ("/embed", "No model is loaded yet"),
             ("/execution-parameters", "The model is not loaded yet"),
         ):
             method = "GET" if "-" in path else "POST"
@@ -125,14 +128,51 @@ def test_without_a_lifespan_the_first_requests_wait_for_the_model(registry: Regi
     run(test)
 
 
-def test_without_a_lifespan_a_failed_load_is_raised(registry: Registry) -> None:
-    registry.model_loader(lambda: 1 / 0)
+def test_without_a_lifespan_a_failed_load_is_answered(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    loads: list[int] = []
+    registry.model_loader(lambda: loads.append(1) or 1 / 0)
     registry.predictor(lambda data: data)
-    application = asgi.app(registry)
+    application = asgi.app(registry, docs=True)
+    reason = f"loading the model from {Path.cwd()} failed: ZeroDivisionError"
 
     async def test() -> None:
-        for _ in range(2):
-            with pytest.raises(Exception, match="failed: ZeroDivisionError"):
-                await ask(application, "GET", "/ping")
+        call = await ask(application, "GET", "/ping")
+        assert await call.status() == 503
+        assert json.loads(call.text) == {"status": "critical", "cause": reason}
+        for method, path in (
+            ("POST", "/invocations"),
+            ("POST", "/models/model/invoke"),
+            ("POST", "/embed"),
+            ("GET", "/execution-parameters"),
+            ("GET", "/openapi.json"),
+        ):
+            call = await ask(application, method, path)
+            assert await call.status() == 503
+            assert b"retry-after" not in call.headers
+            assert json.loads(call.text)["error"]["message"] == reason
+        call = await ask(application, "GET", "/metrics")
+        assert 'health{state="critical"} 1' in call.text
 
     run(test)
+    assert loads == [1]
+    [record] = caplog.records
+    assert record.getMessage() == f"the program is not loaded: {reason}"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_without_a_lifespan_a_program_that_cannot_be_imported_is_named(
+    program: Callable[..., Program], caplog: pytest.LogCaptureFixture
+) -> None:
+    application = asgi.app(program("def model_fn(a, b, c, d): ...\n").path)
+
+    async def test() -> None:
+        call = await ask(application, "GET", "/ping")
+        assert await call.status() == 503
+        assert "model_fn" in json.loads(call.text)["cause"]
+
+    run(test)
+    assert "model_fn" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -260,6 +260,19 @@ def test_a_program_that_ends_its_thread_is_over(
     assert "SystemExit: 3" in caplog.text
 
 
+def test_a_health_check_that_exits_ends_the_thread(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.model_loader(lambda: None)
+    registry.predictor(lambda data: data)
+    registry.health_check(interval=0.01)(lambda: sys.exit(3))
+    with TestClient(registry) as client:
+        wait_for(lambda: client.ping().status_code == 503)
+        assert "has ended the thread that has the model" in client.ping().json()["cause"]
+        assert client.invoke(1).json()["error"]["code"] == "process_died"
+    assert "SystemExit: 3" in caplog.text
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_answer_that_fails_outside_of_handlers_is_a_failure(
     registry: Registry, threads: int, caplog: pytest.LogCaptureFixture

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import hypercorn.asyncio
-import hypercorn.config
 import pytest
 import starlette.applications
 import starlette.routing
 import starlette.testclient
-import uvicorn
-from support.ports import free_port
+from support.asgi_servers import under_hypercorn, under_uvicorn
 
 from sagemaker_inference import asgi
 
@@ -73,38 +69,12 @@ def check(port: int) -> None:
 
 
 def test_uvicorn(application: asgi.Application, heard: list[str]) -> None:
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(application, port=port, log_level="warning", lifespan="on", ws="none")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        check(port)
-    finally:
-        server.should_exit = True
-        thread.join()
+    under_uvicorn(application, check)
     assert heard == ["load", "clean up"]
 
 
 def test_hypercorn(application: asgi.Application, heard: list[str]) -> None:
-    config = hypercorn.config.Config()
-    port = free_port()
-    config.bind = [f"127.0.0.1:{port}"]
-    config.errorlog = None
-
-    async def serve() -> None:
-        stopped = asyncio.Event()
-        running = asyncio.create_task(
-            hypercorn.asyncio.serve(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
-        )
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, check, port)
-        finally:
-            stopped.set()
-            await running
-
-    asyncio.run(serve())
+    under_hypercorn(application, check)
     assert heard == ["load", "clean up"]
 
 

@@ -85,6 +85,15 @@ def test_a_decorated_program_is_told_to_add_a_predictor(registry):
         assemble(registry)
 
 
+@pytest.mark.parametrize("name", ["input_fn", "predict_fn", "output_fn", "transform_fn"])
+def test_a_script_without_model_fn_is_told_to_add_it(registry, name):
+    adopt(registry, SimpleNamespace(**{name: lambda *arguments: arguments}))
+    with pytest.raises(StartError, match=r"^inference\.py has no model_fn") as raised:
+        assemble(registry, "inference.py")
+    assert "@" not in str(raised.value)
+    assert "serve(__name__)" not in str(raised.value)
+
+
 def test_an_xgboost_booster_takes_arrays(monkeypatch):
     module = ModuleType("xgboost")
 

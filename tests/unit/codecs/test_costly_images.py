@@ -10,6 +10,9 @@ from PIL import Image
 from sagemaker_inference.codecs import image
 from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
 
+# They take long, and no Python differs in what they are about.
+pytestmark = pytest.mark.once
+
 
 def written(kind, width, height, **options):
     buffer = io.BytesIO()

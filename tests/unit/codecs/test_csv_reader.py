@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagemaker_inference.codecs import _csv_reader, csv
+from sagemaker_inference.codecs import _csv_blocks, _csv_reader, csv
 from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
 
 fixtures_stay = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -220,8 +220,12 @@ def test_long_texts_with_empty_cells_are_read_like_short_ones(
     assert read() == expected
 
 
+def test_a_name_with_digits_and_an_underscore_is_no_number():
+    assert csv.decode(b"1_0,x\n1,2\n").tolist() == [[1, 2]]
+
+
 def test_a_long_text_with_words_is_read_in_pieces(tiny_pieces, monkeypatch):
-    monkeypatch.setattr(_csv_reader, "_ROWS", 2)
+    monkeypatch.setattr(_csv_blocks, "_ROWS", 2)
     for quote in ("", '"'):
         body = "".join(f"{quote}w{row}{quote},{row}\n" for row in range(7)).encode()
         assert csv.decode(body).tolist() == [[f"w{row}", row] for row in range(7)]
@@ -258,7 +262,7 @@ def test_long_texts_are_read_like_short_ones(tiny_pieces, rows, header, dtype):
         return array.dtype, array.shape, repr(array.tolist())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_csv_reader, "_ROWS", 2)
+        patch.setattr(_csv_blocks, "_ROWS", 2)
         once = read()
         patch.setattr(_csv_reader, "_LONG", 0)
         assert read() == once
@@ -279,6 +283,7 @@ def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
         csv.decode(b"1,2,3,4\n5,6,7,8\n9,10,11\n")
 
 
+@pytest.mark.once
 def test_a_wide_first_row_before_many_lines_takes_memory_for_its_cells_only():
     wide = b",".join([b"1"] * 100_000)
     with pytest.raises(DecodeError, match="row 2 has 1 columns, and row 1 has 100000"):
@@ -382,3 +387,31 @@ def test_numbers_are_read_bit_for_bit_like_float(backend, small, rows):
         same(array, np.array(rows, np.int64))
     else:
         same(array, np.array([[float(repr(cell)) for cell in row] for row in rows]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a,b\n1,2\n3,4",
+        b"a,b\n\n1,2\n \n3,4",
+        b" \na,b\n1,2",
+        b"a,b,\n,,\n1,,2",
+        b"a\n\nb\n \t\nc",
+        b" \nab",
+        b"a,b\n1\n2,3,4",
+        b"a,b\n1,2,3\n4",
+        b"a\nb,c",
+        b"a,b\n1,2\n3",
+    ],
+)
+def test_lines_split_at_once_are_those_split_one_by_one(tiny_pieces, monkeypatch, text):
+    def read():
+        try:
+            blocks = list(_csv_blocks.split(text))
+        except DecodeError as error:
+            return error.message
+        return [list(map(str, row)) for block in blocks for row in zip(*block, strict=True)]
+
+    at_once = read()
+    monkeypatch.setattr(_csv_blocks, "_regular_columns", lambda *_: None)
+    assert at_once == read()

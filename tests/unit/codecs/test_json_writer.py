@@ -10,6 +10,7 @@ from collections import OrderedDict, UserDict
 from decimal import Decimal
 from typing import NamedTuple
 
+import attrs
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +56,12 @@ class Colour(enum.Enum):
 class Point:
     x: float
     y: object
+
+
+@attrs.define
+class Spot:
+    x: float
+    y: object = 2
 
 
 class Named(NamedTuple):
@@ -122,6 +129,8 @@ class Listable:
         (UserDict(a=1), '{"a":1}'),
         (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
         (Point(1.5, np.array([1])), '{"x":1.5,"y":[1]}'),
+        (Spot(1.5), '{"x":1.5,"y":2}'),
+        ([Spot(1.5, [Spot(2)])], '[{"x":1.5,"y":[{"x":2,"y":2}]}]'),
         (Colour.RED, "1"),
         (dt.date(2020, 1, 2), '"2020-01-02"'),
         (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),

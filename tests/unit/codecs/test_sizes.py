@@ -13,8 +13,20 @@ from hypothesis import strategies as st
 
 from sagemaker_inference import _budget
 from sagemaker_inference._budget import Budget
-from sagemaker_inference.codecs import _csv_reader, _csv_size, _json_size, csv, json, jsonlines
-from sagemaker_inference.errors import DecodeError, PayloadTooLargeError
+from sagemaker_inference.codecs import (
+    _csv_blocks,
+    _csv_reader,
+    _csv_size,
+    _json_size,
+    csv,
+    json,
+    jsonlines,
+)
+from sagemaker_inference.errors import (
+    DecodeError,
+    PayloadTooLargeError,
+    UnprocessableInputError,
+)
 
 MIB = 1 << 20
 VALUES = st.recursive(
@@ -108,6 +120,7 @@ def test_text_that_is_not_utf8_behind_a_constant_has_its_position():
         json.decode(text)
 
 
+@pytest.mark.once
 def test_long_lines_of_json_are_checked_before_they_are_kept():
     good = b'{"a": NaN}\n \n{"a": "text"}\n'
     text = good * (MIB // len(good) + 9)
@@ -118,6 +131,11 @@ def test_long_lines_of_json_are_checked_before_they_are_kept():
         jsonlines.decode(text + b"{")
     with pytest.raises(PayloadTooLargeError, match="JSON Lines body of"):
         jsonlines.decode(b"{}\n" * (8 * MIB))
+
+
+def rows_of(text, *, is_regular=False):
+    blocks = _csv_blocks.split(text, is_regular=is_regular)
+    return [list(row) for block in blocks for row in zip(*block, strict=True)]
 
 
 def rows(text):
@@ -135,9 +153,7 @@ def test_regular_csv_is_read_alike_by_both_readers(table, quote_all):
     csv_module.writer(buffer, quoting=quoting, lineterminator="\n").writerows(table)
     text = buffer.getvalue().encode().strip(b"\n")
     if b'"' in text and _csv_size.take_cells(text, Budget(len(text))):
-        found = [row for block in _csv_reader._blocks(text, is_regular=True) for row in block]
-        assert found == [row for block in _csv_reader._blocks(text) for row in block]
-        assert found == rows(text)
+        assert rows_of(text, is_regular=True) == rows_of(text) == rows(text)
 
 
 @pytest.mark.usefixtures("tiny_pieces")
@@ -150,9 +166,10 @@ def test_what_is_refused_before_reading_is_refused_by_the_reader(text):
         _csv_size.take_cells(data, Budget(len(data)))
     except DecodeError:
         with pytest.raises(DecodeError):
-            list(_csv_reader._blocks(data))
+            list(_csv_blocks.split(data))
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("tiny_pieces")
 @pytest.mark.parametrize(
     ("text", "is_regular"),
@@ -165,6 +182,12 @@ def test_what_is_refused_before_reading_is_refused_by_the_reader(text):
         (b'"\0",b', False),
         (b"a,b", False),
         (b'"' + b"a" * 100_001 + b'",b', False),
+        (b'"' + b"a" * 100_001 + b'",b\nc', False),  # nothing behind a long cell is looked at
+        # Quotes beside the end of a piece of seven bytes.
+        (b'a,bcde,"g"', True),
+        (b'a,bcdef"g"', False),
+        (b'"abcde",f', True),
+        (b'"abcde"f,g', False),
     ],
 )
 def test_only_regular_quotes_are_left_to_pythons_reader(text, is_regular):
@@ -186,6 +209,7 @@ def test_errors_are_found_by_the_text_alone(text, problem):
         _csv_size.take_cells(text, Budget(len(text)))
 
 
+@pytest.mark.once
 def test_long_tables_of_quotes_are_read_by_pythons_reader():
     text = b'"a ""b""","1",x\n' * (MIB // 16 + 9)
     array = csv.decode(text)
@@ -201,6 +225,7 @@ def test_long_tables_are_limited_by_their_cells():
                 csv.decode(text, dtype=dtype)
 
 
+@pytest.mark.once
 def test_one_long_row_is_read_in_pieces():
     assert csv.decode(b"1," * 300_000 + b"2").shape == (1, 300_001)
     assert csv.decode(b"1.5," * 200_000 + b"-0").tolist()[0][-2:] == [1.5, 0.0]
@@ -216,6 +241,14 @@ def test_parts_are_counted_be_they_small():
         assert budget.taken > 0
     finally:
         _budget.end()
+
+
+@pytest.mark.parametrize("repeated", [b"1", b" ", b'"', b' "', b"1.1", b"1e1"])
+def test_a_long_cell_that_is_not_a_number_is_looked_at_once(repeated):
+    text = b"1.25,2.5\n" * 120_000 + repeated * (500_000 // len(repeated)) + b"x,1"
+    error = pytest.raises(UnprocessableInputError, match="a number in row 120001, column 1, not")
+    with _budget.of_numbers(text), error:
+        csv.decode(text)
 
 
 def test_rows_too_short_for_their_number_are_refused_without_an_array():

@@ -22,6 +22,7 @@ def record_of_single_values(count):
     return struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4)
 
 
+@pytest.mark.once
 def test_values_of_recordio_that_are_not_packed_are_steps():
     assert recordio.decode(record_of_single_values(200)).shape == (1, 200)
     with pytest.raises(PayloadTooLargeError, match=r"RecordIO body of \d+ bytes takes \d+ steps"):
@@ -38,7 +39,9 @@ def test_entries_of_a_zip_are_steps():
         npz.decode(b"PK\x01\x02" * 300_000)
 
 
-@pytest.mark.parametrize("data", [os.urandom(200_000), b"%+ a&=" * 30_000])
+@pytest.mark.parametrize(
+    "data", [os.urandom(200_000), b"%+ a&=" * 30_000], ids=["random", "escaped"]
+)
 def test_many_escapes_are_read_as_few(data):
     text = quote_from_bytes(data, safe="")
     for body in (text, text.replace("%2B", "%2b")):

@@ -52,7 +52,9 @@ def test_values_that_can_be_a_table_are_written(codec, prediction, columns):
     assert codec.decode(codec.encode(prediction)).to_pydict() == columns
 
 
-@pytest.mark.parametrize("prediction", [object(), np.zeros((1, 1, 1)), [[1], [2, 3]], {"a": 1}])
+@pytest.mark.parametrize(
+    "prediction", [object(), np.zeros((1, 1, 1)), [[1], [2, 3]], {"a": 1, "b": [1]}]
+)
 def test_values_that_cannot_be_a_table_are_an_encode_error(codec, prediction):
     with pytest.raises(EncodeError, match="cannot be written as"):
         codec.encode(prediction)

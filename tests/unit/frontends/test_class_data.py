@@ -12,7 +12,7 @@ from sagemaker_inference._frontends.mms import class_data, launcher, training
 from sagemaker_inference._frontends.mms import jar as jars
 from sagemaker_inference._frontends.mms.java import find_java
 from sagemaker_inference._frontends.mms.launcher import MultiModelServer
-from sagemaker_inference._os.child_process import python_command
+from sagemaker_inference._os.interpreter import python_command
 from sagemaker_inference.errors import StartError
 
 MAKES = """for word; do
@@ -82,6 +82,7 @@ def front_end(vmargs=""):
         answer_timeout=9,
         clients=ClientLimits(1, 2, 3, 4, None, 6),
         vmargs=vmargs,
+        more={},
     )
 
 

@@ -1,6 +1,7 @@
 import importlib.util
 import re
 import sys
+import zipfile
 from types import ModuleType
 
 import pytest
@@ -142,6 +143,26 @@ def test_a_jar_of_the_operator_that_is_not_there_is_named(monkeypatch, tmp_path,
     monkeypatch.setenv("SAGEMAKER_INFERENCE_CLASSPATH", f"{tmp_path}/{entry}")
     with pytest.raises(StartError, match=f"CLASSPATH names {tmp_path}/{re.escape(entry)}, and"):
         jar.class_path()
+
+
+def test_the_first_netty_on_the_class_path_is_the_one_that_runs(monkeypatch, tmp_path):
+    with zipfile.ZipFile(tmp_path / "netty.jar", "w") as newer:
+        text = "#Generated\nnetty-codec.buildDate=2026\nnetty-codec.version=4.1.137.Final\n"
+        newer.writestr("META-INF/io.netty.versions.properties", text)
+    bundled = jar.netty_version()
+    assert bundled.startswith("4.1.")
+    monkeypatch.setenv("SAGEMAKER_INFERENCE_CLASSPATH", f"{tmp_path}/netty.jar")
+    assert jar.netty_version() == "4.1.137.Final" != bundled
+
+
+def test_a_class_path_without_netty_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(jar, "find_jar", lambda: str(jar.OUR_JAR))
+    with pytest.raises(StartError, match=r"no jar contains META-INF/io\.netty"):
+        jar.netty_version()
+    (tmp_path / "broken.jar").touch()
+    monkeypatch.setattr(jar, "find_jar", lambda: f"{tmp_path}/broken.jar")
+    with pytest.raises(StartError, match=r"broken\.jar cannot be read"):
+        jar.netty_version()
 
 
 def made(version=17, **changes):

@@ -15,7 +15,7 @@ from sagemaker_inference._http.error_response import (
     error_status,
     standard_phrase,
 )
-from sagemaker_inference._http.messages import Headers, Response, whole_body
+from sagemaker_inference._http.messages import Headers, Request, Response, whole_body
 
 
 def test_headers_are_found_without_case_and_come_back_as_written():
@@ -226,3 +226,38 @@ def test_a_body_that_comes_in_pieces_is_joined():
 
 async def pieces():
     yield b"a"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.DecodeError("no"), "invalid_request_error"),
+        (errors.GenericInferenceToolkitError(401, "no"), "authentication_error"),
+        (errors.GenericInferenceToolkitError(403, "no"), "permission_error"),
+        (errors.TooManyRequestsError("no"), "rate_limit_error"),
+        (errors.GenericInferenceToolkitError(299, "no"), "invalid_request_error"),
+    ],
+)
+def test_errors_on_openai_paths_have_openais_form(error, kind):
+    response = error_response(error, "id-7", "text/plain", path="/v1/chat/completions")
+    assert response.content_type == "application/json"
+    found = document(response)["error"]
+    assert list(found) == ["message", "type", "param", "code"]
+    assert (found["message"], found["type"], found["param"]) == ("no", kind, None)
+    assert found["code"] == (getattr(error, "code", None) or found["code"])
+
+
+def test_an_openai_error_of_the_server_names_the_request():
+    error = errors.ServiceUnavailableError("Busy.")
+    found = document(error_response(error, "id-7", path="/v1/embeddings"))["error"]
+    assert found == {
+        "message": "Busy. (request id-7)",
+        "type": "server_error",
+        "param": None,
+        "code": "service_unavailable",
+    }
+
+
+def test_a_request_is_one_to_invocations_unless_it_says_otherwise():
+    assert Request.from_body(b"").path == "/invocations"
+    assert Request.from_body(b"", path="/embed").path == "/embed"

@@ -1,4 +1,4 @@
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from support.builders import answer, form
@@ -6,6 +6,7 @@ from support.builders import answer, form
 from sagemaker_inference._aws.script_functions import adopt
 from sagemaker_inference._inference import decoding
 from sagemaker_inference._inference.assembly import assemble
+from sagemaker_inference._program import roles
 from sagemaker_inference._program.registry import Registry
 from sagemaker_inference.errors import (
     DecodeError,
@@ -152,6 +153,31 @@ def test_a_body_without_a_content_type_goes_to_the_programs_first_decoder(whole,
     assert found.read(b"x", "", context) == ("read", b"x")
 
 
+def test_a_body_without_a_content_type_goes_to_a_frameworks_decoder_as_a_script_gets_it(
+    whole, context
+):
+    defaults = Registry()
+    names = {"default_input_fn": roles.DECODER}
+
+    class Framework:
+        @staticmethod
+        def default_input_fn(body, content_type):
+            return body, content_type
+
+    adopt(defaults, Framework, names)
+    decoders = assemble(whole, "inference.py", defaults).decoders
+    assert decoders.for_content_type("").read(b"0:1", "", context) == (b"0:1", None)
+    assert decoders.assumed_type(b"[1]") == "*/*"
+
+
+def test_a_predict_fn_gets_the_shapes_of_awss_toolkit_without_a_content_type(registry, context):
+    scripts = SimpleNamespace(model_fn=load, predict_fn=lambda data, model: data)
+    adopt(registry, scripts)
+    found = assemble(registry, "inference.py").decoders.for_content_type("")
+    assert found.read(b"1,2\n", "", context).shape == (2,)
+    assert found.read(b'{"a": 1}', "", context).shape == ()
+
+
 def test_what_clients_send_is_remembered_within_bounds(whole):
     handler = assemble(whole, "inference.py")
     for lookup in (handler.decoders.for_content_type, handler.encoders.for_accept):
@@ -262,6 +288,33 @@ def test_the_plan_follows_the_decorator_and_variables_go_before_it(registry, mon
     monkeypatch.setenv("SAGEMAKER_MAX_BATCH_DELAY", "0.5")
     plan = assemble(registry, "inference.py").concurrency
     assert (plan.max_batch_size, plan.max_batch_delay) == (8, 0.5)
+
+
+def test_an_async_program_says_how_many_requests_it_handles_at_the_same_time(monkeypatch):
+    async def predict(data): ...
+
+    def plan(**options):
+        registry = Registry()
+        registry.model_loader(load)
+        registry.predictor(**options)(predict)
+        return assemble(registry).concurrency
+
+    assert plan().limit == 32
+    assert plan(max_concurrency=100).limit == 100
+    monkeypatch.setenv("SAGEMAKER_MAX_CONCURRENCY", "64")
+    assert plan(max_concurrency=100).limit == 64
+
+
+def test_concurrent_requests_for_a_blocking_program_are_refused(whole, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_CONCURRENCY", "8")
+    with pytest.raises(StartError, match=r"Write @predictor\(threads=8\)"):
+        assemble(whole)
+
+
+def test_a_variable_for_many_models_leaves_blocking_ones_as_they_are(whole, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_MAX_CONCURRENCY", "8")
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    assert assemble(whole).concurrency.limit == 1
 
 
 def test_batches_for_a_predictor_that_takes_one_request_are_refused(whole, monkeypatch):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sagemaker_inference import Registry, assemble
 from sagemaker_inference._aws import script_functions
 from sagemaker_inference._inference.batching import Batcher, Failed
+from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._program import roles
 from sagemaker_inference._program.concurrency import Batching
 from sagemaker_inference._program.signatures import Handler
@@ -35,6 +36,10 @@ def batcher(predict: Callable[..., Any], **options: Any) -> Batcher:
     return Batcher(handler, Batching(max_batch_size=64, batch_sizes=SIZES, **options))
 
 
+def predicted(made: Batcher, *arguments: Any) -> Any:
+    return run_without_loop(made.predict(*arguments))
+
+
 def contexts(count: int) -> list[Any]:
     return list(range(count))
 
@@ -48,7 +53,7 @@ def test_a_list_is_padded_and_its_predictions_are_cut(items: list[int]) -> None:
         seen.append(len(data))
         return [model * item for item in data]
 
-    results = batcher(predict).predict(items, 3, contexts(len(items)))
+    results = predicted(batcher(predict), items, 3, contexts(len(items)))
     assert results == [3 * item for item in items]
     assert set(seen) <= set(SIZES)
     assert sum(seen[:-1]) < len(items) <= sum(seen)
@@ -63,7 +68,9 @@ def test_rows_are_padded_and_their_predictions_are_cut(rows: list[int]) -> None:
         return data * 2
 
     inputs = [np.random.default_rng(0).normal(size=(count, 3)) for count in rows]
-    results = batcher(predict, collate="concatenate").predict(inputs, None, contexts(len(rows)))
+    results = run_without_loop(
+        batcher(predict, collate="concatenate").predict(inputs, None, contexts(len(rows)))
+    )
     for data, result in zip(inputs, results, strict=True):
         assert np.array_equal(result, data * 2)
     assert set(seen) <= {*SIZES, *({0} if sum(rows) == 0 else ())}
@@ -86,7 +93,9 @@ def test_whatever_has_rows_is_padded(data: Any) -> None:
         seen.append(rows.shape[0])
         return list(range(rows.shape[0]))
 
-    [result] = batcher(predict, collate="concatenate").predict([data], None, contexts(1))
+    [result] = run_without_loop(
+        batcher(predict, collate="concatenate").predict([data], None, contexts(1))
+    )
     assert (seen, result) == ([16], [0, 1, 2, 3, 4, 5])
 
 
@@ -95,7 +104,9 @@ def test_pieces_beyond_the_largest_size_are_joined() -> None:
         return tuple(data[:, 0].tolist())
 
     data = np.arange(40.0).reshape(-1, 1)
-    [result] = batcher(predict, collate="concatenate").predict([data], None, contexts(1))
+    [result] = run_without_loop(
+        batcher(predict, collate="concatenate").predict([data], None, contexts(1))
+    )
     assert list(result) == data[:, 0].tolist()
 
 
@@ -103,7 +114,7 @@ def test_pieces_beyond_the_largest_size_are_joined() -> None:
 def test_another_number_of_predictions_is_refused(collate: Any) -> None:
     inputs = [np.ones((1, 2)) for _ in range(3)]
     made = batcher(lambda data: data[:3], collate=collate, retry_one_by_one=False)
-    results = made.predict(inputs, None, contexts(3))
+    results = predicted(made, inputs, None, contexts(3))
     assert all(isinstance(result, Failed) for result in results)
     assert "expected 4" in str(results[0].error)
 
@@ -115,7 +126,7 @@ def test_requests_that_fail_in_a_padded_batch_fail_alone() -> None:
     made = batcher(predict)
     # Whose log lines are whose is set there: an inference handler takes it back.
     context = contextvars.copy_context()
-    results = context.run(made.predict, [1, 0, 2], None, [WithId() for _ in range(3)])
+    results = context.run(predicted, made, [1, 0, 2], None, [WithId() for _ in range(3)])
     assert results[0] == 1
     assert isinstance(results[1].error, ZeroDivisionError)
     assert results[2] == 0.5
@@ -227,11 +238,11 @@ def test_sizes_that_have_not_come_are_tried_when_nobody_waits(collate: Any) -> N
 
     made = batcher(predict, collate=collate)
     assert not made.has_idle_work
-    made.predict([np.ones((1, 2))] * 3, None, contexts(3))
+    predicted(made, [np.ones((1, 2))] * 3, None, contexts(3))
     while made.has_idle_work:
         made.use_idle_time(None, WithId())
     assert seen == [4, 1, 16]
-    made.predict([np.ones((1, 2))] * 3, None, contexts(3))
+    predicted(made, [np.ones((1, 2))] * 3, None, contexts(3))
     assert not made.has_idle_work
 
 
@@ -244,7 +255,7 @@ def test_a_size_that_fails_is_logged_and_ends_the_attempts(
         return data
 
     made = batcher(predict)
-    made.predict([1], None, contexts(1))
+    predicted(made, [1], None, contexts(1))
     while made.has_idle_work:
         made.use_idle_time(None, WithId())
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagemaker_inference._inference.batch_window import (
@@ -100,8 +100,22 @@ def at_random(rate: float, count: int = 4000) -> list[float]:
     return times
 
 
+def in_bursts(count: int, spread: float, gap: float, bursts: int = 60) -> list[float]:
+    chance = random.Random(2)  # noqa: S311 - no secret
+    return [
+        number * gap + chance.uniform(0, spread) for number in range(bursts) for _ in range(count)
+    ]
+
+
 def of_5_ms(_count: int) -> float:
     return 0.005
+
+
+PREDICTIONS = {
+    "fixed": of_5_ms,
+    "by row": lambda count: 0.0001 * count,
+    "both": lambda count: 0.001 + 0.00005 * count,
+}
 
 
 @pytest.mark.parametrize("count", [2, 4, 16, 64])
@@ -111,11 +125,7 @@ def test_clients_that_come_again_share_a_batch(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 16, 64, 256])
-@pytest.mark.parametrize(
-    "predict",
-    [of_5_ms, lambda count: 0.0001 * count, lambda count: 0.001 + 0.00005 * count],
-    ids=["fixed", "by row", "both"],
-)
+@pytest.mark.parametrize("predict", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_waiting_costs_no_throughput(predict: Callable[[int], float], count: int) -> None:
     eager = simulate(FixedWindow(64, 0), predict, clients(count), comes_again=True)
     adaptive = simulate(AdaptiveWindow(64), predict, clients(count), comes_again=True)
@@ -127,6 +137,30 @@ def test_requests_at_random_wait_for_nobody(rate: float) -> None:
     eager = simulate(FixedWindow(64, 0), of_5_ms, at_random(rate))
     adaptive = simulate(AdaptiveWindow(64), of_5_ms, at_random(rate))
     assert median(adaptive.waits) < 1.02 * median(eager.waits)
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(sorted(PREDICTIONS)),
+    st.integers(1, 64),
+    st.floats(0, 0.01),
+    st.floats(0.03, 0.5),
+)
+def test_bursts_wait_hardly_longer_than_without_a_window(
+    kind: str, count: int, spread: float, gap: float
+) -> None:
+    predict, arrivals = PREDICTIONS[kind], in_bursts(count, spread, gap)
+    eager = simulate(FixedWindow(64, 0), predict, arrivals)
+    adaptive = simulate(AdaptiveWindow(64), predict, arrivals)
+    assert fmean(adaptive.waits) < 1.04 * fmean(eager.waits)
+    assert len(adaptive.batches) <= len(eager.batches)
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_a_burst_that_comes_at_once_is_one_batch(small: int, large: int) -> None:
+    arrivals = in_bursts(small, 0, 0.1) + [100 + time for time in in_bursts(large, 0, 0.1)]
+    run = simulate(AdaptiveWindow(64), of_5_ms, arrivals)
+    assert run.batches == [small] * 60 + [large] * 60
 
 
 def test_a_lone_client_never_waits() -> None:

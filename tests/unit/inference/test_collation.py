@@ -1,18 +1,24 @@
 import sys
 import types
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from sagemaker_inference import Upload, assemble
 from sagemaker_inference._inference import collation
+from sagemaker_inference._inference.annotations import has_no_rows
 from sagemaker_inference._inference.batching import Batcher
 from sagemaker_inference._program.concurrency import Batching
 from sagemaker_inference._program.roles import PREDICTOR
 from sagemaker_inference._program.signatures import Handler
-from sagemaker_inference.errors import PredictionError, UnprocessableInputError
+from sagemaker_inference.errors import PredictionError, StartError, UnprocessableInputError
 
 
 def call(predict, inputs, collate="list"):
@@ -63,6 +69,53 @@ def test_what_is_concatenated_is_split_into_what_it_was(inputs):
 def test_a_single_value_has_no_rows_to_stack():
     with pytest.raises(UnprocessableInputError, match="Expected rows"):
         call(lambda data: data, [np.array([1]), 5], "concatenate")
+
+
+class Picture(TypedDict):
+    image: Image.Image
+
+
+@dataclass
+class Flat:
+    area: float
+
+
+@dataclass
+class Flats:
+    areas: list[float]
+
+    def __len__(self):
+        return len(self.areas)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [Path, Upload, Image.Image, bytes, str, dict, dict[str, float], Picture, Flat, Flat | None],
+)
+def test_what_has_no_rows_is_refused_at_the_start(registry, hint):
+    registry.model_loader(lambda: None)
+
+    def predict(data, model):
+        return data
+
+    predict.__annotations__ = {"data": hint}
+    registry.predictor(max_batch_size=4, collate="concatenate")(predict)
+    words = r'data of .*predict .*collate="concatenate" stacks the rows of inputs, and .* has none'
+    with pytest.raises(StartError, match=words):
+        assemble(registry)
+
+
+@pytest.mark.parametrize("hint", [np.ndarray, list[Path], list[Flat], list[float], Any, Flats])
+def test_what_may_have_rows_is_stacked(registry, hint):
+    assert not has_no_rows(hint)
+    registry.model_loader(lambda: None)
+
+    def predict(data, model):
+        return data
+
+    predict.__annotations__ = {"data": hint}
+    registry.predictor(max_batch_size=4, collate="concatenate")(predict)
+    assemble(registry)
 
 
 def test_pandas_objects_are_concatenated_and_split():

@@ -34,7 +34,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 def program():
     registry = Registry()
     registry.model_loader(lambda: None)
-    registry.predictor(len)
+    registry.predictor(lambda data: getattr(data, "shape", None) or len(data))
     return assemble(registry)
 
 
@@ -89,6 +89,24 @@ def test_25_mb_are_answered_and_their_memory_is_given_back(content_type, body, c
     assert cost.result == 200
     assert cost.growth <= 64 * MIB + 20 * len(unpacked)
     assert cost.kept <= 64 * MIB
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [
+        ("application/json", b"[1,%b2]"),
+        ("application/json", b'["a",%b2]'),
+        ("application/jsonlines", b"1\n%b\n2"),
+        ("text/csv", b"1,%b2"),
+        ("text/libsvm", b"1 1:1%b2:2"),
+    ],
+)
+def test_blanks_are_read_within_a_few_times_their_size(content_type, text):
+    body = gzip.compress(text % (b" " * (64 * MIB - 100)), 1)
+    cost = cost_of(lambda: ask(body, content_type, "gzip"))
+    assert cost.result[0] == 200
+    assert cost.growth <= 8 * 64 * MIB
+    assert cost.seconds < SECONDS
 
 
 def compressed_arrow():

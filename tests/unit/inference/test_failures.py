@@ -169,6 +169,22 @@ def test_log_lines_of_a_batch_have_all_ids_and_those_of_a_retry_one(registry, lo
     assert logged() == [("2", "id-1,id-2"), ("1", "id-1"), ("1", "id-2")]
 
 
+def test_the_traceback_of_one_of_a_batch_has_its_id(registry, caplog):
+    caplog.handler.addFilter(RequestIdFilter())
+    registry.model_loader(lambda: None)
+
+    @registry.predictor(max_batch_size=2)
+    def predict(data):
+        return [1 / number for number in data]
+
+    first, second = request(b"0"), request(b"2")
+    second.id = "id-2"
+    run_without_loop(loaded(registry).answer([first, second]))
+    [line] = [record for record in caplog.records if "the predictor failed" in record.message]
+    assert line.request_id == "id-1"
+    caplog.handler.filters.clear()
+
+
 def test_log_lines_of_requests_at_the_same_time_have_their_own_ids(registry, logged):
     registry.model_loader(lambda: None)
 

@@ -1,5 +1,6 @@
 """What the message about an import that failed says to do."""
 
+import dataclasses
 import re
 import sys
 import types
@@ -10,7 +11,7 @@ from sagemaker_inference._inference import program as programs
 from sagemaker_inference.errors import StartError
 
 CASES = {
-    "missing": ("import no_such_package", "list it in requirements.txt beside the program"),
+    "missing": ("import no_such_package", "Install the missing package."),
     "relative": ("from .helpers import x", "write 'from helpers import x' instead of"),
     "submodule": ("import json.no_such_module", "The package 'json' is installed, but not in"),
     "name": ("from json import no_such_name", "The package 'json' is installed, but not in"),
@@ -51,6 +52,41 @@ def test_the_advice_fits_the_cause(program, tmp_path, monkeypatch, case):
     assert ", line 1: " in message
     # The log shows the traceback, with what the import was caused by.
     assert isinstance(caught.value.__cause__, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("source", "installed", "otherwise"),
+    [
+        (
+            "import no_such_package",
+            "or list it in requirements.txt beside the program.",
+            "Install the missing package, perhaps with: pip install -r ",
+        ),
+        (
+            "import json.no_such_module",
+            "Pin versions that go together in requirements.txt.",
+            "Pin versions that go together.",
+        ),
+    ],
+)
+def test_a_requirements_txt_is_named_where_it_is_installed(
+    program, tmp_path, monkeypatch, source, installed, otherwise
+):
+    (tmp_path / "requirements.txt").touch()
+    served = program(source)
+    with pytest.raises(StartError) as caught:
+        programs.load(served)
+    assert otherwise in str(caught.value)
+    # What containers serve is in the folder `code` of a model.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    in_model = dataclasses.replace(served, code_dir=str(tmp_path))
+    with pytest.raises(StartError) as caught:
+        programs.load(in_model)
+    assert installed in str(caught.value)
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    with pytest.raises(StartError) as caught:
+        programs.load(in_model)
+    assert "requirements.txt" not in str(caught.value)
 
 
 @pytest.mark.parametrize("source", FOUND)

@@ -9,7 +9,8 @@ from support.builders import answer, answers, error_of, form, loaded, request
 from sagemaker_inference import errors
 from sagemaker_inference._http.context import Context
 from sagemaker_inference._http.messages import Part, whole_body
-from sagemaker_inference._inference.inference_handler import Job, _finished, run_without_loop
+from sagemaker_inference._inference.inference_handler import Job, run_without_loop
+from sagemaker_inference._inference.replies import finished
 from sagemaker_inference._log import current_request
 
 
@@ -300,7 +301,7 @@ def test_a_body_that_cannot_be_encoded_is_answered_500(registry, caplog):
 
 def test_a_request_left_without_an_answer_is_a_bug_of_ours():
     with pytest.raises(RuntimeError, match="a request has no response"):
-        _finished(Job(request(), Context()))
+        finished(Job(request(), Context()))
 
 
 def test_an_empty_batch_has_no_answers(doubling):

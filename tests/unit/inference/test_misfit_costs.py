@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,11 @@ QUOTED = b'"0.1234567","-12.345678",1.5\n'
 MORE_FITS_NOT = {
     "text among numbers of CSV": (np.ndarray, CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
     "text among quoted numbers": (np.ndarray, CSV, lambda: repeated(QUOTED, end=b"1,2,x")),
+    "a long cell of digits and text": (
+        np.ndarray,
+        CSV,
+        lambda: repeated(NUMBERS, end=b"1,2," + b"1" * MIB + b"x"),
+    ),
     "text among gaps": (np.ndarray, CSV, lambda: repeated(b"0.12345,,1.2345\n", end=b"1,2,x")),
     "text in sparse numbers": (csr_matrix, CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
     "text in lists of numbers": (list[list[float]], CSV, lambda: repeated(NUMBERS, end=b"1,2,x")),
@@ -94,6 +100,71 @@ MORE_FITS_NOT = {
     ),
     "lists for models": (list[Record], JSON, lambda: repeated(b"[1.5,2],", start=b"[", end=b"1]")),
     "bytes for text": (list[list[str]], "application/x-npy", large_bytes),
+}
+
+
+def small_records(size):
+    record = b'{"id":1,"name":"%b","score":2.5,"is_new":true},' % (b"x" * (size - 49))
+    return repeated(record, start=b"[", end=b'{"id":"x"}]')
+
+
+Wide: Any = pydantic.create_model("Wide", **dict.fromkeys("abcdefgh", (float, 1.0)))  # type: ignore[call-overload]
+WIDE = b'{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8%b},'
+
+MORE_FITS_NOT |= {
+    "a wrong record of many fields": (
+        list[Wide],
+        JSON,
+        lambda: repeated(WIDE % b"", start=b"[", end=b'{"a":"x"}]'),
+    ),
+    "a wrong record of many fields after long ones": (
+        list[Wide],
+        JSON,
+        lambda: repeated(WIDE % (b" " * 150), start=b"[", end=b'{"a":"x"}]'),
+    ),
+    "a wrong record of many fields after empty ones": (
+        list[Wide],
+        JSON,
+        lambda: repeated(WIDE % (b" " * 150) + b"{}," * 4, start=b"[", end=b'{"a":"x"}]'),
+    ),
+    "a wrong line of many fields": (
+        list[Wide],
+        "application/jsonlines",
+        lambda: repeated(WIDE[:-1] % (b" " * 150) + b"\n", end=b'{"a":"x"}'),
+    ),
+    "a wrong record after others": (list[Record], JSON, lambda: small_records(85)),
+    "a wrong record after short ones": (list[Record], JSON, lambda: small_records(50)),
+    "a wrong line after others": (
+        list[Record],
+        "application/jsonlines",
+        lambda: small_records(85)[1:-1].replace(b"},", b"}\n"),
+    ),
+}
+
+# As many cells as may be read: of 12 bytes, and of 25 where reading one takes twice the time.
+MORE_FITS_NOT |= {
+    "text behind a boolean": (
+        np.ndarray,
+        CSV,
+        lambda: repeated(NUMBERS, start=b"True,2,3\n", end=b"1,2,x"),
+    ),
+    "text behind a quoted boolean": (
+        np.ndarray,
+        CSV,
+        lambda: repeated(
+            b'"1.234567890123456789",12345678901234567890123456\n', start=b'True,"2"\n'
+        ),
+    ),
+    "more quoted cells than are read": (
+        list[tuple[str, float]],
+        CSV,
+        lambda: repeated(b'"1.2345678",1.12345678\n', end=b"1,x"),
+    ),
+    "other digits than ASCII": (
+        np.ndarray,
+        CSV,
+        lambda: repeated(b"1.234567890123456789,123456789012345678901234567\n", end="٣,x".encode()),
+    ),
 }
 
 

@@ -68,6 +68,14 @@ def test_a_syntax_error_without_text_is_named(program):
     assert "SyntaxError: no text" in refusal(program("raise SyntaxError('no text')"))
 
 
+def test_a_file_with_null_bytes_is_named(program):
+    # Pythons differ in the exception, and in whether it has a line.
+    message = refusal(program("x = 1\0"))
+    assert "inference.py" in message
+    assert "null bytes" in message
+    assert "None" not in message
+
+
 def test_a_syntax_error_in_a_helper_names_the_helper(program):
     helper = program("def broken(:\n", "helper.py")
     assert refusal(program("import helper")).startswith(f"{helper.path}, line 1: ")
@@ -78,7 +86,7 @@ def test_a_missing_import_is_named_with_the_mend(program):
     message = refusal(written)
     assert message.startswith(f"{written.path}, line 2: ModuleNotFoundError: ")
     assert "'there_is_no_such_module'" in message
-    assert "requirements.txt" in message
+    assert message.endswith("Install the missing package.")
 
 
 def test_a_second_program_of_a_process_stands_beside_the_first(program):
@@ -123,7 +131,7 @@ def test_an_error_with_no_line_of_the_users_names_the_program(tmp_path, monkeypa
 
 
 def test_a_program_that_is_no_python_file_is_refused(program):
-    assert "is not a Python file. Set SAGEMAKER_PROGRAM to one that ends in .py." in refusal(
+    assert "is not a Python file. Name one that ends in .py." in refusal(
         program("", "inference.txt")
     )
 

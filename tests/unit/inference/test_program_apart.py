@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,22 @@ def test_a_program_keeps_all_its_handlers(
         assert answer(assembled_apart(found), b"21", "text/x-number") == b"42"
     assert default_registry.is_empty == before
     assert not default_registry.is_closed
+
+
+@pytest.mark.parametrize("before", [DOUBLES, DOUBLES.replace("serve(", "1 / 0  # (")])
+def test_a_program_that_is_edited_keeps_handlers_of_another_file(
+    program: Callable[..., Program], before: str
+) -> None:
+    program(FORMATS, "formats.py")
+    found = program(before)
+    if before == DOUBLES:
+        assert answer(assembled_apart(found), b"21", "text/x-number") == b"42"
+    else:
+        with pytest.raises(StartError, match="ZeroDivisionError"):
+            assembled_apart(found)
+    program(DOUBLES.replace("return 2", "return 3"))
+    os.utime(found.path, ns=(0, 0))
+    assert answer(assembled_apart(found), b"21", "text/x-number") == b"63"
 
 
 def test_programs_of_the_same_name_stay_apart(program: Callable[..., Program]) -> None:

@@ -232,10 +232,7 @@ def test_a_batch_has_no_streams(registry):
         assert "remove max_batch_size" in error_of(response)["message"]
 
 
-def test_generators_and_batches_are_refused_together(registry):
-    for function in (plain_generator, async_generator):
-        with pytest.raises(RegistrationError, match="yields the items of one request's response"):
-            registry.predictor(max_batch_size=2)(function)
+def test_async_generators_and_threads_are_refused_together(registry):
     with pytest.raises(RegistrationError, match="async and runs concurrently"):
         registry.predictor(threads=2)(async_generator)
     registry.predictor(threads=2)(plain_generator)

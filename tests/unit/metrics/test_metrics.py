@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
 import threading
 import time
@@ -92,8 +93,13 @@ def test_a_histogram_counts_observations_up_to_each_bound():
         (lambda: metrics.counter("x", "x", labels=("1",)), "'1' is not the name of a label"),
         (lambda: metrics.counter("x", "x", labels=("le",)), "'le' is not the name of a label"),
         (lambda: metrics.counter("x", "x", labels=("__a",)), "'__a' is not the name of a label"),
-        (lambda: metrics.histogram("x", "x", buckets=(2, 1)), "buckets must ascend"),
-        (lambda: metrics.histogram("x", "x", buckets=()), "buckets must ascend"),
+        (lambda: metrics.counter("x", "x", labels=("a", "a")), "a label is there twice: a, a"),
+        (lambda: metrics.histogram("x", "x", buckets=(2, 1)), "numbers that ascend"),
+        (lambda: metrics.histogram("x", "x", buckets=()), "numbers that ascend"),
+        (lambda: metrics.histogram("x", "x", buckets=(math.nan,)), "numbers that ascend"),
+        (lambda: metrics.histogram("x", "x", buckets=(math.inf,)), "numbers that ascend"),
+        (lambda: metrics.histogram("x", "x", buckets=["a"]), "numbers that ascend"),
+        (lambda: metrics.histogram("x", "x", buckets=5), "numbers that ascend"),
         (lambda: metrics.gauge("x", "x", over_workers="min"), "'sum', 'max' or 'last'"),
     ],
 )
@@ -106,11 +112,31 @@ def test_what_cannot_be_exposed_is_refused_with_its_place(make, words):
 def test_the_same_metric_again_is_the_same_and_another_of_its_name_is_refused():
     first = metrics.counter("hits_total", "Hits.", labels=("kind",))
     assert metrics.counter("hits", "Hits.", labels=["kind"]) is first
-    with pytest.raises(RegistrationError, match=r"hits .* is another one than that at") as caught:
+    assert metrics.counter("_total", "Odd.").name == "_total"
+    with pytest.raises(RegistrationError, match=r"hits .* another one than hits at") as caught:
         metrics.gauge("hits", "Hits.")
     assert str(caught.value).count("test_metrics.py, line ") == 2
     with pytest.raises(RegistrationError, match="a counter with the labels kind"):
         metrics.counter("hits", "Hits.")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: metrics.counter("q", "Q."), lambda: metrics.gauge("q_total", "Q.")),
+        (lambda: metrics.gauge("h_sum", "H."), lambda: metrics.histogram("h", "H.")),
+    ],
+)
+def test_names_that_are_the_same_where_they_are_exposed_are_refused(first, second):
+    for one, other in ((first, second), (second, first)):
+        metrics.reset()
+        one()
+        with pytest.raises(RegistrationError, match="Give one of them another name"):
+            other()
+
+
+def test_the_bucket_that_is_always_there_may_be_named():
+    assert metrics.histogram("seconds", "S.", buckets=(1, math.inf)).buckets == (1,)
 
 
 def test_label_values_are_bounded(caplog):
@@ -120,6 +146,27 @@ def test_label_values_are_bounded(caplog):
     assert hits.value(user=99) == 1
     assert hits.value(user=_instruments.OTHER) == 50
     assert caplog.text.count("has 100 sets of label values") == 1
+
+
+def test_label_values_are_what_can_be_sent_and_stay_short():
+    """Clients may have sent them."""
+    hits = metrics.counter("hits", "Hits \ud800.", labels=("user",))
+    for user in ("\ud800", "\udfff", "?", "a" * 300, "a" * 200):
+        hits.inc(user=user)
+    assert hits.value(user="?") == 3
+    assert hits.value(user="a" * 500) == 2
+    made = _exposition.text(_exposition.families([_instruments.STATE.area.read()])).encode()
+    assert b'hits_total{user="?"} 3\n' in made
+    assert b"# HELP hits_total Hits ?.\n" in made
+
+
+def test_what_is_not_a_number_is_in_no_bucket():
+    seconds = metrics.histogram("seconds", "S.", buckets=(1, 2))
+    seconds.observe(math.nan)
+    made = _exposition.text(_exposition.families([_instruments.STATE.area.read()]))
+    assert 'seconds_bucket{le="2"} 0\n' in made
+    assert 'seconds_bucket{le="+Inf"} 1\n' in made
+    assert "seconds_sum NaN\n" in made
 
 
 def test_threads_count_without_losing_anything():

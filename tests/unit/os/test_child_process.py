@@ -12,8 +12,8 @@ from sagemaker_inference._os.child_process import (
     UNKNOWN_EXIT,
     ChildProcess,
     describe_exit,
-    python_command,
 )
+from sagemaker_inference._os.interpreter import python_command
 from sagemaker_inference._os.output import Output
 
 

@@ -42,6 +42,7 @@ def read_all(fd):
 LINE = b"x" * 99 + b"\n"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("is_others", [False, True])
 def test_what_does_not_fit_waits_for_the_reader(pipe, loop, monkeypatch, is_others):
     reader, writer = pipe

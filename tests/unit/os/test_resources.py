@@ -33,6 +33,11 @@ def test_a_quota_of_cgroup_v1_counts(cgroup, quota, period, count):
     assert resources.usable_cpus() == count
 
 
+def test_processors_are_counted_where_there_is_no_affinity(cgroup, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert resources.usable_cpus() == (os.cpu_count() or 1)
+
+
 def test_memory_is_the_machines_without_a_limit(cgroup):
     machine = resources.memory()
     assert machine > 1 << 20
@@ -110,10 +115,11 @@ def test_without_any_count_there_were_none(cgroup, monkeypatch):
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ((256, 4096), (1024, 4096)),
+        ((256, 8192), (4096, 8192)),
         ((256, 800), (800, 800)),
-        ((256, resource.RLIM_INFINITY), (1024, resource.RLIM_INFINITY)),
-        ((1024, 4096), None),
+        ((256, resource.RLIM_INFINITY), (4096, resource.RLIM_INFINITY)),
+        ((1024, 2048), (2048, 2048)),
+        ((4096, 8192), None),
         ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None),
     ],
 )

@@ -6,7 +6,8 @@ import importlib
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support.measurement import UNMEASURED
@@ -16,9 +17,6 @@ import sagemaker_inference.errors
 from sagemaker_inference._inference import program
 from sagemaker_inference._os import shadows
 from sagemaker_inference._program.location import Program
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROGRAM = "from sagemaker_inference import model_loader, serve"
 
@@ -72,7 +70,8 @@ def test_a_file_that_python_does_not_import_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_imported: bool
 ) -> None:
     (tmp_path / "uuid.py").write_text("")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "inference.py"))
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", str(tmp_path / "inference.py"), raising=False)
     if not is_imported:
         monkeypatch.delitem(sys.modules, "uuid")
     shadows.refuse_crash()
@@ -83,8 +82,11 @@ def test_a_file_that_python_does_not_import_is_no_obstacle(
 
 
 def test_a_prompt_has_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shadows.folder_of_main()
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    main = sys.modules["__main__"]
+    # Where tests run in several processes, there is none.
+    monkeypatch.setattr(main, "__file__", __file__, raising=False)
+    assert shadows.folder_of_main() == str(Path(__file__).resolve().parent)
+    monkeypatch.delattr(main, "__file__")
     assert shadows.folder_of_main() == ""
     assert shadows.advice("") == ""
 

@@ -204,6 +204,7 @@ def test_a_late_decorator_is_refused(registry):
         ({"max_batch_delay": float("inf")}, "seconds from 0 to 1000000, got inf"),
         ({"collate": "stack"}, "collate must be 'list' or 'concatenate', got 'stack'"),
         ({"threads": 2, "max_batch_size": 2}, "cannot be combined"),
+        ({"max_concurrency": 0}, "max_concurrency must be an integer from 1 to 10000, got 0"),
     ],
 )
 def test_options_of_a_predictor_that_make_no_sense_are_refused(registry, options, problem):
@@ -222,6 +223,11 @@ def test_an_async_predictor_with_threads_or_batches_is_refused(registry, options
     async def predict(data): ...
 
     assert "which is async" in refusal(registry.predictor(**options), predict)
+
+
+def test_a_blocking_predictor_with_max_concurrency_is_refused(registry):
+    message = refusal(registry.predictor(max_concurrency=4), two)
+    assert "which is not async. Write async def, or threads=N" in message
 
 
 def script(**functions):
@@ -332,3 +338,66 @@ def test_an_async_transform_fn_refuses_formats_as_a_plain_one(registry, refused,
 
     adopt(registry, script(model_fn=lambda model_dir: None, transform_fn=transform_fn))
     assert answer(registry, request(b"5", accept="a/b")).status == status
+
+
+def of_path(registry, role, path):
+    return [found.handler.function for found in registry.find(role) if found.path == path]
+
+
+def test_a_predictor_of_a_path_stands_beside_the_one_of_invocations(registry):
+    def predict(data): ...
+
+    def chat(data): ...
+
+    registry.predictor(predict)
+    assert registry.predictor("/v1/chat/completions", threads=2)(chat) is chat
+    assert of_path(registry, roles.PREDICTOR, "/invocations") == [predict]
+    assert of_path(registry, roles.PREDICTOR, "/v1/chat/completions") == [chat]
+    assert [found.batching.threads for found in registry.find(roles.PREDICTOR)] == [1, 2]
+
+
+def test_one_function_may_answer_several_paths(registry):
+    def predict(data): ...
+
+    for path in ("/v1/completions", "/v1/chat/completions"):
+        registry.predictor(path)(predict)
+    registry.predictor(predict)
+    assert len(registry.find(roles.PREDICTOR)) == 3
+
+
+def test_two_handlers_of_one_path_are_refused(registry):
+    def predict(data): ...
+
+    def other(data): ...
+
+    def transform(model, body): ...
+
+    registry.predictor("/embed")(predict)
+    message = refusal(registry.predictor("/embed"), other)
+    assert message.startswith('@predictor("/embed") on ')
+    assert "conflicts with" in message
+    message = refusal(registry.transformer("/embed"), transform)
+    assert "cannot be combined with the predictor" in message
+    registry.transformer("/other")(transform)
+    assert "with the transformer" in refusal(registry.predictor("/other"), predict)
+
+
+def test_a_path_is_checked_where_it_is_written(registry):
+    assert "'/ping', which is the platform's." in refusal(registry.predictor, "/ping")
+    assert "which is not a path" in refusal(registry.transformer, b"/embed")
+    assert "which is not callable" in refusal(registry.warmup, "/embed")
+
+
+def test_a_transformer_of_a_path_leaves_decoders_to_predictors(registry):
+    def transform(model, body): ...
+
+    def predict(data): ...
+
+    registry.transformer("/embed")(transform)
+    registry.decoder("text/csv")(predict)
+    registry.predictor(predict)
+    registry.encoder("text/csv")(predict)
+    other = Registry()
+    other.predictor("/embed")(predict)
+    other.transformer(transform)
+    other.decoder("text/csv")(predict)

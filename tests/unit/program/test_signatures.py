@@ -1,5 +1,6 @@
 import functools
 import inspect
+import sys
 
 import pytest
 from hypothesis import given
@@ -247,6 +248,20 @@ def test_hints_that_cannot_be_evaluated_keep_their_text():
         "body": str,
         "content_type": "somewhere.else_.Only",
     }
+
+
+# What Python 3.14 does without it.
+LAZILY = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
+
+
+def test_hints_of_what_is_not_imported_keep_their_text():
+    names = {}
+    text = f"{LAZILY}def predict(data: list[absent.Type], model: int) -> absent.Type: ..."
+    exec(compile(text, "inference.py", "exec", dont_inherit=True), names)  # noqa: S102 - the test's own text
+    predict = names["predict"]
+    handler = Handler.from_function(PREDICTOR, predict, checks_names=True)
+    assert handler.hints == {"data": "list[absent.Type]", "model": int}
+    assert signatures.return_hint(predict) is None
 
 
 def test_a_handler_is_described_by_name_file_and_line():

@@ -41,6 +41,7 @@ def test_a_program_that_ends_without_serving_is_told_how_to(tmp_path):
     assert said.count(HINT) == 1
     assert f"sagemaker-inference: {tmp_path}/inference.py registers" in said
     assert "    from sagemaker_inference import serve\n    serve(__name__)\n" in said
+    assert said.endswith(f": sagemaker-inference serve {tmp_path}/inference.py\n")
     # Under another name, serve does nothing.
     assert HINT in run(tmp_path, "serve('inference')")[1]
     assert HINT in run(tmp_path, "", "-m", "inference")[1]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import mms_bytes
 
+from sagemaker_inference._http.error_response import ErrorForm
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._supervisor.connections import Connections
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def connections() -> Iterator[Connections]:
-    made = Connections(SlotTable(), SlotPool())
+    made = Connections(SlotTable(), SlotPool(256))
     yield made
     made.dispose()
 
@@ -41,6 +42,28 @@ def test_the_supervisor_answers_for_a_process_that_died(connections: Connections
     assert (answer.request_id, answer.status) == ("id-9", 500)
     assert b"gone" in answer.body
     connections.rearm_idle()
+    ours.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        (ErrorForm.TEXT, b"gone"),
+        (ErrorForm.OPENAI, b'{"error": {"message": "gone (request id-9)", "type": "server_error",'),
+    ],
+)
+def test_the_answer_has_the_form_that_its_client_reads(
+    connections: Connections, form: ErrorForm, body: bytes
+) -> None:
+    ours, theirs = socket.socketpair()
+    slot = connections.add(theirs)
+    assert slot is not None
+    connections.arm(slot)
+    connections.table.write(slot, slots.RUNNING, 4711, 1, "id-9", error_form=form)
+    [(_, record)] = connections.held_by(4711)
+    assert connections.answer(slot, record, PredictionError("gone"))
+    _, _, [answer] = mms_bytes.Reader(ours.recv(1000)).reply()
+    assert bytes(answer.body).startswith(body)
     ours.close()
 
 
@@ -81,7 +104,7 @@ def test_a_front_end_that_is_gone_cannot_be_answered(connections: Connections) -
 
 def test_more_connections_than_slots_are_refused(connections: Connections) -> None:
     kept = []
-    for _ in range(slots.MAX_SLOTS):
+    for _ in range(256):
         ours, theirs = socket.socketpair()
         kept.append(ours)
         assert connections.add(theirs) is not None

@@ -47,6 +47,13 @@ def test_counters_are_written_by_what_has_come_since() -> None:
     assert written() == [{"path": "/x", "a": 2}]
 
 
+def test_what_things_are_at_the_moment_may_be_left_out() -> None:
+    now = [family("counter", "a", [5]), family("gauge", "b", [7, 0])]
+    [document] = EmbeddedMetrics(lambda: now, print).documents(0, has_gauges=False)
+    assert "a" in document
+    assert "b" not in document
+
+
 def test_documents_have_at_most_100_metrics_and_units() -> None:
     many = [family("gauge", f"g{number}_seconds", [1, 0]) for number in range(150)]
     documents = list(EmbeddedMetrics(lambda: many, print).documents(1234))
@@ -54,3 +61,15 @@ def test_documents_have_at_most_100_metrics_and_units() -> None:
     assert [len(directive["Metrics"]) for directive in directives] == [100, 50]
     assert documents[0]["_aws"]["Timestamp"] == 1234
     assert directives[0]["Metrics"][0] == {"Name": "g0_seconds", "Unit": "Seconds"}
+
+
+def test_what_is_no_number_of_json_is_left_out() -> None:
+    now = [
+        family("gauge", "a", [float("inf"), 0]),
+        family("histogram", "b", [1, 0, float("nan")]),
+        family("gauge", "c", [float("-inf"), 0], path="x"),
+    ]
+    lines: list[str] = []
+    EmbeddedMetrics(lambda: now, lines.append).write()
+    [document] = [json.loads(line) for line in lines]
+    assert {name: value for name, value in document.items() if name != "_aws"} == {"b_count": 1}

@@ -50,7 +50,8 @@ def test_the_port_is_opened_when_it_says_so(bench: Bench) -> None:
     bench.send("opened")
     bench.wait(lambda: bool(answers))
     assert answers == [""]
-    bench.process.open(answers.append)
+    bench.process.open(answers.append, one_model=True)
+    assert bench.next() == {"type": "open", "one_model": True}
     bench.send("open_failed", error="Address already in use")
     bench.wait(lambda: len(answers) > 1)
     assert answers[1] == "Address already in use"

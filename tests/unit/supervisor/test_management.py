@@ -255,4 +255,5 @@ def test_a_batch_is_as_large_as_the_client_says(models: ModelBench) -> None:
         "/models",
         {"model_name": "m", "url": url, "batch_size": 30, "max_batch_delay": 5},
     )
-    assert models.deploy()["connections"] == 30 + 7 - 4
+    # Another batch may wait; that one of many models has less ahead is subtracted.
+    assert models.deploy()["connections"] == 30 + 30 - 4

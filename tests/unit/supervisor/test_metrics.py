@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagemaker_inference import metrics
+from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._os.event_loop import EventLoop
 from sagemaker_inference._supervisor.front_end import FrontEndProcess
 from sagemaker_inference._supervisor.metrics import Metrics
@@ -65,6 +66,43 @@ def test_gauges_of_workers_that_are_gone_do_not_stay() -> None:
     record = Records().find("m")
     record.bury(worker(lambda: metrics.gauge("depth", "Depth.").set(3)), 1)
     assert record.families([]) == []
+
+
+def by_user(users: range) -> WorkerArea:
+    def feed() -> None:
+        hits = metrics.counter("hits", "Hits.", labels=("user", "kind"))
+        sizes = metrics.histogram("sizes", "Sizes.", labels=("user",), buckets=(1,))
+        cached = metrics.gauge("cached", "Cached.", labels=("user",))
+        for user in users:
+            hits.inc(user=user, kind="a")
+            sizes.observe(1, user=user)
+            cached.set(1, user=user)
+
+    return worker(feed)
+
+
+def test_label_values_are_bounded_over_all_workers_and_their_successors() -> None:
+    record = Records().find("m")
+    living = [by_user(range(60)), by_user(range(60, 90))]
+    record.bury(by_user(range(1000, 1200)), 1)
+    first = text(record.families(living))
+    # What has a series of its own keeps it, and every number is in one.
+    assert 'hits_total{user="1099",kind="a"} 1\n' in first
+    assert 'hits_total{user="other",kind="other"} 190\n' in first
+    assert first.count("\nhits_total{") == first.count("\nsizes_count{") == 101
+    assert first.count("\ncached{") == 90
+    for area in living:
+        record.bury(area, 1)
+    total = Records().find("n")
+    total.add(record)
+    for kept in (record, total):
+        page = text(kept.families([by_user(range(2000, 2100))]))
+        assert 'hits_total{user="1099",kind="a"} 1\n' in page
+        assert 'hits_total{user="other",kind="other"} 290\n' in page
+        assert 'sizes_count{user="other"} 290\n' in page
+        # Gauges of workers that are gone leave their places.
+        assert page.count("\ncached{") == 100
+        assert 'cached{user="other"}' not in page
 
 
 def test_a_metric_that_has_changed_with_the_program_does_no_harm() -> None:
@@ -165,7 +203,7 @@ def test_the_page_of_64_models_and_16_workers_stays_small() -> None:
             )
         ] * (number < 16)
         deployment = SimpleNamespace(busy=1, workers=SimpleNamespace(processes=handles))
-        models.append(SimpleNamespace(name=name, deployment=deployment))
+        models.append(SimpleNamespace(name=name, deployment=deployment, report=Report("")))
     front_end = _FrontEnd([counts(name) for name in names])
     page = Metrics(
         EventLoop(),
@@ -192,7 +230,7 @@ def test_a_zygote_is_not_a_worker_and_no_two_series_have_the_same_labels() -> No
 
     handles = [handle("ending"), handle("ready"), handle("ready", is_zygote=True)]
     deployment = SimpleNamespace(busy=0, workers=SimpleNamespace(processes=handles))
-    models = [SimpleNamespace(name="m", deployment=deployment)]
+    models = [SimpleNamespace(name="m", deployment=deployment, report=Report(""))]
     records = Records()
     records.find("m")
     made = text(page_of(models, _FrontEnd([]), records, has_many=False).families())
@@ -255,7 +293,7 @@ def test_what_programs_count_is_exposed_by_model() -> None:
     records.find("c").bury(other, 1)
     front_end = _FrontEnd([{**counts(""), "path": "/ping"}])
     front_end.pid = None
-    models = [SimpleNamespace(name=name, deployment=None) for name in "abc"]
+    models = [SimpleNamespace(name=name, deployment=None, report=Report("")) for name in "abc"]
     made = text(page_of(models, front_end, records).families())
     assert 'hits_total{model="a"} 2\n' in made
     assert 'seconds_bucket{model="b",le="1"} 1\n' in made
@@ -263,6 +301,49 @@ def test_what_programs_count_is_exposed_by_model() -> None:
     assert 'requests_waiting{model="a"} 0\n' in made
     assert "model_load_seconds{" not in made
     assert 'process="front_end"' not in made
+
+
+def test_no_name_is_on_the_page_twice(caplog: pytest.LogCaptureFixture) -> None:
+    records = Records()
+    records.find("a").bury(worker(lambda: metrics.counter("twice", "T.").inc(2)), 1)
+    other = worker(lambda: metrics.histogram("twice_total", "T.", buckets=[1]).observe(1))
+    records.find("b").bury(other, 1)
+    page = page_of([], _FrontEnd([]), records)
+    made = [text(page.families()) for _ in range(2)]
+    assert made[0].count("# TYPE twice_total ") == 1
+    assert caplog.text.count("two metrics that are exposed as twice_total") == 1
+
+
+def test_a_label_that_is_called_as_that_of_models_stays() -> None:
+    records = Records()
+    hits = worker(lambda: metrics.counter("hits", "H.", labels=("model",)).inc(model="x"))
+    records.find("a").bury(hits, 1)
+    made = text(page_of([], _FrontEnd([]), records).families())
+    assert 'hits_total{model="a",exported_model="x"} 1\n' in made
+
+
+def test_what_alarms_look_at_is_there_before_it_happens() -> None:
+    records = Records()
+    records.find("m").restarts["died"] += 1
+    made = text(page_of([], _FrontEnd([]), records, has_many=False).families())
+    for status in (200, 500, 503, 504):
+        assert f'requests_total{{path="/invocations",status="{status}"}} 0\n' in made
+    assert 'worker_restarts_total{reason="died"} 1\n' in made
+    assert 'worker_restarts_total{reason="timeout"} 0\n' in made
+    made = text(page_of([], _FrontEnd([]), records).families())
+    assert 'reason="timeout"' not in made
+    assert "requests_total{" not in made
+
+
+def test_open_websockets_are_in_progress_and_wait_for_nothing() -> None:
+    front_end = _FrontEnd([{**counts(""), "path": path, "running": 2} for path in ("/a", "/b")])
+    deployment = SimpleNamespace(busy=4, workers=SimpleNamespace(processes=[]))
+    report = Report("loaded", sockets=[{"path": "/a"}, {"path": "/b"}, {"path": "/c"}])
+    models = [SimpleNamespace(name="m", deployment=deployment, report=report)]
+    made = text(page_of(models, front_end, Records(), has_many=False).families())
+    assert "sagemaker_inference_sockets_open 4\n" in made
+    assert "sagemaker_inference_requests_running 4\n" in made
+    assert "sagemaker_inference_requests_waiting 0\n" in made
 
 
 def test_a_version_that_nobody_has_installed_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,3 +365,13 @@ def test_an_area_that_no_worker_got_is_given_back() -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
     WorkerArea().close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
+
+
+def test_requests_to_further_paths_wait_and_run_too() -> None:
+    deployment = SimpleNamespace(busy=1, workers=SimpleNamespace(processes=[]))
+    report = Report("loaded", paths=("/invocations", "/embed"))
+    models = [SimpleNamespace(name="m", deployment=deployment, report=report)]
+    front_end = _FrontEnd([{**counts(""), "path": path} for path in ("/embed", "other")])
+    running = front_end.counts[0]["running"]
+    page = page_of(models, front_end, Records(), has_many=False)
+    assert f"requests_waiting {running - 1}\n" in text(page.families())

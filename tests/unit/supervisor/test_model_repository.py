@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from support.mms_bytes import predict_one
 from support.model_bench import FAILING, SOURCE, ModelBench
 
-from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._ipc import slots
 from sagemaker_inference._supervisor import deployment, model_repository
 from sagemaker_inference._supervisor.deployment import Stage
 from sagemaker_inference._supervisor.workers import Outcome
@@ -74,7 +74,7 @@ def test_what_is_in_progress_is_answered_and_what_waits_is_not(models: ModelBenc
     models.send("retired", id=number)
     assert models.reply()[:2] == (asked, 200)
     assert models.repository.count == 0
-    assert models.pool.free == MAX_SLOTS
+    assert models.pool.free == slots.count()
 
 
 def test_what_is_still_in_progress_after_the_grace_is_503(
@@ -150,14 +150,14 @@ def test_a_front_end_that_cannot_connect_fails_the_load(models: ModelBench) -> N
     _, status, answer = models.reply()
     assert status == 500
     assert answer["message"].endswith("the front end has failed: Connection refused")
-    assert models.pool.free == MAX_SLOTS
+    assert models.pool.free == slots.count()
     assert models.repository.count == 0
 
 
 def test_a_model_beyond_the_last_connection_is_507(
     models: ModelBench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    taken = models.pool.take(MAX_SLOTS)
+    taken = models.pool.take(slots.count())
     models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
     _, status, answer = models.reply()
     assert status == 507
@@ -169,7 +169,7 @@ def test_a_model_beyond_the_last_connection_is_507(
 
 def test_the_last_connections_are_shared(models: ModelBench) -> None:
     source = SOURCE.replace("def transform_fn", "async def transform_fn")
-    for free, expected in ((MAX_SLOTS, 35), (100, 25), (6, 4), (2, 2)):
+    for free, expected in ((slots.count(), 35), (100, 25), (6, 4), (2, 2)):
         taken = models.pool.take(models.pool.free - free)
         models.ask("POST", "/models", {"model_name": str(free), "url": models.model(source)})
         assert models.deploy()["connections"] == expected
@@ -182,7 +182,7 @@ def test_more_connections_than_slots_fail_the_load(
 ) -> None:
     models.ask("POST", "/models", {"model_name": "m", "url": models.model()})
     number = models.next("deploy")["id"]
-    taken = models.pool.take(MAX_SLOTS)
+    taken = models.pool.take(slots.count())
     found = first_of(models)
     pairs = [socket.socketpair() for _ in range(10)]
     for _, theirs in pairs:
@@ -290,6 +290,22 @@ def test_a_stop_may_be_cut_short(models: ModelBench) -> None:
     models.wait(lambda: models.is_stopped)
 
 
+def test_a_model_that_is_being_unloaded_may_be_closed_at_once(models: ModelBench) -> None:
+    number = models.load()
+    found = first_of(models)
+    [first, *_] = models.connections[number]
+    first.send(predict_one("id-1", b"{'sleep': 60}"))
+    wait_running(models)
+    [child] = [handle.child for handle in found.workers.handles]
+    models.ask("DELETE", "/models/m")
+    models.next("retire")
+    assert found.stage is Stage.RETIRING
+    found.close()
+    assert found.stage is Stage.GONE
+    assert child.reap() == -signal.SIGKILL
+    assert models.pool.free == slots.count()
+
+
 def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) -> None:
     number = models.load()
     found = first_of(models)
@@ -306,3 +322,38 @@ def test_time_limits_are_no_longer_checked_of_one_that_ends(models: ModelBench) 
     found._kill()
     assert models.lost == []
     assert models.reply()[1] == 200
+
+
+FURTHER = """
+    from sagemaker_inference import model_loader, predictor
+
+    @model_loader
+    def load():
+        return None
+
+    {}
+    @predictor("/embed")
+    def embed(data):
+        return data
+"""
+
+
+def test_further_paths_of_one_of_many_models_are_not_served(
+    models: ModelBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = models.model(FURTHER.format("predictor(lambda data: data)"))
+    asked = models.ask("POST", "/models", {"model_name": "m", "url": url})
+    assert models.deploy()["routes"] == ["/models/m/invoke", "/predictions/m"]
+    assert models.reply()[:2] == (asked, 200)
+    logged = "model /models/m/invoke: /embed is not served, since one of many models is invoked"
+    assert logged in caplog.text
+
+
+def test_a_model_that_answers_further_paths_alone_is_not_loaded(models: ModelBench) -> None:
+    url = models.model(FURTHER.format(""))
+    status, answer = models.answer("POST", "/models", {"model_name": "m", "url": url})
+    assert status == 500
+    assert answer["message"] == (
+        "Model m could not be loaded: its program answers /embed alone, and one of many models is "
+        "invoked by /models/m/invoke; add @predictor without a path"
+    )

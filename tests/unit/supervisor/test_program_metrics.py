@@ -10,36 +10,37 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sagemaker_inference._supervisor import program_metrics
 from sagemaker_inference._supervisor.program_metrics import ProgramMetrics, text
+from sagemaker_inference._supervisor.steady_counts import SteadyCounts
 from sagemaker_inference._supervisor.worker_records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROGRAM = """
-import os
 from prometheus_client import Counter, Gauge, Histogram
 Counter("hits", "Hits.", ["kind"]).labels("a").inc(2)
 Gauge("depth", "Depth.", multiprocess_mode="sum").set(3)
 Histogram("seconds", "Seconds.", buckets=(1, 2)).observe(1.5)
-print(os.getpid())
 """
 
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    program_metrics._warn.cache_clear()
 
 
-def run(metrics: ProgramMetrics) -> int:
+def run(metrics: ProgramMetrics, program: str = PROGRAM) -> int:
     """Run a program that counts; returns its process id."""
     env = {**os.environ, **metrics.environment}
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", f"import os\n{program}\nprint(os.getpid())"]
     return int(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
 
 
 def lines(models: Mapping[str, ProgramMetrics], *others: str, has_many: bool = False) -> list[str]:
-    made = text(models, others, has_many=has_many).decode().splitlines()
+    made = text(models, {*others}, SteadyCounts(), has_many=has_many).decode().splitlines()
     return [line for line in made if not line.startswith("#")]
 
 
@@ -112,8 +113,47 @@ def test_files_that_cannot_be_read_do_no_harm(
     run(metrics)
     Path(tmp_path, "counter_7.db").write_bytes(b"nonsense")
     for _ in range(3):
-        assert text({"m": metrics}, [], has_many=False) == b""
+        assert text({"m": metrics}, frozenset(), SteadyCounts(), has_many=False) == b""
     assert caplog.text.count("the metrics of prometheus_client cannot be read") == 1
     metrics.bury(7)
     assert f"the metrics in {tmp_path}/counter_7.db are lost" in caplog.text
     assert 'hits_total{kind="a"} 2.0' in lines({"m": metrics})
+
+
+def test_a_file_that_a_worker_is_about_to_fill_is_left_out(tmp_path: Path) -> None:
+    metrics = ProgramMetrics(str(tmp_path))
+    run(metrics)
+    Path(tmp_path, "counter_1.db").touch()
+    Path(tmp_path, "counter_2.db").symlink_to(tmp_path / "gone")
+    assert 'hits_total{kind="a"} 2.0' in lines({"m": metrics})
+
+
+ODD = """
+from prometheus_client import Counter
+hits = Counter("odd", "Odd.", ["model"])
+for value in ("\\ud800", "\\udfff", "a" * 300):
+    hits.labels(value).inc()
+"""
+
+
+def test_labels_are_what_can_be_sent_and_stay_short(tmp_path: Path) -> None:
+    metrics = ProgramMetrics(str(tmp_path))
+    run(metrics, ODD)
+    made = lines({"m": metrics})
+    assert sorted(made) == ['odd_total{model="?"} 2.0', f'odd_total{{model="{"a" * 200}"}} 1.0']
+    made = lines({"m": metrics}, has_many=True)
+    assert 'odd_total{exported_model="?",model="m"} 2.0' in made
+
+
+def test_one_of_two_kinds_of_a_name_is_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = {name: ProgramMetrics(str(tmp_path / name)) for name in "ab"}
+    run(models["a"])
+    run(models["b"], "from prometheus_client import Gauge; Gauge('hits', 'Hits.').set(1)")
+    for _ in range(2):
+        made = lines(models, has_many=True)
+        assert [line for line in made if line.startswith("hits")] == [
+            'hits_total{kind="a",model="a"} 2.0'
+        ]
+    assert caplog.text.count("two metrics that are exposed as hits") == 1

@@ -34,6 +34,12 @@ def test_a_line_says_what_was_refused() -> None:
     )
 
 
+def test_a_line_of_a_websocket_says_what_closed_it() -> None:
+    lines: list[bytes] = []
+    RefusedRequests(lines.append).on_message(message(status=101, close=1011))
+    assert lines[0].endswith(b" 101 total=1.3 ms id=some-id socket=lost close=1011\n")
+
+
 def test_a_path_cannot_look_like_something_else() -> None:
     lines: list[bytes] = []
     RefusedRequests(lines.append).on_message(message(path='/a b\u2028c\u0085é"%0a'))

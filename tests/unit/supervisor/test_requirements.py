@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 import zipfile
+from importlib import metadata
 
 import pytest
 
@@ -55,7 +56,7 @@ def refusal(file):
 def test_pip_of_the_running_interpreter_installs(calls, file):
     install(str(file))
     ((command, env),) = calls
-    assert command == [sys.executable, "-c", requirements._PIP, "install", "-r", str(file)]
+    assert command[:-2] == [sys.executable, "-c", requirements._PIP, "install", "-r", str(file)]
     assert env["PIP_NO_INPUT"] == "1"
 
 
@@ -63,7 +64,7 @@ def test_uv_installs_into_the_running_interpreter_where_there_is_no_pip(calls, f
     monkeypatch.setattr(requirements.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     install(str(file))
-    assert calls[0][0] == [
+    assert calls[0][0][:-2] == [
         "/bin/uv", "pip", "install", "--python", sys.executable, "-r", str(file),
     ]  # fmt: skip
 
@@ -125,6 +126,63 @@ def test_a_folder_of_wheels_is_installed_from_offline(file, tmp_path, caplog, mo
     assert "elsewhere" not in caplog.text
     assert (target / "a_package_of_this_test.py").is_file()
     assert any("Successfully installed" in record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The package in a folder that pip takes for the only one, and wheels of other versions."""
+    monkeypatch.setattr(metadata, "version", lambda _name: "2.0.0")
+    write_wheel(tmp_path / "wheels", "sagemaker_inference", "1.10.1")
+    write_wheel(tmp_path / "wheels", "sagemaker_inference", "2.0.0")
+    write_wheel(tmp_path / "wheels")
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "target"))
+    monkeypatch.setenv("PIP_IGNORE_INSTALLED", "1")
+    return tmp_path / "target"
+
+
+@pytest.mark.parametrize("line", ["sagemaker-inference==1.10.1", "SageMaker_Inference[java]<2"])
+def test_another_version_of_this_package_is_refused(installed, file, line):
+    file.write_text(f"a-package-of-this-test\n{line}\n")
+    said = refusal(file).splitlines()[0]
+    assert said == (
+        f"failed to install required packages of {file}: it asks for another version of "
+        "sagemaker-inference than 2.0.0, which is serving. Leave sagemaker-inference out of it: "
+        "the image has it"
+    )
+    assert not installed.exists()
+
+
+@pytest.mark.parametrize("line", ["sagemaker-inference", "sagemaker-inference>=2,<3"])
+def test_this_version_of_this_package_may_be_asked_for(installed, file, line):
+    file.write_text(f"a-package-of-this-test\n{line}\n")
+    install(str(file))
+    assert (installed / "sagemaker_inference-2.0.0.dist-info").is_dir()
+
+
+def test_uv_refuses_another_version_of_this_package_in_other_words(file, monkeypatch):
+    pin = f"sagemaker-inference=={metadata.version('sagemaker-inference')}"
+    said = (
+        f"Because you require sagemaker-inference==1.10.1 and {pin}, we can conclude that your",
+        "requirements are unsatisfiable.",
+    )
+    saying(monkeypatch, *said)
+    assert "it asks for another version of sagemaker-inference than " in refusal(file)
+    saying(monkeypatch, f"Because there are no versions of a and you require {pin}")
+    assert "another version" not in refusal(file)
+
+
+def test_a_package_that_is_not_installed_has_no_version_to_keep(file, monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    write_wheel(file.parent / "wheels")
+    target = file.parent / "target"
+    monkeypatch.setenv("PIP_TARGET", str(target))
+    install(str(file))
+    assert (target / "a_package_of_this_test.py").is_file()
+    saying(monkeypatch, "unsatisfiable")
+    assert "another version" not in refusal(file)
 
 
 def test_a_failure_ends_with_the_installers_last_lines(file, monkeypatch, caplog):

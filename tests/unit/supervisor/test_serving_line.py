@@ -5,14 +5,25 @@ from support.builders import settings
 
 from sagemaker_inference._ipc.messages import Report
 from sagemaker_inference._os import resources
-from sagemaker_inference._supervisor.supervisor import _line_of_many, _line_of_one
+from sagemaker_inference._supervisor import serving_line
 
 
 def test_a_default_predictor_is_named_in_the_line():
     served = settings(handler_service="service", model_dir="/m", port=8080, workers=2)
-    line = _line_of_one(served, Report("loaded", predictor="predict of the model (Model)"))
+    line = serving_line.of_one(served, Report("loaded", predictor="predict of the model (Model)"))
     assert "; requests go to predict of the model (Model); reads " in line
-    assert "requests go to" not in _line_of_one(served, Report("loaded"))
+    assert "requests go to" not in serving_line.of_one(served, Report("loaded"))
+
+
+def test_further_paths_are_named_in_the_line():
+    served = settings(handler_service="service", model_dir="/m", port=8080, workers=2)
+    line = serving_line.of_one(served, Report("loaded", paths=("/invocations", "/embed")))
+    assert "writes; paths: /invocations, /embed. Try: curl" in line
+    assert line.endswith("/invocations")
+    alone = serving_line.of_one(served, Report("loaded", paths=("/embed",)))
+    assert "; paths: /embed. Try: curl" in alone
+    assert alone.endswith(":8080/embed")
+    assert "paths:" not in serving_line.of_one(served, Report("loaded"))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +38,6 @@ def test_it_says_what_was_seen_and_chosen(monkeypatch, gpus, cpus, words):
     monkeypatch.setattr(resources, "usable_cpus", lambda: cpus)
     monkeypatch.setattr(resources, "memory", lambda: 512 << 20)
     served = settings(handler_service="service", gpus=gpus, workers=2)
-    line = _line_of_one(served, Report("loaded"))
+    line = serving_line.of_one(served, Report("loaded"))
     assert f"(2 workers, OMP_NUM_THREADS=1; {words}; reads" in line
-    assert f"as they are loaded (workers of each: 2; {words}. Try:" in _line_of_many(served)
+    assert f"as they are loaded (workers of each: 2; {words}. Try:" in serving_line.of_many(served)

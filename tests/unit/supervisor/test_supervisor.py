@@ -180,7 +180,7 @@ def test_a_front_end_that_never_opens_its_port_ends_it(
     assert "did not open its port within 2 s" in caplog.text
     # Its last lines; heartbeats may stand between them.
     lines = caplog.text.split("last lines:")[1].split()
-    assert lines.index("health") < lines.index("open") < lines.index("deploy")
+    assert lines.index("health") < lines.index("open")
 
 
 def test_a_front_end_that_ends_ends_it(
@@ -373,8 +373,8 @@ def test_metrics_can_be_log_lines(
     written = threading.Event()
     write = EmbeddedMetrics.write
 
-    def write_and_tell(lines: EmbeddedMetrics) -> None:
-        write(lines)
+    def write_and_tell(lines: EmbeddedMetrics, *, has_gauges: bool = True) -> None:
+        write(lines, has_gauges=has_gauges)
         written.set()
 
     monkeypatch.setattr(emf, "SECONDS", 0.05)
@@ -383,6 +383,27 @@ def test_metrics_can_be_log_lines(
     assert run(one, signal.SIGTERM, after=lambda: one._is_serving and written.is_set()) == 0
     assert '"_aws"' in capfd.readouterr().err
     assert "/metrics" not in one._front_end._asked
+
+
+def test_what_has_come_since_the_last_lines_of_metrics_is_written_at_the_end(
+    supervise: Callable[..., Supervisor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = supervise(front(), metrics="emf")
+    assert run(one, signal.SIGTERM, after=lambda: one._is_serving) == 0
+    [_, *lines] = capfd.readouterr().err.split('{"_aws"')
+    assert any('"sagemaker_inference_build_info": 1' in line for line in lines)
+    # When its workers have ended, it is neither degraded nor anything else.
+    assert sum('"state": "degraded"' in line for line in lines) == 1
+    assert sum("sagemaker_inference_predict_seconds_count" in line for line in lines) == 2
+
+
+def test_lines_of_metrics_are_written_where_the_server_stops_before_it_serves(
+    supervise: Callable[..., Supervisor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = supervise(front(), "import time; time.sleep(60)", metrics="emf")
+    assert run(one, signal.SIGTERM, after=lambda: one._is_port_open) == 0
+    lines = capfd.readouterr().err
+    assert '"state": "initializing", "sagemaker_endpoint_health": 1' in lines
 
 
 def test_what_a_front_end_does_in_the_background_is_started_and_reaped(
@@ -399,3 +420,20 @@ def test_what_a_front_end_does_in_the_background_is_started_and_reaped(
 
     assert run(one, signal.SIGTERM, after=has_been) == 0
     assert mark.exists()
+
+
+def test_a_server_that_stops_begins_nothing_in_the_background(
+    supervise: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervisor, "_BACKGROUND_SECONDS", 0)
+    mark, kind = tmp_path / "mark", front()
+    one = supervise(kind)
+
+    def background(_folder: str) -> Launch:
+        one._on_stop(signal.SIGTERM)
+        return Launch(["/usr/bin/touch", str(mark)], {})
+
+    monkeypatch.setattr(kind, "background", background)
+    assert run(one) == 0
+    assert one._background is None
+    assert not mark.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -85,3 +86,22 @@ def test_an_obituary_says_whether_the_model_was_loaded(
     ]
     control.close()
     theirs.close()
+
+
+def test_a_worker_whose_socket_is_closed_is_killed(connections: Connections) -> None:
+    """It is about to be noticed that it is gone; until then, nothing is passed to it."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, front = socket.socketpair()
+    slot = connections.add(ours)
+    assert slot is not None
+    signals: list[int] = []
+    child = SimpleNamespace(signal=signals.append)
+    worker = WorkerHandle(0, child, control, Pulse(connections.table, 0))  # type: ignore[arg-type]
+    bench = LoopBench()
+    theirs.close()
+    worker.pass_on(slot, connections, bench.loop)
+    assert signals == [signal.SIGKILL]
+    for sock in (control, front):
+        sock.close()
+    bench.outputs.close()
+    bench.loop.close()

@@ -125,13 +125,30 @@ def test_a_load_over_its_time_is_a_failure(
     assert "did not load within 0.5 s" in caplog.text
 
 
-def test_a_process_that_reads_nothing_any_more_is_ended(bench: Callable[..., Bench]) -> None:
+def test_connections_wait_until_a_process_reads_them(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.wait(lambda: "loaded" in one.heard)
+    [model] = one.workers._workers
+    slot, closed = next(iter(one.connections)), 99
+    os.kill(model.child.pid, signal.SIGSTOP)
+    for _ in range(1000):
+        one.workers.pass_on(slot)
+        one.workers.pass_on(closed)
+    assert model._unsent
+    os.kill(model.child.pid, signal.SIGCONT)
+    one.wait(lambda: not model._unsent)
+    assert one.workers._workers == [model]
+
+
+def test_a_process_that_has_ended_gets_no_more_connections(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.wait(lambda: "loaded" in one.heard)
     [model] = one.workers._workers
     os.kill(model.child.pid, signal.SIGSTOP)
-    for _ in range(10_000):
-        one.workers.pass_on(0)
+    for _ in range(1000):
+        one.workers.pass_on(next(iter(one.connections)))
+    assert model._unsent
+    model.kill()
     one.wait(lambda: one.workers._workers != [model])
     one.wait(lambda: one.workers.all_loaded)
 

@@ -271,13 +271,23 @@ def test_a_malformed_variable_is_named(registry: Registry, monkeypatch: pytest.M
 
 
 def test_it_has_two_threads_and_no_process(program: Callable[..., Program]) -> None:
-    threads = len(threading.enumerate())
+    before = set(threading.enumerate())
     with TestClient(program(ECHO).path):
-        assert len(threading.enumerate()) == threads + 2
+        assert len(set(threading.enumerate()) - before) == 2
 
 
 def test_these_names_are_public() -> None:
-    assert testing.__all__ == ["Client", "Reply", "ServerProcess", "TestClient"]
+    assert testing.__all__ == [
+        "Client",
+        "Reply",
+        "ServerProcess",
+        "ServerSentEvent",
+        "Stream",
+        "TestClient",
+        "WebSocket",
+        "WebSocketClosed",
+    ]
+    assert all(getattr(testing, name) for name in testing.__all__)
     assert TestClient.__test__ is False
 
 
@@ -299,4 +309,44 @@ def test_a_stream_comes_as_one_body(registry: Registry, *, is_async: bool) -> No
     registry.predictor(async_items if is_async else items)
     with TestClient(registry) as client:
         assert client.invoke(0).body == b"1\n2\n"
-        assert client.invoke(1).status_code == 500  # nothing was sent yet
+        broken = client.invoke(1)
+        assert broken.status_code == 200
+        assert not broken.is_complete
+        assert broken.body.startswith(b'1\n2\n{"error": {"code": "prediction_failed"')
+        with pytest.raises(ValueError, match=r"^$"):
+            broken.raise_for_status()
+
+
+def test_a_server_that_does_not_run_is_not_stopped(tmp_path):
+    (tmp_path / "inference.py").touch()
+    server = testing.ServerProcess(tmp_path / "inference.py")
+    with pytest.raises(RuntimeError, match="the server does not run: write `with"):
+        server.terminate()
+
+
+def test_a_server_that_was_never_started_has_nothing_to_end(tmp_path):
+    (tmp_path / "inference.py").touch()
+    server = testing.ServerProcess(tmp_path / "inference.py")
+    server.__exit__()
+    assert (server.port, server.log) == (0, "")
+
+
+def test_a_client_has_sessions(registry: Registry) -> None:
+    ended: list[Any] = []
+    registry.model_loader(lambda: None)
+    registry.session_start(lambda: {"n": 0})
+    registry.session_end(ended.append)
+
+    @registry.predictor
+    def predict(data: Any, model: Any, context: Context) -> Any:
+        context.session.state["n"] += data
+        return context.session.state["n"]
+
+    name = "X-Amzn-SageMaker-Session-Id"
+    with TestClient(registry) as client:
+        begun = client.invoke(1, headers={name: "NEW_SESSION"})
+        session = begun.headers[name].partition(";")[0]
+        assert client.invoke(2, headers={name: session}).json() == 3
+        assert client.invoke(2, headers={name: "unknown"}).status_code == 404
+        assert not ended
+    assert ended == [{"n": 3}]

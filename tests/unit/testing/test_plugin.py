@@ -15,6 +15,9 @@ import pytest_sagemaker_inference
 if TYPE_CHECKING:
     from pathlib import Path
 
+# They take long, and no Python differs in what they are about.
+pytestmark = pytest.mark.once
+
 PROGRAM = """
 from sagemaker_inference import model_loader, predictor, serve
 loads = []
@@ -152,3 +155,20 @@ def test(sagemaker_server):
 """
     done = run(tmp_path, inference_DOT_py=PROGRAM, test_it_DOT_py=test, pytest_DOT_ini="[pytest]")
     assert done.returncode == 0, done.stdout
+
+
+def test_whoever_interrupts_the_tests_waits_less_for_a_program_that_hangs(tmp_path: Path) -> None:
+    program = PROGRAM.replace("    return [", "    is_at_work.set(); time.sleep(100)\n    return [")
+    test = """
+import threading
+import inference
+
+def test_a(sagemaker_endpoint):
+    inference.is_at_work = threading.Event()
+    threading.Thread(target=sagemaker_endpoint.invoke, args=[1], daemon=True).start()
+    assert inference.is_at_work.wait(30)
+    raise KeyboardInterrupt
+"""
+    found = run(tmp_path, inference_DOT_py=f"import time\n{program}", test_it_DOT_py=test)
+    assert found.returncode == pytest.ExitCode.INTERRUPTED
+    assert "has not ended within 5 s (1 request(s) in progress)" in found.stderr

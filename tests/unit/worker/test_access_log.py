@@ -89,3 +89,16 @@ def test_a_log_that_is_closed_costs_lines():
     log.write(Request("id-1", Headers(), ()), Response(b"", "a/b"), 0.0)
     assert log._lost == 1
     os.close(writer)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_line_names_a_further_path(as_json):
+    reader, writer = os.pipe()
+    log = AccessLog(writer, logging.INFO, as_json=as_json)
+    for path in ("/embed", "/invocations", "/embed"):
+        log.write(Request("id-1", Headers(), path=path), Response(b"", "a/b"), 0.0)
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        text = lines.read().splitlines()
+    assert ["/embed" in line for line in text] == [True, False, True]
+    assert ["/invocations" in line for line in text] == [False, True, False]

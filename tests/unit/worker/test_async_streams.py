@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import config
-from support.stream_bench import Log, ask, service, unread
+from support.stream_bench import Log, ask, sender_of, service, unread
 from support.worker_bench import running
 
 from sagemaker_inference._http.messages import Request, Response
+from sagemaker_inference._inference import streams
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._worker import async_senders, senders
@@ -68,7 +69,7 @@ def test_a_program_that_awaits_nothing_lets_others_run() -> None:
         assert ask(bench, 0, front=1)
         bench.front[1].recv(10)
         bench.front[0].sendall(b"C")
-        assert set(reader.rest()) == {b"1\n"}
+        assert set(b"".join(reader.rest()).split()) == {b"1"}
         assert reader.status == 499
 
 
@@ -192,6 +193,7 @@ def test_a_program_that_goes_on_when_it_is_cancelled_is_stopped_at_its_next_item
             await asyncio.sleep(100)
         except asyncio.CancelledError:
             gate.tell(b"cancelled")
+            await asyncio.sleep(0)  # it may await as well
         if data:
             try:
                 yield 2
@@ -209,11 +211,33 @@ def test_a_program_that_goes_on_when_it_is_cancelled_is_stopped_at_its_next_item
         bench.wait_idle()
 
 
+def test_what_a_program_raises_when_it_is_cancelled_is_logged(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "logger", Log(gate))
+
+    async def stumble(data: Any) -> AsyncIterator[Any]:
+        yield 1
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(0)
+            raise ValueError
+
+    with running(service(stumble)) as bench:
+        reader = ask(bench)
+        reader.head()
+        assert reader.chunk() == b"1\n"
+        bench.front[0].sendall(b"C")
+        assert (reader.rest(), reader.status) == ([], 499)
+        assert gate.hear() == b"request id-0: the end of a stream failed"
+
+
 def test_a_program_whose_end_takes_too_long_is_cancelled_again(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(async_senders, "_AGAIN_SECONDS", 0.3)
-    monkeypatch.setattr(senders, "logger", Log(gate))
+    monkeypatch.setattr(async_senders, "AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(streams, "logger", Log(gate))
 
     async def slow(data: Any) -> AsyncIterator[Any]:
         try:
@@ -235,7 +259,7 @@ def test_a_program_whose_end_takes_too_long_is_cancelled_again(
 def test_a_slow_end_goes_on_when_the_worker_is_told_to_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(async_senders, "_AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(async_senders, "AGAIN_SECONDS", 1.0)
     monkeypatch.setattr(async_senders, "GRACE_SECONDS", 0.1)
 
     async def slow(data: Any) -> AsyncIterator[Any]:
@@ -315,11 +339,10 @@ class Waits(senders.Sender):
 
     awaits = True
 
-    async def _next(self) -> bytes | None:
+    async def _send_items(self) -> None:
         if self._stream.fails:
             raise ValueError
         await forever_waiting()
-        return None
 
     async def _close(self) -> None:
         await forever_waiting()
@@ -338,11 +361,36 @@ def test_nothing_is_sent_for_a_coroutine_that_is_closed(*, fails: bool) -> None:
     ours, theirs = socket.socketpair()
     limits = senders.Limits(config(), SlotTable(), theirs.fileno())
     body: Any = types.SimpleNamespace(
-        request=Request.from_body(b"", id="1"), fails=fails, failure=lambda _error: (500, b"")
+        request=Request.from_body(b"", id="1"),
+        is_socket=False,
+        fails=fails,
+        failure=lambda _error: (500, b""),
     )
     sending = Waits(limits, Connection(0, 0, ours), Response(body, "a/b")).send()
     sending.send(None)
     sending.close()
+    ours.close()
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+def test_nothing_more_is_sent_for_a_program_whose_coroutine_is_closed() -> None:
+    """As where the process ends while the program waits for something."""
+
+    async def wait(data: Any) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(100)
+
+    handler = service(wait)
+    ours, theirs = socket.socketpair()
+
+    async def close() -> None:
+        sending = (await sender_of(handler, ours)).send()
+        sending.send(None)
+        assert theirs.recv(1000).endswith(b"1\n")
+        sending.close()
+
+    asyncio.run(close())
     ours.close()
     assert theirs.recv(1) == b""
     theirs.close()

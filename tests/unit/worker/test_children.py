@@ -12,7 +12,7 @@ import os, signal, socket, sys, threading
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._worker.children import Inheritance
 
-slots.reserve()
+slots.reserve(range(slots.count()))
 ours, theirs = socket.socketpair()
 inheritance = Inheritance([ours.fileno()])
 inheritance.begin()

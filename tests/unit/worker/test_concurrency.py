@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from support.mms_bytes import END, number, predict_one, text
-from support.worker_bench import Awaits, Echo, answer, running
+from support.worker_bench import Awaits, Bench, Echo, answer, running
 
 from sagemaker_inference._program.concurrency import Concurrency
 from sagemaker_inference._worker.access_log import AccessLog
@@ -101,3 +102,48 @@ def test_a_request_that_the_program_cancels_fails_at_once() -> None:
         bench.front[0].sendall(predict_one("cancel", b"a"))
         head = number(200) + text("OK") + text("cancel") + text("application/json") + number(500)
         bench.expect(head)
+
+
+class Faulty(Echo):
+    """Returns what is not a response for one request: a fault that no handler has."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        if requests[0].id == "fault":
+            return cast("list[Response]", [None])
+        if self.concurrency.is_async:
+            await asyncio.sleep(0.1)
+        else:
+            time.sleep(0.1)  # noqa: ASYNC251 - a thread of its own
+        return await super().answer(requests)
+
+
+@pytest.mark.parametrize(
+    "concurrency",
+    [
+        Concurrency(is_async=True),
+        Concurrency(threads=2),
+        Concurrency(is_async=True, max_batch_size=4),
+    ],
+)
+def test_a_fault_outside_handlers_ends_the_worker_once_others_are_answered(
+    concurrency: Concurrency, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(Faulty(concurrency), count=2)
+    bench.front[1].sendall(predict_one("1", b"a"))
+    if concurrency.max_batch_size > 1:
+        bench.expect(answer("1", b"A"), 1)
+    bench.front[0].sendall(predict_one("fault", b"a"))
+    if concurrency.max_batch_size == 1:
+        bench.expect(answer("1", b"A"), 1)
+    wait_until_ended(bench.pid)
+    assert bench.close() == 1
+    assert "'NoneType' object has no attribute" in capfd.readouterr().err
+
+
+def wait_until_ended(pid: int) -> None:
+    """Wait, so that a worker that goes on fails its test instead of hanging it."""
+    deadline = time.monotonic() + 10
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -61,4 +62,6 @@ def test_threads_that_go_on_end_with_the_process(
     goes_on.set()
     thread.join()
     assert calls == ["at exit", "flush", 7]
-    assert "go on after the stop and are ended: mine. Stop them in @on_shutdown" in caplog.text
+    # Other tests of this process may have left a pool of threads.
+    said = r"go on after the stop and are ended: (.+, )?mine(, .+)?\. Stop them in @on_shutdown"
+    assert re.search(said, caplog.text)

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.builders import loaded as load_program
 from support.mms_bytes import END, number, predict_one, text
-from support.worker_bench import LOAD, Awaits, Bench, Echo, answer, running
+from support.worker_bench import LOAD, Bench, Echo, answer, running
 
 from sagemaker_inference._http import sendable
 from sagemaker_inference._http.messages import Request, Response
 from sagemaker_inference._ipc import slots
+from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
-from sagemaker_inference._worker import loop
+from sagemaker_inference._worker import connections, loop
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.connection import Connection
 
@@ -168,7 +169,7 @@ class Unconnected(socket.socket):
 
 
 def test_a_connection_that_is_gone_already_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_Socket", Unconnected)
+    monkeypatch.setattr(connections, "_Socket", Unconnected)
     with running(Echo(), count=2) as bench:
         bench.front[0].sendall(b"\xff")  # no message: the connection is of no more use
         bench.exchange(predict_one("1", b"a"), answer("1", b"A"), 1)
@@ -180,7 +181,7 @@ def test_a_front_end_that_is_gone_before_its_answer_harms_nobody() -> None:
     with running(Echo(pause=0.2), count=2, access=AccessLog(log, logging.INFO)) as bench:
         bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
-        bench.front[0].shutdown(socket.SHUT_RDWR)  # the worker has a duplicate here
+        bench.front[0].close()
         bench.exchange(predict_one("2", b"b"), answer("2", b"B"), front=1)
         bench.wait_idle()
     # Whoever closed the connection has answered the request, and has written its line.
@@ -275,11 +276,26 @@ def test_what_the_front_end_would_stumble_over_is_known(
     assert problem is None if words is None else words in str(problem)
 
 
+class Waits(Echo):
+    """Awaits until the test says otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(Concurrency(is_async=True))
+        self.may_go_on = mmap.mmap(-1, 1)
+
+    async def answer(self, requests: Sequence[Request]) -> list[Response]:
+        while not self.may_go_on[0]:  # noqa: ASYNC110 - it is of another process
+            await asyncio.sleep(0.001)
+        return await super().answer(requests)
+
+
 def test_what_runs_when_the_server_stops_is_answered() -> None:
-    with running(Awaits()) as bench:
+    service = Waits()
+    with running(service, timeout=60) as bench:
         bench.front[0].sendall(predict_one("1", b"a"))
         bench.wait_running()
         bench.connections.stop()
+        service.may_go_on[0] = 1
         bench.expect(answer("1", b"A"))
 
 
@@ -369,6 +385,20 @@ async def returning(responses: list[Response]) -> list[Response]:
     return responses
 
 
+def test_a_request_has_not_waited_since_before_the_worker_looked_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "BEAT_SECONDS", 0.01)
+    # What comes within a second counts as having been there.
+    monkeypatch.setattr(loop, "AT_ONCE", 1.0)
+    lines, log = os.pipe()
+    with running(Echo(), access=AccessLog(log, logging.INFO)) as bench:
+        time.sleep(1)
+        bench.exchange(predict_one("1", b""), answer("1", b""))
+    [waited] = re.findall(r"queue=([\d.]+)", os.read(lines, 1000).decode())
+    assert float(waited) < 500
+
+
 def test_no_health_check_is_called_once_the_server_stops(registry: Registry) -> None:
     checks = mmap.mmap(-1, 1)
     registry.model_loader(lambda: None)
@@ -388,3 +418,20 @@ def test_no_health_check_is_called_once_the_server_stops(registry: Registry) -> 
         bench.connections.stop()
         assert bench.front[0].recv(1000).endswith(text("[1]") + END)
     assert checks[0] == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_worker_whose_health_check_fails_reports_that_and_ends(
+    registry: Registry, *, is_async: bool
+) -> None:
+    async def predict(data: Any) -> Any:
+        return data
+
+    results = iter([True, False])
+    registry.model_loader(lambda: None)
+    registry.predictor(predict if is_async else lambda data: data)
+    registry.health_check(interval=0.01)(lambda: next(results))
+    with running(load_program(registry)) as bench:
+        bench.control.settimeout(10)
+        assert Report.read(bench.control.recv(4096)).stage == UNHEALTHY
+        os.waitid(os.P_PID, bench.pid, os.WEXITED | os.WNOWAIT)

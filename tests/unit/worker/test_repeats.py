@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.mms_bytes import predict_one
+from support.stream_bench import JSON, ask, service
+from support.stream_bytes import StreamReader
 from support.worker_bench import LOAD, Awaits, Bench, Echo, answer, running
 
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._program.concurrency import Concurrency
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
 
@@ -45,9 +48,11 @@ def test_a_retry_gives_each_request_its_time_anew() -> None:
         bench.expect(answer("2", b"B", 2), 1)
 
 
-def hand_out_again(bench: Bench, slot: int, identity: str, body: bytes) -> None:
+def hand_out_again(
+    bench: Bench, slot: int, identity: str, body: bytes, headers: Sequence[tuple[str, str]] = ()
+) -> None:
     """Do as the supervisor does for a request whose worker has ended."""
-    kept = bench.connections.journal.keep(slot, predict_one(identity, body))
+    kept = bench.connections.journal.keep(slot, predict_one(identity, body, headers))
     bench.table.write(slot, slots.RUNNING, 4711, 1, identity, kept=kept)
     assert bench.connections.hand_out_again(slot, bench.table.read(slot))
 
@@ -75,6 +80,53 @@ def test_requests_that_are_handed_out_again_are_taken_alone(concurrency: Concurr
         bench.wait_idle()
         # And from then on the connection is as any other.
         bench.exchange(predict_one("7", b"d"), answer("7", b"D"))
+
+
+async def lasts(data: Any) -> AsyncIterator[Any]:
+    for item in range(data):
+        yield item
+        if item:
+            await asyncio.sleep(100)
+
+
+def lasts_in_thread(data: Any) -> Iterator[Any]:
+    for item in range(data):
+        yield item
+        # Items that nobody counts: so it hears when its client goes.
+        while item:
+            time.sleep(0.01)
+            yield b""
+
+
+@pytest.mark.parametrize(
+    ("program", "options"), [(lasts, {"max_concurrency": 3}), (lasts_in_thread, {"threads": 3})]
+)
+def test_a_stream_that_lasts_keeps_its_worker_neither_from_repeated_requests_nor_from_others(
+    program: Callable[..., Any], options: dict[str, int]
+) -> None:
+    with running(service(program, **options), count=4) as bench:
+        lasting = [ask(bench, 2)]
+        lasting[0].head()
+        assert [lasting[0].chunk(), lasting[0].chunk()] == [b"0\n", b"1\n"]
+        # Its first item would not come while it waits for the stream to end, ...
+        hand_out_again(bench, 1, "id-1", b"2", JSON)
+        lasting.append(StreamReader(bench.front[1]))
+        lasting[1].head()
+        assert lasting[1].chunk() == b"0\n"
+        # ... and no other request would be answered until this one ends, too.
+        other = ask(bench, 1, front=2)
+        other.head()
+        assert other.rest() == [b"0\n"]
+        # There is a third place, and no fourth.
+        lasting.append(ask(bench, 2, front=2))
+        lasting[2].head()
+        last = ask(bench, 1, front=3)
+        for front, reader in enumerate(lasting):
+            bench.front[front].sendall(b"C")
+            reader.rest()
+        last.head()
+        assert last.rest() == [b"0\n"]
+        bench.wait_idle()
 
 
 def test_those_that_are_read_together_are_kept_for_another_worker() -> None:

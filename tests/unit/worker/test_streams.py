@@ -15,6 +15,7 @@ from support.stream_bench import JSON, Log, ask, service, unread
 from support.worker_bench import running
 
 from sagemaker_inference._http.messages import Response
+from sagemaker_inference._inference import streams
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._log import current_request
@@ -343,7 +344,7 @@ def test_a_stream_that_is_too_long_ends(
 
 
 def test_an_end_that_fails_is_logged(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "logger", Log(gate))
+    monkeypatch.setattr(streams, "logger", Log(gate))
 
     def predict(data: Any) -> Iterator[Any]:
         try:

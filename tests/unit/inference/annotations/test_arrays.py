@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
 import scipy.sparse
+from PIL import Image
 from support.annotated import (
     CSV,
     Flower,
@@ -104,6 +107,38 @@ def test_sparse_data_become_dense_where_that_is_wanted():
     assert arrays.as_numbers(scipy.sparse.csr_matrix([[0, 1]])).tolist() == [[0, 1]]
 
 
+class DType(str):
+    """In place of torch.float16 and its like, in a process without torch."""
+
+    __slots__ = ()
+
+
+def png(image):
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1"])
+def test_an_image_is_one_of_pillow(mode):
+    image = Image.new(mode, (4, 2), 1)
+    got = converted(Image.Image, png(image), "image/png")
+    assert (got.mode, got.size, got.tobytes()) == (mode, (4, 2), image.tobytes())
+
+
+def test_pixels_of_any_format_are_an_image():
+    pixels = np.zeros((2, 4, 3), np.uint8)
+    assert converted(Image.Image, npy.encode(pixels), "application/x-npy").size == (4, 2)
+    assert converted(Image.Image | None, b"null") is None
+
+
+@pytest.mark.parametrize("body", [b"[[1.5]]", b"[[[[1]]]]"])
+def test_what_is_no_image_is_refused(body):
+    said = r"Expected an image, but the body is an array of shape .*; send JPEG, PNG or WebP\."
+    with pytest.raises(UnprocessableInputError, match=said):
+        converted(Image.Image, npy.encode(np.array(json.loads(body), "c16")), "application/x-npy")
+
+
 def test_tensors_are_made_where_torch_is(monkeypatch):
     class Tensor:
         def __init__(self, array: np.ndarray) -> None:
@@ -142,6 +177,10 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
         (npy.encode(np.ones(1, "f2")), "application/x-npy", "float16"),
     ):
         assert converted(Tensor, body, kind).array.dtype == dtype
+    monkeypatch.setattr(DType, "__module__", "torch")
+    for hint in (Annotated[Tensor, DType("float16")], Annotated[Tensor, DType("float16")] | None):
+        assert converted(hint, b"[1.5]").array.dtype == "float16"
+    assert converted(Annotated[Tensor, "in metres"], b"[1.5]").array.dtype == "float32"
     swapped = npy.encode(np.array([1.5], ">f4"))
     assert converted(Tensor, swapped, "application/x-npy").array.tolist() == [1.5]
     with pytest.raises(UnprocessableInputError, match="torch does not support dtype"):
