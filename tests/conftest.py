@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support.builders import request
 
 from sagemaker_inference import Registry, default_registry
@@ -20,9 +21,10 @@ from sagemaker_inference._program.location import Program
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# For `--hypothesis-profile`. No deadlines: machines that run tests have other work, too.
-settings.register_profile("many", deadline=None)
-settings.register_profile("few", max_examples=15, deadline=None)
+# For `--hypothesis-profile`. No limits of time: machines that run tests have other work, too.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("many", _PATIENT)
+settings.register_profile("few", _PATIENT, max_examples=15)
 settings.load_profile("many")
 
 
@@ -37,6 +39,29 @@ def clean_environ() -> Iterator[None]:
         # Nor do tests' servers use or make class data, unless they are about that.
         patch.setenv("SAGEMAKER_CLASS_CACHE", "false")
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test file leaves a program imported to the next one, whose program has the same name."""
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    sys.path[:] = [folder for folder in sys.path if not folder.startswith(written)]
+    for name, module in list(sys.modules.items()):
+        if str(vars(module).get("__file__")).startswith(written):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heard_signals() -> None:
+    """No test inherits ignored signals: what nohup starts does, and background jobs of a shell."""
+    for number, default in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -101,6 +126,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         path.write_text(source)
         return Program.from_file(str(path))
 
+    # A test of another way to import it may have left one.
+    monkeypatch.delitem(sys.modules, "inference", raising=False)
     modules = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

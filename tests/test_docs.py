@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import re
+import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from support import mms_bytes
 from support.documents import ROOT, blocks, exchanges
+from support.terminal import check_session, commands_in, is_as_shown
 
 import sagemaker_inference
 from sagemaker_inference import (
@@ -22,6 +27,7 @@ from sagemaker_inference import (
     errors,
 )
 from sagemaker_inference._aws.script_functions import SCRIPT_FUNCTIONS
+from sagemaker_inference._cli._checks import rules
 from sagemaker_inference._http.context import Context
 from sagemaker_inference._inference import assembly
 from sagemaker_inference._inference.inference_handler import run_without_loop
@@ -42,6 +48,10 @@ README: Final = ROOT / "README.md"
 HANDLERS: Final = ROOT / "docs" / "handlers.md"
 CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
 DESIGN: Final = ROOT / "docs" / "design.md"
+# They follow each other in one folder: their files are written, and their commands run.
+TUTORIAL: Final = [
+    ROOT / "docs" / f"{name}.md" for name in ("tutorial", "tutorial-image", "tutorial-sagemaker")
+]
 DOCUMENTS: Final = [
     README,
     ROOT / "CHANGELOG.md",
@@ -64,7 +74,7 @@ def located(language: str) -> list[object]:
         pytest.param(block, id=f"{path.relative_to(ROOT)}:{block.line}")
         for path in DOCUMENTS
         for block in blocks(path)
-        if block.language == language
+        if block.language == language and not (language == "python" and path in TUTORIAL)
     ]
 
 
@@ -92,9 +102,13 @@ def beside_iris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("beside_iris")
 @pytest.mark.parametrize("block", located("python"))
-def test_python_block_runs(block: Block) -> None:
+def test_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("block")
+    # Where classes look for the module that they are defined in.
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     with default_registry.isolated() as registry:
-        exec(compile(block.text, "block.py", "exec"), {"__name__": "block"})  # noqa: S102
+        program = compile(block.text, "block.py", "exec", dont_inherit=True)
+        exec(program, vars(module))  # noqa: S102
         if "serve(__name__)" in block.text:
             assembly.assemble(registry, "block.py")
 
@@ -113,7 +127,7 @@ def test_shell_block_names_files_that_exist(block: Block) -> None:
     for name in re.findall(r"(?<![\w/.])(?:examples|docs|tests)/[\w./-]+", block.text):
         assert (ROOT / name).exists(), name
     for name in re.findall(r"\.venv/bin/(\w+)", block.text):
-        assert name in ("pip", "python", "tox")
+        assert name in ("activate", "pip", "python", "tox")
 
 
 def test_every_fence_has_a_language() -> None:
@@ -142,6 +156,50 @@ def test_table_of_variables_is_the_codes() -> None:
     assert _variables.table() in CONFIGURATION.read_text(), "make the table anew"
 
 
+def test_table_of_rules_is_the_codes() -> None:
+    # Made by: python -c "from sagemaker_inference._cli._checks import rules; print(rules.table())"
+    assert rules.table() in (ROOT / "docs" / "check.md").read_text(), "make the table anew"
+
+
+@pytest.mark.java
+@pytest.mark.skipif(
+    not (shutil.which("bash") and shutil.which("curl")),
+    reason="THE TUTORIAL WAS NOT RUN: bash or curl is not installed",
+)
+@pytest.mark.parametrize(
+    "pages", [TUTORIAL, [ROOT / "docs" / "multi-model.md"]], ids=["tutorial", "multi-model"]
+)
+def test_session_is_what_a_terminal_shows(pages: list[Path], tmp_path: Path) -> None:
+    """The files and commands of pages, from an empty folder, with servers in the background."""
+    (tmp_path / "empty").mkdir()
+    check_session(pages, tmp_path / "empty", commands_in(tmp_path / "bin"))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["capture", "check", "invoke", "new", "schema", "transform"])
+def test_transcript_is_what_a_terminal_shows(name: str, tmp_path: Path) -> None:
+    """The blocks of a page follow each other, in a folder with the example of the irises."""
+    shutil.copytree(ROOT / "examples" / "iris", tmp_path / "iris")
+    path = commands_in(tmp_path / "bin")
+    transcripts = [
+        block for block in blocks(ROOT / "docs" / f"{name}.md") if block.language == "console"
+    ]
+    assert transcripts
+    for block in transcripts:
+        for exchange in block.text.split("$ ")[1:]:
+            line, _, wanted = exchange.partition("\n")
+            done = subprocess.run(
+                ["/bin/sh", "-c", line],
+                cwd=tmp_path / "iris",
+                env={**os.environ, "PATH": path},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            assert is_as_shown(done.stdout, wanted), (line, done.stdout)
+
+
 # Between our own processes, and in the stock command's configuration.
 INTERNAL: Final = ("SAGEMAKER_INFERENCE_", "SAGEMAKER_HANDLER")
 
@@ -149,7 +207,7 @@ INTERNAL: Final = ("SAGEMAKER_INFERENCE_", "SAGEMAKER_HANDLER")
 def test_every_variable_that_the_code_names_is_in_the_table() -> None:
     named = {variable.name for variable in _variables.VARIABLES}
     for path in PACKAGE.rglob("*.py"):
-        for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
+        for name in re.findall(r"(?<![A-Z_])SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
             assert name in named or name.startswith(INTERNAL), (path, name)
 
 
@@ -158,8 +216,10 @@ def test_every_variable_in_the_documents_is_in_the_table() -> None:
         name for row in rows(CONFIGURATION, "Environment variables") for name in code(row[0])
     }
     for path in DOCUMENTS:
-        for name in re.findall(r"SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
-            assert name in documented, path
+        # An image in place of AWS's reads variables that are its own.
+        of_example = "".join(file.read_text() for file in path.parent.glob("*_handler.py"))
+        for name in re.findall(r"(?<![A-Z_])SAGEMAKER_[A-Z_]*[A-Z]", path.read_text()):
+            assert name in documented or name in of_example, path
 
 
 def test_queries_of_metrics_name_those_there_are() -> None:

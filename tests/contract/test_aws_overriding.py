@@ -44,6 +44,8 @@ def ask(program, tmp_path):
     def sent(transformer, body=b"[1]", content_type="application/json", accept="application/json"):
         context = Context("model", str(tmp_path), None, 1, None, "1")
         headers = {"Content-Type": content_type, "Accept": accept}
+        if content_type is None:
+            del headers["Content-Type"]
         context.request_ids = {0: "id-0"}
         context.request_processor = [RequestProcessor(headers)]
         (reply,) = transformer.transform([{"body": bytearray(body)}], context)
@@ -387,6 +389,21 @@ def test_a_framework_without_functions_of_its_own_reads_what_the_toolkit_reads(a
 
     assert ask(Transformer(Plain()), b"[1, 2]") == (200, "application/json", [2, 4])
     assert ask(Transformer(Plain()), b"1,2", "text/csv")[2] == [2, 4]
+
+
+def test_a_framework_is_passed_no_content_type_where_there_is_none(ask):
+    class Bytes(Framework):
+        @staticmethod
+        def default_input_fn(input_data, content_type):
+            return [content_type, type(input_data).__name__, input_data.decode()]
+
+    assert ask(Transformer(Bytes()), b"0:50 1:1", None)[2] == [
+        None,
+        "bytearray",
+        "0:50 1:1",
+        1,
+        ALL[3],
+    ]
 
 
 def test_a_framework_may_call_what_it_overrides(ask):

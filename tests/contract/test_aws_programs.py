@@ -303,7 +303,12 @@ def test_a_json_error_says_where():
 @pytest.mark.parametrize("kind", [TypeError, ValueError, errors.EncodeError])
 @pytest.mark.parametrize(
     ("prediction", "content_type"),
-    [(object(), JSON), (np.zeros((2, 2, 2)), CSV), ([[1], [1, 2]], NPY), ({"a": 1}, CSV)],
+    [
+        (object(), JSON),
+        (np.zeros((2, 2, 2)), CSV),
+        ([[1], [1, 2]], NPY),
+        ([{"a": 1}, {"b": 1}], CSV),
+    ],
 )
 def test_what_cannot_be_written_is_a_type_error_and_a_value_error(prediction, content_type, kind):
     with pytest.raises(kind):

@@ -102,7 +102,7 @@ def test_a_handler_that_is_its_service_too_answers(tmp_path):
 def test_requirements_fail_as_a_value_error_of_awss_words(monkeypatch):
     def refuse(command, **options):
         assert "pip" in command[2]
-        assert command[3:] == ["install", "-r", model_server.REQUIREMENTS_PATH]
+        assert command[3:-1] == ["install", "-r", model_server.REQUIREMENTS_PATH, "-c"]
         raise subprocess.CalledProcessError(1, command)
 
     monkeypatch.setattr(subprocess, "check_call", refuse)

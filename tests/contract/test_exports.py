@@ -10,12 +10,15 @@ from sagemaker_inference import Context, Registry
 
 SURFACE = [
     "Context",
+    "Fragment",
     "InferenceHandler",
     "Registry",
     "Request",
     "Response",
+    "Upload",
     "assemble",
     "before_load",
+    "bidirectional",
     "decoder",
     "default_registry",
     "encoder",
@@ -24,6 +27,8 @@ SURFACE = [
     "on_shutdown",
     "predictor",
     "serve",
+    "session_end",
+    "session_start",
     "transformer",
     "warmup",
 ]
@@ -40,18 +45,21 @@ def test_the_version_is_the_distributions():
 
 
 def public(kind):
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 def test_a_registry_has_these_methods_and_no_others():
     decorators = {
         "before_load",
+        "bidirectional",
         "decoder",
         "encoder",
         "health_check",
         "model_loader",
         "on_shutdown",
         "predictor",
+        "session_end",
+        "session_start",
         "transformer",
         "warmup",
     }

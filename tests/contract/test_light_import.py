@@ -11,6 +11,7 @@ HEAVY = [
     "PIL",
     "asyncio",
     "boto3",
+    "click",
     "concurrent.futures",
     "ctypes",
     "importlib.metadata",
@@ -89,3 +90,15 @@ def test_a_worker_loads_nothing_of_the_supervisor_for_a_program_that_imports_ser
     for name in ("importlib.metadata", "sagemaker_inference._supervisor.supervisor"):
         assert name in HEAVY
         assert name not in loaded
+
+
+@pytest.mark.parametrize("command", ["serve", "prepare"])
+def test_what_containers_run_does_without_the_library_of_the_command_line(command):
+    code = f"""
+from sagemaker_inference._cli import _containers
+from sagemaker_inference.__main__ import main
+_containers.{command} = lambda: 0
+assert main([{command!r}]) == 0
+"""
+    assert "click" not in loaded_by(code)
+    assert "click" in loaded_by(code.replace("main([", "main(['--help', "))

@@ -181,3 +181,33 @@ def test_a_query_parameter_that_is_named_body_is_beside_the_body():
         ("body", b"q"),
         ("a", b"3"),
     ]
+
+
+def test_a_request_to_a_further_path_says_which():
+    message = mms_bytes.predict_at("/v1/é", "id-1", b"abc")
+    [request], end = wire.read(message + b"more", LIMIT)
+    assert end == len(message)
+    assert (request.path, request.id, bytes(request.body)) == ("/v1/é", "id-1", b"abc")
+    for size in range(1, len(message)):
+        needed = wire.read(message[:size], LIMIT)
+        assert isinstance(needed, int)
+        assert size < needed <= len(message)
+
+
+@pytest.mark.parametrize("query", ["a=b&c", ""])
+def test_a_request_for_a_websocket_says_where_and_with_which_query(query):
+    message = mms_bytes.upgrade("/v1/é", query, "id-1", [("X-Own", "own")])
+    [request], end = wire.read(message + b"more", LIMIT)
+    assert end == len(message)
+    assert (request.path, request.query, request.id) == ("/v1/é", query, "id-1")
+    assert dict(request.headers) == {"X-Own": "own"}
+    for size in range(1, len(message)):
+        needed = wire.read(message[:size], LIMIT)
+        assert isinstance(needed, int)
+        assert size < needed <= len(message)
+
+
+@pytest.mark.parametrize("command", [b"P", b"W"])
+def test_a_path_of_no_length_that_can_be_is_refused(command):
+    with pytest.raises(wire.WireError):
+        wire.read(command + mms_bytes.number(-2) + b"more", LIMIT)

@@ -111,7 +111,7 @@ def test_the_death_of_the_front_end_ends_the_server(serve: Serve) -> None:
 
 def test_a_full_queue_is_503_and_nothing_hangs(shared: Serve) -> None:
     server = shared(ACCIDENTS, env={"SAGEMAKER_MAX_QUEUE_SIZE": "100"})
-    replies = server.all_at_once(['{"sleep": 2}', *['"ok"'] * 150])
+    replies = server.all_at_once(['{"sleep": 6}', *['"ok"'] * 150])
     assert {reply.status for reply in replies} == {200, 503}
     assert server.request('"ok"').status == 200
 

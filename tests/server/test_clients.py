@@ -182,6 +182,8 @@ def test_where_all_connections_work_pings_are_answered_and_others_get_503(serve:
     assert refused.headers["retry-after"] == "5"
     assert refused.json["error"]["message"] == "The server has as many connections as it may have"
     assert server.request('"ok"').status == 200
+    page = server.request(method="GET", path="/metrics").body.decode()
+    assert 'requests_total{path="/invocations",status="503"} 1\n' in page
 
 
 def test_more_connections_than_descriptors_are_not_promised(serve: Serve) -> None:

@@ -91,6 +91,66 @@ def test_the_batch_size_can_be_set_from_outside(serve: Serve) -> None:
     assert max(reply.json[1] for reply in replies) == 2
 
 
+# Fails wherever one of its functions runs in another thread than its model loader, or beside its
+# predictor: as programs do whose libraries belong to a thread, or keep one state for all calls.
+ONE_THREAD = """
+import json, threading, time
+from sagemaker_inference import decoder, encoder, model_loader, predictor
+from sagemaker_inference import on_shutdown, serve, warmup
+
+THREADS = []
+
+def check():
+    THREADS.append(threading.get_ident())
+    if len(set(THREADS)) > 1 or predicting.locked():
+        raise RuntimeError("in another thread, or beside a prediction")
+
+predicting = threading.Lock()
+
+@model_loader
+def load(model_dir):
+    check()
+
+@warmup
+def warm_up(model_dir, model):
+    check()
+
+@decoder("application/json")
+def decode(body):
+    check()
+    return json.loads(body)
+
+@predictor(max_batch_size=4)
+def predict(data, model):
+    check()
+    with predicting:
+        time.sleep(0.02)
+    return data
+
+@encoder("application/json")
+def encode(prediction):
+    check()
+    return json.dumps(prediction)
+
+@on_shutdown
+def stop():
+    check()
+    print("stopped in the same thread", flush=True)
+
+serve(__name__)
+"""
+
+
+def test_the_functions_of_a_program_share_a_thread_and_take_turns(serve: Serve) -> None:
+    server = serve(ONE_THREAD)
+    # More than two batches, so that there is always one to read or to answer beside another.
+    for _ in range(3):
+        replies = server.all_at_once([str(number) for number in range(24)])
+        assert [(reply.status, reply.json) for reply in replies] == [(200, n) for n in range(24)]
+    assert server.stop() == 0
+    server.wait_for_log("stopped in the same thread")
+
+
 def test_stacked_rows_find_their_way_back(serve: Serve) -> None:
     source = """
         from sagemaker_inference import model_loader, predictor, serve

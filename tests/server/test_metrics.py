@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.documents import ROOT
+from support.sockets import BIDIRECTIONAL
+from support.sockets import PROGRAM as PROGRAM_WITH_SOCKETS
+from support.streams import wait_until
+from websockets.sync.client import connect
 
 from tests.server.conftest import ECHO
 
@@ -89,7 +93,69 @@ COUNTS = """
 
 def requests(series: dict[tuple[str, str], float]) -> dict[str, float]:
     name = "sagemaker_inference_requests_total"
-    return {labels: value for (found, labels), value in series.items() if found == name}
+    # Without those that are there for alarms.
+    return {labels: value for (found, labels), value in series.items() if found == name and value}
+
+
+REFUSED = """
+    from sagemaker_inference import bidirectional, model_loader, predictor, serve
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @predictor
+    def predict(data, model):
+        return data
+
+    @predictor("/v1/rank")
+    def rank(data, model):
+        return data
+
+    @bidirectional
+    async def talk(messages, model):
+        async for message in messages:
+            yield message
+
+    serve(__name__)
+"""
+
+
+def test_what_is_refused_unread_counts_under_its_path(serve: Callable[..., Server]) -> None:
+    server = serve(REFUSED)
+    too_large = {"Content-Length": str(1 << 30), "Expect": "100-continue"}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    talk = "/invocations-bidirectional-stream"
+    for path, headers, status in (
+        ("/invocations", too_large, 413),
+        ("http://somewhere/invocations", too_large, 413),
+        ("/invocations?x=%zz", {}, 400),
+        ("/v1/rank", too_large, 413),
+        ("/%761/rank", too_large, 413),
+        ("/v1/%zz", {}, 400),
+        ("/ping", too_large, 413),
+        ("/metrics", too_large, 413),
+        ("/nowhere", too_large, 413),
+    ):
+        assert server.request(b"", headers, path=path).status == status, path
+    assert server.request(b"", upgrade, method="GET", path=f"{talk}?x=%zz").status == 400
+    found = requests(scrape(server))
+    assert found.pop('path="/metrics",status="200"', 1) == 1
+    assert found == {
+        'path="/invocations",status="400"': 1,
+        'path="/invocations",status="413"': 2,
+        f'path="{talk}",status="400"': 1,
+        'path="/metrics",status="413"': 1,
+        'path="/ping",status="413"': 1,
+        'path="/v1/rank",status="413"': 2,
+        'path="other",status="400"': 1,
+        'path="other",status="413"': 1,
+    }
 
 
 @pytest.mark.parametrize("env", [{}, {"SAGEMAKER_PRELOAD": "true"}])
@@ -196,6 +262,49 @@ def test_it_can_be_turned_off(serve: Callable[..., Server], value: str, status: 
     server = serve(PROGRAM, env={"SAGEMAKER_METRICS": value})
     assert server.request(b"[1]").status == 200
     assert server.request(method="GET", path="/metrics").status == status
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait_end() == 0
+    # The lines of a server that has lived for less than a minute.
+    written = re.findall(r'"status": "200".*"sagemaker_inference_requests": (\d+)', server.log)
+    # By what has come since the lines before: when it is told to stop, and when it has.
+    assert sum(map(int, written)) == {"false": 0, "emf": 1, "both": 2}[value]
+
+
+def test_a_bad_end_is_told_in_numbers_too(serve: Callable[..., Server]) -> None:
+    server = serve(PROGRAM, env={"SAGEMAKER_METRICS": "emf"})
+    assert server.request(b"[1]").status == 200
+    os.kill(server.pids("FrontEnd")[0], signal.SIGKILL)
+    assert server.wait_end() == 1
+    assert '"sagemaker_inference_predict_seconds_count": 1.0' in server.log
+    assert '"state": "critical", "sagemaker_endpoint_health": ' in server.log
+
+
+ECHOED = """
+    from sagemaker_inference import metrics, model_loader, predictor, serve
+
+    seen = metrics.counter("seen", "Seen.", labels=("kind",))
+
+    @model_loader
+    def load(model_dir):
+        return None
+
+    @predictor
+    def predict(data: dict):
+        seen.inc(kind=data["kind"])
+        return 1
+
+    serve(__name__)
+"""
+
+
+def test_a_label_that_a_client_sends_ends_nothing(serve: Callable[..., Server]) -> None:
+    server = serve(ECHOED)
+    for kind in (r"\ud800", "a" * 1_000_000):
+        assert server.request(f'{{"kind": "{kind}"}}').status == 200
+    series = scrape(server)
+    assert series["seen_total", 'kind="?"'] == 1
+    assert series["seen_total", f'kind="{"a" * 200}"'] == 1
+    assert server.request(b'{"kind": "a"}').status == 200
 
 
 def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) -> None:
@@ -209,12 +318,15 @@ def test_many_models_have_a_label(serve: Callable[..., Server], tmp_path: Path) 
         body = f'{{"model_name": "{name}", "url": "{code.parent}"}}'
         assert server.request(body, path="/models").status == 200
         assert server.request(b"[1]", path=f"/models/{name}/invoke").status == 200
+    too_large = {"Content-Length": str(1 << 30), "Expect": "100-continue"}
+    assert server.request(b"", too_large, path="/models/one/invoke").status == 413
     assert server.request(method="DELETE", path="/models/two").status == 200
     series = scrape(server)
     assert requests(series) == {
         'path="/models",status="200"': 2,
         'path="/models/*",status="200"': 1,
         'path="/models/*/invoke",model="one",status="200"': 1,
+        'path="/models/*/invoke",model="one",status="413"': 1,
         'path="/models/*/invoke",model="two",status="200"': 1,
     }
     assert series["sagemaker_inference_workers", 'state="ready",model="one"'] == 1
@@ -228,8 +340,13 @@ def test_the_documents_name_all_that_the_server_counts(serve: Callable[..., Serv
     batches = PROGRAM.replace("@predictor", "@predictor(max_batch_size=2)")
     server = serve(batches.replace('if data == "kill"', 'if data[0] == "kill"'))
     streaming = serve(ECHO.replace("return data", "yield data"))
+    talking = serve(PROGRAM_WITH_SOCKETS)
+    with connect(f"ws://127.0.0.1:{talking.port}{BIDIRECTIONAL}") as socket:
+        socket.send("hello")
+        assert socket.recv() == "hello"
+    wait_until(lambda: "socket=" in talking.log)
     page = ""
-    for one in (server, streaming):
+    for one in (server, streaming, talking):
         assert one.request("[1]").status == 200
         page += one.request(method="GET", path="/metrics").body.decode()
     served = dict(re.findall(r"^# TYPE (sagemaker_\w+) (\w+)$", page, re.MULTILINE))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import streams
+from support.streams import post, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,37 +63,8 @@ SOURCES = pytest.mark.parametrize(
 SEVERAL = pytest.mark.parametrize("source", [THREADS, ASYNC], ids=["threads", "async"])
 
 
-def post(words: Any, *headers: str, version: str = "1.1") -> bytes:
-    body = json.dumps(words)
-    lines = [
-        f"POST /invocations HTTP/{version}",
-        "Host: x",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        *headers,
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
-
-
-class Client:
-    """A connection, byte by byte."""
-
-    def __init__(self, server: Server) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-        self.data = b""
-
-    def send(self, words: Any, *headers: str) -> None:
-        self.sock.sendall(post(words, *headers))
-
-    def until(self, text: bytes) -> bytes:
-        """Read until this has come; all that has come, up to its end."""
-        while text not in self.data:
-            more = self.sock.recv(1 << 20)
-            assert more, f"closed after {self.data!r}"
-            self.data += more
-        end = self.data.index(text) + len(text)
-        found, self.data = self.data[:end], self.data[end:]
-        return found
+class Client(streams.Client):
+    """A connection that no server may reset."""
 
     def rest(self) -> bytes:
         """Read until the connection ends."""
@@ -102,13 +72,10 @@ class Client:
             self.data += more
         return self.data
 
-    def close(self) -> None:
-        self.sock.close()
-
 
 @contextlib.contextmanager
 def connected(server: Server, count: int = 1) -> Iterator[list[Client]]:
-    clients = [Client(server) for _ in range(count)]
+    clients = [Client(server.port) for _ in range(count)]
     try:
         yield clients
     finally:
@@ -120,13 +87,6 @@ def new(server: Server, text: str) -> Callable[[], int]:
     """Count how often a text stands in the log from now on."""
     before = server.log.count(text)
     return lambda: server.log.count(text) - before
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def chunk(text: str) -> bytes:
@@ -293,6 +253,10 @@ def test_a_worker_that_is_killed_breaks_its_streams_off(serve: Serve, source: st
     assert not pids
     wait_until(lambda: server.log.count("(a stream, broken off)") == 4)
     wait_until(lambda: server.log.count("INFO POST /invocations 500 ") == 4)
+    assert (
+        'streams_total{end="worker_died"} 4\n'
+        in server.request(method="GET", path="/metrics").body.decode()
+    )
     assert server.request('["a"]').body == b"a"
 
 
@@ -305,7 +269,25 @@ def test_a_stream_that_is_quiet_for_too_long_ends(serve: Serve) -> None:
             # A plain program cannot be interrupted, and its worker is replaced.
             answer = client.rest()
             assert (b"SAGEMAKER_STREAM_IDLE_TIMEOUT" in answer) == (source is ASYNC)
+        wait_until(lambda server=server: " 504 " in server.log)
+        page = server.request(method="GET", path="/metrics").body.decode()
+        assert 'requests_total{path="/invocations",status="504"} 1\n' in page
+        assert 'streams_total{end="timeout"} 1\n' in page
         assert server.request('["a"]').body == b"a"
+
+
+@SOURCES
+def test_events_that_are_quiet_get_comments_where_that_is_set(
+    serve: Serve, tmp_path: Any, source: str
+) -> None:
+    server = serve(source, env={"SAGEMAKER_STREAM_HEARTBEAT": "1"})
+    with connected(server) as [client]:
+        wait = {"wait": str(tmp_path / "go")}
+        client.send(["a", wait, "b"], "Accept: text/event-stream")
+        begun = client.until(b": \n\n\r\n")
+        assert begun.endswith(chunk("data: a\n\n") + chunk(": \n\n"))
+        (tmp_path / "go").touch()
+        assert client.until(b"0\r\n\r\n").endswith(chunk("data: b\n\n") + b"0\r\n\r\n")
 
 
 @SOURCES

@@ -16,7 +16,7 @@ import pytest
 from support.builders import settings
 from support.ports import free_port
 
-from sagemaker_inference._ipc.slots import MAX_SLOTS
+from sagemaker_inference._ipc import slots
 from sagemaker_inference._program.location import Program
 from sagemaker_inference._supervisor import front_end, main, supervisor
 from sagemaker_inference._supervisor.supervisor import Supervisor
@@ -107,14 +107,17 @@ def try_to_send(port: int) -> None:
 
 
 def test_more_connections_than_slots_are_refused_and_serving_goes_on(
-    supervise: Callable[..., Supervisor], caplog: pytest.LogCaptureFixture
+    supervise: Callable[..., Supervisor],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(slots, "count", lambda: 64)
     one = supervise()
 
     def act() -> None:
         path = str(Path(one._folder.path, "1.sock"))
         strangers = []
-        for _ in range(MAX_SLOTS):
+        for _ in range(slots.count()):
             strangers.append(socket.socket(socket.AF_UNIX))
             strangers[-1].connect(path)
         deadline = time.monotonic() + 10
@@ -126,4 +129,4 @@ def test_more_connections_than_slots_are_refused_and_serving_goes_on(
         stop()
 
     assert while_serving(one, act) == 0
-    assert f"more than {MAX_SLOTS} connections" in caplog.text
+    assert f"more than {slots.count()} connections" in caplog.text

@@ -1,7 +1,8 @@
 """Servers under load while everything around them fails: is anything lost, mixed or leaked?
 
 ``python -m tests.soak`` is about requests, ``python -m tests.soak.models`` about models that are
-loaded and unloaded; each has ``--help``. ``tests/server/test_soak.py`` has short forms of both.
+loaded and unloaded, ``python -m tests.soak.streams`` about streams, WebSockets and sessions; each
+has ``--help``. ``tests/server/test_soak.py`` has short forms of them.
 """
 
 from __future__ import annotations

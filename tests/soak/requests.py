@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.soak.scenarios import Scenario
 
 # A leak of Java's memory is a failure then.
-_VMARGS = "-Xmx64m -XX:MaxDirectMemorySize=128m -Dio.netty.leakDetection.level=paranoid"
+VMARGS = "-Xmx64m -XX:MaxDirectMemorySize=128m -Dio.netty.leakDetection.level=paranoid"
 # What no program and no client is to blame for.
 _FAULTS_IN_LOG = re.compile(
     r"^.*(?:LEAK|Exception|sagemaker_inference/_supervisor).*", re.MULTILINE
@@ -94,7 +94,7 @@ def soak(scenario: Scenario, options: Options) -> Result:
         log.close_writer()
         count = Count()
         try:
-            _wait_settled(server, options.workers)
+            wait_settled(server, options.workers)
             (folder / LOADS_FAIL).touch()
             clients = Clients(server.port, count, options.connections, options.accidents)
             # A zygote that is stopped is noticed when it is to fork.
@@ -114,11 +114,11 @@ def soak(scenario: Scenario, options: Options) -> Result:
             faults += _settle(server, killer, options.workers)
             faults += leaks(server, before)
             after = held(server)
-            faults += _stop(server)
+            faults += stop(server)
         finally:
             server.clean_up()
             log.finish()
-        faults += _faults_in_log(log.text)
+        faults += faults_in_log(log.text)
         last_lines = log.text[-_LAST_SIZE:]
     faults += count.faults
     right, innocent = count.verdicts["right"], count.innocent
@@ -138,7 +138,7 @@ def _start(folder: Path, scenario: Scenario, options: Options, output: int) -> S
         # A worker that is stopped before it has loaded is not noticed earlier.
         "SAGEMAKER_STARTUP_TIMEOUT": str(STARTUP_SECONDS),
         "SAGEMAKER_CLIENT_WRITE_TIMEOUT": str(WRITE_SECONDS),
-        "SAGEMAKER_MODEL_SERVER_VMARGS": _VMARGS,
+        "SAGEMAKER_MODEL_SERVERVMARGS": VMARGS,
         "SAGEMAKER_PRELOAD": "true" if scenario.preloads else "false",
         "FAILING_LOADS": str(options.failing_loads),
     }
@@ -147,12 +147,18 @@ def _start(folder: Path, scenario: Scenario, options: Options, output: int) -> S
 
 def _settle(server: Server, killer: Killer, workers: int) -> list[str]:
     faults = [f"worker {pid} stands still and is not replaced" for pid in killer.left()]
-    return faults + _wait_settled(server, workers)
+    return faults + wait_settled(server, workers)
 
 
-def _wait_settled(server: Server, workers: int) -> list[str]:
-    """Wait until all workers are ready and no request is left; what is left, if any is."""
-    wanted = {READY: workers, "requests_running": 0, "requests_waiting": 0}
+def wait_settled(server: Server, workers: int, *more: str) -> list[str]:
+    """Wait until all workers are ready and no request is left; what is left, if any is.
+
+    Args:
+        server: the server.
+        workers: how many it has.
+        more: further measures that are to be 0.
+    """
+    wanted = {READY: workers, **dict.fromkeys(("requests_running", "requests_waiting", *more), 0)}
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         found = measures(server, *wanted)
@@ -165,7 +171,8 @@ def _wait_settled(server: Server, workers: int) -> list[str]:
         time.sleep(0.1)
 
 
-def _stop(server: Server) -> list[str]:
+def stop(server: Server) -> list[str]:
+    """Stop it, and say what is wrong with that."""
     began = time.monotonic()
     code = server.stop()
     faults = [f"exit code {code}"] if code else []
@@ -176,7 +183,8 @@ def _stop(server: Server) -> list[str]:
     return faults
 
 
-def _faults_in_log(log: str) -> list[str]:
+def faults_in_log(log: str) -> list[str]:
+    """What a log says that no program and no client is to blame for."""
     ids = collections.Counter(_ID.findall(log))
     twice = [f"{count} access lines for {id_}" for id_, count in ids.items() if count > 1]
     return twice + [f"in the log: {line}" for line in _FAULTS_IN_LOG.findall(log)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,7 +19,8 @@ MIB: Final = 1 << 20
 # What a refused request may cost.
 REFUSED_GROWTH: Final = 256 * MIB
 # The aim is two seconds; a busy machine may take more, and what this keeps away took 14 to 45.
-SECONDS: Final = 10
+# Where coverage traces each line, all of that takes up to three times as long.
+SECONDS: Final = 10 if sys.gettrace() is None else 30
 
 
 class Cost(NamedTuple):

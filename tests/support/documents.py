@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 # What a document writes for a part that differs each time, such as a request id.
 ANYTHING: Final = "..."
 
-_FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE: Final = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 

@@ -43,6 +43,16 @@ def predict_one(request_id: str, body: bytes, headers: Sequence[Pair] = ()) -> b
     return predict(request(request_id, headers, [("body", "a/b", body)]))
 
 
+def predict_at(path: str, request_id: str, body: bytes, headers: Sequence[Pair] = ()) -> bytes:
+    """A message of one request to a further path, which is ours alone."""
+    return b"P" + text(path) + predict_one(request_id, body, headers)[1:]
+
+
+def upgrade(path: str, query: str, request_id: str, headers: Sequence[Pair] = ()) -> bytes:
+    """A message of one request for a WebSocket, which is ours alone."""
+    return b"W" + text(path) + text(query) + predict_one(request_id, b"", headers)[1:]
+
+
 def load(name: str, path: str, batch_size: int, handler: str, gpu: int, files: str) -> bytes:
     """A load message."""
     sizes = struct.pack("!i", batch_size), struct.pack("!i", gpu)

@@ -7,11 +7,15 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from support.builders import loaded
+from support.builders import config, loaded
 from support.mms_bytes import predict_one
 from support.stream_bytes import StreamReader
 
 from sagemaker_inference import Registry
+from sagemaker_inference._http.messages import Request
+from sagemaker_inference._ipc.slots import SlotTable
+from sagemaker_inference._worker import async_senders, senders
+from sagemaker_inference._worker.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +43,15 @@ def unread(bench: Bench, data: Any = None) -> StreamReader:
     """A stream that fills the socket."""
     bench.front[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     return ask(bench, data)
+
+
+async def sender_of(handler: Any, ours: socket.socket) -> Any:
+    """What sends a stream of a program, in this process."""
+    # Its own end of the pair tells a sender when its worker ends, which it never does.
+    limits = senders.Limits(config(), SlotTable(), ours.fileno())
+    request = Request.from_body(b"1", "application/json", id="1")
+    [response] = await handler.answer([request])
+    return async_senders.AsyncSender(limits, Connection(0, 0, ours), response)
 
 
 class Gate:

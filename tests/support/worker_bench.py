@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from support.builders import config
@@ -101,7 +102,12 @@ class Bench:
     """A loop in a process of its own, and the front end's ends of its connections."""
 
     def __init__(
-        self, service: Any, count: int = 1, limit: int = 1 << 20, access: AccessLog | None = None
+        self,
+        service: Any,
+        count: int = 1,
+        limit: int = 1 << 20,
+        access: AccessLog | None = None,
+        timeout: float = 0.5,
     ) -> None:
         self.connections = Connections(SlotTable(), SlotPool())
         self.table = self.connections.table
@@ -122,15 +128,20 @@ class Bench:
             table_fd=self.table.fd,
             journal_fd=self.connections.journal.fd,
             log_fd=2,
-            config=config(payload_limit=limit, response_limit=limit, timeout=0.5),
+            config=config(payload_limit=limit, response_limit=limit, timeout=timeout),
         )
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
-                self.connections.stop()  # as a worker: it has not got this end
+                # As a worker, which has not got these ends: else none of them would ever close.
+                self.connections.stop()
+                for sock in (*self.front, self.control):
+                    sock.close()
                 run_loop(Loop(service, assignment, theirs, access or AccessLog(2, 100)))
                 code = 0
+            except BaseException:  # noqa: BLE001 - os._exit would end it without a word
+                traceback.print_exc()
             finally:
                 os._exit(code)
         theirs.close()
@@ -180,7 +191,8 @@ class Bench:
 
     def stop(self) -> None:
         self.connections.stop()
-        assert self.close() == 0
+        code = self.close()
+        assert code == 0, f"the worker ended with {code}"
 
     def close(self) -> int:
         """Wait for the process to end; returns its exit code."""
@@ -192,8 +204,10 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running(service: Any, count: int = 1, access: AccessLog | None = None) -> Iterator[Bench]:
-    made = Bench(service, count, access=access)
+def running(
+    service: Any, count: int = 1, access: AccessLog | None = None, timeout: float = 0.5
+) -> Iterator[Bench]:
+    made = Bench(service, count, access=access, timeout=timeout)
     try:
         yield made
     finally:

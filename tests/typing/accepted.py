@@ -23,6 +23,7 @@ from sagemaker_inference import (
     transformer,
     warmup,
 )
+from sagemaker_inference.testing import ServerSentEvent, Stream, TestClient
 from sagemaker_inference.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ def read(body: bytes, content_type: str) -> list[float]:
 @predictor
 def predict(data: list[float], model: dict[str, float]) -> float:
     return sum(data) + len(model)
+
+
+@predictor("/embed")
+@predictor("/v1/embeddings", max_batch_size=2)
+def embed(data: list[float]) -> list[float]:
+    return data
+
+
+@transformer("/text")
+def transform_text(model: dict[str, float], body: str) -> str:
+    return body
 
 
 @encoder("text/plain")
@@ -126,3 +138,19 @@ with default_registry.isolated() as isolated:
     assert_type(isolated, Registry)
 
 serve(__name__, model_dir="model", port=8080, registry=app)
+
+
+def read_streams(client: TestClient) -> None:
+    """What the test client's streams give."""
+    with client.stream({"a": 1}, accept="text/event-stream", path="/v1/completions") as stream:
+        assert_type(stream.raise_for_status(), Stream)
+        for chunk in stream:
+            assert_type(chunk, bytes)
+        for line in stream.iter_lines():
+            assert_type(line, str)
+        for value in stream.iter_json():
+            assert_type(value, Any)
+        for event in stream.iter_events():
+            assert_type(event, ServerSentEvent)
+            assert_type(event.retry, "int | None")
+        assert_type(stream.error, "BaseException | None")

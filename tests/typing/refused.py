@@ -6,6 +6,8 @@ ignores nothing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sagemaker_inference import (
     Registry,
     decoder,
@@ -16,12 +18,15 @@ from sagemaker_inference import (
     transformer,
 )
 
+if TYPE_CHECKING:
+    from sagemaker_inference.testing import TestClient
 
-@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+
+@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 def four_arguments(data: object, model: object, context: object, threshold: float) -> None: ...
 
 
-@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 def no_arguments() -> None: ...
 
 
@@ -41,7 +46,7 @@ def writes_nothing() -> None: ...
 def loads_too_much(model_dir: str, context: object, more: int) -> None: ...
 
 
-@transformer  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@transformer  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 def transforms_too_little(model: object) -> None: ...
 
 
@@ -49,11 +54,17 @@ def transforms_too_little(model: object) -> None: ...
 def decoder_without_parentheses(body: bytes) -> None: ...
 
 
-@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@predictor  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 def unknown_keyword(data: object, *, threshold: float) -> None: ...
 
 
-predictor(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+transformer("/text", "/more")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+predictor(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 Registry().predictor(batch=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 Registry().predictor(collate="stack")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 serve(__name__, port="8080")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def is_not_entered(client: TestClient) -> None:
+    """A stream is opened by ``with``."""
+    b"".join(client.stream([1]))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
