@@ -7,10 +7,13 @@ import os
 import signal
 import threading
 import time
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sagemaker_inference._cli import INTERRUPTED, SIGNALLED
 from sagemaker_inference._os import standard_streams
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 # Seconds for what a second signal must not cut off: files that are not whole are being removed.
@@ -48,14 +51,20 @@ class EndedBySignal:
             if signal.getsignal(number) == self._interrupt:
                 signal.signal(number, before)
 
-    def _interrupt(self, number: int, _frame: object) -> None:
+    def _interrupt(self, number: int, interrupted: FrameType | None) -> None:
         self.code = SIGNALLED + number
-        if self._is_ending:
+        # The first one's handler may not have said so yet: an exception would end it, too, and
+        # the two would be one.
+        is_second = interrupted is not None and interrupted.f_code is _HANDLER
+        if self._is_ending or is_second:
             # Not another exception, which might come while a file is being removed.
             _exit_within(_CLEAN_UP_SECONDS, self.code)
             return
         self._is_ending = True
         raise KeyboardInterrupt
+
+
+_HANDLER: Final = EndedBySignal._interrupt.__code__  # noqa: SLF001 - of this file
 
 
 def end_now(number: int, _frame: object) -> NoReturn:

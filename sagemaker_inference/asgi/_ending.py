@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import wait
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._log import get_logger
+from sagemaker_inference._os.interruptible import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def wait_for_end(model: ModelThread, seconds: float) -> None:
         seconds: how long to wait.
     """
     for pause in _pauses(model, seconds):
-        wait([model.ended], pause)
+        wait_for(model.ended, pause)
 
 
 async def await_end(model: ModelThread, seconds: float) -> bool:

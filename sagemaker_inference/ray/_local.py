@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._errors import StartError
+from sagemaker_inference._os.interruptible import wait_until
 from sagemaker_inference.ray._deployment import deployment, run
 from sagemaker_inference.ray._library import needed
 
@@ -58,7 +59,7 @@ def serve_here(  # noqa: PLR0913 - the options
             raise StartError(message) from None
         run(application, name=_NAME)
         on_ready()
-        is_over.wait()
+        wait_until(is_over.wait)
         # Replicas answer what they have, and proxies pass it on. A shutdown would end the latter.
         serve.delete(_NAME)
         serve.shutdown()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._os.interruptible import result_of, wait_for, wait_until
 from sagemaker_inference._program.paths import BIDIRECTIONAL, INVOCATIONS
 from sagemaker_inference.asgi import app
 from sagemaker_inference.asgi._call import Call, body_of
@@ -88,7 +89,7 @@ class TestClient(Client):
             # Also where the load fails, or somebody interrupts it.
             stack.callback(self._application.stop)
             model = self._application.start()
-            model.loaded.result()
+            result_of(model.loaded)
             # A loop of its own: the test may be in one already.
             self._model = model
             self._loop = loop = asyncio.new_event_loop()
@@ -130,7 +131,7 @@ class TestClient(Client):
         call = Call(method, path, body, headers or {})
         answering = self._application(call.scope, call.receive, call.send)
         answered = asyncio.run_coroutine_threadsafe(answering, loop)
-        self._watch(answered, lambda seconds: bool(wait([answered], seconds).done), self._open())
+        self._watch(answered, lambda seconds: wait_for(answered, seconds), self._open())
         try:
             answered.result()
         except CancelledError:
@@ -144,7 +145,7 @@ class TestClient(Client):
     def _watch(
         self,
         answering: Future[None],
-        is_there: Callable[[float | None], bool],
+        is_there: Callable[[float], bool],
         streams: Sequence[StreamingCall],
     ) -> None:
         """Wait for an answer, unless it waits for this thread itself.
@@ -158,7 +159,7 @@ class TestClient(Client):
             RuntimeError: the program has to end these streams first.
         """
         if not streams:
-            is_there(None)
+            wait_until(is_there)
             return
         model, was_stuck, mine = self._model, False, threading.get_ident()
         while not is_there(_LOOK_SECONDS):

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sagemaker_inference._errors import GenericInferenceToolkitError
+from sagemaker_inference._os.interruptible import next_of
 from sagemaker_inference.asgi._call import Call
 from sagemaker_inference.asgi._exchange import EXTENSION
 from sagemaker_inference.testing._reply import Head, traceback_of
@@ -77,11 +78,11 @@ class StreamingCall(Call):
         self._answering.add_done_callback(lambda _: self._parts.put(None))
         return self._answering
 
-    def has_begun(self, seconds: float | None) -> bool:
+    def has_begun(self, seconds: float) -> bool:
         """Wait for the status and the headers of the response; returns whether they are there.
 
         Args:
-            seconds: how long to wait; None for as long as it takes.
+            seconds: how long to wait.
 
         Raises:
             RuntimeError: the client has ended meanwhile.
@@ -123,7 +124,7 @@ class StreamingCall(Call):
         if self.is_left:
             raise RuntimeError(_CLOSED)
         self.reader = threading.get_ident()
-        return self._parts.get()
+        return next_of(self._parts)
 
     def _want(self) -> None:
         with suppress(RuntimeError):  # the loop is closed

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from sagemaker_inference._cli._command import CommandError
 from sagemaker_inference._cli._transform.cutting import SPLITS, batches
+from sagemaker_inference._os.interruptible import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ class Job:
 
         def write() -> None:
             batch, answer = waiting.popleft()
-            output.write(answer.result())
+            output.write(result_of(answer))
             on_progress(len(batch.body))
 
         pool = ThreadPoolExecutor(self.transforms)
