@@ -116,7 +116,7 @@ def _write_readme(results: Path) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """Measure this checkout beside a commit; returns the exit code."""
-    works = options.work or ("json-small", "json-large", "npy-4mb")
+    works = options.work or ("json-small", "json-large", "csv-large", "npy-4mb")
     comparison = versus.Comparison(
         options.commit or "HEAD", works, options.rounds, options.seconds, options.warmup
     )
@@ -178,7 +178,8 @@ def _options() -> argparse.Namespace:
         "gpu: the same on a GPU, beside LitServe and the model alone too; skipped without a GPU; "
         "readme: measures nothing, writes results that are there into benchmarks/README.md, "
         "and draws the plots, of which README.md shows one; "
-        "versus: this checkout beside a commit, in alternating turns",
+        "versus: this checkout beside a commit, in short turns on servers of both that are up "
+        "together; each round starts new servers",
     )
     parser.add_argument(
         "commit", nargs="?", help="for versus, default HEAD; for batching and gpu, default none"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 find_benchmarks()
 
-from benchmarks import batching, load, measure, processes, summary, tables, works  # noqa: E402
+from benchmarks import batching, load, measure, processes, summary, tables, versus, works  # noqa: E402
 from benchmarks.contender import ALL, CONTENDERS  # noqa: E402
 from benchmarks.summary import Goal, Spread  # noqa: E402
 
@@ -364,3 +364,20 @@ def test_calls_are_counted_in_a_file(tmp_path: Path):
         (3).to_bytes(8, sys.byteorder) + (70).to_bytes(8, sys.byteorder)
     )
     assert batching.counts(tmp_path) == (3, 70)
+
+
+def test_two_commits_as_a_table():
+    measures = {
+        "start, s": {"HEAD": [1.0], versus.CHECKOUT: [0.5]},
+        # The first turn was the checkout's.
+        "JSON, 1/s": {
+            versus.CHECKOUT: [1000.0, 3000.0, 2200.0],
+            "HEAD": [2000.0, 3000.0, 2000.0],
+        },
+    }
+    assert versus.table(measures).replace("\u2013", "-").splitlines() == [
+        "| | HEAD | this checkout | ratio | pairs |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| start, s | 1 (1-1) | 0.5 (0.5-0.5) | 0.500 (0.500-0.500) | 1 |",
+        "| JSON, 1/s | 2,000 (2,000-2,500) | 2,200 (1,600-2,600) | 1.000 (0.750-1.050) | 3 |",
+    ]
