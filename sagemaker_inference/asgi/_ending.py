@@ -20,7 +20,7 @@ SECONDS: Final = 22.5
 # The same where somebody has interrupted the process, or where it ends anyway.
 INTERRUPTED_SECONDS: Final = 5.0
 # Most programs have ended by then, and there is nothing to say.
-_QUIET_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 2.0
 
 
 def is_interruption(kind: type[BaseException] | None) -> bool:
