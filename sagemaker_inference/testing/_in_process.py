@@ -80,11 +80,15 @@ class TestClient(Client):
         self._application = app(program, model_dir=model_dir)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model: ModelThread
-        self._end: Callable[[float], None] = lambda _seconds: None
+        # What ends the program; None where it is not loaded.
+        self._end: Callable[[float], None] | None = None
         # Those that are open.
         self._streaming: set[StreamingCall] = set()
 
     def __enter__(self) -> Self:
+        if self._end is not None:
+            message = "the program is loaded already: leave its `with` before entering it again"
+            raise RuntimeError(message)
         with contextlib.ExitStack() as stack:
             # Also where the load fails, or somebody interrupts it.
             stack.callback(self._application.stop)
@@ -111,8 +115,10 @@ class TestClient(Client):
         self._end = end
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._end(patience(kind))
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        end, self._end = self._end, None
+        if end is not None:
+            end(patience(kind))
 
     def request(
         self,
@@ -219,7 +225,7 @@ class TestClient(Client):
         Raises:
             RuntimeError: the client is not entered by ``with``, or this thread has a stream open
                 that the program has to end first.
-            TypeError: no built-in format writes ``content_type``.
+            TypeError, ValueError: as for `invoke`.
         """
         # Most tests have none.
         from sagemaker_inference.testing._stream import Stream, StreamingCall

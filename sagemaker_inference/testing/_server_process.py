@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from sagemaker_inference import _variables
 from sagemaker_inference._errors import StartError
+from sagemaker_inference._log import get_logger
 from sagemaker_inference._os import linux
 from sagemaker_inference._os.interpreter import python_command
 from sagemaker_inference._os.ports import free_port
@@ -30,12 +31,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+logger = get_logger()
+
 _HOST: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.02
 # Seconds: the server itself ends within 22.5 s of SIGTERM.
 _STOP_SECONDS: Final = 25.0
 _CONNECT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 3600.0
+_NOT_STARTED: Final = "the server does not run: write `with ServerProcess(...) as server:`"
+# Of the log of a server that has ended by itself.
+_LAST_LINES: Final = 30
 
 
 class ServerProcess(Client):
@@ -76,6 +82,8 @@ class ServerProcess(Client):
         self._program = source.program
         self._model_dir = model_dir
         self._process: subprocess.Popen[bytes] | None = None
+        # Of the server that was stopped last.
+        self._exit_code: int | None = None
         self._log: IO[bytes] | None = None
 
     @property
@@ -93,12 +101,15 @@ class ServerProcess(Client):
         return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def __enter__(self) -> Self:
-        self._log = tempfile.TemporaryFile()
+        if self._log is not None:
+            message = "the server is in use already: leave its `with` before entering it again"
+            raise RuntimeError(message)
+        self._log, self._exit_code = tempfile.TemporaryFile(), None
         try:
             self._process = self.launch(self._log)
             self._await_ready(self._process)
-        except BaseException:
-            self.__exit__()
+        except BaseException as error:
+            self.__exit__(type(error))
             raise
         return self
 
@@ -154,8 +165,10 @@ class ServerProcess(Client):
 
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         if self._process is not None:
-            _end(self._process, INTERRUPTED_SECONDS if is_interruption(kind) else _STOP_SECONDS)
-            self._process = None
+            # Where it has not started, or its block raises, that says why.
+            if kind is None and self._process.poll() not in (None, 0):
+                logger.error("%s", self._absence)
+            self._end(INTERRUPTED_SECONDS if is_interruption(kind) else _STOP_SECONDS)
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -163,15 +176,29 @@ class ServerProcess(Client):
     def terminate(self) -> int:
         """Stop the server as SageMaker does, by SIGTERM; returns its exit code.
 
+        Of a server that has ended by itself, it is the exit code of that.
+
         Raises:
-            RuntimeError: it does not run.
+            RuntimeError: it has not been started, or is stopped already.
         """
         if self._process is None:
-            message = "the server does not run: write `with ServerProcess(...) as server:`"
-            raise RuntimeError(message)
-        process, self._process = self._process, None
-        _end(process, _STOP_SECONDS)
-        return process.returncode
+            raise RuntimeError(self._absence)
+        return self._end(_STOP_SECONDS)
+
+    @property
+    def _absence(self) -> str:
+        """Why there is no server; "" where it runs."""
+        code = self._exit_code if self._process is None else self._process.poll()
+        if code is None:
+            return "" if self._process else _NOT_STARTED
+        # For Linux alone.
+        from sagemaker_inference._os.child_process import describe_exit
+
+        if self._process is None:
+            return f"the server has been stopped, and {describe_exit(code)}"
+        lines = "\n".join(self.log.splitlines()[-_LAST_LINES:])
+        what = f"the server {describe_exit(code)} before it was stopped"
+        return f"{what}. The end of its log:\n{lines}"
 
     def request(
         self,
@@ -180,11 +207,18 @@ class ServerProcess(Client):
         body: bytes = b"",
         headers: Mapping[str, str | None] | None = None,
     ) -> Reply:
-        """Send any request, over a connection of its own; see `Client.request`."""
+        """Send any request, over a connection of its own; see `Client.request`.
+
+        Raises:
+            ConnectionRefusedError: the server does not run; the message says why.
+        """
         named = {name.decode(): value for name, value in header_lines(headers or {})}
         connection = http.client.HTTPConnection(_HOST, self.port, timeout=_CONNECT_SECONDS)
         try:
-            connection.connect()
+            try:
+                connection.connect()
+            except ConnectionRefusedError as error:
+                raise ConnectionRefusedError(self._absence or str(error)) from error
             # The server has time limits of its own.
             connection.sock.settimeout(_ANSWER_SECONDS)
             connection.request(method, path, body, named)
@@ -193,13 +227,25 @@ class ServerProcess(Client):
         finally:
             connection.close()
 
+    def _end(self, seconds: float) -> int:
+        """End the process, which may have ended; returns its exit code.
 
-def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    # The second SIGTERM has the server end without waiting for requests.
-    for limit in (seconds, _STOP_SECONDS):
-        process.terminate()
+        Args:
+            seconds: how long it may take to answer what is in progress.
+        """
+        process = self._process
+        assert process is not None  # noqa: S101 - both callers look
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(limit)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+            process.terminate()
+            process.wait(seconds)
+        if process.poll() is None:
+            # The second SIGTERM has the server end without waiting for requests.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.terminate()
+                process.wait(_STOP_SECONDS)
+        if process.poll() is None:
+            process.kill()
+        self._exit_code = process.wait()
+        # Not before: who interrupts the wait leaves the block, which ends it.
+        self._process = None
+        return self._exit_code

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -51,9 +53,80 @@ def test_a_script_is_served_with_one_worker(
         with pytest.raises(GenericInferenceToolkitError, match="There is nothing at /nowhere"):
             server.request("GET", "/nowhere").raise_for_status()
         assert "GET /nowhere 404" in logged(server, "/nowhere")
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(OSError, match=r"has been stopped, and ended with exit code 0$"):
         server.ping()
     assert server.log == ""
+
+
+def test_a_server_is_started_and_stopped_once_at_a_time(program: Callable[..., Program]) -> None:
+    stopped = "the server has been stopped, and ended with exit code 0$"
+    server = ServerProcess(program(SCRIPT).path)
+    with server:
+        with pytest.raises(RuntimeError, match="the server is in use already: leave its `with`"):
+            server.__enter__()
+        assert server.terminate() == 0
+        with pytest.raises(RuntimeError, match=stopped):
+            server.terminate()
+        with pytest.raises(ConnectionRefusedError, match=stopped):
+            server.ping()
+        assert "answering what is in flight" in server.log
+    server.__exit__()
+    with pytest.raises(RuntimeError, match=stopped):
+        server.terminate()
+    with server:
+        assert server.ping().status_code == 200
+
+
+def kill_front_end(server: ServerProcess) -> None:
+    """End the server by something that happens to it."""
+    process = server._process
+    assert process is not None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (pid,) = [pid for pid in children if Path(f"/proc/{pid}/exe").readlink().name == "java"]
+    os.kill(int(pid), signal.SIGKILL)
+    process.wait(30)
+
+
+@pytest.mark.parametrize("error", [None, KeyError])
+def test_a_server_that_ends_by_itself_says_so(
+    program: Callable[..., Program],
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception] | None,
+) -> None:
+    ended = r"(?s)the server ended with exit code 1 before it was stopped. The end of its log:.*\w"
+    with suppress(KeyError), ServerProcess(program(SCRIPT).path) as server:
+        kill_front_end(server)
+        with pytest.raises(ConnectionRefusedError, match=ended):
+            server.ping()
+        if error is not None:
+            raise error
+    logged = [line for line in caplog.messages if "before it was stopped" in line]
+    assert len(logged) == (error is None)
+
+
+def test_the_exit_code_of_a_server_that_ended_by_itself_is_returned(
+    program: Callable[..., Program],
+) -> None:
+    with ServerProcess(program(SCRIPT).path) as server:
+        kill_front_end(server)
+        assert server.terminate() == 1
+
+
+def test_who_interrupts_the_end_of_a_server_leaves_none(
+    program: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = subprocess.Popen.wait
+    with suppress(KeyboardInterrupt), ServerProcess(program(SCRIPT).path) as server:
+        process = server._process
+        assert process is not None
+
+        def interrupted(*_: object) -> int:
+            monkeypatch.setattr(subprocess.Popen, "wait", wait)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+        server.terminate()
+    assert process.returncode in {0, 128 + signal.SIGTERM}
 
 
 def logged(server: ServerProcess, text: str) -> str:

@@ -229,6 +229,17 @@ def test_it_can_be_entered_again(registry: Registry) -> None:
         client.ping()
 
 
+def test_it_is_entered_and_left_once_at_a_time(registry: Registry) -> None:
+    client = TestClient(echo(registry))
+    client.__exit__()
+    with client:
+        with pytest.raises(RuntimeError, match="the program is loaded already: leave its `with`"):
+            client.__enter__()
+        assert client.invoke([1]).json() == [1]
+        client.__exit__()
+    client.__exit__()
+
+
 def test_no_thread_is_left(registry: Registry) -> None:
     before = set(threading.enumerate())
     with TestClient(echo(registry)) as client:
@@ -317,16 +328,12 @@ def test_a_stream_comes_as_one_body(registry: Registry, *, is_async: bool) -> No
             broken.raise_for_status()
 
 
-def test_a_server_that_does_not_run_is_not_stopped(tmp_path):
+def test_a_server_that_was_never_started_says_so(tmp_path):
     (tmp_path / "inference.py").touch()
     server = testing.ServerProcess(tmp_path / "inference.py")
-    with pytest.raises(RuntimeError, match="the server does not run: write `with"):
-        server.terminate()
-
-
-def test_a_server_that_was_never_started_has_nothing_to_end(tmp_path):
-    (tmp_path / "inference.py").touch()
-    server = testing.ServerProcess(tmp_path / "inference.py")
+    for use, error in ((server.terminate, RuntimeError), (server.ping, ConnectionRefusedError)):
+        with pytest.raises(error, match="the server does not run: write `with"):
+            use()
     server.__exit__()
     assert (server.port, server.log) == (0, "")
 
