@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
+from sagemaker_inference._errors import EncodeError
 from sagemaker_inference._http.sendable import TOKEN
 from sagemaker_inference.asgi._exchange import EXTENSION
 
@@ -131,14 +132,19 @@ def body_of(data: Any, content_type: str | None) -> bytes:
         content_type: the Content-Type of the body; None has no format, and is for bytes and str.
 
     Raises:
-        TypeError: no built-in format writes ``content_type``.
+        TypeError: no built-in format writes ``content_type``, or this one cannot write the value.
+        ValueError: the charset of ``content_type`` cannot write the text.
     """
     if isinstance(data, _BYTES):
         return bytes(data)
     name = content_type or ""
     parsed = content_types.parse(name)
     if isinstance(data, str) and parsed.name != content_types.JSON:
-        return data.encode(parsed.parameters.get("charset", "utf-8"))
+        try:
+            return data.encode(parsed.parameters.get("charset", "utf-8"))
+        except (LookupError, UnicodeError) as error:
+            message = f"the input cannot be sent as {name!r}: {error}. Pass the body as bytes."
+            raise ValueError(message) from None
     codec = codecs.for_content_type(name)
     if codec is None or codec.encode is None:
         message = (
@@ -146,5 +152,11 @@ def body_of(data: Any, content_type: str | None) -> bytes:
             f"{type(data).__name__}"
         )
         raise TypeError(message)
-    encoded = codec.encode(data, name)
+    try:
+        encoded = codec.encode(data, name)
+    except EncodeError as error:
+        # Its words are for those who return a prediction.
+        problem = str(error).replace("A prediction", "The input", 1).partition(". Return ")[0]
+        message = f"{problem}. Pass plain values or arrays, or the body as bytes or str."
+        raise TypeError(message) from error.__cause__
     return encoded.encode() if isinstance(encoded, str) else bytes(encoded)

@@ -70,7 +70,7 @@ async def predict(  # noqa: PLR0913 - the parts of a request
 
     Raises:
         RequestError: the request has failed, with its status and message.
-        TypeError: no built-in format writes ``content_type``.
+        TypeError: no built-in format writes ``content_type``, or this one cannot write the data.
     """
     content_type = content_type or _format_of(data)
     named = {"Content-Type": content_type, "Accept": accept, **(headers or {})}

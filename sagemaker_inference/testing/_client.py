@@ -66,8 +66,9 @@ class Client(ABC):
             path: another path of the program.
 
         Raises:
-            TypeError: no built-in format writes ``content_type``, or a header is not text.
-            ValueError: a header cannot be sent.
+            TypeError: no built-in format writes ``content_type``, or this one cannot write the
+                data; or a header is not text.
+            ValueError: a header, or a text in the charset of ``content_type``, cannot be sent.
         """
         named = named_headers(content_type, accept, custom_attributes, headers)
         return self.request("POST", path, body_of(data, content_type), named)

@@ -115,6 +115,51 @@ def test_what_no_format_writes_is_refused(registry: Registry) -> None:
         client.invoke([1], content_type="a/b")
 
 
+@pytest.mark.parametrize(
+    ("data", "content_type", "problem"),
+    [
+        (object(), "application/json", "of type object cannot be written as JSON: no JSON form of"),
+        (object(), "text/csv", "of type object cannot be written as a cell of CSV"),
+        (np.zeros((2, 2, 2)), "text/csv", "of type numpy.ndarray .* as CSV: it has 3 dimensions"),
+    ],
+)
+def test_an_input_that_its_format_cannot_write_is_refused(
+    registry: Registry, data: Any, content_type: str, problem: str
+) -> None:
+    message = rf"^The input {problem}[^.]*\. Pass plain values or arrays, or the body as .* str\.$"
+    with TestClient(echo(registry)) as client:
+        with pytest.raises(TypeError, match=message):
+            client.invoke(data, content_type=content_type)
+        with pytest.raises(TypeError, match=message), client.stream(data, content_type):
+            pass
+
+
+def test_an_input_that_raises_shows_where(registry: Registry) -> None:
+    class Broken:
+        def tolist(self) -> list[int]:
+            raise ValueError
+
+    with TestClient(echo(registry)) as client, pytest.raises(TypeError) as caught:
+        client.invoke(Broken())
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "problem"),
+    [
+        ("é", "text/csv; charset=ascii", "'ascii' codec can't encode"),
+        ("a", "text/csv; charset=none", "unknown encoding: none"),
+        ("\ud800", "text/csv", "surrogates not allowed"),
+    ],
+)
+def test_a_text_that_its_charset_cannot_write_is_refused(
+    registry: Registry, data: str, content_type: str, problem: str
+) -> None:
+    message = rf"^the input cannot be sent as '{content_type}': .*{problem}.* the body as bytes\.$"
+    with TestClient(echo(registry)) as client, pytest.raises(ValueError, match=message):
+        client.invoke(data, content_type=content_type)
+
+
 def test_headers_reach_the_program_and_come_back(registry: Registry) -> None:
     def predict(data: Any, model: None, context: Context) -> Any:
         context.custom_attributes = f"{context.custom_attributes} back"
