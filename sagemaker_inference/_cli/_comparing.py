@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
 from sagemaker_inference._errors import BaseInferenceToolkitError
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ def difference(
             return _compare(read(was, was_type), read(body, content_type), tolerance, "")
     except _UNREADABLE:
         pass
-    return f"the body is {_short(body)} ({len(body)} bytes), and was {_short(was)} ({len(was)})"
+    now = f"{_short(body)} ({counted(len(body), 'byte')})"
+    return f"the body is {now}, and was {_short(was)} ({len(was)})"
 
 
 def _readers(name: str) -> Callable[[bytes, str], Any] | None:

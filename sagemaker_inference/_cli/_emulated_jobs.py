@@ -9,6 +9,7 @@ import click
 
 from sagemaker_inference._cli._endpoint import Endpoint
 from sagemaker_inference._cli.transform import job_of
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,7 @@ def transform(
                 problems.append(f"{path.name}: {text}")
                 logger.error("%s", problems[-1])  # noqa: TRY400 - the program's log has more
             else:
-                logger.info("%s: %d record(s)", output, result.records)
+                logger.info("%s: %s", output, counted(result.records, "record"))
     except _Stopped:
         return ""
     except (click.ClickException, OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
 from sagemaker_inference._cli._command import needed
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from sagemaker_inference.testing import Reply
@@ -35,7 +36,8 @@ def shown(reply: Reply) -> Any:
     if codec is not None and codec.decode is not None and not name.startswith("image/"):
         array = reply.array()
         return f"array of shape {array.shape}, {array.dtype}\n{array}"
-    return f"{reply.content_type}, {len(reply.body)} bytes: write them with --output FILE"
+    size = counted(len(reply.body), "byte")
+    return f"{reply.content_type}, {size}: write the body with --output FILE"
 
 
 def is_text(name: str) -> bool:

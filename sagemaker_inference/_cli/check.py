@@ -14,6 +14,7 @@ import click
 from sagemaker_inference._cli._checks.rules import Finding
 from sagemaker_inference._cli._command import Command, needed
 from sagemaker_inference._os import linux
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,10 +94,8 @@ class _Report:
         for reason in dict.fromkeys(reason for _, reason in self.skipped):
             names = ", ".join(rule.id for rule, other in self.skipped if other == reason)
             click.echo(f"{_colored('skipped')} {reason}: {names}")
-        click.echo(
-            f"{self.count('error')} error(s), {self.count('warning')} warning(s), "
-            f"{len(self.passed)} passed, {len(self.skipped)} skipped"
-        )
+        found = ", ".join(counted(self.count(level), level) for level in ("error", "warning"))
+        click.echo(f"{found}, {len(self.passed)} passed, {len(self.skipped)} skipped")
 
 
 def _colored(level: str) -> str:

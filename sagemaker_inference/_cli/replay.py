@@ -12,6 +12,7 @@ import click
 from sagemaker_inference._cli._command import Command, CommandError, FiniteNumber
 from sagemaker_inference._cli._endpoint import check_model_dir, checked_program
 from sagemaker_inference._os.standard_streams import reserved_output
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +114,7 @@ def command(  # noqa: PLR0913 - as many options
         if len(different) > show:
             report.append(f"... and {len(different) - show} more")
         report.append(
-            f"{len(found)} requests: {len(found) - len(different)} answered as before, "
+            f"{counted(len(found), 'request')}: {len(found) - len(different)} answered as before, "
             f"{len(different)} otherwise"
         )
         click.echo("\n".join(report), file=stdout)

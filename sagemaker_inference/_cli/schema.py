@@ -11,6 +11,7 @@ import click
 
 from sagemaker_inference._cli._command import Command, OutputFile
 from sagemaker_inference._os.standard_streams import reserved_output
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,5 +124,5 @@ def _write_samples(
     for name, body in new.items():
         (samples / name).write_bytes(body)
     # Not before: whoever reads may stop at the first line.
-    lines = "".join(f"{name}: {len(body)} bytes\n" for name, body in new.items())
+    lines = "".join(f"{name}: {counted(len(body), 'byte')}\n" for name, body in new.items())
     click.echo(lines, nl=False, file=stdout)

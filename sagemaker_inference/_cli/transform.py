@@ -29,6 +29,7 @@ from sagemaker_inference._cli._transform.joining import Joining
 from sagemaker_inference._cli._urls import is_url
 from sagemaker_inference._os.standard_streams import reserved_output
 from sagemaker_inference._parsers import MEGABYTE
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -105,7 +106,8 @@ def command(program: str, source: Path, target: str, **options: Any) -> int:
                 continue
             seconds = time.monotonic() - began
             click.echo(
-                f"{output}: {result.records} record(s) in {result.requests} request(s), "
+                f"{output}: {counted(result.records, 'record')} in "
+                f"{counted(result.requests, 'request')}, "
                 f"{seconds:.2f} s, {result.records / max(seconds, 1e-6):.0f} records/s",
                 file=stdout,
             )

@@ -23,6 +23,7 @@ from sagemaker_inference._inference.failures import (
 )
 from sagemaker_inference._inference.records import Output
 from sagemaker_inference._log import current_request, get_logger
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -156,11 +157,11 @@ class BatchTransform:
         if sent is not None and got is not None and sent.count != got.count:
             self._has_warned = True
             logger.warning(
-                "request %s: %d records were sent, and %d are in the answer (%s). A batch "
+                "request %s: %s sent, %d in the answer (%s). A batch "
                 "transform job joins them one by one: return a prediction for each record, and "
                 "send no header row, or Content-Type: text/csv; header=present",
                 request.id,
-                sent.count,
+                counted(sent.count, "record"),
                 got.count,
                 response.content_type,
             )
@@ -289,10 +290,10 @@ class _Parts:
             )
         if len(self.bad) > _LOGGED:
             logger.warning(
-                "request %s: %d of %d records are placeholders",
+                "request %s: placeholders for %d of %s",
                 self._request.id,
                 len(self.bad),
-                self._found.count,
+                counted(self._found.count, "record"),
             )
 
 

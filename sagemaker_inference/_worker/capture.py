@@ -22,6 +22,7 @@ from sagemaker_inference._http import captured
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._parsers import MEGABYTE
 from sagemaker_inference._program.paths import INVOCATIONS
+from sagemaker_inference._words import counted
 from sagemaker_inference._worker.capture_folder import CaptureFolder
 
 if TYPE_CHECKING:
@@ -183,5 +184,8 @@ class Capture:
             dropped, self._dropped = self._dropped, Counter()
         for reason, count in dropped.items():
             logger.warning(
-                "%s: %d requests were not captured: %s", _variables.CAPTURE.name, count, reason
+                "%s: %s not captured: %s",
+                _variables.CAPTURE.name,
+                counted(count, "request"),
+                reason,
             )

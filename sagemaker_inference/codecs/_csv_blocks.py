@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sagemaker_inference._errors import DecodeError, PayloadTooLargeError
+from sagemaker_inference._words import counted
 from sagemaker_inference.codecs import _numbers
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def split(text: bytes | bytearray, *, is_regular: bool = False) -> Iterator[Bloc
 def _by_columns(rows: list[list[str]], columns: int, rows_before: int) -> Block:
     for number, row in enumerate(rows, rows_before + 1):
         if len(row) != columns:
-            msg = f"Invalid CSV: row {number} has {len(row)} columns, and row 1 has {columns}"
+            found = counted(len(row), "column")
+            msg = f"Invalid CSV: row {number} has {found}, and row 1 has {columns}"
             raise DecodeError(msg)
     return list(zip(*rows, strict=True))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sagemaker_inference._errors import DecodeError
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,8 +155,9 @@ def _is_regular(text: bytes | bytearray) -> bool:
             columns = int(in_rows[0]) if columns < 0 else columns
             wrong = np.flatnonzero(in_rows != columns)
             if len(wrong) and not quotes:
-                row, found = rows + int(wrong[0]) + 1, int(in_rows[wrong[0]]) + 1
-                msg = f"Invalid CSV: row {row} has {found} columns, and row 1 has {columns + 1}"
+                row = rows + int(wrong[0]) + 1
+                found = counted(int(in_rows[wrong[0]]) + 1, "column")
+                msg = f"Invalid CSV: row {row} has {found}, and row 1 has {columns + 1}"
                 raise DecodeError(msg)
         rows += len(in_rows)
     if quotes:

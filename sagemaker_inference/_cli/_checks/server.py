@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._cli._checks.rules import Finding, rule
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +137,7 @@ def has_short_errors(target: Target) -> Iterator[Finding]:
     if len(reply.body) > _ERROR_BYTES or len(lines) > 1:
         yield Finding(
             _INVOKE,
-            f"an error has {len(reply.body)} bytes in {len(lines)} lines",
+            f"an error has {counted(len(reply.body), 'byte')} in {counted(len(lines), 'line')}",
             "Raise one of sagemaker_inference.errors with a short message.",
         )
 
@@ -261,7 +262,7 @@ def streams(target: Target) -> Iterator[Finding]:
         encoding = response.getheader("Transfer-Encoding", "")
         size = len(response.read())
     if encoding != "chunked" and response.status == HTTPStatus.OK:
-        what = f"the answer of {size} bytes has no chunks"
+        what = f"the answer of {counted(size, 'byte')} has no chunks"
         yield Finding(target.label(sample.path), what, "Yield more than one item for this sample.")
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_HIDDEN: Final = "hidden file(s)"
-_CIRCLE: Final = "link(s) to folders above them"
-_OTHER: Final = "file(s) of other kinds, such as pipes,"
+_HIDDEN: Final = "hidden files"
+_CIRCLE: Final = "links to folders above them"
+_OTHER: Final = "files of other kinds, such as pipes"
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -30,7 +30,7 @@ def files_below(folder: Path) -> list[Path]:
     left_out: Counter[str] = Counter()
     found = list(_walk(folder, (folder.resolve(),), left_out))
     for what, count in left_out.items():
-        click.echo(f"{folder}: {count} {what} are left out", err=True)
+        click.echo(f"{folder}: left out {what}: {count}", err=True)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._cli._command import CommandError, needed
+from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,7 +116,7 @@ class Joining(NamedTuple):
             raise CommandError(message)
         if len(records) != len(results):
             message = (
-                f"{len(records)} records were sent, and {len(results)} are in the answer: --join "
+                f"{counted(len(records), 'record')} sent, {len(results)} in the answer: --join "
                 "needs one output for each."
             )
             raise CommandError(message)

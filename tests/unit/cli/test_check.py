@@ -229,7 +229,7 @@ def test_text_names_what_where_the_fix_and_why(tmp_path, monkeypatch, capsys):
     assert lines[2].startswith("  why: ")
     assert "ok program-imports" in lines
     assert any(line.startswith("skipped there is no Dockerfile: docker-") for line in lines)
-    assert re.fullmatch(r"0 error\(s\), 1 warning\(s\), \d+ passed, \d+ skipped", lines[-1])
+    assert re.fullmatch(r"0 errors, 1 warning, \d+ passed, \d+ skipped", lines[-1])
 
 
 def test_a_file_elsewhere_is_named_by_its_path(check, tmp_path, monkeypatch):

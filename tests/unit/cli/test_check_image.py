@@ -109,7 +109,7 @@ def test_text_shows_the_level_of_a_finding(check, tmp_path, monkeypatch, capsys)
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("warning docker-entrypoint: Dockerfile: there is no ENTRYPOINT; ")
-    assert lines[-1].startswith("0 error(s), 1 warning(s)")
+    assert lines[-1].startswith("0 errors, 1 warning")
 
 
 def test_an_empty_entrypoint_is_none(of_image):

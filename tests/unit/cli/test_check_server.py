@@ -46,7 +46,7 @@ def test_a_server_elsewhere_is_asked_and_neither_started_nor_stopped(check, answ
         ("run-unknown-type", "unknown", (500, "", b""), "the status is 500"),
         ("run-bad-body", "half", (500, "", b""), "the status is 500"),
         ("run-error-shape", "unknown", (415, "", b"a\nb"), "3 bytes in 2 lines"),
-        ("run-error-shape", "unknown", (415, "", b"a" * 1025), "1025 bytes in 1 lines"),
+        ("run-error-shape", "unknown", (415, "", b"a" * 1025), "1025 bytes in 1 line"),
         ("run-samples", "sample", (500, "", b'{"error": {"message": "no"}}'), "500: no"),
         ("run-samples", "sample", (500, "", b"Internal"), "500: Internal"),
         ("run-samples", "sample", (200, "", b"2"), "no Content-Type"),

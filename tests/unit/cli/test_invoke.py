@@ -172,8 +172,8 @@ def printed(reply: Reply) -> str:
         ("application/json", b"{", "{\n"),
         ("text/plain", b"a\n", "a\n"),
         ("application/jsonlines", b"1\n2\n", "1\n2\n"),
-        ("image/png", b"1234", "image/png, 4 bytes: write them with --output FILE\n"),
-        ("a/b", b"1234", "a/b, 4 bytes: write them with --output FILE\n"),
+        ("image/png", b"1234", "image/png, 4 bytes: write the body with --output FILE\n"),
+        ("a/b", b"1234", "a/b, 4 bytes: write the body with --output FILE\n"),
     ],
 )
 def test_a_terminal_shows_a_response_by_its_type(content_type, body, text):

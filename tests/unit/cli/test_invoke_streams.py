@@ -100,7 +100,7 @@ def test_a_terminal_shows_what_has_one_form_at_its_end(
     body = b"1\r\n1\r\n1\r\n2\r\n0\r\n\r\n"
     with OneAnswer(HEAD % b"application/zip" + body) as server:
         assert main(["invoke", server.url, request_file]) == 0
-    assert b"application/zip, 2 bytes: write them with --output FILE" in shown.getvalue()
+    assert b"application/zip, 2 bytes: write the body with --output FILE" in shown.getvalue()
 
 
 @pytest.mark.parametrize(

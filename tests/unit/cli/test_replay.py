@@ -92,7 +92,7 @@ def test_lines_that_cannot_be_read_are_left_out(
     file.write_text(line([1], [1]) + "\n" + line([2], [2])[:50])
     assert main(["replay", str(file), program]) == 0
     out, err = capsys.readouterr()
-    assert out == "1 requests: 1 answered as before, 0 otherwise\n"
+    assert out == "1 request: 1 answered as before, 0 otherwise\n"
     assert err.startswith("of-a-killed-worker.jsonl:3 is not JSON: ")
     file.write_text("")
     assert main(["replay", str(file), program]) == 2
@@ -156,14 +156,14 @@ DEEP = b"[" * 100_000
         (JSON, b"[0]", b"[1e-9]", ""),
         (JSON, b"[0]", b"[1e-7]", "[0] is 1e-07, and was 0"),
         (JSON, LARGE, LARGE + b" ", ""),
-        (JSON, b"[1]", b"{", "the body is b'{' (1 bytes), and was b'[1]' (3)"),
+        (JSON, b"[1]", b"{", "the body is b'{' (1 byte), and was b'[1]' (3)"),
         (JSON, DEEP, DEEP + b" ", "the body is b'" + "[" * 55 + "... (100001 bytes)"),
         ("application/jsonlines", b"1\n2\n", b"1\n\n2.0", ""),
         ("application/jsonlines", b"1\n2\n", b"1\n3\n", "[1] is 3, and was 2"),
         ("text/csv", b"1,a\n", b'1.0,"a"\r\n', ""),
         ("text/csv", b"1,a\n", b"1,b\n", "[0][1] is 'b', and was 'a'"),
-        ("text/csv", b"x" * 200_000 + b"\n", b"1", "the body is b'1' (1 bytes)"),
-        ("text/plain", b"a", b"b", "the body is b'b' (1 bytes), and was b'a' (1)"),
+        ("text/csv", b"x" * 200_000 + b"\n", b"1", "the body is b'1' (1 byte)"),
+        ("text/plain", b"a", b"b", "the body is b'b' (1 byte), and was b'a' (1)"),
         ("application/x-npy", npy([[1.0, 2.0]]), npy([[1, 2]]), ""),
         ("application/x-npy", npy([[1, 2]]), npy([[1, 3]]), "[0, 1] is 3, and was 2"),
         ("application/x-npy", npy(1), npy(2), "the answer is 2, and was 1"),
@@ -176,7 +176,7 @@ DEEP = b"[" * 100_000
 def test_values_are_compared(content_type: str, was: bytes, now: bytes, found: str) -> None:
     tolerance = Tolerance(1e-5, 1e-8)
     seen = difference(was, content_type, now, f"{content_type}; charset=utf-8", tolerance)
-    assert seen.startswith(found) if found.endswith("bytes)") else seen == found
+    assert seen.startswith(found) if found.endswith(("byte)", "bytes)")) else seen == found
 
 
 def test_content_types_are_compared() -> None:

@@ -125,13 +125,13 @@ def test_check_prints_the_report(folder):
 def test_transform_prints_a_line_for_each_file(folder):
     words = ["in.json", "out.json", "--content-type", "application/json"]
     out = run(folder, command("transform", "inference.py", *words))
-    assert out.startswith("out.json: 1 record(s) in 1 request(s), ")
+    assert out.startswith("out.json: 1 record in 1 request, ")
     assert out.count("\n") == 1
 
 
 def test_replay_prints_the_comparison(folder):
     out = run(folder, command("replay", "captured.jsonl", "inference.py"))
-    assert out == "1 requests: 1 answered as before, 0 otherwise\n"
+    assert out == "1 request: 1 answered as before, 0 otherwise\n"
 
 
 def test_a_reader_that_has_gone_ends_the_command(folder):

@@ -128,7 +128,7 @@ def run(tmp_path: Path, data: bytes, *options: str) -> tuple[int, bytes | None]:
 def test_a_file_is_transformed_by_the_program(tmp_path, program, capsys):
     assert run(tmp_path, b"1,2\n3,4\n5,6\n", *CSV) == (0, b"3\n7\n11\n")
     said = capsys.readouterr().out
-    pattern = r".*/out: 3 record\(s\) in 1 request\(s\), \d+\.\d\d s, \d+ records/s\n"
+    pattern = r".*/out: 3 records in 1 request, \d+\.\d\d s, \d+ records/s\n"
     assert re.fullmatch(pattern, said)
 
 
@@ -404,7 +404,7 @@ def test_what_cannot_be_joined_is_named(joining, answer_type, problem):
 def test_another_number_of_outputs_fails_the_file(tmp_path, sent, capsys):
     sent(replied(200, b"1\n2\n"))
     assert run(tmp_path, b"1\n", *CSV, "--join", "Input") == (1, None)
-    assert "1 records were sent, and 2 are in the answer" in capsys.readouterr().err
+    assert "1 record sent, 2 in the answer" in capsys.readouterr().err
 
 
 def test_a_terminal_shows_how_far_a_file_is(tmp_path, sent, monkeypatch):

@@ -67,7 +67,7 @@ def test_hidden_files_are_left_out(
     words = ["transform", str(tmp_path / "inference.py"), str(folder), str(tmp_path / "out"), *CSV]
     assert main(words) == 0
     assert _files(tmp_path / "out") == ["a.csv.out", "deep/b.csv.out", "deep/er/b.csv.out"]
-    assert f"{folder}: 4 hidden file(s) are left out" in capsys.readouterr().err
+    assert f"{folder}: left out hidden files: 4" in capsys.readouterr().err
     # A hidden folder that is named counts.
     hidden = folder.rename(tmp_path / ".in")
     words[2:4] = [str(hidden), str(tmp_path / "other")]
@@ -91,8 +91,8 @@ def test_links_are_followed_without_circles(
     names = ["a.csv", "deep/b.csv", "deep/er/b.csv", "file.csv", "link/c.csv"]
     assert _files(tmp_path / "out") == [f"{name}.out" for name in names]
     printed = capsys.readouterr().err
-    assert f"{folder}: 2 link(s) to folders above them are left out" in printed
-    assert f"{folder}: 1 file(s) of other kinds, such as pipes, are left out" in printed
+    assert f"{folder}: left out links to folders above them: 2" in printed
+    assert f"{folder}: left out files of other kinds, such as pipes: 1" in printed
     broken = folder / "deep" / "broken.csv"
     broken.symlink_to("nowhere.csv")
     assert main(words) == 1

@@ -131,9 +131,9 @@ def test_the_header_argument_overrides_the_parameter():
     [
         (b"", "empty"),
         (b" \n\t\r\n", "empty"),
-        (b"1,2\n3", "row 2 has 1 columns, and row 1 has 2"),
+        (b"1,2\n3", "row 2 has 1 column, and row 1 has 2"),
         (b"a,b\n1,2\n3,4,5", "row 3 has 3 columns"),
-        (b"a,b\n1\n2", "row 2 has 1 columns"),
+        (b"a,b\n1\n2", "row 2 has 1 column"),
         (b'1\n"a', "line 2"),
         (b'"a"b,1', "line 1"),
         (b"\xff", "byte 0"),
@@ -230,7 +230,7 @@ def test_a_long_text_with_words_is_read_in_pieces(tiny_pieces, monkeypatch):
         body = "".join(f"{quote}w{row}{quote},{row}\n" for row in range(7)).encode()
         assert csv.decode(body).tolist() == [[f"w{row}", row] for row in range(7)]
         assert csv.decode(b"a,b\n" + body).tolist() == [[f"w{row}", row] for row in range(7)]
-        with pytest.raises(DecodeError, match="row 8 has 1 columns"):
+        with pytest.raises(DecodeError, match="row 8 has 1 column"):
             csv.decode(body + b"1\n")
         with pytest.raises(DecodeError, match=f"not UTF-8 at byte {len(body)}"):
             csv.decode(body + b"\xff,1\n")
@@ -286,7 +286,7 @@ def test_ragged_rows_in_pieces_are_refused(tiny_pieces, backend):
 @pytest.mark.once
 def test_a_wide_first_row_before_many_lines_takes_memory_for_its_cells_only():
     wide = b",".join([b"1"] * 100_000)
-    with pytest.raises(DecodeError, match="row 2 has 1 columns, and row 1 has 100000"):
+    with pytest.raises(DecodeError, match="row 2 has 1 column, and row 1 has 100000"):
         csv.decode(wide + b"\n" + b"1\n" * 500_000)
     assert csv.decode(wide + b"\n" * 500_000 + wide).shape == (2, 100_000)
     assert csv.decode(wide + b",\n" + b"\n" * 500_000 + wide + b",").shape == (2, 100_001)

@@ -198,8 +198,8 @@ def test_only_regular_quotes_are_left_to_pythons_reader(text, is_regular):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"a,b\n\nc,d\ne", "row 3 has 1 columns, and row 1 has 2"),
-        (b'"a","b"\n"c"', "row 2 has 1 columns"),
+        (b"a,b\n\nc,d\ne", "row 3 has 1 column, and row 1 has 2"),
+        (b'"a","b"\n"c"', "row 2 has 1 column"),
         (b'"a,b"\n"c","d', "a quote is not closed"),
         ("é,1\n".encode() * 9 + b"\xe9,1", "not UTF-8 at byte 45"),
     ],
@@ -252,5 +252,5 @@ def test_a_long_cell_that_is_not_a_number_is_looked_at_once(repeated):
 
 
 def test_rows_too_short_for_their_number_are_refused_without_an_array():
-    with pytest.raises(DecodeError, match="row 2 has 1 columns, and row 1 has 1001"):
+    with pytest.raises(DecodeError, match="row 2 has 1 column, and row 1 has 1001"):
         _csv_reader.read(b"1," * 1000 + b"1" + b"\n+1" * 400_000, None)

@@ -97,7 +97,11 @@ def results(running: Emulated) -> dict[str, str]:
 
 
 @pytest.mark.rule("transform-job")
-def test_a_script_that_transforms_objects_runs(emulator: Emulated) -> None:
+def test_a_script_that_transforms_objects_runs(
+    emulator: Emulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
     async def answer(asked: Asked) -> Response:
         if asked.method == "GET":
             return Response(b'{"MaxConcurrentTransforms": 2}')
@@ -115,6 +119,7 @@ def test_a_script_that_transforms_objects_runs(emulator: Emulated) -> None:
     assert found["ModelName"] == "mine"
     assert found["TransformStartTime"] <= found["TransformEndTime"]
     assert results(emulator) == {"a.csv.out": "10\n20\n30\n", "deeper/b.csv.out": "40\n"}
+    assert {": 3 records", ": 1 record"} <= {line[line.rfind(":") :] for line in caplog.messages}
     # One object.
     create(
         emulator,

@@ -266,7 +266,7 @@ def test_the_log_names_the_first_bad_records_and_counts_the_others(
     for number in (2, 4, 6, 8, 10):
         assert f"request id-1: record {number} of 14 is a placeholder: prediction_failed" in text
     assert "record 12 of 14" not in text
-    assert "request id-1: 7 of 14 records are placeholders" in text
+    assert "request id-1: placeholders for 7 of 14 records" in text
     assert text.count("ValueError: two numbers are wanted") == 5
 
 
@@ -277,7 +277,7 @@ def test_a_program_that_returns_another_number_of_records_is_named_once(
     for _ in range(2):
         assert answer(handler, b"1,2\n3,4\n") == (200, b"1,2\n")
     message = (
-        "request id-1: 2 records were sent, and 1 are in the answer (text/csv). A batch transform "
+        "request id-1: 2 records sent, 1 in the answer (text/csv). A batch transform "
         "job joins them one by one: return a prediction for each record, and send no header row, "
         "or Content-Type: text/csv; header=present"
     )

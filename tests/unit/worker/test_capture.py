@@ -336,7 +336,7 @@ def test_what_was_dropped_is_logged_while_nothing_more_comes(
             assert time.monotonic() < deadline
             time.sleep(0.001)
     capturer.close()
-    assert [record.args[1] for record in caplog.records] == [1, 1]  # type: ignore[index]
+    assert all("1 request not captured: " in message for message in caplog.messages)
 
 
 def test_a_disk_that_hangs_does_not_keep_the_process(
@@ -366,7 +366,7 @@ def test_an_answer_that_is_no_text_costs_itself_alone(
     capturer.add(request(), Response(b"2", "application/json"))
     capturer.close()
     assert len(written(tmp_path)) == 1
-    assert "1 requests were not captured: TypeError" in caplog.text
+    assert "1 request not captured: TypeError" in caplog.text
 
 
 def test_without_the_variable_there_is_nothing() -> None:
