@@ -311,5 +311,7 @@ def _cors_headers(config: Config) -> dict[bytes, bytes]:
         b"access-control-allow-origin": config.cors_origin,
         b"access-control-allow-methods": config.cors_methods,
         b"access-control-allow-headers": config.cors_headers,
+        # Without it, the script of a page cannot read custom attributes, sessions and request ids.
+        b"access-control-expose-headers": "*",
     }
     return {name: value.encode() for name, value in named.items() if value}

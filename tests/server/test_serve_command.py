@@ -62,6 +62,7 @@ def test_pages_of_an_origin_may_send_requests_where_an_option_says_so(
         "access-control-allow-origin": ORIGIN,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         "access-control-allow-headers": "*",
+        "access-control-expose-headers": "*",
     }
     replies = []
     with served([*words, *(["--cors", origin] if origin else [])], tmp_path / "log") as port:

@@ -76,6 +76,8 @@ final class Settings {
         isCorsAllowed = set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_ORIGIN, cors[0]);
         set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_METHODS, cors[1]);
         set(HttpHeaderNames.ACCESS_CONTROL_ALLOW_HEADERS, cors[2]);
+        // Without it, the script of a page cannot read custom attributes, sessions and request ids.
+        set(HttpHeaderNames.ACCESS_CONTROL_EXPOSE_HEADERS, isCorsAllowed ? "*" : "");
     }
 
     private boolean set(AsciiString name, String value) {
