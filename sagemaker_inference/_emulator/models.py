@@ -118,7 +118,9 @@ class Models:
 
     def _model(self, target: str) -> _Model:
         archive = (self._folder / target).resolve()
-        is_within = archive.is_relative_to(self._folder.resolve())
+        # S3 has keys, and no folders: none stands for another one.
+        is_key = not {"", ".", ".."}.intersection(target.split("/"))
+        is_within = is_key and archive.is_relative_to(self._folder.resolve())
         # Path.is_file raises OSError where a name is too long.
         is_there = isfile(archive)  # noqa: PTH113
         if not (is_within and target.endswith(_SUFFIX) and is_there):

@@ -88,6 +88,9 @@ class Storage:
         if not path.is_relative_to(root):
             message = f"{location!r} leads out of {root}"
             raise ValueError(message)
+        if ".." in key.split("/"):
+            message = f"{location!r} leads out of a folder: to S3, '..' is a part of a name"
+            raise ValueError(message)
         return path
 
 

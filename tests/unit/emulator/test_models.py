@@ -96,6 +96,7 @@ def folder(tmp_path: Path) -> Path:
     """Archives of models."""
     for name in "abc":
         pack(tmp_path / "models" / f"{name}.tar.gz", "weights", name.encode())
+    pack(tmp_path / "models" / "deeper" / "a.tar.gz", "weights", b"deeper")
     pack(tmp_path / "models" / "broken.tar.gz", "broken", b"")
     pack(tmp_path / "models" / "evil.tar.gz", "../../evil", b"")
     (tmp_path / "models" / "text.tar.gz").write_text("no archive")
@@ -151,7 +152,18 @@ def test_a_request_names_its_model(folder: Path) -> None:
 
 @pytest.mark.rule("models-archive")
 @pytest.mark.parametrize(
-    "target", ["none.tar.gz", "../models/a.tar.gz/../../x.tar.gz", "a", f"{'x' * 300}.tar.gz"]
+    "target",
+    [
+        "none.tar.gz",
+        "../models/a.tar.gz/../../x.tar.gz",
+        "../models/a.tar.gz",
+        "deeper/../a.tar.gz",
+        "./a.tar.gz",
+        "deeper//a.tar.gz",
+        "/a.tar.gz",
+        "a",
+        f"{'x' * 300}.tar.gz",
+    ],
 )
 def test_an_archive_that_is_not_there_is_refused(folder: Path, target: str) -> None:
     with running(ManyModels(), folder) as emulator:
