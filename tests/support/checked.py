@@ -31,9 +31,11 @@ ENTRYPOINT ["python", "/opt/program/inference.py"]
 GOOD = {
     "inference.py": PROGRAM,
     "Dockerfile": DOCKERFILE,
-    "requirements.txt": "# What it needs.\npandas>=2,<3  # tables\n-r more.txt\n./a.whl\n"
-    "x @ https://example.com/x.whl\nscipy >=1.12 \\\n  ,<2\n",
+    "requirements.txt": "# What it needs.\npandas>=2,<3  # tables\n-r more.txt\n"
+    "./a-1-py3-none-any.whl\nx @ https://example.com/x-1-py3-none-any.whl\n"
+    "scipy >=1.12 \\\n  ,<2\n",
     "more.txt": "",
+    "a-1-py3-none-any.whl": "",
 }
 SAMPLES = {**GOOD, "request.json": "[1]", "request.unknown": "x", "request": "x"}
 

@@ -12,6 +12,13 @@ import shlex
 from optparse import SUPPRESS_HELP, OptionParser
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sagemaker_inference._cli._checks.requirement_paths import (
+    ARCHIVES,
+    NAMED,
+    is_elsewhere,
+    problem_of,
+    without_extras,
+)
 from sagemaker_inference._cli._checks.rules import quoted, shown
 from sagemaker_inference._cli._command import needed
 
@@ -29,16 +36,10 @@ _COMMENT: Final = re.compile(r"(?<!\S)#.*", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$\{[A-Z0-9_]+\}")
 # By what an address or a file names its package.
 _EGG: Final = re.compile(r"#(?:[^#]*&)?egg=([\w.-]+)")
-_NAMED: Final = re.compile(r"([\w.-]+)\s*(?:\[[^\]]*\]\s*)?@")
 _REPOSITORY: Final = re.compile(
     r"(?:bzr|git|hg|svn)\+\w+://[^/]*/(?:[^@]*/)?([^@/]+?)(?:\.git)?/?(?:@.*)?$"
 )
 _VERSIONED: Final = re.compile(r"([\w.-]+?)(?:-\d|\.whl$)")
-# How the names of files end that pip installs without a folder before them.
-_ARCHIVES: Final = (
-    *(".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz"),
-    *(".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma"),
-)
 # The longer one first: that of UTF-16 begins like it.
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -50,17 +51,18 @@ _MARKS: Final = (
 _CODING: Final = re.compile(rb"#.*?coding[:=]\s*([-\w.]+)")
 _FLAGS: Final = (
     "--no-index",
-    "--no-require-hashes",
     "--prefer-binary",
     "--pre",
-    "--require-hashes",
 )
 _WITH_VALUE: Final = (
     *(("-i", "--index-url", "--pypi-url"), ("-f", "--find-links")),
-    *(("-C", "--config-setting", "--config-settings"), ("--hash",), ("--extra-index-url",)),
+    *(("-C", "--config-setting", "--config-settings"), ("--extra-index-url",)),
     *(("--no-binary",), ("--only-binary",), ("--all-releases",), ("--only-final",)),
     *(("--trusted-host",), ("--use-feature",), ("--global-option",)),
 )
+_HASHES: Final = ("sha256", "sha384", "sha512")
+REQUIRE_HASHES: Final = "--require-hashes"
+NO_REQUIRE_HASHES: Final = "--no-require-hashes"
 _LONGEST: Final = 65_536
 _EXAMPLE: Final = "Write it as in: pandas>=2.2,<3"
 
@@ -75,6 +77,9 @@ class Line(NamedTuple):
             addresses, which have no version to look at, and where a variable is in it.
         is_constraint: whether it only limits the version of what others ask for.
         is_file: whether it is a further file, which is not here.
+        hashed: whether options of the line have a hash.
+        option: what the line asks for of all others, in place of a package: REQUIRE_HASHES or
+            NO_REQUIRE_HASHES.
         problem: why pip refuses it; "" where it does not.
         fix: what to do.
     """
@@ -86,11 +91,13 @@ class Line(NamedTuple):
     problem: str = ""
     fix: str = ""
     is_file: bool = False
+    hashed: bool = False
+    option: str = ""
 
     @property
     def name(self) -> str:
         """The normalized name of its package; "" where only pip finds it out."""
-        name = "" if self.is_file else _name_in(self.text.partition(";")[0].strip())
+        name = "" if self.is_file or self.option else _name_in(self.text.partition(";")[0].strip())
         return normalized(name if self.requirement is None else self.requirement.name)
 
 
@@ -101,16 +108,16 @@ def normalized(name: str) -> str:
 
 def _name_in(text: str) -> str:
     """The name of the package in an address, the path of a file or a requirement; or ""."""
-    if found := _EGG.search(text) or _NAMED.match(text):
+    if found := _EGG.search(text) or NAMED.match(text):
         return found[1]
     path, _, part = text.partition("#")
-    path = _without_extras(path)
+    path = without_extras(path)
     if found := _REPOSITORY.match(path):
         return "" if "subdirectory=" in part else found[1]
     file = path.rpartition("/")[2]
-    if file.lower().endswith(_ARCHIVES):
+    if file.lower().endswith(ARCHIVES):
         found = _VERSIONED.match(file)
-    elif not _is_elsewhere(text):
+    elif not is_elsewhere(text):
         found = re.match(r"([\w.-]+)", file)
     return found[1] if found else ""
 
@@ -128,6 +135,16 @@ class _Options(OptionParser):
             self.add_option(flag, action="store_true")
         for names in _WITH_VALUE:
             self.add_option(*names)
+        for flag in (REQUIRE_HASHES, NO_REQUIRE_HASHES):
+            self.add_option(flag, action="store_const", const=flag, dest="option")
+        self.add_option("--hash", type="string", action="callback", callback=self._check_hash)
+
+    def _check_hash(self, _option: object, name: str, value: str, parser: OptionParser) -> None:
+        algorithm, colon, _ = value.partition(":")
+        if not colon or algorithm not in _HASHES:
+            self.error(f"{name} takes {', '.join(_HASHES)}, as in {name}=sha256:0a1b2c...")
+        assert parser.values is not None  # noqa: S101 - it is at work
+        parser.values.hash = value
 
     def error(self, msg: str) -> NoReturn:
         raise ValueError(msg)
@@ -157,7 +174,7 @@ def lines_of(target: Target, path: Path) -> Iterator[Line]:
         target: what is checked, for the names of files.
         path: the file.
     """
-    reader = _Reader(target, needed("packaging.requirements"))
+    reader = _Reader(target, path.parent, needed("packaging.requirements"))
     # Not by recursion, which ends where many files name one another.
     waiting = [reader.lines(path, (), is_constraint=False)]
     while waiting:
@@ -187,8 +204,10 @@ class _Further(NamedTuple):
 class _Reader:
     """Reads files, each once."""
 
-    def __init__(self, target: Target, packaging: Any) -> None:
+    def __init__(self, target: Target, folder: Path, packaging: Any) -> None:
         self._label = target.label
+        # Where pip is started, and paths begin, also those of files in other folders.
+        self._folder = folder
         self._packaging = packaging
         self._options = _Options()
         self._seen: set[tuple[Path, bool]] = set()
@@ -220,12 +239,15 @@ class _Reader:
                 )
                 continue
             if asked:
-                yield self._requirement(where, text, asked, is_constraint=is_constraint)
+                line = self._requirement(where, text, asked, is_constraint=is_constraint)
+                yield line._replace(hashed=values.hash is not None)
             elif values.editable and is_constraint:
                 what = "pip takes no -e as a constraint"
                 yield Line(where, text, problem=what, fix="Write its name, and its version.")
             elif values.editable:
-                yield Line(where, values.editable[0])
+                yield self._located(where, values.editable[0])
+            elif values.option and not (values.requirement or values.constraint):
+                yield Line(where, values.option, option=values.option)
             else:
                 # Of several, pip reads the first alone.
                 for name in [*(values.requirement or ()), *(values.constraint or ())][:1]:
@@ -233,8 +255,8 @@ class _Reader:
                     yield from self._named(name, where, path, chain, is_constraint=only_limits)
 
     def _requirement(self, where: str, text: str, asked: str, *, is_constraint: bool) -> Line:
-        if _is_elsewhere(asked) or _VARIABLE.search(asked):
-            return Line(where, asked, is_constraint=is_constraint)
+        if is_elsewhere(asked) or _VARIABLE.search(asked):
+            return self._located(where, asked, is_constraint=is_constraint)
         name, _, marker = asked.partition(";")
         try:  # a marker may be empty
             requirement = self._packaging.Requirement(asked if marker.strip() else name)
@@ -245,6 +267,12 @@ class _Reader:
             what = f"pip takes no extras in a constraint: {quoted(text)}"
             return Line(where, text, problem=what, fix="Leave the brackets out.")
         return Line(where, text, requirement, is_constraint)
+
+    def _located(self, where: str, asked: str, *, is_constraint: bool = False) -> Line:
+        problem, fix = "", ""
+        if not _VARIABLE.search(asked):
+            problem, fix = problem_of(asked, self._folder, is_constraint=is_constraint)
+        return Line(where, asked, is_constraint=is_constraint, problem=problem, fix=fix)
 
     def _named(
         self, name: str, where: str, path: Path, chain: tuple[Path, ...], *, is_constraint: bool
@@ -263,18 +291,6 @@ class _Reader:
             yield Line(where, name, problem=problem, fix="Leave this line out.")
         elif (file.resolve(), is_constraint) not in self._seen:
             yield _Further(file, chain, is_constraint)
-
-
-def _is_elsewhere(asked: str) -> bool:
-    """Whether a requirement is a file, a folder or an address, as pip tells them apart."""
-    # Markers and extras come behind, and may have any text.
-    name = _without_extras(asked.partition(";")[0])
-    return name.startswith(".") or "/" in name or name.lower().endswith(_ARCHIVES)
-
-
-def _without_extras(text: str) -> str:
-    name = text.strip()
-    return name.rpartition("[")[0] if name.endswith("]") else name
 
 
 def _texts(content: str) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import __version__
 from sagemaker_inference._cli._checks.expansion import expanded_by_shell
-from sagemaker_inference._cli._checks.requirement_files import Line, lines_of, normalized
+from sagemaker_inference._cli._checks.requirement_files import (
+    NO_REQUIRE_HASHES,
+    REQUIRE_HASHES,
+    Line,
+    lines_of,
+    normalized,
+)
+from sagemaker_inference._cli._checks.requirement_paths import has_hash
 from sagemaker_inference._cli._checks.rules import Finding, quoted, rule
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ def can_be_read(target: Target) -> Iterator[Finding]:
     for line in lines:
         if line.problem:
             yield Finding(line.where, line.problem, line.fix)
+    yield from _without_hash(target, lines)
     # Which of those with a marker count is known in the container only.
     lines = [line for line in lines if line.requirement and not line.requirement.marker]
     pins: dict[str, Line] = {}
@@ -64,6 +72,29 @@ def can_be_read(target: Target) -> Iterator[Finding]:
         if not (_allows(line, first) or _allows(first, line)):
             what = f"{quoted(line.text)} does not go with {quoted(first.text)} ({first.where})"
             yield Finding(line.where, what, "Leave one of them out.")
+
+
+def _without_hash(target: Target, lines: list[Line]) -> Iterator[Finding]:
+    """Yield lines without a hash, where pip asks for one of each package."""
+    options = {line.option for line in lines}
+    if NO_REQUIRE_HASHES in options:
+        return
+    if not (REQUIRE_HASHES in options or any(line.hashed for line in lines)):
+        return
+    hashed = {line.name for line in lines if line.hashed} | {_OURS}
+    docker = target.dockerfile.read_bytes().decode(errors="replace") if target.dockerfile else ""
+    for line in lines:
+        if line.problem or line.is_constraint or line.is_file or line.option or line.hashed:
+            continue
+        # Of those with a marker, pip may need none; what a variable is, is not known here.
+        if ";" in line.text or "$" in line.text or has_hash(line.text) or line.name in hashed:
+            continue
+        what = f"{quoted(line.text)} has no hash, and pip takes none without where one line has one"
+        fix = "Give each a hash, as pip-compile --generate-hashes does, or none."
+        # Of what is installed already, pip wants none.
+        name = re.compile(rf"(?<![\w.-]){re.escape(line.name)}(?![\w.-])", re.IGNORECASE)
+        is_installed = line.name != "" and name.search(docker) is not None
+        yield Finding(line.where, what, fix, is_certain=not is_installed)
 
 
 def _pinned(line: Line) -> str:

@@ -94,10 +94,18 @@ def test_the_options_of_a_line_are_its_own(
     ]
 
 
+ARCHIVES = {
+    "wheels/h11-0.14-py3-none-any.whl": "",
+    "h11-0.14-py3-none-any.whl": "",
+    "h11-0.14.tar.gz": "",
+    "code/h11/pyproject.toml": "",
+}
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        *("wheels/h11.whl", "h11-0.14-py3-none-any.whl", "h11-0.14.tar.gz[more]", "../h11"),
+        *("wheels/h11-0.14-py3-none-any.whl", "h11-0.14.tar.gz[more]", "./code/h11", "/opt/h11"),
         *("h11-0.14-py3-none-any.whl[a, b]; python_version > '3'", "h11@file:h11.zip"),
         *("${NAME}==1", "h11==${H11_VERSION}", "${INDEX}/h11.whl", "git+https://a/b@v1#egg=h11"),
     ],
@@ -105,21 +113,21 @@ def test_the_options_of_a_line_are_its_own(
 def test_files_and_variables_have_no_version_to_look_at(
     check: Callable[..., dict[str, Any]], line: str
 ) -> None:
-    assert check({**GOOD, "requirements.txt": line})["findings"] == []
+    assert check({**GOOD, **ARCHIVES, "requirements.txt": line})["findings"] == []
 
 
 @pytest.mark.parametrize(
     "line",
     [
         *("wheels/h11-0.14-py3-none-any.whl", "h11-0.14-py3-none-any.whl", "h11==${H11_VERSION}"),
-        *("h11 @ https://example.com/h11.whl", "h11@https://example.com/h11.whl"),
+        *("h11 @ https://example.com/h11.zip", "h11@https://example.com/h11.zip"),
     ],
 )
 def test_what_a_file_or_an_address_installs_is_known_by_its_name(
     check: Callable[..., dict[str, Any]], line: str
 ) -> None:
     files = {**GOOD, "inference.py": f"import h11\n{PROGRAM}"}
-    assert check({**files, "requirements.txt": line})["findings"] == []
+    assert check({**files, **ARCHIVES, "requirements.txt": line})["findings"] == []
     assert found(check(files)) == {"requirements-imports"}
 
 
@@ -144,6 +152,9 @@ def test_a_folder_with_the_name_of_a_file_is_said_to_be_one(
     assert reasons[rule] == f"{name} is a folder, and not a file"
 
 
+HASHES = "sha256, sha384, sha512, as in --hash=sha256:0a1b2c..."
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -151,6 +162,9 @@ def test_a_folder_with_the_name_of_a_file_is_said_to_be_one(
         ("-c", "-c option requires 1 argument"),
         ("--requirement", "--requirement option requires 1 argument"),
         ("--hash", "--hash option requires 1 argument"),
+        ("scipy==1.12 --hash=md5:00", f"--hash takes {HASHES}"),
+        ("scipy==1.12 --hash=sha256:00 --hash SHA256:00", f"--hash takes {HASHES}"),
+        ("--hash=sha256", f"--hash takes {HASHES}"),
         ("--no-such-option", "no such option: --no-such-option"),
         ("-x", "no such option: -x"),
         ("scipy==1.12 --no-such-option", "no such option: --no-such-option"),
@@ -173,11 +187,12 @@ def test_options_that_pip_takes_are_none(check: Callable[..., dict[str, Any]]) -
         *("-i https://a/simple", "--index-url=https://a/simple", "--extra-index https://b"),
         *("-f wheels --pre", "--no-binary :all:", "--trusted-host a", "-e ./package"),
         *("-rmore.txt", "--requirem more.txt", "--constraint 'more.txt'", "--prefer-binary"),
-        *("scipy==1.12 --hash=sha256:00 \\", "  --hash=sha256:11", "--require-hashes"),
+        *("scipy==1.12 --hash=sha256:00 \\", "  --hash=sha512:11", "--no-require-hashes"),
         *('tomli==2.0; python_version < "3.11" --config-settings="a=b"', "--use-feature x"),
         *("sci\\", "py==1.12"),
     ]
-    assert check({**GOOD, "requirements.txt": "\n".join(lines)})["findings"] == []
+    files = {"requirements.txt": "\n".join(lines), "package/setup.py": ""}
+    assert check({**GOOD, **files})["findings"] == []
 
 
 # --- Dockerfile ---

@@ -33,6 +33,7 @@ def lines(tmp_path: Path) -> Callable[..., list[Line]]:
     def run(text: str, **more: str) -> list[Line]:
         for name, one in {"requirements": text, **more}.items():
             (tmp_path / f"{name}.txt").write_text(one)
+        (tmp_path / "folder").mkdir(exist_ok=True)
         return list(lines_of(target.Target(tmp_path), tmp_path / "requirements.txt"))
 
     return run
@@ -92,7 +93,7 @@ def test_a_link_to_itself_is_no_file(
         ("foo==1 --pre bar>>1", ["foo==1 --pre bar>>1"]),
         ("-- bar", []),
         ("-e . -r missing.txt", ["."]),
-        ("-c missing.txt -e ./a -e ./b", ["./a"]),
+        ("-c missing.txt -e ./folder -e ./b", ["./folder"]),
         ("a \\\n# b \\\nc==1", ["a", "c==1"]),
         ("a==\\\n1", ["a==1"]),
         ("a \\\n  # b", ["a"]),
@@ -236,7 +237,7 @@ def test_constraints_that_are_elsewhere_may_have_all_versions(
         (f"sagemaker-inference=={__version__}", False),
         ("sagemaker-inference[java]>=2,<3", False),
         ("sagemaker-inference==1.10.1; python_version < '3'", False),
-        ("sagemaker-inference @ https://example.com/a.whl", False),
+        ("sagemaker-inference @ https://example.com/a.zip", False),
         ("sagemaker>=2,<3", False),
     ],
 )
@@ -280,3 +281,93 @@ def test_two_versions_of_a_package_are_an_error(
     findings = check({**GOOD, **files})["findings"]
     assert [one["rule"] for one in findings] == ["requirements-lines"] * bool(what)
     assert all(one["what"].startswith(what) for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("wheels/a-1-py3-none-any.whl", "there is no file wheels/a-1-py3-none-any.whl"),
+        ("a-1-py3-none-any.whl[b]", "there is no file a-1-py3-none-any.whl"),
+        ("./a.tar.gz", "there is no file ./a.tar.gz"),
+        ("./a#sha256=0", "there is no file ./a#sha256=0"),
+        ("-e ./a", "there is no file ./a"),
+        ("./a.tar.gz; python_version < '3'", ""),
+        ("/opt/a-1-py3-none-any.whl", ""),
+        ("a @ file:./a-1-py3-none-any.whl", ""),
+        ("https://example.com/a%2D1-py3-none-any.whl?b=c.whl#d", ""),
+        ("https://example.com/a?b=c.whl", ""),
+        ("${WHEELS}/a.whl", ""),
+        ("-e git+https://example.com/a", ""),
+        ("folder", ""),
+        ("./folder", ""),
+        ("a.whl", "a.whl is not the name of a wheel"),
+        ("a-1.whl", "a-1.whl is not the name of a wheel"),
+        ("/opt/a-x-py3-none-any.whl", "a-x-py3-none-any.whl is not the name of a wheel"),
+        ("./a.whl; python_version < '3'", "a.whl is not the name of a wheel"),
+        ("a@https://example.com/a.whl", "a.whl is not the name of a wheel"),
+        ("https://example.com/a.whl?b#c", "a.whl is not the name of a wheel"),
+        ("https://[a/b", "https://[a/b is not an address: Invalid IPv6 URL"),
+    ],
+)
+def test_files_have_to_be_there_and_wheels_to_have_their_names(
+    lines: Callable[..., list[Line]], text: str, problem: str
+) -> None:
+    (line,) = lines(text)
+    assert line.problem == problem
+    assert bool(line.fix) == bool(problem)
+
+
+def test_paths_begin_in_the_folder_of_the_first_file(
+    lines: Callable[..., list[Line]], tmp_path: Path
+) -> None:
+    for name in ("a-1-py3-none-any.whl", "folder/b-1-py3-none-any.whl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder" / "more.txt").write_text("./a-1-py3-none-any.whl\n./b-1-py3-none-any.whl")
+    assert [line.problem for line in lines("-r folder/more.txt")] == [
+        "",
+        "there is no file ./b-1-py3-none-any.whl",
+    ]
+    # Which only limits what others ask for.
+    assert [line.problem for line in lines("-c folder/more.txt")] == ["", ""]
+
+
+A = "a==1 --hash=sha256:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        (f"{A}\nb==2", ["b==2"]),
+        (f"b==2\n{A}\nc @ https://example.com/c.zip", ["b==2", "c @ https://example.com/c.zip"]),
+        (f"{A}\n./folder", ["./folder"]),
+        (f"{A}\nc @ https://example.com/c.zip#sha256=00", []),
+        (f"{A}\nA==1\nb==2; python_version < '3'\n${{C}}==1\nsagemaker-inference", []),
+        ("a==1; python_version < '3' --hash=sha256:00\nb==2", ["b==2"]),
+        (f"-c c.txt\na==1\nb==2\n{A}", ["b==2"]),
+        ("-c c.txt\na==1\nb==2", ["b==2"]),
+        ("-r rh.txt\nb==1", ["b==1"]),
+        ("-c rh.txt\nb==1", ["b==1"]),
+        ("--require-hashes\nb==1", ["b==1"]),
+        ("a==1 --require-hashes", []),
+        (f"{A}\nb==2\n--no-require-hashes", []),
+        (f"{A}\n-r https://example.com/more.txt", []),
+        ("a==1\nb==2", []),
+    ],
+)
+def test_where_one_line_has_a_hash_each_needs_one(
+    check: Callable[..., dict[str, Any]], text: str, without: list[str]
+) -> None:
+    files = {"c.txt": A, "rh.txt": "--require-hashes", "folder/setup.py": ""}
+    document = check({**GOOD, **files, "requirements.txt": text})
+    what = "{!r} has no hash, and pip takes none without where one line has one"
+    found = [one for one in document["findings"] if one["rule"] == "requirements-lines"]
+    assert [one["what"] for one in found] == [what.format(line) for line in without]
+    assert {one["level"] for one in found} <= {"error"}
+
+
+def test_what_the_image_may_have_needs_no_hash(check: Callable[..., dict[str, Any]]) -> None:
+    docker = DOCKERFILE.replace("LABEL", "RUN pip install numpy\nLABEL", 1)
+    document = check({**GOOD, "Dockerfile": docker, "requirements.txt": f"{A}\nnumpy==2"})
+    (finding,) = document["findings"]
+    assert (finding["level"], finding["where"]) == ("warning", "requirements.txt, line 2")
