@@ -137,8 +137,10 @@ class Job:
     def _answer(self, client: Client, body: bytes) -> bytes:
         reply = self._ask(client, self.joining.sent(body))
         written = self.joining.written(body, reply.body, reply.content_type)
-        # What is joined or filtered is written in lines already.
-        is_in_lines = self.joining.is_joined or self.joining.output_filter
+        # What is joined or filtered is written in lines already, and so are most responses of lines.
+        is_in_lines = (
+            self.joining.is_joined or self.joining.output_filter or written.endswith(b"\n")
+        )
         return written + b"\n" if self.is_assembled and not is_in_lines else written
 
     def _ask(self, client: Client, body: bytes) -> Reply:

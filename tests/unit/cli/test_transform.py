@@ -273,10 +273,12 @@ def test_a_stream_that_breaks_off_fails_the_file(tmp_path, sent, capsys):
     assert "the stream broke off" in capsys.readouterr().err
 
 
-def test_each_response_is_followed_by_a_newline_where_asked_for(tmp_path, sent):
-    sent(replied(200, b"a"), replied(200, b"b\n"))
+def test_each_response_ends_with_one_newline_where_asked_for(tmp_path, sent):
+    answers = [replied(200, text) for text in (b"a", b"b\n", b"", b"c")]
+    sent(*answers)
     options = ["--split", "Line", "--strategy", "SingleRecord"]
-    assert run(tmp_path, b"1\n2\n", *options, "--assemble", "Line") == (0, b"a\nb\n\n")
+    rows = b"1\n2\n3\n4\n"
+    assert run(tmp_path, rows, *options, "--assemble", "Line") == (0, b"a\nb\n\nc\n")
     sent(replied(200, b"a"), replied(200, b"b\n"))
     assert run(tmp_path, b"1\n2\n", *options) == (0, b"ab\n")
 
