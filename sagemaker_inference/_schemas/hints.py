@@ -15,6 +15,7 @@ from sagemaker_inference._inference.annotations.hints import (
     core,
     is_array_class,
     is_image_class,
+    is_of_library,
     is_raw_type,
     library_of,
     list_of,
@@ -75,12 +76,11 @@ def _table(_reference: str) -> Schema:
 
 def _plain_name(kind: Any) -> str:
     """The component of an array or a table; "" for another class."""
-    library, name = library_of(kind), getattr(kind, "__name__", "")
-    if is_array_class(kind) or (library, name) == ("torch", "Tensor"):
+    if is_array_class(kind) or is_of_library(kind, "torch", "Tensor"):
         return "Array"
-    if (library, name) in (("pandas", "DataFrame"), ("pyarrow", "Table")):
+    if is_of_library(kind, "pandas", "DataFrame") or is_of_library(kind, "pyarrow", "Table"):
         return "Table"
-    return "Matrix" if library == "scipy" else ""
+    return "Matrix" if library_of(kind) == "scipy" else ""
 
 
 _PLAIN: Final[dict[str, Callable[[str], Schema]]] = {

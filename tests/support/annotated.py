@@ -7,12 +7,14 @@ from typing import Any, TypedDict
 
 import msgspec
 import pydantic
+import pytest
 
 from sagemaker_inference import codecs
 from sagemaker_inference._http.messages import Headers, Part, Request, Response
 from sagemaker_inference._inference import annotations, assembly
 from sagemaker_inference._inference.inference_handler import InferenceHandler, run_without_loop
 from sagemaker_inference._program.registry import Registry
+from sagemaker_inference.errors import UnprocessableInputError
 
 JSON, CSV = "application/json", "text/csv"
 
@@ -44,6 +46,13 @@ def converted(hint: Any, body: bytes, content_type: str = JSON) -> Any:
     assert codec is not None
     assert codec.decode is not None
     return convert(body, content_type, codec.decode)
+
+
+def message_of(hint: Any, body: bytes, content_type: str = JSON) -> str:
+    """The message that refuses a body."""
+    with pytest.raises(UnprocessableInputError) as caught:
+        converted(hint, body, content_type)
+    return caught.value.message
 
 
 FIELDS = [Part("a", "", b"1"), Part("b", "", b"2")]

@@ -56,6 +56,7 @@ from sagemaker_inference._inference.annotations.hints import (
     dtype_of,
     has_fields,
     is_array_class,
+    is_of_library,
     is_raw_type,
     library_of,
     mentions_pydantic,
@@ -142,17 +143,15 @@ def _of_class(hint: Any, annotation: Any) -> Convert | None:
     """The converter for a class that is unknown to both msgspec and pydantic."""
     if file_class_of(annotation) is not None:
         return FileConverter(annotation)
-    library = library_of(hint)
-    name = getattr(hint, "__name__", "")
-    if hint in (dict, list) or (library, name) == ("pyarrow", "Table"):
+    if hint in (dict, list) or is_of_library(hint, "pyarrow", "Table"):
         return checked(hint)
     if is_array_class(hint):
         return as_array
-    if (library, name) == ("pandas", "DataFrame"):
+    if is_of_library(hint, "pandas", "DataFrame"):
         return as_frame
-    if (library, name) == ("torch", "Tensor"):
+    if is_of_library(hint, "torch", "Tensor"):
         return as_tensor
-    return sparse_converter(hint) if library == "scipy" else None
+    return sparse_converter(hint) if library_of(hint) == "scipy" else None
 
 
 def _or_none(convert: Convert) -> Convert:

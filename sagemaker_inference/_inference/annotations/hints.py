@@ -8,9 +8,6 @@ import types
 from collections.abc import Container, Iterable, Mapping, Reversible, Sequence
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from sagemaker_inference import _content_types as content_types
-from sagemaker_inference._http.uploads import Upload
-
 # The annotations of handlers that take raw bodies.
 RAW_TYPES: Final = (bytes, bytearray, memoryview, str)
 # What a list is, too, but whose items no library looks at, or pydantic only while they are used.
@@ -66,6 +63,11 @@ def dtype_of(hint: Any) -> Any:
 
 def library_of(kind: Any) -> str:
     return str(getattr(kind, "__module__", "")).partition(".")[0]
+
+
+def is_of_library(kind: Any, library: str, name: str) -> bool:
+    """Whether it is the class of this name, wherever in the library it is defined."""
+    return (library_of(kind), getattr(kind, "__name__", "")) == (library, name)
 
 
 def is_array_alias(hint: Any) -> bool:
@@ -167,21 +169,6 @@ def cells_of(row: Any) -> list[Any]:
     return [str] * (config.tag is not None) + [hints[name] for name in row.__struct_fields__]
 
 
-class _Every:
-    """All names."""
-
-    def __contains__(self, _name: object) -> bool:
-        return True
-
-
-def names_of_lists(hint: Any) -> Container[str]:
-    """The names of fields that are annotated as lists, which may occur several times in a form."""
-    if _is_list(value_of(hint)):
-        return _Every()
-    fields = fields_by_name(core(hint)[0])
-    return {name for name, field in fields.items() if _is_list(field)}
-
-
 def value_of(hint: Any) -> Any:
     """The annotation of the values of a dict; None for what is none."""
     kind = core(hint)[0]
@@ -189,9 +176,12 @@ def value_of(hint: Any) -> Any:
     return arguments[1] if get_origin(kind) in _MAPPINGS and arguments else None
 
 
-def _is_list(hint: Any) -> bool:
-    kind = core(hint)[0]
-    return (get_origin(kind) or kind) in LISTS
+def is_json_text(hint: Any) -> bool:
+    """Whether it is pydantic's ``Json[...]``, also within a union: a text, whatever it holds."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(map(is_json_text, get_args(hint)))
+    kinds = [hint, *map(type, getattr(hint, "__metadata__", ()))]
+    return any(is_of_library(kind, "pydantic", "Json") for kind in kinds)
 
 
 def list_of(hint: Any) -> tuple[Any, Any] | None:
@@ -206,22 +196,11 @@ def list_of(hint: Any) -> tuple[Any, Any] | None:
     return (list if origin in (Sequence, *ITERABLES) else origin), arguments[0]
 
 
-def with_lists(data: Any, names: Container[str], content_type: str) -> Any:
-    """A form's dict with single values of list fields wrapped in a list."""
-    if type(data) is not dict or not content_types.is_form(content_type):
-        return data
-    return {
-        name: [value] if name in names and isinstance(value, (str, bytes, Upload)) else value
-        for name, value in data.items()
-    }
-
-
 def is_image_class(kind: Any) -> bool:
     """Whether it is ``PIL.Image.Image``."""
-    return (library_of(kind), getattr(kind, "__name__", "")) == ("PIL", "Image")
+    return is_of_library(kind, "PIL", "Image")
 
 
 def is_array_class(hint: Any) -> bool:
     """Whether it is ``numpy.ndarray`` or ``numpy.typing.NDArray[...]``."""
-    is_class = (library_of(hint), getattr(hint, "__name__", "")) == ("numpy", "ndarray")
-    return is_class or is_array_alias(hint)
+    return is_of_library(hint, "numpy", "ndarray") or is_array_alias(hint)

@@ -9,7 +9,7 @@ annotation            a cell of text becomes
 ``int``, ``float``    a number; an empty cell of ``float`` is NaN
 ``str``               itself
 ``X | None``          None if it is empty, unless X is ``str``
-any other             what a validator makes of the text, as of that of a form
+any other             what becomes of such a text in a form
 ====================  ==========================================================================
 """
 
@@ -21,6 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
 
 from sagemaker_inference._errors import UnprocessableInputError
+from sagemaker_inference._inference.annotations.forms import text_reader
 from sagemaker_inference._inference.annotations.hints import LISTS, bare, cells_of, core
 from sagemaker_inference._inference.annotations.large import decoding, format_of
 from sagemaker_inference._inference.annotations.validation import is_searched
@@ -115,6 +116,7 @@ def _reader(cell: Any) -> Callable[[NDArray[Any]], list[Any]]:
     # An integer is read of a text such as 1.5, too, so that it is called a float.
     numbers = [int, float] if int in kinds else numbers
     empty = None if type(None) in kinds else _NAN if float in kinds else ""
+    read_text = text_reader([cell])
 
     def read(text: str) -> Any:
         stripped = text.strip()
@@ -123,7 +125,7 @@ def _reader(cell: Any) -> Callable[[NDArray[Any]], list[Any]]:
         for number in numbers:
             with contextlib.suppress(ValueError):
                 return number(stripped)
-        return text if is_text else stripped
+        return text if is_text else read_text(stripped)
 
     def read_all(column: NDArray[Any]) -> list[Any]:
         for number in numbers[:1]:

@@ -9,11 +9,8 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, RegistrationError, UnprocessableInputError
 from sagemaker_inference._inference.annotations.defaults import completing
 from sagemaker_inference._inference.annotations.files import is_file_class
-from sagemaker_inference._inference.annotations.hints import (
-    is_array_class,
-    names_of_lists,
-    with_lists,
-)
+from sagemaker_inference._inference.annotations.forms import FormFields
+from sagemaker_inference._inference.annotations.hints import is_array_class
 from sagemaker_inference._inference.annotations.instances import as_field, as_field_of_form
 from sagemaker_inference._inference.annotations.large import Expected
 from sagemaker_inference._inference.annotations.problems import NO_VALUE, listed, of_msgspec
@@ -87,7 +84,7 @@ def _converter(hint: Any, decoder: Any) -> Convert:
     import msgspec
 
     read = or_instances(decoder.decode, msgspec.ValidationError)
-    lists = names_of_lists(hint)
+    fields = FormFields(hint)
     expected = Expected.by(hint)
 
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
@@ -101,7 +98,8 @@ def _converter(hint: Any, decoder: Any) -> Convert:
         try:
             if is_json(content_type):
                 return read(affordable(body, content_type, numbers=expected.has_numbers_only))
-            data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
+            data = expected.decoded(body, content_type, decode)
+            data = fields.with_lists(data, content_type)
             if expected.is_told_by_a_row(data):
                 convert_part(data[:1].tolist(), hint)
                 values = plain(data, body, is_copied=True, as_floats=expected.has_floats)
@@ -110,7 +108,7 @@ def _converter(hint: Any, decoder: Any) -> Convert:
                 # It asks arrays for keys, as if they were mappings.
                 with contextlib.suppress(msgspec.ValidationError, LookupError):
                     return convert_part(data, hint)
-            values = plain_within(data, body, expected)
+            values = plain_within(fields.with_values(data, content_type), body, expected)
             return convert_part(values, hint)
         except msgspec.ValidationError as error:
             if is_json(content_type) and is_searched(body):

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_origin
 import orjson
 
 from sagemaker_inference import _budget
+from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, UnprocessableInputError
-from sagemaker_inference._inference.annotations.hints import (
-    names_of_lists,
-    with_lists,
-)
+from sagemaker_inference._inference.annotations.forms import FormFields
 from sagemaker_inference._inference.annotations.instances import NOT_AN_INSTANCE, Instances
 from sagemaker_inference._inference.annotations.large import (
     OBJECT,
@@ -59,7 +57,7 @@ def pydantic_converter(hint: Any) -> Convert | None:
         return None
     whole = _Validator(pydantic, adapter, hint)
     read = or_instances(whole.validate_json, pydantic.ValidationError)
-    lists = names_of_lists(hint)
+    fields = FormFields(hint)
     item = item_of(hint)
     item_adapter = None if item is None else _adapter(pydantic, item)
     items = None if item_adapter is None else _Validator(pydantic, item_adapter, item)
@@ -75,7 +73,8 @@ def pydantic_converter(hint: Any) -> Convert | None:
                     counts = text.count(b"{"), text.count(b":")
                     _count_models(*counts, most, body, content_type)
                 return read(text)
-            data = with_lists(expected.decoded(body, content_type, decode), lists, content_type)
+            data = expected.decoded(body, content_type, decode)
+            data = fields.with_lists(data, content_type)
             if (
                 expected.item == OBJECT
                 and isinstance(data, Sized)
@@ -83,7 +82,7 @@ def pydantic_converter(hint: Any) -> Convert | None:
             ):
                 _count_models(len(data), most * len(data), most, body, content_type)
             data = plain_within(data, body, expected)
-            return whole.validate_python(data)
+            return _validated(whole, data, fields, content_type)
         except pydantic.ValidationError as error:
             # What it refused may be all of the body.
             errors = error.errors(include_url=False, include_input=False)
@@ -109,10 +108,13 @@ class _Validator:
         pydantic: the module.
         adapter: its adapter for the annotation.
         hint: the annotation.
+
+    Attributes:
+        invalid: what pydantic raises.
     """
 
     def __init__(self, pydantic: Any, adapter: Any, hint: Any) -> None:
-        self._invalid: type[Exception] = pydantic.ValidationError
+        self.invalid: type[Exception] = pydantic.ValidationError
         self._adapter = adapter
         self._instances = Instances(hint)
 
@@ -121,7 +123,7 @@ class _Validator:
             return self._adapter.validate_json(text)
         except NotImplementedError:
             pass  # pydantic before 2.10 looks for no instance in JSON
-        except self._invalid as error:
+        except self.invalid as error:
             # A validator of the program's may have made them.
             if not _lacks_instances(error):
                 raise
@@ -131,7 +133,7 @@ class _Validator:
     def validate_python(self, data: Any) -> Any:
         try:
             return self._adapter.validate_python(data)
-        except self._invalid as error:
+        except self.invalid as error:
             if not _lacks_instances(error):
                 raise
         return self._adapter.validate_python(self._instances.made(data))
@@ -156,6 +158,15 @@ class _Validator:
             for path, problem in wrong.items()
         }
         return [closer.get(problem.path, problem) for problem in found]
+
+
+def _validated(whole: _Validator, data: Any, fields: FormFields, content_type: str) -> Any:
+    if content_types.is_form(content_type):
+        # A validator of the program's may know what a text stands for.
+        with contextlib.suppress(whole.invalid):
+            return whole.validate_python(data)
+        data = fields.with_values(data, content_type)
+    return whole.validate_python(data)
 
 
 def _lacks_instances(error: Any) -> bool:

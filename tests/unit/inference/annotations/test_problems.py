@@ -14,7 +14,7 @@ import attrs
 import msgspec
 import pydantic
 import pytest
-from support.annotated import converted
+from support.annotated import converted, message_of
 
 from sagemaker_inference import Upload, _budget
 from sagemaker_inference._inference.annotations.problems import SHOWN, of_msgspec, of_pydantic
@@ -70,9 +70,7 @@ LIBRARIES = [
 
 
 def message(hint: Any, value: Any, content_type: str = "application/json") -> str:
-    with pytest.raises(UnprocessableInputError) as caught:
-        converted(hint, json.dumps(value).encode(), content_type)
-    return caught.value.message
+    return message_of(hint, json.dumps(value).encode(), content_type)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
