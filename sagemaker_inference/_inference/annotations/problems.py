@@ -31,7 +31,7 @@ MISSING: Final = "missing"
 UNKNOWN: Final = "unknown"
 NO_VALUE: Final = object()
 # Types that are written as text, which is shown where it cannot be read.
-_OF_TEXT: Final = {"date", "datetime", "time", "timedelta", "uuid", "decimal"}
+_OF_TEXT: Final = {"date", "datetime", "time", "timedelta", "uuid", "decimal", "JSON"}
 
 # The errors of pydantic, https://docs.pydantic.dev/latest/errors/validation_errors/
 _TYPES: Final = {
@@ -41,6 +41,8 @@ _TYPES: Final = {
     "dataclass": "object", "none_required": "null",
     "date": "date", "datetime": "datetime", "time": "time",
     "time_delta": "timedelta", "uuid": "uuid", "decimal": "decimal",
+    # Of Json: what holds it, and what it is.
+    "json": "str", "json_invalid": "JSON",
 }  # fmt: skip
 _TYPE_ERROR: Final = re.compile(
     r"(.+?)(?:_(?:type|parsing|parsing_size|from_float|from_datetime_parsing|"

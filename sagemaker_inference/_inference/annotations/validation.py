@@ -86,7 +86,8 @@ def pydantic_converter(hint: Any) -> Convert | None:
         except pydantic.ValidationError as error:
             # What it refused may be all of the body.
             errors = error.errors(include_url=False, include_input=False)
-            if errors[0]["type"] == "json_invalid":
+            # That of a field has a path.
+            if errors[0]["type"] == "json_invalid" and not errors[0]["loc"]:
                 message = f"Invalid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')[:200]}"
                 raise DecodeError(message) from None
             if not is_searched(body):

@@ -227,6 +227,24 @@ def test_values_without_fields_have_the_words_of_msgspec():
         assert message(files, {"a": {"b": value}}) == words
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "application/json", "application/jsonlines"],
+)
+def test_json_within_a_text_is_named_where_it_is_none(content_type):
+    model = pydantic.create_model("Model", a=(pydantic.Json[list[int]], ...), b=(int, ...))
+    bodies = {
+        "application/x-www-form-urlencoded": (model, b"a=[1&b=x", ""),
+        "application/json": (model, b'{"a": "[1", "b": "x"}', ""),
+        "application/jsonlines": (list[model], b'{"a": "[1", "b": "x"}\n', "0."),
+    }
+    hint, body, at = bodies[content_type]
+    words = f"{at}a: expected JSON, got '[1'; {at}b: expected int, got str"
+    assert message_of(hint, body, content_type) == words
+    model = pydantic.create_model("Model", a=(pydantic.Json, ...))
+    assert message_of(model, b'{"a": 1}') == "a: expected str, got int"
+
+
 def test_renamed_fields_are_named_as_clients_know_them():
     renamed = msgspec.defstruct("Renamed", [("a_b", int)], rename="camel")
     assert message(renamed, {}) == "aB: missing"
