@@ -12,7 +12,8 @@ none, ``Any``, ``object``           what the format decodes to (a decoder: bytes
 a class of ``scipy.sparse``         an instance of that class, two-dimensional
 ``torch.Tensor``                    a tensor with the dtype of the array, but fractions of text
                                     formats in torch's default dtype; ``Annotated[torch.Tensor,
-                                    torch.float64]`` names another dtype
+                                    torch.float64]`` names another dtype, ``torch.device("cuda")``
+                                    where it is
 ``PIL.Image.Image``, a list of it   an image, of JPEG, PNG, WebP, an array of pixels, or base64
                                     in JSON
 `Upload`, ``pathlib.Path``, lists   the body, or the parts of a form, as files
@@ -53,13 +54,13 @@ from sagemaker_inference._inference.annotations.files import (
 from sagemaker_inference._inference.annotations.hints import (
     as_list,
     core,
-    dtype_of,
     has_fields,
     is_array_class,
     is_of_library,
     is_raw_type,
     library_of,
     mentions_pydantic,
+    of_torch,
 )
 from sagemaker_inference._inference.annotations.limits import (
     MSGSPEC,
@@ -113,7 +114,8 @@ def converter_for(hint: Any) -> Convert | None:
         return None
     convert = _RAW[kind] if is_raw_type(kind) else _of_class(kind, hint)
     if convert is as_tensor:
-        convert = partial(as_tensor, dtype_of_hint=dtype_of(hint))
+        named = of_torch(hint, "dtype"), of_torch(hint, "device")
+        convert = partial(as_tensor, dtype_of_hint=named[0], device=named[1])
     if convert is None or kind in (dict, list):
         validate = pydantic_converter(hint) if mentions_pydantic(hint, {}) else None
         if validate is not None:

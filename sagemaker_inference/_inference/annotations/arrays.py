@@ -92,7 +92,13 @@ def image_of(array: Any) -> Any:
 
 
 def as_tensor(
-    body: Body, content_type: str, /, decode: Decode, *, dtype_of_hint: Any = None
+    body: Body,
+    content_type: str,
+    /,
+    decode: Decode,
+    *,
+    dtype_of_hint: Any = None,
+    device: Any = None,
 ) -> Any:
     array = as_array(body, content_type, decode=decode)
     dtype = array.dtype.name
@@ -103,11 +109,12 @@ def as_tensor(
     except TypeError:
         message = f"torch does not support dtype {dtype}; send numbers of another dtype."
         raise UnprocessableInputError(message) from None
-    if dtype_of_hint is not None:
-        return tensor.to(dtype_of_hint)
     # Text does not say how many bits a fraction has, and networks have torch's default.
     is_bare = dtype == "float64" and _is_text(content_type)
-    return tensor.to(torch.get_default_dtype()) if is_bare else tensor
+    wanted = torch.get_default_dtype() if dtype_of_hint is None and is_bare else dtype_of_hint
+    # The dtype first: not every device has float64.
+    tensor = tensor if wanted is None else tensor.to(wanted)
+    return tensor if device is None else tensor.to(device)
 
 
 def _is_text(content_type: str) -> bool:

@@ -53,11 +53,16 @@ def bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def dtype_of(hint: Any) -> Any:
-    """The dtype of torch that ``Annotated`` names, also within a union; None without one."""
+def of_torch(hint: Any, name: str) -> Any:
+    """The dtype or the device of torch that ``Annotated`` names, also within a union, or None.
+
+    Args:
+        hint: the annotation.
+        name: of its class: "dtype" or "device".
+    """
     constraints = getattr(hint, "__metadata__", ())
-    own = (one for one in constraints if library_of(type(one)) == "torch")
-    within = (found for part in get_args(hint) if (found := dtype_of(part)) is not None)
+    own = (one for one in constraints if is_of_library(type(one), "torch", name))
+    within = (one for part in get_args(hint) if (one := of_torch(part, name)) is not None)
     return next(own, None) or next(within, None)
 
 

@@ -107,10 +107,46 @@ def test_sparse_data_become_dense_where_that_is_wanted():
     assert arrays.as_numbers(scipy.sparse.csr_matrix([[0, 1]])).tolist() == [[0, 1]]
 
 
-class DType(str):
+class dtype(str):  # noqa: N801 - as in torch
     """In place of torch.float16 and its like, in a process without torch."""
 
     __slots__ = ()
+
+
+class device(str):  # noqa: N801 - as in torch
+    """In place of torch.device."""
+
+    __slots__ = ()
+
+
+class Layout:
+    """In place of what else torch has, such as torch.strided."""
+
+
+class Tensor:
+    def __init__(self, array: np.ndarray, at: str = "cpu") -> None:
+        self.array = array
+        self.at = at
+
+    def to(self, other: str) -> Tensor:
+        if isinstance(other, device):
+            return Tensor(self.array, other)
+        return Tensor(self.array.astype(other), self.at)
+
+
+class Torch:
+    @staticmethod
+    def get_default_dtype() -> str:
+        return "float32"
+
+    @staticmethod
+    def from_numpy(array: np.ndarray) -> Tensor:
+        assert array.flags.writeable
+        assert array.dtype.isnative
+        if array.dtype == np.longdouble:
+            message = "can't convert np.ndarray of type numpy.longdouble"
+            raise TypeError(message)
+        return Tensor(array)
 
 
 def png(image):
@@ -139,33 +175,18 @@ def test_what_is_no_image_is_refused(body):
         converted(Image.Image, npy.encode(np.array(json.loads(body), "c16")), "application/x-npy")
 
 
-def test_tensors_are_made_where_torch_is(monkeypatch):
-    class Tensor:
-        def __init__(self, array: np.ndarray) -> None:
-            self.array = array
-
-        def to(self, dtype: str) -> Tensor:
-            return Tensor(self.array.astype(dtype))
-
-    class Torch:
-        @staticmethod
-        def get_default_dtype() -> str:
-            return "float32"
-
-        @staticmethod
-        def from_numpy(array: np.ndarray) -> Tensor:
-            assert array.flags.writeable
-            assert array.dtype.isnative
-            if array.dtype == np.longdouble:
-                message = "can't convert np.ndarray of type numpy.longdouble"
-                raise TypeError(message)
-            return Tensor(array)
-
-    Tensor.__module__ = "torch"
+@pytest.fixture
+def _torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", Torch)
+    for kind in (Tensor, dtype, device, Layout):
+        monkeypatch.setattr(kind, "__module__", "torch")
+
+
+@pytest.mark.usefixtures("_torch")
+def test_tensors_are_made_where_torch_is():
     assert converted(Tensor, b"[[1, 2]]").array.tolist() == [[1, 2]]
     assert converted(Tensor, b"[18446744073709551615]").array.dtype.char == np.dtype("uint64").char
-    for body, kind, dtype in (
+    for body, kind, name in (
         (b"[[1.5, null]]", "application/json", "float32"),
         (b"[null]", "application/json", "float32"),
         (b"[1.5]\n[2]\n", "application/jsonlines", "float32"),
@@ -176,15 +197,21 @@ def test_tensors_are_made_where_torch_is(monkeypatch):
         (npy.encode(np.ones(1)), "application/x-npy", "float64"),
         (npy.encode(np.ones(1, "f2")), "application/x-npy", "float16"),
     ):
-        assert converted(Tensor, body, kind).array.dtype == dtype
-    monkeypatch.setattr(DType, "__module__", "torch")
-    for hint in (Annotated[Tensor, DType("float16")], Annotated[Tensor, DType("float16")] | None):
-        assert converted(hint, b"[1.5]").array.dtype == "float16"
-    assert converted(Annotated[Tensor, "in metres"], b"[1.5]").array.dtype == "float32"
+        assert converted(Tensor, body, kind).array.dtype == name
     swapped = npy.encode(np.array([1.5], ">f4"))
     assert converted(Tensor, swapped, "application/x-npy").array.tolist() == [1.5]
     with pytest.raises(UnprocessableInputError, match="torch does not support dtype"):
         converted(Tensor, npy.encode(np.ones(1, np.longdouble)), "application/x-npy")
+
+
+@pytest.mark.usefixtures("_torch")
+def test_tensors_have_the_dtype_and_the_device_that_are_annotated():
+    for hint in (Annotated[Tensor, dtype("float16")], Annotated[Tensor, dtype("float16")] | None):
+        assert converted(hint, b"[1.5]").array.dtype == "float16"
+    for constraint in ("in metres", Layout(), device("cuda")):
+        assert converted(Annotated[Tensor, constraint], b"[1.5]").array.dtype == "float32"
+    there = converted(Annotated[Tensor, device("cuda"), dtype("float16")], b"[1.5]")
+    assert (there.at, there.array.dtype) == ("cuda", "float16")
 
 
 def test_stacked_inputs_are_each_what_the_whole_is_annotated_with():
