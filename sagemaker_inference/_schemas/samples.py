@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from sagemaker_inference import _content_types as content_types
+from sagemaker_inference._schemas.patterns import text_like
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     Schema = Mapping[str, Any]
 
 # Below this depth, a sample has what must be there only: a type may contain itself.
 _DEEP: Final = 4
 _DEEPEST: Final = 32
+_NOTHING: Final = object()
+# Of a number, beyond which a float is not exact.
+_DIGITS: Final = 10
+# What JSON in a text may be, where nothing is said of it.
+_ANY: Final = {"type": "object"}
 _TEXTS: Final = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -21,7 +31,14 @@ _TEXTS: Final = {
     "duration": "P1D",
     "email": "name@example.com",
     "ipv4": "127.0.0.1",
+    "ipv4interface": "192.0.2.1/24",
+    "ipv4network": "192.0.2.0/24",
     "ipv6": "::1",
+    "ipv6interface": "2001:db8::1/64",
+    "ipv6network": "2001:db8::/64",
+    "ipvanyaddress": "127.0.0.1",
+    "ipvanyinterface": "192.0.2.1/24",
+    "ipvanynetwork": "192.0.2.0/24",
     "partial-time": "12:00:00",
     "time": "12:00:00Z",
     "uri": "https://example.com/",
@@ -31,10 +48,9 @@ _TEXTS: Final = {
         for version in (1, 3, 4, 5)
     },
 }
-# What most patterns are about, for want of a text made by one.
+# They show more than a text that is made of a pattern.
 _LIKELY: Final = (
-    *(letter * length for letter in ("a", "A", "1") for length in range(1, 13)),
-    *("text", "Text", "a1", "A1", "a-b", "a_b", "a.b", "A-1", "A-123", "AB-123", "ABC-123"),
+    *("text", "Text", "a", "A", "1", "a1", "A1", "a-b", "a_b", "a.b", "A-123", "ABC-123"),
     *("#aabbcc", "+12345678901", "1.5", "1.0.0", "12:00", "2026-01-31", "name@example.com"),
     *("https://example.com/", "s3://bucket/key"),
 )
@@ -58,7 +74,8 @@ def sample(schema: Schema, components: Mapping[str, Schema], depth: int = 0) -> 
     if depth > _DEEPEST:
         raise NoSampleError
     named = [schema[name][0] for name in ("examples", "enum") if schema.get(name)]
-    named += [schema[name] for name in ("const", "default") if name in schema]
+    named += [schema["const"]] if "const" in schema else []
+    named += [schema["default"]] if _has_default(schema) else []
     if named:
         return named[0]
     inner = [components[schema["$ref"].rpartition("/")[2]]] if "$ref" in schema else []
@@ -73,6 +90,18 @@ def sample(schema: Schema, components: Mapping[str, Schema], depth: int = 0) -> 
     return make(schema, components, depth)
 
 
+def _has_default(schema: Schema) -> bool:
+    """Whether it has a default that a client could send: libraries do not check their own."""
+    default = schema.get("default", _NOTHING)
+    if default is None:
+        kinds = [schema.get("type"), *(one.get("type") for one in schema.get("anyOf", ()))]
+        return kinds == [None] or any("null" in (kind or ()) for kind in kinds)
+    if isinstance(default, str) and "pattern" in schema:
+        with contextlib.suppress(re.error):
+            return re.search(schema["pattern"], default) is not None
+    return default is not _NOTHING
+
+
 def _array(schema: Schema, components: Mapping[str, Schema], depth: int) -> list[Any]:
     if "prefixItems" in schema:
         return [sample(item, components, depth + 1) for item in schema["prefixItems"]]
@@ -84,11 +113,13 @@ def _array(schema: Schema, components: Mapping[str, Schema], depth: int) -> list
 
 def _object(schema: Schema, components: Mapping[str, Schema], depth: int) -> dict[str, Any]:
     needed = schema.get("required", ())
-    fields = {
-        name: sample(field, components, depth + 1)
-        for name, field in schema.get("properties", {}).items()
-        if name in needed or depth <= _DEEP
-    }
+    fields = {}
+    for name, field in schema.get("properties", {}).items():
+        if name in needed:
+            fields[name] = sample(field, components, depth + 1)
+        elif depth <= _DEEP:
+            with contextlib.suppress(NoSampleError):
+                fields[name] = sample(field, components, depth + 1)
     others = schema.get("additionalProperties")
     if not fields and isinstance(others, dict) and others and depth <= _DEEP:
         names = schema.get("propertyNames", {})
@@ -102,43 +133,52 @@ def _integer(schema: Schema, *_: Any) -> int:
 
 
 def _number(schema: Schema, *_: Any, is_whole: bool = False) -> float:
+    """The first number that all limits allow, of those that are near to one of them."""
     step = schema.get("multipleOf", 1)
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if above is not None and below is not None and not is_whole:
-        return float(above + below) / 2
-    if "multipleOf" in schema and below is None and (low, above) != (None, None):
-        return float(max(_multiples_from(step, low, above)))
-    low = above + step if low is None and above is not None else low
-    high = below - step if high is None and below is not None else high
-    value = step if high is None else min(step, high)
-    return float(value if low is None else max(value, low))
+    limits = [limit for limit in (low, above, high, below) if limit is not None]
+    numbers = [1, step]
+    for limit in limits:
+        numbers += [round((limit // step + more) * step, _DIGITS) for more in (0, 1, -1)]
+    has_steps = is_whole or "multipleOf" in schema
+    if limits and not has_steps:
+        numbers += [(min(limits) + max(limits)) / 2]
+    for number in numbers:
+        is_within = (
+            (low is None or number >= low)
+            and (above is None or number > above)
+            and (high is None or number <= high)
+            and (below is None or number < below)
+        )
+        is_step = not has_steps or round(number % step, _DIGITS) in (0, step)
+        if is_within and is_step and not (is_whole and number % 1):
+            return number if is_whole else float(number)
+    raise NoSampleError
 
 
-def _multiples_from(step: float, low: float | None, above: float | None) -> Iterator[float]:
-    """The first multiples of a step that each of two limits allows."""
-    if low is not None:
-        yield math.ceil(low / step) * step
-    if above is not None:
-        yield (math.floor(above / step) + 1) * step
-
-
-def _text(schema: Schema, *_: Any) -> str:
+def _text(schema: Schema, components: Mapping[str, Schema], depth: int) -> str:
     if "pattern" in schema:
         return _text_like(schema)
+    if schema.get("contentMediaType") == content_types.JSON:
+        return json.dumps(sample(schema.get("contentSchema") or _ANY, components, depth + 1))
     text = _TEXTS.get(schema.get("format", ""), "text")
     shortest, longest = schema.get("minLength", 0), schema.get("maxLength", len(text))
     return text.ljust(shortest, "t")[: max(shortest, longest)]
 
 
 def _text_like(schema: Schema) -> str:
-    """A text that a pattern matches, of those that many match."""
+    """A text that a pattern matches."""
+    pattern = schema["pattern"]
     shortest, longest = schema.get("minLength", 0), schema.get("maxLength", math.inf)
-    try:
-        fitting = (text for text in _LIKELY if re.search(schema["pattern"], text))
-        return next(text for text in fitting if shortest <= len(text) <= longest)
-    except (StopIteration, re.error):  # it may be of another dialect
-        raise NoSampleError from None
+    with contextlib.suppress(re.error):  # it may be of another dialect
+        for text in _LIKELY:
+            if shortest <= len(text) <= longest and re.search(pattern, text):
+                return text
+    made = text_like(pattern, shortest, longest)
+    if made is None:
+        raise NoSampleError
+    return made
 
 
 def _boolean(*_: Any) -> bool:

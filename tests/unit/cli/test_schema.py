@@ -10,7 +10,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from sagemaker_inference.__main__ import main
-from sagemaker_inference._schemas.samples import NoSampleError, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -383,56 +382,3 @@ def test_samples_are_files_and_none_is_overwritten(schema, tmp_path, capsys):
     assert (folder / "request.json").read_text() == "mine"
     assert (folder / "request.csv").read_text() == "1.0,2.0\n3.0,4.0\n"
     assert (folder / "request.npy").read_bytes().startswith(b"\x93NUMPY")
-
-
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [
-        ({"type": "integer"}, 1),
-        ({"type": "integer", "exclusiveMinimum": 3}, 4),
-        ({"type": "integer", "maximum": -2}, -2),
-        ({"type": "integer", "minimum": -9, "exclusiveMaximum": -2}, -3),
-        ({"type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": 2}, 1.5),
-        ({"type": "number", "minimum": 0, "maximum": 5}, 1.0),
-        ({"type": ["boolean", "null"]}, True),
-        ({"type": "string"}, "text"),
-        ({"type": "string", "minLength": 6}, "texttt"),
-        ({"type": "string", "maxLength": 2}, "te"),
-        ({"type": "string", "format": "date"}, "2026-01-31"),
-        ({"type": "string", "pattern": "^[0-9]+$"}, "1"),
-        ({"type": "string", "pattern": "^[A-Z]+$", "minLength": 3}, "AAA"),
-        ({"type": "integer", "exclusiveMinimum": 3, "multipleOf": 3}, 6),
-        ({"type": "integer", "minimum": 4, "multipleOf": 3}, 6),
-        ({"enum": ["b", "a"]}, "b"),
-        ({"const": 0}, 0),
-        ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, True),
-        ({"type": "array"}, [1.0]),
-        ({"type": "array", "maxItems": 0}, []),
-        ({"type": "array", "minItems": 2, "items": {"const": 5}}, [5, 5]),
-        ({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}]}, [1, 2]),
-        ({"type": "object"}, {}),
-        ({"type": "object", "additionalProperties": {"const": 1}}, {"name": 1}),
-        (
-            {
-                "type": "object",
-                "additionalProperties": {"const": 1},
-                "propertyNames": {"format": "date"},
-            },
-            {"2026-01-31": 1},
-        ),
-        ({"type": "object", "properties": {"a": {"default": None}}}, {"a": None}),
-    ],
-)
-def test_a_sample_fits_its_schema(schema, value):
-    assert sample(schema, {}) == value
-
-
-def test_a_type_that_contains_itself_has_a_sample_if_it_may_end():
-    node = {"type": "object", "properties": {"next": {"type": "array", "items": {"$ref": "#/N"}}}}
-    text = json.dumps(sample({"$ref": "#/N"}, {"N": node}))
-    assert 1 <= text.count("next") <= 4
-    endless = {**node, "required": ["next"], "properties": {"next": {"$ref": "#/N"}}}
-    patterns = [{"type": "string", "pattern": pattern} for pattern in ("^x[0-9]y$", "(?<x>")]
-    for schema in ({"$ref": "#/N"}, {}, *patterns):
-        with pytest.raises(NoSampleError):
-            sample(schema, {"N": endless})
