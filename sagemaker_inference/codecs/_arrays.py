@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sagemaker_inference._errors import EncodeError
+from sagemaker_inference.codecs import _objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ def _dtype_of(values: list[Any]) -> Any:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or type(value).__name__ == "NAType"  # pandas.NA
+    return value is None or _objects.is_na(value)
 
 
 def _is_wide(texts: list[str]) -> bool:

@@ -107,7 +107,7 @@ def _from_values(array: NDArray[Any]) -> bytes:
 
 
 def _cell(value: object) -> str:
-    if value is None or type(value).__name__ == "NAType":  # pandas.NA
+    if value is None or _objects.is_na(value):
         return ""
     if type(value) not in _SINGLE:
         # An object without its own __str__ would be written as its repr, which only Python reads.

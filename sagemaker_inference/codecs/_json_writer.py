@@ -134,8 +134,8 @@ def _of_series(series: Any) -> Any:
 # Objects are recognized by their methods, so that no library has to be imported: models of pydantic
 # and msgspec, frames and arrays of pandas, torch, scipy and others, Mappings, iterators and sets.
 _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...]] = (
-    # NA and NaT of pandas; then Decimal, which database drivers return.
-    (lambda value: type(value).__name__ in {"NAType", "NaTType"}, lambda _value: None),
+    (lambda value: _objects.is_na(value, or_nat=True), lambda _value: None),
+    # Decimal, which database drivers return.
     (_has("as_integer_ratio", "quantize"), float),
     (lambda value: isinstance(value, time) or _arrays.has_zone(value), lambda v: v.isoformat()),
     (lambda value: isinstance(value, timedelta), _arrays.text_of_duration),

@@ -34,6 +34,17 @@ def is_object(value: object) -> bool:
     return _reader(kind) is not None
 
 
+def is_na(value: object, *, or_nat: bool = False) -> bool:
+    """Whether it is pandas' ``NA``.
+
+    Args:
+        value: any value.
+        or_nat: whether ``NaT``, which is in place of a time, is one, too.
+    """
+    name = type(value).__name__
+    return name == "NAType" or (or_nat and name == "NaTType")
+
+
 def fields(value: Any) -> Any:
     """The fields of an object by name, with their values as they are.
 

@@ -24,6 +24,7 @@ from sagemaker_inference._inference.annotations.validation import (
     or_instances,
     plain_within,
 )
+from sagemaker_inference.codecs import _objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +160,7 @@ def plain_converter(hint: Any) -> Callable[[Any], Any]:
 
 def _of_library(value: Any) -> Any:
     """A number or an array of numpy, or a time of pandas, or of their like, as Python's."""
-    if type(value).__name__ in {"NAType", "NaTType"}:
+    if _objects.is_na(value, or_nat=True):
         return None
     if hasattr(value, "to_pydatetime"):
         return value.to_pydatetime()
