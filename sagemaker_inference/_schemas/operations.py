@@ -48,6 +48,8 @@ _STREAMS: Final = (
     AsyncIterable,
     AsyncGenerator,
 )
+# What tables and arrays have: of numpy, pandas, pyarrow, scipy, torch.
+_OF_TABLES: Final = ("dtype", "columns", "column_names")
 # What a client may ask a stream of items for.
 _STREAM_TYPES: Final = ("application/jsonlines", "text/event-stream", content_types.JSON)
 
@@ -182,9 +184,12 @@ def _written(hint: Any, schema: Schema, schemas: Schemas) -> dict[str, bytes]:
     convert: Any = converter_for(hint)
     reader: Any = codecs.for_content_type(content_types.JSON)
     text = json.dumps(values[0]).encode()
-    # Some formats write a table, and not the records that it stands for in JSON.
     with contextlib.suppress(Exception):
-        values.append(convert(text, content_types.JSON, decode=reader.decode))
+        made = convert(text, content_types.JSON, decode=reader.decode)
+        # Some formats write a table, and not the records that it stands for in JSON. What else may
+        # be iterated over need not have an end, such as the addresses of a network.
+        if any(hasattr(made, name) for name in _OF_TABLES):
+            values.append(made)
     found: dict[str, bytes] = {}
     for value, name in itertools.product(values, codecs.encodable()):
         codec: Any = codecs.for_content_type(name)

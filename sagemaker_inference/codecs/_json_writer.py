@@ -150,6 +150,7 @@ _CONVERSIONS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ..
     (_has("__array__"), np.asarray),
     (_has("tolist"), lambda value: value.tolist()),
     (_has("keys", "__getitem__"), dict),
+    (_objects.is_address, str),
     (_has("__iter__"), list),
 )
 

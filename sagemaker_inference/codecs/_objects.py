@@ -45,6 +45,11 @@ def is_na(value: object, *, or_nat: bool = False) -> bool:
     return name == "NAType" or (or_nat and name == "NaTType")
 
 
+def is_address(value: object) -> bool:
+    """Whether it is of Python's ``ipaddress``: a network can be iterated over, without an end."""
+    return any(kind.__module__ == "ipaddress" for kind in type(value).__mro__)
+
+
 def fields(value: Any) -> Any:
     """The fields of an object by name, with their values as they are.
 

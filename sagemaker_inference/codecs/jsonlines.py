@@ -144,7 +144,7 @@ def _items(prediction: Any) -> Any:
         return prediction if prediction.ndim else [prediction]
     if isinstance(prediction, (str, bytes, bytearray, memoryview)):
         return [prediction]
-    if _objects.is_object(prediction):
+    if _objects.is_object(prediction) or _objects.is_address(prediction):
         return [prediction]
     if hasattr(prediction, "to_dict") and hasattr(prediction, "columns"):
         return _json_writer.records(prediction)

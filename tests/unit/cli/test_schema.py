@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, computed_field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, computed_field, field_validator
 from scipy import sparse
 from sagemaker_inference import decoder, model_loader, predictor, transformer
 print("importing")
@@ -382,3 +382,27 @@ def test_samples_are_files_and_none_is_overwritten(schema, tmp_path, capsys):
     assert (folder / "request.json").read_text() == "mine"
     assert (folder / "request.csv").read_text() == "1.0,2.0\n3.0,4.0\n"
     assert (folder / "request.npy").read_bytes().startswith(b"\x93NUMPY")
+
+
+def test_what_need_not_end_is_not_iterated_over(schema):
+    program = """
+import ipaddress
+class Endless:
+    def __init__(self, value): pass
+    def __iter__(self): raise SystemExit("it has no end")
+class Item(BaseModel):
+    number: int
+    @field_validator("number")
+    @classmethod
+    def check(cls, number): return Endless(number)
+@predictor
+def predict(data: Annotated[ipaddress.IPv6Network, AfterValidator(lambda v: v)], model): return 1
+@predictor("/v1/numbers")
+def predict_number(data: Annotated[int, AfterValidator(Endless)], model): return 1
+@predictor("/v1/items")
+def predict_items(data: list[Item], model): return 1
+"""
+    document = schema(program)
+    assert requests(document)[JSON]["example"] == "2001:db8::/64"
+    assert requests(document, "/v1/numbers")[JSON]["example"] == 1
+    assert requests(document, "/v1/items")[JSON]["example"] == [{"number": 1}]

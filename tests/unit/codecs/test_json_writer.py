@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import ipaddress
 import json as standard
 import math
 import uuid
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sagemaker_inference.codecs import json
+from sagemaker_inference.codecs import json, jsonlines
 from sagemaker_inference.errors import EncodeError
 
 
@@ -184,6 +185,24 @@ def test_decimals_are_numbers_and_missing_values_null():
     )
     frame = pd.DataFrame({"a": pd.array([1, None], "Int64")})
     assert json.encode(frame) == b'[{"a":1},{"a":null}]'
+
+
+class Local(ipaddress.IPv6Network):
+    """A network of the program's."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ipaddress.ip_address("192.0.2.1"),
+        ipaddress.ip_interface("192.0.2.1/24"),
+        ipaddress.ip_network("192.0.2.0/24"),
+        Local("2001:db8::/32"),
+    ],
+)
+def test_addresses_and_networks_are_text(value):
+    assert json.encode({"a": value}) == f'{{"a":"{value}"}}'.encode()
+    assert jsonlines.encode(value) == f'"{value}"\n'.encode()
 
 
 @pytest.mark.parametrize(
