@@ -20,9 +20,10 @@ from sagemaker_inference._http.context import CUSTOM_ATTRIBUTES
 from sagemaker_inference._os.standard_streams import reserved_output
 from sagemaker_inference._program.paths import INVOCATIONS
 from sagemaker_inference.testing import Reply
+from sagemaker_inference.testing._form import Part, file_part, multipart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sagemaker_inference._cli._endpoint import Arriving, Endpoint
     from sagemaker_inference.testing import Stream, TestClient
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _STDIN: Final = "-"
 # A target of HTTP.
 _PATH: Final = re.compile(r"/[!-~]*")
+# A name, whether its value is a file, the value, and its type.
+_FORM_PART: Final = re.compile(r"([^=]+)=(@?)(.*?)(?:;type=([^;]+))?", re.DOTALL)
 
 
 def _checked_path(_context: click.Context, _option: click.Parameter, text: str) -> str:
@@ -49,10 +52,19 @@ def _checked_path(_context: click.Context, _option: click.Parameter, text: str) 
         "invoke http://127.0.0.1:8080 image.png --output prediction.npy",
         "invoke inference.py - --content-type application/json < request.json",
         "invoke inference.py chat.json --path /v1/chat/completions",
+        "invoke inference.py --form size=64 --form picture=@image.png",
     ],
 )
 @click.argument("program", callback=checked_program)
 @click.argument("data", metavar="[DATA]", default="")
+@click.option(
+    "-F",
+    "--form",
+    "form",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A field of a form in place of DATA; NAME=@FILE is a file. ;type=TYPE names its type.",
+)
 @click.option("--content-type", metavar="TYPE", help="By default, what the name of DATA says.")
 @click.option("--accept", metavar="TYPE", help="What to answer with.")
 @click.option(
@@ -73,6 +85,7 @@ def command(  # noqa: PLR0913 - a request has as many parts
     program: str,
     data: str,
     *,
+    form: Sequence[str],
     content_type: str | None,
     accept: str | None,
     at: str,
@@ -84,18 +97,20 @@ def command(  # noqa: PLR0913 - a request has as many parts
 ) -> int:
     """Send DATA, a file, to PROGRAM, a file or the URL of a server; show what comes back.
 
-    Without DATA it is the file request.* beside the program; `-` reads the standard input. On a
-    terminal, JSON, tables and arrays are shown as such; a pipe gets the bytes of the response. The
-    items of a stream are shown as they come, and Ctrl-C ends one.
+    Without DATA it is the file request.* beside the program; `-` reads the standard input. Each
+    --form is a part of a multipart form, which is sent in place of it.
+
+    On a terminal, JSON, tables and arrays are shown as such; a pipe gets the bytes of the response.
+    The items of a stream are shown as they come, and Ctrl-C ends one.
 
     The exit code is 1 where the status is 400 or above, or a stream breaks off. A program's
     traceback is in the log, on the standard error.
     """
     check_model_dir(program, model_dir)
-    path = _data(program, data)
     more = [_header(text) for text in headers]
-    if not content_type and not any(name.lower() == "content-type" for name, _ in more):
-        content_type = _type_of(path)
+    # An empty one takes the header away, as for curl.
+    of_headers = (text for name, text in more if name.lower() == "content-type")
+    read, content_type = _body(program, data, form, content_type or next(of_headers, None))
     named = [
         ("Content-Type", content_type),
         ("Accept", accept),
@@ -103,7 +118,7 @@ def command(  # noqa: PLR0913 - a request has as many parts
     ]
     sent = checked_headers([*named, *more])
     # Last, since somebody may have to type it.
-    body = sys.stdin.buffer.read() if path is None else path.read_bytes()
+    body = read()
     kept: list[bytes] = []
     broken: CommandError | None = None
     with reserved_output() as stdout:
@@ -187,6 +202,52 @@ def _type_of(path: Path | None) -> str:
         message = f"{path or 'the standard input'} has no known type: pass --content-type."
         raise click.UsageError(message)
     return found
+
+
+def _body(
+    program: str, data: str, form: Sequence[str], content_type: str | None
+) -> tuple[Callable[[], bytes], str]:
+    """What reads the body of the request, and its Content-Type.
+
+    Args:
+        program: the program's file, or the URL of a server.
+        data: the argument; "" for none.
+        form: the parts of a form.
+        content_type: the type that an option or a header names.
+
+    Raises:
+        UsageError: there is no such file or part, its type is not known, or there is more than one
+            body.
+    """
+    if not form:
+        path = _data(program, data)
+        read = sys.stdin.buffer.read if path is None else path.read_bytes
+        return read, _type_of(path) if content_type is None else content_type
+    message = ""
+    if data:
+        message = f"a form has its own body: leave out {data}, or send it as --form NAME=@{data}"
+    elif content_type:
+        message = f"a form is {content_types.MULTIPART}: leave out the Content-Type {content_type}"
+    if message:
+        raise click.UsageError(message)
+    body, form_type = multipart(map(_part, form))
+    return lambda: body, form_type
+
+
+def _part(text: str) -> Part:
+    """The part of a form that an option stands for, as those of curl do."""
+    match = _FORM_PART.fullmatch(text)
+    if match is None:
+        message = f"{text!r} is not a part of a form. Write it as in: --form name=value"
+        raise click.UsageError(message)
+    name, at, value, content_type = match.groups()
+    if not at:
+        return Part(name, value.encode(), None, content_type or "")
+    path = Path(value)
+    if not path.is_file():
+        message = f"there is no file {value}"
+        raise click.UsageError(message)
+    return file_part(name, (path.name, path, content_type))
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -12,9 +12,9 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._os.interruptible import result_of, wait_for, wait_until
 from sagemaker_inference._program.paths import BIDIRECTIONAL, INVOCATIONS
 from sagemaker_inference.asgi import app
-from sagemaker_inference.asgi._call import Call, body_of
+from sagemaker_inference.asgi._call import Call
 from sagemaker_inference.asgi._ending import patience, wait_for_end
-from sagemaker_inference.testing._client import Client, named_headers
+from sagemaker_inference.testing._client import Client, body_and_type, named_headers
 from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference import Registry
     from sagemaker_inference.asgi._model_thread import ModelThread
+    from sagemaker_inference.testing._form import Files
     from sagemaker_inference.testing._stream import Stream, StreamingCall
     from sagemaker_inference.testing._websocket import WebSocket
 
@@ -187,12 +188,13 @@ class TestClient(Client):
     @contextlib.contextmanager
     def stream(  # noqa: PLR0913 - as many parts of a request
         self,
-        data: Any,
+        data: Any = None,
         content_type: str | None = content_types.JSON,
         accept: str | None = None,
         custom_attributes: str | None = None,
         headers: Mapping[str, str | None] | None = None,
         *,
+        files: Files | None = None,
         path: str = INVOCATIONS,
     ) -> Iterator[Stream]:
         """Send a request as `invoke` does, and read the response while the program makes it.
@@ -220,6 +222,7 @@ class TestClient(Client):
             accept: the Accept header, which chooses the format of the stream.
             custom_attributes: what SageMaker calls ``CustomAttributes``.
             headers: further headers, of which None leaves one out.
+            files: the files of a form.
             path: another path of the program.
 
         Raises:
@@ -231,8 +234,9 @@ class TestClient(Client):
         from sagemaker_inference.testing._stream import Stream, StreamingCall
 
         loop = self._running_loop()
+        body, content_type = body_and_type(data, content_type, files)
         named = named_headers(content_type, accept, custom_attributes, headers)
-        call = StreamingCall(path, body_of(data, content_type), named)
+        call = StreamingCall(path, body, named)
         others = self._open()
         self._streaming.add(call)
         try:
