@@ -46,6 +46,8 @@ from sagemaker_inference._inference.annotations.arrays import (
     as_tensor,
     sparse_converter,
 )
+from sagemaker_inference._inference.annotations.by_msgspec import msgspec_converter
+from sagemaker_inference._inference.annotations.by_pydantic import pydantic_converter
 from sagemaker_inference._inference.annotations.files import (
     FileConverter,
     file_class_of,
@@ -62,6 +64,7 @@ from sagemaker_inference._inference.annotations.hints import (
     mentions_pydantic,
     of_torch,
 )
+from sagemaker_inference._inference.annotations.json_bodies import is_json
 from sagemaker_inference._inference.annotations.limits import (
     MSGSPEC,
     PYDANTIC,
@@ -70,9 +73,7 @@ from sagemaker_inference._inference.annotations.limits import (
     with_limits,
 )
 from sagemaker_inference._inference.annotations.rows import by_rows
-from sagemaker_inference._inference.annotations.structures import msgspec_converter
-from sagemaker_inference._inference.annotations.tables import as_frame, checked, is_json
-from sagemaker_inference._inference.annotations.validation import pydantic_converter
+from sagemaker_inference._inference.annotations.tables import as_frame, checked
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from sagemaker_inference._inference.annotations.hints import (
     mentions_pydantic,
     value_of,
 )
+from sagemaker_inference._inference.annotations.json_bodies import is_json
 from sagemaker_inference._inference.annotations.large import decoding
-from sagemaker_inference._inference.annotations.tables import is_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

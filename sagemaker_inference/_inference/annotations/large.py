@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 from sagemaker_inference import _budget
 from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.hints import LISTS, core
+from sagemaker_inference._inference.annotations.json_bodies import WRAPPED
 from sagemaker_inference.codecs import _charset
 
 if TYPE_CHECKING:
@@ -30,12 +30,8 @@ _ROWS: Final = {_CSV, "jsonlines", "npy", "recordio", "libsvm", "image"} | _TABL
 # Values of these may turn out not to fit when they have been made.
 _TEXTS: Final = {_CSV, "json", "jsonlines"}
 _SCALARS: Final = (int, float, bool, str, bytes)
-# The start of {"instances": ...}, which `codecs.json` unwraps.
-WRAPPED: Final = re.compile(rb'\s*\{\s*"instances"\s*:')
 _NO_NUMBERS: Final = {str, type(None)}
 _NUMBERS: Final = (int, float, bool, type(None))
-# What an array of arrays of numbers in JSON is made of.
-_NUMBER_BYTES: Final = b"0123456789+-.eE,[] \t\r\n"
 
 OBJECT, SCALAR, LIST, UNKNOWN = "object", "scalar", "list", ""
 
@@ -204,17 +200,6 @@ def tabulating(body: Body, content_type: str, decode: Decode) -> AbstractContext
         if _budget.of(body).can_attempt(size) or _json_size.is_even(text):
             return contextlib.nullcontext()
     return _budget.tentative(body) if name in _TEXTS else contextlib.nullcontext()
-
-
-def reading(text: bytes | bytearray, *, numbers: bool) -> AbstractContextManager[None]:
-    """The same for JSON that is read by an annotation: numbers are all there is, or there is more.
-
-    Args:
-        text: the JSON.
-        numbers: whether only numbers can fit.
-    """
-    is_doubtful = numbers and len(text) > _budget.SMALL and text.translate(None, _NUMBER_BYTES)
-    return _budget.tentative(text) if is_doubtful else contextlib.nullcontext()
 
 
 def format_of(decode: Decode) -> str:

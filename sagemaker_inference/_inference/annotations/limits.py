@@ -10,9 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
 from sagemaker_inference._errors import RegistrationError, UnprocessableInputError
+from sagemaker_inference._inference.annotations.by_msgspec import msgspec_converter
 from sagemaker_inference._inference.annotations.hints import fields_of, has_fields, library_of
 from sagemaker_inference._inference.annotations.problems import listed, of_msgspec, of_pydantic
-from sagemaker_inference._inference.annotations.structures import msgspec_converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,13 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args, get_origin
 
+from sagemaker_inference import _budget
 from sagemaker_inference._inference.annotations.hints import core
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from sagemaker_inference.codecs import Body
 
 # Wrong fields that a message names.
 SHOWN: Final = 10
@@ -118,6 +121,11 @@ class Problem(NamedTuple):
 
     path: tuple[Any, ...]
     text: str
+
+
+def is_searched(body: Body) -> bool:
+    """Whether all wrong fields of an input are looked for: those of large ones take long."""
+    return _budget.of(body).received <= _budget.SMALL
 
 
 def listed(problems: Sequence[Problem], whole: str = "the body") -> str:

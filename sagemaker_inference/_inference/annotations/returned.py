@@ -167,7 +167,7 @@ def _converter(hint: Any) -> Callable[[Any], tuple[Any, Any]]:
     """
     if mentions_pydantic(hint, {}):
         return _converter_of_pydantic(hint)
-    from sagemaker_inference._inference.annotations.structures import plain_converter
+    from sagemaker_inference._inference.annotations.by_msgspec import plain_converter
 
     convert = plain_converter(hint)
 

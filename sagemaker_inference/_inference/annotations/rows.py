@@ -24,7 +24,7 @@ from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.forms import text_reader
 from sagemaker_inference._inference.annotations.hints import LISTS, bare, cells_of, core
 from sagemaker_inference._inference.annotations.large import decoding, format_of
-from sagemaker_inference._inference.annotations.validation import is_searched
+from sagemaker_inference._inference.annotations.problems import is_searched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

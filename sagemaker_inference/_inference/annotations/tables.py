@@ -9,9 +9,9 @@ from sagemaker_inference import _budget
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.arrays import as_numbers, with_numbers
+from sagemaker_inference._inference.annotations.json_bodies import is_json, wraps_instances
 from sagemaker_inference._inference.annotations.large import (
     UNKNOWN,
-    WRAPPED,
     dense,
     kind_of,
     refuse_formats,
@@ -24,6 +24,7 @@ from sagemaker_inference.codecs import _charset
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from sagemaker_inference._inference.annotations.large import Expected
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
 
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 _NUMBER, _PLACE, _LIST, _RECORD, _ITEM = 32, 8, 56, 200, 72
 # The first and the last that Python keeps.
 _SMALL_INTEGERS = -5, 256
-
-
-def is_json(content_type: str) -> bool:
-    return content_types.parse(content_type).name == content_types.JSON
 
 
 def checked(kind: type) -> Convert:
@@ -70,11 +67,6 @@ def _json_object(body: Body, content_type: str, decode: Decode) -> Any:
         return decode(body, content_type)
     with _budget.tentative(body):
         return decode(body, content_type)
-
-
-def wraps_instances(text: bytes | bytearray) -> bool:
-    """Whether a JSON text begins as ``{"instances": ...}``, which `codecs.json` unwraps."""
-    return WRAPPED.match(text) is not None
 
 
 def as_frame(body: Body, content_type: str, /, decode: Decode) -> Any:
@@ -149,6 +141,12 @@ def plain(data: Any, body: Body, *, is_copied: bool = False, as_floats: bool = F
             for name, value in data.items()
         }
     return _listed(data, body, is_copied=is_copied, as_floats=as_floats)
+
+
+def plain_within(data: Any, body: Body, expected: Expected) -> Any:
+    """The same of data that may not fit, and that a validator copies."""
+    with _budget.tentative(body):
+        return plain(data, body, is_copied=True, as_floats=expected.has_floats)
 
 
 def _listed(data: Any, body: Body, *, is_copied: bool, as_floats: bool) -> Any:

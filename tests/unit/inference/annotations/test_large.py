@@ -16,7 +16,7 @@ import scipy.sparse
 from support.annotated import CSV, JSON, Flower, Model, Row, Struct, converted
 
 from sagemaker_inference import _budget, codecs
-from sagemaker_inference._inference.annotations import large, validation
+from sagemaker_inference._inference.annotations import by_pydantic, large
 from sagemaker_inference.codecs import _json_size
 from sagemaker_inference.errors import (
     DecodeError,
@@ -284,7 +284,7 @@ class Open(pydantic.BaseModel, extra="allow"):
     ("hint", "most"), [(list[Inner], 3), (dict[str, Outer], 3), (list[Open], 100), (list[int], 0)]
 )
 def test_how_many_fields_a_model_can_have(hint: Any, most: int) -> None:
-    assert validation._most_fields(pydantic.TypeAdapter(hint).core_schema) == most
+    assert by_pydantic._most_fields(pydantic.TypeAdapter(hint).core_schema) == most
 
 
 @pytest.mark.parametrize(("text", "content_type"), [(b"{%b},", JSON), (b"{%b}\n", JSON_LINES)])

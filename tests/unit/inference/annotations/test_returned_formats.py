@@ -18,7 +18,7 @@ import pytest
 from sagemaker_inference import assemble
 from sagemaker_inference._config import Config
 from sagemaker_inference._http.messages import Request
-from sagemaker_inference._inference.annotations.structures import plain_converter
+from sagemaker_inference._inference.annotations.by_msgspec import plain_converter
 from sagemaker_inference._inference.streams import whole_answers
 from sagemaker_inference.codecs import parquet
 

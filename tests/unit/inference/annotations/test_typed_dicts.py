@@ -12,8 +12,8 @@ from support.annotated import converted, sent
 
 from sagemaker_inference._http.messages import Part
 from sagemaker_inference._http.uploads import Upload
+from sagemaker_inference._inference.annotations.by_msgspec import plain_converter
 from sagemaker_inference._inference.annotations.files import names_of_files
-from sagemaker_inference._inference.annotations.structures import plain_converter
 from sagemaker_inference.errors import RegistrationError, UnprocessableInputError
 
 Size = Annotated[int, msgspec.Meta(ge=0)]

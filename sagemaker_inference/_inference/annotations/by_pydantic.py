@@ -15,24 +15,29 @@ from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._errors import DecodeError, UnprocessableInputError
 from sagemaker_inference._inference.annotations.forms import FormFields
 from sagemaker_inference._inference.annotations.instances import NOT_AN_INSTANCE, Instances
+from sagemaker_inference._inference.annotations.json_bodies import (
+    affordable,
+    document_of,
+    is_json,
+    or_instances,
+)
 from sagemaker_inference._inference.annotations.large import (
     OBJECT,
     Expected,
     item_of,
-    reading,
 )
 from sagemaker_inference._inference.annotations.problems import (
     NO_VALUE,
     SHOWN,
     Problem,
+    is_searched,
     listed,
     of_pydantic,
 )
-from sagemaker_inference._inference.annotations.tables import is_json, plain, wraps_instances
-from sagemaker_inference.codecs import _charset
+from sagemaker_inference._inference.annotations.tables import plain_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sagemaker_inference._inference.annotations.protocols import Convert, Decode
     from sagemaker_inference.codecs import Body
@@ -196,21 +201,6 @@ def _of_items(
     return problems
 
 
-def is_searched(body: Body) -> bool:
-    """Whether all wrong fields of an input are looked for: those of large ones take long."""
-    return _budget.of(body).received <= _budget.SMALL
-
-
-def document_of(body: Body, content_type: str) -> Any:
-    """What JSON holds that was refused; the value of ``{"instances": ...}``."""
-    try:
-        document = orjson.loads(_charset.utf8(body, content_type))
-    except orjson.JSONDecodeError:
-        return NO_VALUE
-    is_wrapped = isinstance(document, dict) and list(document) == ["instances"]
-    return document["instances"] if is_wrapped else document
-
-
 def _adapter(pydantic: Any, hint: Any) -> Any:
     """What validates by a hint: a list up to its first error, since the others are not shown."""
     hints = [hint]
@@ -300,48 +290,3 @@ def _stand_in(text: bytes, expected: Expected) -> bytes:
         return b"[]"
     first = start[1:].lstrip()[:1]
     return _IN_PLACE.get(first, text) if expected.item == OBJECT else text
-
-
-def plain_within(data: Any, body: Body, expected: Expected) -> Any:
-    with _budget.tentative(body):
-        return plain(data, body, is_copied=True, as_floats=expected.has_floats)
-
-
-def affordable(body: Body, content_type: str, *, numbers: bool = False) -> bytes:
-    """The text of a JSON body, once its values are within the budget.
-
-    Args:
-        body: the body.
-        content_type: its Content-Type.
-        numbers: whether only numbers can fit.
-
-    Raises:
-        PayloadTooLargeError: they are not.
-    """
-    text = _charset.utf8(body, content_type)
-    if (budget := _budget.if_large(body)) is not None:
-        from sagemaker_inference.codecs import _json_size
-
-        with reading(text, numbers=numbers):
-            _json_size.take(text, budget, "JSON")
-    return bytes(text)
-
-
-def or_instances(read: Callable[[bytes], Any], invalid: type[Exception]) -> Callable[[bytes], Any]:
-    """Read JSON, or the value of ``{"instances": ...}``, which `codecs.json` unwraps as well."""
-
-    def read_either(text: bytes) -> Any:
-        try:
-            return read(text)
-        except invalid:
-            if not wraps_instances(text):
-                raise
-            try:
-                document = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                document = {}
-            if list(document) != ["instances"]:
-                raise
-        return read(orjson.dumps(document["instances"]))
-
-    return read_either

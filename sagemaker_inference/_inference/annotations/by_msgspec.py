@@ -12,18 +12,22 @@ from sagemaker_inference._inference.annotations.files import is_file_class
 from sagemaker_inference._inference.annotations.forms import FormFields
 from sagemaker_inference._inference.annotations.hints import is_array_class
 from sagemaker_inference._inference.annotations.instances import as_field, as_field_of_form
-from sagemaker_inference._inference.annotations.large import Expected
-from sagemaker_inference._inference.annotations.problems import NO_VALUE, listed, of_msgspec
-from sagemaker_inference._inference.annotations.rows import RowReader, by_rows
-from sagemaker_inference._inference.annotations.search import wrong_fields
-from sagemaker_inference._inference.annotations.tables import is_json, plain
-from sagemaker_inference._inference.annotations.validation import (
+from sagemaker_inference._inference.annotations.json_bodies import (
     affordable,
     document_of,
-    is_searched,
+    is_json,
     or_instances,
-    plain_within,
 )
+from sagemaker_inference._inference.annotations.large import Expected
+from sagemaker_inference._inference.annotations.msgspec_problems import wrong_fields
+from sagemaker_inference._inference.annotations.problems import (
+    NO_VALUE,
+    is_searched,
+    listed,
+    of_msgspec,
+)
+from sagemaker_inference._inference.annotations.rows import RowReader, by_rows
+from sagemaker_inference._inference.annotations.tables import plain, plain_within
 from sagemaker_inference.codecs import _objects
 
 if TYPE_CHECKING:
