@@ -60,6 +60,7 @@ from sagemaker_inference._inference.annotations.hints import (
     is_array_class,
     is_of_library,
     is_raw_type,
+    is_typed_dict,
     library_of,
     mentions_pydantic,
     of_torch,
@@ -89,7 +90,7 @@ def is_raw(hint: Any) -> bool:
 def has_no_rows(hint: Any) -> bool:
     """Whether an annotation is of single values, which cannot be stacked as rows are."""
     kind = core(hint)[0]
-    is_dict = (get_origin(kind) or kind) is dict or hasattr(kind, "__required_keys__")
+    is_dict = (get_origin(kind) or kind) is dict or is_typed_dict(kind)
     # A class of the program may hold rows.
     is_record = has_fields(kind) and not hasattr(kind, "__len__")
     return is_raw_type(kind) or is_file_class(kind) or is_dict or is_record

@@ -30,6 +30,7 @@ from sagemaker_inference._inference.annotations.problems import (
     NO_VALUE,
     SHOWN,
     Problem,
+    errors_of,
     is_searched,
     listed,
     of_pydantic,
@@ -89,8 +90,7 @@ def pydantic_converter(hint: Any) -> Convert | None:
             data = plain_within(data, body, expected)
             return _validated(whole, data, fields, content_type)
         except pydantic.ValidationError as error:
-            # What it refused may be all of the body.
-            errors = error.errors(include_url=False, include_input=False)
+            errors = errors_of(error)
             # That of a field has a path.
             if errors[0]["type"] == "json_invalid" and not errors[0]["loc"]:
                 message = f"Invalid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')[:200]}"
@@ -194,7 +194,7 @@ def _of_items(
             else:
                 validator.validate_python(item)
         except pydantic.ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
+            errors = errors_of(error)
             problems += validator.problems(errors, item, (index,))
             if len(problems) > SHOWN:
                 break

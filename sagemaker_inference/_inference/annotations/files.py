@@ -13,9 +13,8 @@ JSON          a text with base64, where the annotation is that of a field, or a 
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference import codecs
@@ -25,8 +24,8 @@ from sagemaker_inference._inference import request_files
 from sagemaker_inference._inference.annotations.arrays import as_numbers, image_of
 from sagemaker_inference._inference.annotations.hints import (
     core,
-    fields_by_name,
     fields_of,
+    fields_of_form,
     has_fields,
     is_image_class,
     list_of,
@@ -78,15 +77,13 @@ def names_of_files(hint: Any) -> dict[str, Any] | None:
 
     Pydantic reads a path as a text, which is the client's: it is no file there.
     """
-    kind = core(hint)[0]
     if file_class_of(value_of(hint)) is not None or file_class_of(hint) is not None:
         return None
     is_of_pydantic = mentions_pydantic(hint, {})
-    members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     return {
         name: found
-        for member in members
-        for name, field in fields_by_name(member).items()
+        for name, fields in fields_of_form(hint).items()
+        for field in fields
         if (found := file_class_of(field)) and not (is_of_pydantic and found is Path)
     }
 

@@ -16,18 +16,18 @@ What else a text stands for, such as a number, the library that validates knows.
 from __future__ import annotations
 
 import re
-import types
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._http.uploads import Upload
 from sagemaker_inference._inference.annotations.hints import (
     LISTS,
+    UNIONS,
     bare,
     cells_of,
     core,
-    fields_by_name,
+    fields_of_form,
     is_json_text,
     value_of,
 )
@@ -35,7 +35,6 @@ from sagemaker_inference._inference.annotations.hints import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_UNIONS: Final = (Union, types.UnionType)
 # Their texts stay as they are.
 _TEXTS: Final = (str, bytes, bytearray, Any, object)
 _NO_SECONDS: Final = {
@@ -56,14 +55,9 @@ class FormFields:
     """
 
     def __init__(self, hint: Any) -> None:
-        kind, of_each = core(hint)[0], value_of(hint)
+        of_each = value_of(hint)
         self._others = _Field([] if of_each is None else [of_each])
-        hints: dict[str, list[Any]] = {}
-        # The classes of a union may have fields of the same name.
-        for member in get_args(kind) if get_origin(kind) in _UNIONS else (kind,):
-            for name, field in fields_by_name(member).items():
-                hints.setdefault(name, []).append(field)
-        self._fields = {name: _Field(each) for name, each in hints.items()}
+        self._fields = {name: _Field(hints) for name, hints in fields_of_form(hint).items()}
 
     def with_lists(self, data: Any, content_type: str) -> Any:
         """A form's dict with single values of list fields wrapped in a list."""
@@ -140,7 +134,7 @@ def text_reader(hints: Sequence[Any]) -> Callable[[str], Any]:
 def _kinds_of(hint: Any) -> list[Any]:
     """The annotations that a union is of, or the annotation itself."""
     kind = bare(hint)
-    if get_origin(kind) in _UNIONS:
+    if get_origin(kind) in UNIONS:
         return [one for part in get_args(kind) for one in _kinds_of(part)]
     return [hint if is_json_text(hint) else kind]
 

@@ -13,7 +13,8 @@ RAW_TYPES: Final = (bytes, bytearray, memoryview, str)
 # What a list is, too, but whose items no library looks at, or pydantic only while they are used.
 ITERABLES: Final = (Iterable, Container, Reversible)
 LISTS: Final = (list, tuple, set, frozenset, Sequence, *ITERABLES)
-_MAPPINGS: Final = (dict, Mapping)
+MAPPINGS: Final = (dict, Mapping)
+UNIONS: Final = (Union, types.UnionType)
 # What a TypedDict says of a key, and not of its value; before Python 3.11, of typing_extensions.
 _OF_KEYS: Final = {"Required", "NotRequired", "ReadOnly"}
 
@@ -21,7 +22,7 @@ _OF_KEYS: Final = {"Required", "NotRequired", "ReadOnly"}
 def core(hint: Any) -> tuple[Any, bool]:
     """The annotation without Annotated and None, and whether it allows None."""
     hint = bare(hint)
-    if get_origin(hint) in (Union, types.UnionType):
+    if get_origin(hint) in UNIONS:
         members = [member for member in get_args(hint) if member is not type(None)]
         if len(members) == 1 or all(map(is_raw_type, members)):
             return bare(members[0]), len(members) < len(get_args(hint))
@@ -39,7 +40,7 @@ def as_list(hint: Any) -> Any:
     if origin is Annotated:
         parts = (as_list(arguments[0]), *hint.__metadata__)
         return Annotated[parts]
-    if not arguments or origin not in (Union, types.UnionType, list, *ITERABLES):
+    if not arguments or origin not in (*UNIONS, list, *ITERABLES):
         return hint
     parts = tuple(map(as_list, arguments))
     if origin in ITERABLES:
@@ -98,7 +99,7 @@ def mentions_pydantic(hint: Any, seen: dict[int, Any]) -> bool:
         if libraries & {"pydantic", "annotated_types"}:
             return True
     parts = get_args(hint)
-    if dataclasses.is_dataclass(hint) or hasattr(hint, "__required_keys__"):
+    if dataclasses.is_dataclass(hint) or is_typed_dict(hint):
         parts = tuple(fields_of(hint).values())
     return any(mentions_pydantic(part, seen) for part in parts)
 
@@ -112,9 +113,9 @@ def fields_of(kind: Any) -> dict[str, Any]:
         hints = get_type_hints(kind, include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation may raise anything
         return {}
-    # __required_keys__ marks the TypedDict of both typing and typing_extensions.
-    is_typed_dict = hasattr(kind, "__required_keys__")
-    return {name: _of_value(hint) for name, hint in hints.items()} if is_typed_dict else hints
+    if not is_typed_dict(kind):
+        return hints
+    return {name: _of_value(hint) for name, hint in hints.items()}
 
 
 def _of_value(hint: Any) -> Any:
@@ -126,12 +127,17 @@ def _of_value(hint: Any) -> Any:
     return _of_value(get_args(hint)[0]) if is_of_key else hint
 
 
+def is_typed_dict(kind: Any) -> bool:
+    """Whether it is a TypedDict, of typing or of typing_extensions."""
+    return hasattr(kind, "__required_keys__")
+
+
 def has_fields(kind: Any) -> bool:
     """Whether it is a class of a library that gives its fields types."""
     return isinstance(kind, type) and (
         dataclasses.is_dataclass(kind)
-        # TypedDict of both typing and typing_extensions, msgspec, attrs and pydantic.
-        or hasattr(kind, "__required_keys__")
+        or is_typed_dict(kind)
+        # msgspec, attrs and pydantic.
         or hasattr(kind, "__struct_fields__")
         or hasattr(kind, "__attrs_attrs__")
         or hasattr(kind, "__pydantic_validator__")
@@ -161,6 +167,16 @@ def fields_by_name(kind: Any) -> dict[str, Any]:
     return found
 
 
+def fields_of_form(hint: Any) -> dict[str, list[Any]]:
+    """The annotations of the fields of a form, of which a union of classes may have several."""
+    kind = core(hint)[0]
+    found: dict[str, list[Any]] = {}
+    for member in get_args(kind) if get_origin(kind) in UNIONS else (kind,):
+        for name, field in fields_by_name(member).items():
+            found.setdefault(name, []).append(field)
+    return found
+
+
 def cells_of(row: Any) -> list[Any]:
     """The annotations of the items of a list, a tuple or the like; one, if it is that of all."""
     if get_origin(row) in LISTS:
@@ -178,12 +194,12 @@ def value_of(hint: Any) -> Any:
     """The annotation of the values of a dict; None for what is none."""
     kind = core(hint)[0]
     arguments = get_args(kind)
-    return arguments[1] if get_origin(kind) in _MAPPINGS and arguments else None
+    return arguments[1] if get_origin(kind) in MAPPINGS and arguments else None
 
 
 def is_json_text(hint: Any) -> bool:
     """Whether it is pydantic's ``Json[...]``, also within a union: a text, whatever it holds."""
-    if get_origin(hint) in (Union, types.UnionType):
+    if get_origin(hint) in UNIONS:
         return any(map(is_json_text, get_args(hint)))
     kinds = [hint, *map(type, getattr(hint, "__metadata__", ()))]
     return any(is_of_library(kind, "pydantic", "Json") for kind in kinds)

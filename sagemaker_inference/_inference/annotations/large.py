@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, g
 
 from sagemaker_inference import _budget
 from sagemaker_inference._errors import UnprocessableInputError
-from sagemaker_inference._inference.annotations.hints import LISTS, core
+from sagemaker_inference._inference.annotations.hints import LISTS, core, is_typed_dict
 from sagemaker_inference._inference.annotations.json_bodies import WRAPPED
 from sagemaker_inference.codecs import _charset
 
@@ -33,20 +33,20 @@ _SCALARS: Final = (int, float, bool, str, bytes)
 _NO_NUMBERS: Final = {str, type(None)}
 _NUMBERS: Final = (int, float, bool, type(None))
 
-OBJECT, SCALAR, LIST, UNKNOWN = "object", "scalar", "list", ""
+OBJECT, SCALAR, LIST, ANYTHING = "object", "scalar", "list", ""
 
 
 def kind_of(hint: Any) -> str:
-    """What a value has to be in JSON: OBJECT, SCALAR, LIST, or UNKNOWN, which may be several.
+    """What a value has to be in JSON: OBJECT, SCALAR, LIST, or ANYTHING, where it may be several.
 
-    Classes of pydantic are UNKNOWN here: a validator may accept anything.
+    Classes of pydantic are ANYTHING here: their validators may accept it.
     """
     if get_origin(hint) is Annotated:  # whose metadata may be such a validator
-        return UNKNOWN
+        return ANYTHING
     hint = core(hint)[0]
     kind = get_origin(hint) or hint
     if not isinstance(kind, type) or hasattr(kind, "__pydantic_validator__"):
-        return LIST if kind in LISTS else UNKNOWN
+        return LIST if kind in LISTS else ANYTHING
     if kind in _SCALARS:
         return SCALAR
     if kind in LISTS:
@@ -54,7 +54,7 @@ def kind_of(hint: Any) -> str:
     if issubclass(kind, dict) or dataclasses.is_dataclass(kind):
         return OBJECT
     is_struct = hasattr(kind, "__struct_config__") and not kind.__struct_config__.array_like
-    return OBJECT if is_struct or hasattr(kind, "__required_keys__") else UNKNOWN
+    return OBJECT if is_struct or is_typed_dict(kind) else ANYTHING
 
 
 def item_of(hint: Any) -> Any:
@@ -98,8 +98,8 @@ class Expected(NamedTuple):
         has_texts_only: whether all values within lists have to be text, or null.
     """
 
-    kind: str = UNKNOWN
-    item: str = UNKNOWN
+    kind: str = ANYTHING
+    item: str = ANYTHING
     has_numbers_only: bool = False
     has_floats: bool = False
     has_texts_only: bool = False
@@ -108,7 +108,7 @@ class Expected(NamedTuple):
     def by(cls, hint: Any) -> Expected:
         """What a hint says."""
         item = item_of(hint)
-        item_kind = UNKNOWN if item is None else kind_of(item)
+        item_kind = ANYTHING if item is None else kind_of(item)
         return cls(
             kind_of(hint), item_kind, are_numbers(hint), mentions_float(hint), are_texts(hint)
         )

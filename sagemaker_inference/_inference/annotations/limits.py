@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 from sagemaker_inference._errors import RegistrationError, UnprocessableInputError
 from sagemaker_inference._inference.annotations.by_msgspec import msgspec_converter
 from sagemaker_inference._inference.annotations.hints import fields_of, has_fields, library_of
-from sagemaker_inference._inference.annotations.problems import listed, of_msgspec, of_pydantic
+from sagemaker_inference._inference.annotations.problems import (
+    errors_of,
+    listed,
+    of_msgspec,
+    of_pydantic,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,8 +142,7 @@ def _by_pydantic(hint: Any) -> Callable[[Any], Any]:
         try:
             return adapter.validate_python(value)
         except pydantic.ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
-            raise UnprocessableInputError(listed(of_pydantic(errors))) from None
+            raise UnprocessableInputError(listed(of_pydantic(errors_of(error)))) from None
 
     return check
 

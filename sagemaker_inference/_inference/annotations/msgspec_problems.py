@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from sagemaker_inference._inference import request_files
 from sagemaker_inference._inference.annotations.hints import (
     LISTS,
+    MAPPINGS,
+    UNIONS,
     cells_of,
     core,
     fields_of,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _DEEPEST: Final = 8
 _ABSENT: Final = object()
 _UNEXPECTED: Final = object()
-_MAPPINGS: Final = (dict, Mapping)
 
 
 def wrong_fields(
@@ -85,9 +84,9 @@ def _parts(value: Any, hint: Any) -> Iterator[tuple[Any, Any, Any]]:
         parts: Any = zip(value, hints if is_fixed else cycle(hints), strict=False)
         yield from ((index, *part) for index, part in enumerate(parts))
     elif isinstance(value, dict):
-        if origin in _MAPPINGS:
+        if origin in MAPPINGS:
             yield from ((name, item, arguments[1]) for name, item in value.items())
-        elif origin in (Union, types.UnionType):
+        elif origin in UNIONS:
             yield from _parts_of_tagged(value, kind)
         elif has_fields(kind):
             yield from _fields(value, kind)

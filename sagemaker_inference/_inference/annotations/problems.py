@@ -144,6 +144,11 @@ def _name(path: tuple[Any, ...]) -> str:
     return ".".join(map(str, path))[:100]
 
 
+def errors_of(error: Any) -> Any:
+    """What an error of pydantic says, without the input, which may be all of the body."""
+    return error.errors(include_url=False, include_input=False)
+
+
 def of_pydantic(
     errors: Iterable[Any], data: Any = NO_VALUE, within: tuple[Any, ...] = ()
 ) -> list[Problem]:
@@ -189,10 +194,11 @@ def expected(what: str, value: Any = NO_VALUE, *, is_choice: bool = False) -> st
         return f"expected {what}"
     shows_text = isinstance(value, str) and (is_choice or what in _OF_TEXT)
     shows_value = is_choice and isinstance(value, (int, float))
-    return f"expected {what}, got {_shown(value) if shows_text or shows_value else kind_of(value)}"
+    got = _shown(value) if shows_text or shows_value else json_type_of(value)
+    return f"expected {what}, got {got}"
 
 
-def kind_of(value: Any) -> str:
+def json_type_of(value: Any) -> str:
     """The type of a value, as JSON has it."""
     if value is None:
         return "null"

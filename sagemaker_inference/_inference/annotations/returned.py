@@ -13,19 +13,20 @@ their fields may be what only an encoder of the program understands.
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
 from sagemaker_inference._errors import RegistrationError
 from sagemaker_inference._inference.annotations.extras import left_out
 from sagemaker_inference._inference.annotations.hints import (
+    UNIONS,
     has_fields,
+    is_typed_dict,
     library_of,
     mentions_pydantic,
 )
-from sagemaker_inference._inference.annotations.problems import listed, of_pydantic
+from sagemaker_inference._inference.annotations.problems import errors_of, listed, of_pydantic
 from sagemaker_inference._inference.streams import is_iterator
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._program.signatures import return_hint
@@ -46,8 +47,7 @@ _CONTAINERS: Final = (
     tuple,
     Sequence,
     Mapping,
-    Union,
-    types.UnionType,
+    *UNIONS,
     Annotated,
 )
 
@@ -141,12 +141,12 @@ def _is_made(hint: Any, value: Any) -> bool:
     """Whether a prediction is of its annotation already."""
     arguments = get_args(hint)
     if not arguments:
-        is_class = isinstance(hint, type) and not hasattr(hint, "__required_keys__")
+        is_class = isinstance(hint, type) and not is_typed_dict(hint)
         return is_class and isinstance(value, hint)
     kind = get_origin(hint)
     if kind is Annotated:
         return _is_made(arguments[0], value)
-    if kind in (Union, types.UnionType):
+    if kind in UNIONS:
         return any(_is_made(one, value) for one in arguments)
     if kind in (dict, Mapping):
         return isinstance(value, dict) and all(
@@ -207,7 +207,5 @@ def _without_arrays(value: Any) -> Any:
 def _why(error: Exception) -> str:
     """Which fields are wrong, and what is wrong with them."""
     if library_of(type(error)) == "pydantic_core":
-        errors: Any = error
-        problems = of_pydantic(errors.errors(include_url=False, include_input=False))
-        return listed(problems, whole="the prediction")
+        return listed(of_pydantic(errors_of(error)), whole="the prediction")
     return str(error)[:_SHOWN]

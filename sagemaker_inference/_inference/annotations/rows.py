@@ -16,13 +16,12 @@ any other             what becomes of such a text in a form
 from __future__ import annotations
 
 import contextlib
-import types
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.forms import text_reader
-from sagemaker_inference._inference.annotations.hints import LISTS, bare, cells_of, core
+from sagemaker_inference._inference.annotations.hints import LISTS, UNIONS, bare, cells_of, core
 from sagemaker_inference._inference.annotations.large import decoding, format_of
 from sagemaker_inference._inference.annotations.problems import is_searched
 
@@ -139,7 +138,7 @@ def _reader(cell: Any) -> Callable[[NDArray[Any]], list[Any]]:
 def _types_of(cell: Any) -> set[Any]:
     """The types that a cell may have, as far as its text is read by them."""
     kind = bare(cell)
-    if get_origin(kind) in (Union, types.UnionType):
+    if get_origin(kind) in UNIONS:
         return set().union(*map(_types_of, get_args(kind)))
     if get_origin(kind) is Literal:
         return set(map(type, get_args(kind)))

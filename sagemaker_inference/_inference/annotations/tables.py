@@ -11,7 +11,7 @@ from sagemaker_inference._errors import UnprocessableInputError
 from sagemaker_inference._inference.annotations.arrays import as_numbers, with_numbers
 from sagemaker_inference._inference.annotations.json_bodies import is_json, wraps_instances
 from sagemaker_inference._inference.annotations.large import (
-    UNKNOWN,
+    ANYTHING,
     dense,
     kind_of,
     refuse_formats,
@@ -37,7 +37,7 @@ _SMALL_INTEGERS = -5, 256
 
 def checked(kind: type) -> Convert:
     def convert(body: Body, content_type: str, /, decode: Decode) -> Any:
-        refuse_formats(kind_of(kind), UNKNOWN, body, decode)
+        refuse_formats(kind_of(kind), ANYTHING, body, decode)
         if kind not in (dict, list):
             refuse_other_than_tables(body, decode)
         if kind is dict and is_json(content_type):
