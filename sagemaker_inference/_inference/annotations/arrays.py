@@ -74,23 +74,6 @@ def as_array(body: Body, content_type: str, /, decode: Decode) -> Any:
     return as_numbers(data, body)
 
 
-def image_of(array: Any) -> Any:
-    """An image of Pillow, of pixels: the format's limits are those of all.
-
-    Raises:
-        UnprocessableInputError: they are not those of an image.
-    """
-    try:
-        # Of no pixel, or of one number, Pillow makes something as well, or fails elsewhere.
-        return sys.modules["PIL.Image"].fromarray(array if array.ndim and array.size else None)
-    except (TypeError, ValueError, AttributeError):
-        message = (
-            f"Expected an image, but the body is an array of shape {array.shape} and dtype "
-            f"{array.dtype.name}; send JPEG, PNG or WebP."
-        )
-        raise UnprocessableInputError(message) from None
-
-
 def as_tensor(
     body: Body,
     content_type: str,

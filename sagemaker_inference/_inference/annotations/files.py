@@ -13,6 +13,7 @@ JSON          a text with base64, where the annotation is that of a field, or a 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
@@ -21,7 +22,7 @@ from sagemaker_inference import codecs
 from sagemaker_inference._errors import DecodeError, RegistrationError, UnprocessableInputError
 from sagemaker_inference._http.uploads import Upload, as_upload
 from sagemaker_inference._inference import request_files
-from sagemaker_inference._inference.annotations.arrays import as_numbers, image_of
+from sagemaker_inference._inference.annotations.arrays import as_numbers
 from sagemaker_inference._inference.annotations.hints import (
     core,
     fields_of,
@@ -125,7 +126,7 @@ def as_file(kind: Any, value: Any) -> Any:
         return request_files.path_of(value)
     try:
         # NPZ has arrays.
-        return image_of(as_numbers(value)) if hasattr(value, "dtype") else _image(as_upload(value))
+        return _image_of(as_numbers(value)) if hasattr(value, "dtype") else _image(as_upload(value))
     except (DecodeError, UnprocessableInputError) as error:
         # msgspec and pydantic add the path of the field to a ValueError.
         raise ValueError(error.message) from None
@@ -142,7 +143,24 @@ def _image(upload: Upload) -> Any:
         from sagemaker_inference.codecs import image
 
         read = image.decode
-    return image_of(as_numbers(read(upload.data, upload.content_type)))
+    return _image_of(as_numbers(read(upload.data, upload.content_type)))
+
+
+def _image_of(array: Any) -> Any:
+    """An image of Pillow, of pixels: the format's limits are those of all.
+
+    Raises:
+        UnprocessableInputError: they are not those of an image.
+    """
+    try:
+        # Of no pixel, or of one number, Pillow makes something as well, or fails elsewhere.
+        return sys.modules["PIL.Image"].fromarray(array if array.ndim and array.size else None)
+    except (TypeError, ValueError, AttributeError):
+        message = (
+            f"Expected an image, but the body is an array of shape {array.shape} and dtype "
+            f"{array.dtype.name}; send JPEG, PNG or WebP."
+        )
+        raise UnprocessableInputError(message) from None
 
 
 class FileConverter:
@@ -204,7 +222,7 @@ class FileConverter:
             return []
         array = as_numbers(data, body)
         are_several = array.ndim == _STACK and self._list is not None
-        return [image_of(one) for one in array] if are_several else [image_of(array)]
+        return [_image_of(one) for one in array] if are_several else [_image_of(array)]
 
 
 def _are_texts(data: Any) -> bool:
