@@ -34,7 +34,7 @@ MISSING: Final = "missing"
 UNKNOWN: Final = "unknown"
 NO_VALUE: Final = object()
 # Types that are written as text, which is shown where it cannot be read.
-_OF_TEXT: Final = {"date", "datetime", "time", "timedelta", "uuid", "decimal", "JSON"}
+_OF_TEXT: Final = {"date", "datetime", "time", "timedelta", "uuid", "decimal", "url", "JSON"}
 
 # The errors of pydantic, https://docs.pydantic.dev/latest/errors/validation_errors/
 _TYPES: Final = {
@@ -44,6 +44,7 @@ _TYPES: Final = {
     "dataclass": "object", "none_required": "null",
     "date": "date", "datetime": "datetime", "time": "time",
     "time_delta": "timedelta", "uuid": "uuid", "decimal": "decimal",
+    "url": "url",
     # Of Json: what holds it, and what it is.
     "json": "str", "json_invalid": "JSON",
 }  # fmt: skip

@@ -245,6 +245,12 @@ def test_json_within_a_text_is_named_where_it_is_none(content_type):
     assert message_of(model, b'{"a": 1}') == "a: expected str, got int"
 
 
+def test_a_text_that_is_no_url_is_shown():
+    model = pydantic.create_model("Model", a=(pydantic.HttpUrl, ...), b=(pydantic.AnyUrl, ...))
+    words = "a: expected url, got 'here'; b: expected url, got int"
+    assert message(model, {"a": "here", "b": 1}) == words
+
+
 def test_renamed_fields_are_named_as_clients_know_them():
     renamed = msgspec.defstruct("Renamed", [("a_b", int)], rename="camel")
     assert message(renamed, {}) == "aB: missing"
