@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import anyio
 from anyio import to_thread
 
-from sagemaker_inference._emulator import errors
+from sagemaker_inference._emulator import errors, json_paths
 from sagemaker_inference._emulator.listing import page
 
 if TYPE_CHECKING:
@@ -30,16 +30,19 @@ if TYPE_CHECKING:
 _KIND: Final = "transform-job"
 _SUFFIX: Final = ".out"
 _NONE: Final = "None"
+_MOST_MB: Final = 100
+_LONGEST_REASON: Final = 1024
 _IN_PROGRESS: Final = "InProgress"
 _STOPPING: Final = "Stopping"
 _STOPPED: Final = "Stopped"
 # How often a job looks whether its container is ready.
 _LOOK_SECONDS: Final = 0.05
+_MODIFIED: Final = "LastModifiedTime"
 # What a listing says of a job, besides its name.
 _SUMMARY: Final = (
     "TransformJobStatus",
     "TransformEndTime",
-    "LastModifiedTime",
+    _MODIFIED,
     "FailureReason",
 )
 _PREFIX: Final = "S3Prefix"
@@ -98,7 +101,7 @@ class TransformJobs:
         self._threads = anyio.CapacityLimiter(math.inf)
         self.operations: dict[str, Callable[[Fields], Fields]] = {
             "CreateTransformJob": self._create,
-            "DescribeTransformJob": self._found,
+            "DescribeTransformJob": self._describe,
             "ListTransformJobs": self._list,
             "StopTransformJob": self._stop,
         }
@@ -117,7 +120,7 @@ class TransformJobs:
             "TransformJobArn": arn,
             "TransformJobStatus": _IN_PROGRESS,
             "CreationTime": now,
-            "LastModifiedTime": now,
+            _MODIFIED: now,
         }
         self._platform.start(self._run, job, options, files)
         return {"TransformJobArn": arn}
@@ -128,6 +131,10 @@ class TransformJobs:
             message = f"Could not find requested job with name: {name}"
             raise errors.invalid(message)
         return self._jobs[name]
+
+    def _describe(self, fields: Fields) -> Fields:
+        # Which a listing has alone.
+        return {name: one for name, one in self._found(fields).items() if name != _MODIFIED}
 
     def _list(self, asked: Fields) -> Fields:
         found = page(self._jobs.values(), asked, "TransformJob", _SUMMARY)
@@ -152,11 +159,16 @@ class TransformJobs:
         """
         source = fields["TransformInput"]["DataSource"]["S3DataSource"]
         location, kind = source["S3Uri"], source["S3DataType"]
+        output = fields["TransformOutput"]["S3OutputPath"]
         if kind not in (_PREFIX, _MANIFEST):
             message = f"The emulator reads S3DataType {_PREFIX} and {_MANIFEST}, not {kind}."
             raise errors.invalid(message)
         try:
-            target = self._storage.path(fields["TransformOutput"]["S3OutputPath"] + "/.")
+            target = self._storage.path(f"{output}/.")
+        except ValueError as error:
+            message = f"S3 output path {output!r} cannot be used: {error}"
+            raise errors.invalid(message) from None
+        try:
             if kind == _MANIFEST:
                 folder, paths = self._of_manifest(location)
             else:
@@ -208,7 +220,7 @@ class TransformJobs:
         finally:
             is_ended.set()
         if problem:
-            job["FailureReason"] = problem
+            job["FailureReason"] = problem[:_LONGEST_REASON]
         job["TransformEndTime"] = time.time()
         is_stopping = job["TransformJobStatus"] == _STOPPING
         _enter(job, _STOPPED if is_stopping else "Failed" if problem else "Completed")
@@ -217,11 +229,16 @@ class TransformJobs:
 
 def _enter(job: Fields, status: str) -> None:
     job["TransformJobStatus"] = status
-    job["LastModifiedTime"] = time.time()
+    job[_MODIFIED] = time.time()
 
 
 def _options(fields: Fields) -> dict[str, Any]:
-    """The options of the command that are a job's."""
+    """The options of the command that are a job's.
+
+    Raises:
+        PlatformError: members of the job do not go together, or a path is not one.
+    """
+    _check_payload(fields)
     given, output = fields["TransformInput"], fields["TransformOutput"]
     processing = fields.get("DataProcessing", {})
     client = fields.get("ModelClientConfig", {})
@@ -237,7 +254,35 @@ def _options(fields: Fields) -> dict[str, Any]:
         "max_retries": client.get("InvocationsMaxRetries", 3),
         "compression": given.get("CompressionType", _NONE),
         "join": processing.get("JoinSource", _NONE),
-        "input_filter": processing.get("InputFilter", ""),
-        "output_filter": processing.get("OutputFilter", ""),
+        "input_filter": _json_path(processing, "InputFilter"),
+        "output_filter": _json_path(processing, "OutputFilter"),
         "timeout": client.get("InvocationsTimeoutInSeconds", 600),
     }
+
+
+def _check_payload(fields: Fields) -> None:
+    """Refuse what is too large to be in progress at a time.
+
+    Where the job leaves one of the two open, the container says it, and the job fails.
+    """
+    payload, transforms = fields.get("MaxPayloadInMB", 0), fields.get("MaxConcurrentTransforms", 0)
+    if payload * max(transforms, 1) > _MOST_MB:
+        message = (
+            f"MaxConcurrentTransforms * MaxPayloadInMB cannot exceed {_MOST_MB} MB: "
+            f"{max(transforms, 1)} * {payload}."
+        )
+        raise errors.invalid(message)
+
+
+def _json_path(processing: Fields, member: str) -> str:
+    """A JSONPath of a job; "" for all of a record.
+
+    Raises:
+        PlatformError: the platform does not know it.
+    """
+    path = processing.get(member, "")
+    readable = json_paths.readable(path) if path else ""
+    if readable is None:
+        message = f"{member} {path!r} is not a JSONPath of the operators that SageMaker supports."
+        raise errors.invalid(message)
+    return readable

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from support.emulated import LIMITS, Asked, Emulated, SmallContainer, emulated, until
 from support.ports import free_port
 
+from sagemaker_inference._emulator import json_paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -291,6 +293,12 @@ def test_a_job_that_cannot_be_one_is_refused(emulator: Emulated) -> None:
         ("S3Prefix and ManifestFile, not Converse", {"kind": "Converse"}),
         ("'s3://buck' given in input data source", {"uri": "s3://buck"}),
         ("cannot be used: ", {"uri": "s3://bucket/in/a.csv", "kind": "ManifestFile"}),
+        ("output path 'https://a/b' cannot be", {"output": {"S3OutputPath": "https://a/b"}}),
+        ("output path 's3://a/../../b'", {"output": {"S3OutputPath": "s3://a/../../b"}}),
+        ("exceed 100 MB: 1 . 101", {"MaxPayloadInMB": 101}),
+        ("exceed 100 MB: 100 . 2", {"MaxConcurrentTransforms": 100, "MaxPayloadInMB": 2}),
+        ("InputFilter 'a' is not a JSONPath", {"DataProcessing": {"InputFilter": "a"}}),
+        ("OutputFilter '...a' is not a JSONPath", {"DataProcessing": {"OutputFilter": "$.[a"}}),
     ):
         with pytest.raises(ClientError, match=problem) as caught:
             create(emulator, **changes)
@@ -306,9 +314,62 @@ def test_a_job_that_cannot_be_one_is_refused(emulator: Emulated) -> None:
     emulator.container.answer = Asked.echo
     reason = ended(emulator, create(emulator))["FailureReason"]
     assert reason == "GET /execution-parameters is answered with b'', no JSON object"
-    emulator.container.answer = echo
-    create(emulator, "too-much", MaxConcurrentTransforms=100, MaxPayloadInMB=2)
-    assert "is over 100" in ended(emulator, "too-much")["FailureReason"]
+
+
+def test_a_payload_that_the_container_says_may_be_too_much(emulator: Emulated) -> None:
+    async def answer(asked: Asked) -> Response:
+        if asked.method == "GET":
+            return Response(b'{"MaxConcurrentTransforms": 100}')
+        return await echo(asked)
+
+    emulator.container.answer = answer
+    name = create(emulator, MaxPayloadInMB=2)
+    assert "is over 100" in ended(emulator, name)["FailureReason"]
+
+
+def test_a_reason_is_as_long_as_the_api_allows(emulator: Emulated) -> None:
+    async def answer(asked: Asked) -> Response:
+        return await echo(asked) if asked.method == "GET" else Response("x" * 2000, 400)
+
+    emulator.container.answer = answer
+    assert len(ended(emulator, create(emulator))["FailureReason"]) == 1024
+
+
+def test_a_job_filters_by_each_operator_of_the_platform(emulator: Emulated) -> None:
+    for record, path, expected in (
+        ("1,2,3", "$", "1,2,3"),
+        ("1,2,3", "$[1:]", "2,3"),
+        ("1,2,3", "$[0,-1]", "1,3"),
+        ("1,2,3", "$[0, 1:]", "1,2,3"),
+        ("1,2,3", "$[*]", "1,2,3"),
+        ("1,2,3", "$.*", "1,2,3"),
+        ('{"a": {"b": 1, "c": 2}}', "$.a.b", "1"),
+        ('{"a": {"b": 1, "c": 2}}', "$.a.['b','c']", '{"b": 1, "c": 2}'),
+        ('{"1-a": 1, "it\'s": 2}', "$.1-a", "1"),
+        ('{"1-a": 1, "it\'s": 2}', "$['it\\'s']", "2"),
+        ('{"1-a": 1, "it\'s": 2}', '$["1-a"]', "1"),
+    ):
+        put(emulator, "one/record", f"{record}\n")
+        kind = "application/jsonlines" if record.startswith("{") else "text/csv"
+        name = create(
+            emulator,
+            uri="s3://bucket/one/",
+            given={"ContentType": kind},
+            DataProcessing={"InputFilter": path},
+        )
+        assert ended(emulator, name)["TransformJobStatus"] == "Completed", path
+        assert results(emulator) == {"record.out": f"{expected}\n"}, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a", "$a", "$[", "$.", "$.a[", "$..a", "$[?(@.a)]", "$.a b", "$[]", "$['']", "$[1:2:1]",
+        "$['a]", "$['\\x']", "$['\n']", "$.\0", "$[1234567890]", "$ | $", "$[1 2]", "$.a\n",
+    ],
+)  # fmt: skip
+def test_no_other_path_is_a_jobs(path: str) -> None:
+    assert json_paths.readable(path) is None
 
 
 def test_a_file_that_cannot_be_read_fails_the_job(emulator: Emulated) -> None:
