@@ -127,12 +127,18 @@ class Platform:
                 requests.
         """
         headers.refuse([headers.ENDPOINT_NAME.problem(name)])
-        is_known = name in self.endpoints or (self._any_name and name not in self._deleted)
-        if not is_known or self.health.status != "InService":
+        if not self._is_known(name) or self.health.status != "InService":
             raise errors.endpoint_not_found(name, self.identity)
         if not self.health.takes_requests:
             raise errors.service_unavailable()
         called_endpoint.set(name)
+
+    def _is_known(self, name: str) -> bool:
+        if name in self.endpoints or not self._any_name:
+            return name in self.endpoints
+        # "The case is preserved and must be matched in InvokeEndpoint".
+        taken = {*self.endpoints, *self._deleted}
+        return name.lower() not in map(str.lower, taken)
 
     def check_variant(self, name: str | None) -> str:
         """The production variant of a request, as the caller or the variants' weights choose it.

@@ -9,6 +9,7 @@ from sagemaker_inference._emulator import errors
 
 if TYPE_CHECKING:
     from sagemaker_inference._emulator.identity import Identity
+    from sagemaker_inference._emulator.tags import Tags
 
     Fields = dict[str, Any]
 
@@ -18,18 +19,31 @@ class Resources:
 
     Args:
         identity: the account.
+        tags: those of all resources.
         noun: what operations call one.
         arn: what its ARN does.
         words: what errors do.
+        is_case_sensitive: whether two names may differ in case alone.
 
     Attributes:
         records: by name, what each is.
     """
 
-    def __init__(self, identity: Identity, noun: str, arn: str, words: str) -> None:
+    def __init__(  # noqa: PLR0913 - the last one by name
+        self,
+        identity: Identity,
+        tags: Tags,
+        noun: str,
+        arn: str,
+        words: str,
+        *,
+        is_case_sensitive: bool = True,
+    ) -> None:
         self.noun = noun
         self.records: dict[str, Fields] = {}
         self._identity = identity
+        self._tags = tags
+        self._key = str if is_case_sensitive else str.lower
         self._arn_kind = arn
         self._words = words
         self._name_field = f"{noun}Name"
@@ -42,17 +56,16 @@ class Resources:
             fields: what it is, with its name.
 
         Raises:
-            PlatformError: there is one of this name; case does not matter.
+            PlatformError: there is one of this name.
         """
         name = fields[self._name_field]
         arn = self._arn(name)
-        if name.lower() in map(str.lower, self.records):
+        if self._key(name) in map(self._key, self.records):
             message = f'Cannot create already existing {self._words} "{arn}".'
             raise errors.invalid(message)
-        now = time.time()
         kept = {member: value for member, value in fields.items() if member != "Tags"}
-        times = {"CreationTime": now, "LastModifiedTime": now}
-        self.records[name] = {**kept, self._arn_field: arn, **times}
+        self.records[name] = {**kept, self._arn_field: arn, "CreationTime": time.time()}
+        self._tags.created(arn, fields)
         return {self._arn_field: arn}
 
     def describe(self, fields: Fields) -> Fields:
@@ -79,7 +92,7 @@ class Resources:
         Raises:
             PlatformError: there is none of this name.
         """
-        self.describe(fields)
+        self._tags.deleted(self.describe(fields)[self._arn_field])
         del self.records[fields[self._name_field]]
         return {}
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._emulator.platform import Platform
     from sagemaker_inference._emulator.storage import Storage
+    from sagemaker_inference._emulator.tags import Tags
 
     Fields = dict[str, Any]
 
@@ -81,6 +82,7 @@ class TransformJobs:
     Args:
         platform: the endpoint, whose container is that of all jobs.
         storage: what stands for S3.
+        tags: those of all resources.
         transform: transforms files.
         check_model: raises PlatformError where a model does not exist.
     """
@@ -89,11 +91,13 @@ class TransformJobs:
         self,
         platform: Platform,
         storage: Storage,
+        tags: Tags,
         transform: Transform,
         check_model: Callable[[Fields], object],
     ) -> None:
         self._platform = platform
         self._storage = storage
+        self._tags = tags
         self._transform = transform
         self._check_model = check_model
         self._jobs: dict[str, Fields] = {}
@@ -122,6 +126,7 @@ class TransformJobs:
             "CreationTime": now,
             _MODIFIED: now,
         }
+        self._tags.created(arn, fields)
         self._platform.start(self._run, job, options, files)
         return {"TransformJobArn": arn}
 

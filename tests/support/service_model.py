@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import botocore
 from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 
 FILE: Final = Path(__file__).parents[2] / "sagemaker_inference" / "_emulator" / "shapes.json"
 OPERATIONS: Final = (
@@ -23,6 +25,7 @@ OPERATIONS: Final = (
     "DeleteEndpoint",
     "DeleteEndpointConfig",
     "DeleteModel",
+    "DeleteTags",
     "DescribeEndpoint",
     "DescribeEndpointConfig",
     "DescribeModel",
@@ -34,10 +37,22 @@ OPERATIONS: Final = (
     "ListTransformJobs",
     "StopTransformJob",
     "UpdateEndpoint",
+    "UpdateEndpointWeightsAndCapacities",
 )
 _CONSTRAINTS: Final = ("enum", "max", "min", "pattern", "required")
 # Lists that are longer have a value more every few weeks: instances, languages.
 _MOST_VALUES: Final = 16
+
+
+def problems(operation: str, answer: dict[str, Any]) -> str:
+    """What is wrong with the answer of an operation, as it is sent; "" if nothing is."""
+    model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    shape = model.operation_model(operation).output_shape
+    if shape is None:
+        return str(answer or "")
+    unknown = set(answer) - set(shape.members)
+    report = ParamValidator().validate(answer, shape).generate_report()
+    return f"unknown: {sorted(unknown)}" if unknown else str(report)
 
 
 def excerpt() -> dict[str, Any]:

@@ -65,8 +65,9 @@ def test_a_script_that_deploys_and_invokes_runs(emulator: Emulated) -> None:
     for kind in ("endpoint", "endpoint_config", "model"):
         name = "".join(word.capitalize() for word in kind.split("_"))
         getattr(client, f"delete_{kind}")(**{f"{name}Name": "mine"})
-    with pytest.raises(ClientError, match="Endpoint mine of account 123456789012 not found"):
-        runtime.invoke_endpoint(EndpointName="mine", Body=b"1")
+    for name in ("mine", "MINE"):
+        with pytest.raises(ClientError, match=f"Endpoint {name} of account 123456789012 not found"):
+            runtime.invoke_endpoint(EndpointName=name, Body=b"1")
     assert runtime.invoke_endpoint(EndpointName="other", Body=b"1")["Body"].read() == b"1"
     assert client.list_models()["Models"] == []
     assert client.list_endpoint_configs()["EndpointConfigs"] == []
@@ -105,9 +106,8 @@ def test_what_is_not_there_or_there_already_is_refused(emulator: Emulated) -> No
     with pytest.raises(ClientError, match=f'configuration "{ARN}endpoint-config/none"'):
         client.create_endpoint(EndpointName="a", EndpointConfigName="none")
     create(client)
-    for name in ("mine", "MINE"):
-        with pytest.raises(ClientError, match=f'existing endpoint "{ARN}endpoint/{name}"'):
-            client.create_endpoint(EndpointName=name, EndpointConfigName="mine")
+    with pytest.raises(ClientError, match=f'existing model "{ARN}model/mine"'):
+        client.create_model(ModelName="mine")
     client.create_endpoint_config(
         EndpointConfigName="other",
         ProductionVariants=[{"VariantName": "a", "ModelName": "none"}],
@@ -130,40 +130,6 @@ def test_a_configuration_of_inference_components_names_no_model(emulator: Emulat
     client.create_endpoint(EndpointName="bare", EndpointConfigName="bare")
     (variant,) = client.describe_endpoint(EndpointName="bare")["ProductionVariants"]
     assert variant["CurrentWeight"] == 1.0
-
-
-@pytest.mark.rule("control-described")
-def test_an_endpoint_says_what_its_configuration_does(emulator: Emulated) -> None:
-    client = emulator.client("sagemaker")
-    asynchronous = {"OutputConfig": {"S3OutputPath": "s3://b/c"}}
-    capture = {
-        "InitialSamplingPercentage": 50,
-        "DestinationS3Uri": "s3://b/captured",
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
-
-    def describe(name: str, **more: Any) -> Any:
-        client.create_endpoint_config(
-            EndpointConfigName=name, ProductionVariants=[{"VariantName": "a"}], **more
-        )
-        change = client.update_endpoint if name != "first" else client.create_endpoint
-        change(EndpointName="mine", EndpointConfigName=name)
-        return client.describe_endpoint(EndpointName="mine")
-
-    described = describe("first", AsyncInferenceConfig=asynchronous, DataCaptureConfig=capture)
-    assert described["AsyncInferenceConfig"] == asynchronous
-    assert described["DataCaptureConfig"] == {
-        "EnableCapture": True,
-        "CaptureStatus": "Started",
-        "CurrentSamplingPercentage": 50,
-        "DestinationS3Uri": "s3://b/captured",
-        "KmsKeyId": "",
-    }
-    disabled = {**capture, "EnableCapture": False}
-    described = describe("second", DataCaptureConfig=disabled)
-    assert described["DataCaptureConfig"]["CaptureStatus"] == "Stopped"
-    assert "AsyncInferenceConfig" not in described
-    assert "DataCaptureConfig" not in describe("third")
 
 
 @pytest.mark.rule("control-failed")
@@ -216,18 +182,6 @@ def test_a_request_may_name_a_variant_of_its_endpoint(emulator: Emulated) -> Non
         runtime.invoke_endpoint_with_response_stream(
             EndpointName="mine", Body=b"1", TargetVariant="blue"
         )
-
-
-def test_tags_are_kept(emulator: Emulated) -> None:
-    client = emulator.client("sagemaker")
-    tags = [{"Key": "a", "Value": "b"}]
-    arn = client.create_model(ModelName="a", Tags=tags)["ModelArn"]
-    assert client.list_tags(ResourceArn=arn)["Tags"] == tags
-    more = [{"Key": "a", "Value": "c"}, {"Key": "d", "Value": "e"}]
-    assert client.add_tags(ResourceArn=arn, Tags=more)["Tags"] == more
-    client.delete_model(ModelName="a")
-    client.create_model(ModelName="a")
-    assert client.list_tags(ResourceArn=arn)["Tags"] == []
 
 
 def test_other_operations_are_refused(emulator: Emulated) -> None:
