@@ -190,10 +190,9 @@ def _changed(record: Fields) -> Fields:
 
 def _described(variant: Fields) -> Fields:
     """A variant of a configuration, as that of an endpoint."""
-    described = {
-        "VariantName": variant["VariantName"],
-        **dict.fromkeys(_PROPERTIES["DesiredWeight"], variant.get("InitialVariantWeight", 1.0)),
-    }
+    described: Fields = {"VariantName": variant["VariantName"]}
+    weight = float(variant.get("InitialVariantWeight", 1.0))
+    described |= dict.fromkeys(_PROPERTIES["DesiredWeight"], weight)
     if "ServerlessConfig" in variant:
         return described | dict.fromkeys(_SERVERLESS, variant["ServerlessConfig"])
     count = variant.get("InitialInstanceCount", 1)

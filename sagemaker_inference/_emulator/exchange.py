@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from sagemaker_inference._emulator import errors
 from sagemaker_inference._log import escaped
@@ -15,9 +16,10 @@ from sagemaker_inference._log import escaped
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.responses import Response
-
     Handler = Callable[["Exchange"], Awaitable[Response]]
+
+# As servers log it.
+_GONE: Final = 499
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,9 @@ def answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             _report(exchange, f"{error.status} {error}")
             return error.response(exchange.id)
         except ClientDisconnect:
+            # Which is no failure of the application, and nobody reads the answer.
             _report(exchange, "the caller has gone")
-            raise
+            return Response(status_code=_GONE)
         response.headers["x-amzn-RequestId"] = exchange.id
         _report(exchange, str(response.status_code))
         return response

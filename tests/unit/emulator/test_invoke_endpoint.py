@@ -367,6 +367,8 @@ def test_a_caller_that_hangs_up_is_reported(
         client.sendall(b"POST /endpoints/demo/invocations HTTP/1.1\r\nHost: a\r\n")
         client.sendall(b"Content-Length: 10\r\n\r\n1")
     until(lambda: "the caller has gone" in caplog.text)
+    assert emulator.invoke(b"1")["Body"].read() == b"1"
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.rule("signatures")
