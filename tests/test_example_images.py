@@ -84,28 +84,29 @@ def ask(port: int, body: bytes, content_type: str, **headers: str) -> tuple[int,
 
 
 @pytest.mark.java
-@every("container_pytorch", "container_xgboost")
-def test_a_model_alone_is_served_as_the_readme_says(name: str, base_dir: Path) -> None:
-    readme = EXAMPLES / name / "README.md"
-    line = readme.read_text().partition(HEADING)[0].count("\n")
-    of_model = [one for one in exchanges(readme) if int(one.name.rpartition(":")[2]) < line]
-    assert of_model
-    with started(name, base_dir) as port:
-        for exchange in of_model:
-            exchange.check(exchange.curl.send(port))
-
-
-@pytest.mark.java
-@every("container_pytorch", "container_sklearn", "container_xgboost")
-def test_a_script_is_served_as_the_readme_says(name: str, base_dir: Path) -> None:
-    add_script(name, base_dir)
+@pytest.mark.parametrize(
+    ("name", "has_script"),
+    [
+        pytest.param(name, has_script, marks=marks(name))
+        for name in IMAGES
+        for has_script in (False, True)
+        if has_script or name != "container_sklearn"
+    ],
+)
+def test_an_image_answers_as_its_readme_says(
+    name: str, base_dir: Path, *, has_script: bool
+) -> None:
+    if has_script:
+        add_script(name, base_dir)
     readme = EXAMPLES / name / "README.md"
     before, heading, _ = readme.read_text().partition(HEADING)
     line = before.count("\n") if heading else 0
-    of_script = [one for one in exchanges(readme) if int(one.name.rpartition(":")[2]) > line]
-    assert of_script
+    part = [
+        one for one in exchanges(readme) if (int(one.name.rpartition(":")[2]) > line) == has_script
+    ]
+    assert part
     with started(name, base_dir) as port:
-        for exchange in of_script:
+        for exchange in part:
             exchange.check(exchange.curl.send(port))
 
 

@@ -6,8 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
+from support.watched_files import QUIET_SECONDS, watch
 from watchfiles import Change as Kind
 
 from sagemaker_inference._cli._dev import known_files, watching
@@ -17,48 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    Change = Callable[[], object]
-    Steps = Callable[[Callable[[Change], Awaitable[set[str]]]], Awaitable[None]]
-
-_SECONDS = 20.0
-# Longer than a watch waits for more, and than links are looked at.
-_QUIET_SECONDS = 1.5
+    from support.watched_files import Change
 
 
-def _watch(folder: Path, model: Path, steps: Steps) -> None:
-    """Run steps, each of which changes something and gets the names of what is seen of that."""
-
-    async def run() -> None:
-        stop, seen = anyio.Event(), asyncio.Queue[set[str]]()
-
-        def find() -> watching.Folders:
-            return watching.Folders(folder, model).resolved()
-
-        async def note() -> None:
-            async for paths in watching.changes(find, stop):
-                seen.put_nowait({str(path.relative_to(folder.parent)) for path in paths})
-
-        async def change(how: Change) -> set[str]:
-            how()
-            found = await asyncio.wait_for(seen.get(), _SECONDS)
-            while True:
-                try:
-                    found |= await asyncio.wait_for(seen.get(), _QUIET_SECONDS)
-                except asyncio.TimeoutError:
-                    return found
-
-        task = asyncio.create_task(note())
-        # The watch has begun when something is seen.
-        (folder / "begin.py").touch()
-        while seen.empty():
-            (folder / "begin.py").write_text("1")
-            await asyncio.sleep(0.05)
-        await change(lambda: (folder / "begin.py").write_text("2"))
-        await steps(change)
-        stop.set()
-        await asyncio.wait_for(task, _SECONDS)
-
-    asyncio.run(run())
+def _watch(folder: Path, model: Path, steps: Callable[[Change], Awaitable[None]]) -> None:
+    watch(lambda: watching.Folders(folder, model).resolved(), folder.parent, steps)
 
 
 @pytest.fixture
@@ -77,7 +40,7 @@ def test_folders_that_are_renamed_moved_in_and_moved_out_are_seen(
 ) -> None:
     outside = tmp_path / "outside"
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         package, renamed = program / "package", program / "renamed"
         was, now = "program/package/inner/module.py", "program/renamed/inner/module.py"
         assert await change(lambda: package.rename(renamed)) == {was, now}
@@ -90,7 +53,7 @@ def test_folders_that_are_renamed_moved_in_and_moved_out_are_seen(
 
 
 def test_what_is_written_right_after_its_folder_is_made_is_seen(program: Path) -> None:
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         def make(number: int) -> None:
             deep = program / f"new{number}" / "a" / "b"
             deep.mkdir(parents=True)
@@ -123,7 +86,7 @@ def test_targets_of_links_are_seen(program: Path, tmp_path: Path) -> None:
         (program / "next").symlink_to(elsewhere / "two")
         (program / "next").replace(program / "linked")
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         weights, module = "program/model/weights", "program/linked/module.py"
         assert weights in await change(lambda: (elsewhere / "weights").write_text("22"))
         assert weights in await change(lambda: replace(elsewhere / "weights", "3"))
@@ -156,12 +119,12 @@ def test_a_folder_of_the_model_that_is_replaced_is_watched_on(
         model.mkdir()
         (model / "weights").touch()
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         assert "model/weights" in await change(replace)
         assert "model/weights" in await change(lambda: (model / "weights").write_text("more"))
         # It may take a while until the other one is there.
         model.rename(tmp_path / "older")
-        await asyncio.sleep(_QUIET_SECONDS)
+        await asyncio.sleep(QUIET_SECONDS)
         assert "model/weights" in await change(make)
 
     _watch(program, model, steps)

@@ -6,23 +6,18 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import pytest
 from support.developed import PROGRAM
+from support.watched_files import QUIET_SECONDS, watch
 
 from sagemaker_inference._cli._dev import watching
 from sagemaker_inference._cli._dev.located import Locator
 from sagemaker_inference.errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    Change = Callable[[], object]
-    Steps = Callable[[Callable[[Change], Awaitable[set[str]]]], Awaitable[None]]
-
-_SECONDS = 20.0
-_QUIET_SECONDS = 1.5
+    from support.watched_files import Change
 
 
 def link(path: Path, target: Path) -> None:
@@ -50,32 +45,6 @@ def releases(tmp_path: Path) -> Path:
     return folder
 
 
-def _watch(locator: Locator, folder: Path, steps: Steps) -> None:
-    async def run() -> None:
-        stop, begun, seen = anyio.Event(), anyio.Event(), asyncio.Queue[set[str]]()
-
-        async def note() -> None:
-            async for paths in watching.changes(locator.folders, stop, begun):
-                seen.put_nowait({str(path.relative_to(folder)) for path in paths})
-
-        async def change(how: Change) -> set[str]:
-            how()
-            found = await asyncio.wait_for(seen.get(), _SECONDS)
-            while True:
-                try:
-                    found |= await asyncio.wait_for(seen.get(), _QUIET_SECONDS)
-                except asyncio.TimeoutError:
-                    return found
-
-        task = asyncio.create_task(note())
-        await asyncio.wait_for(begun.wait(), _SECONDS)
-        await steps(change)
-        stop.set()
-        await asyncio.wait_for(task, _SECONDS)
-
-    asyncio.run(run())
-
-
 @pytest.mark.parametrize("name", ["current/inference.py", "linked/inference.py"])
 def test_a_program_is_where_its_link_leads(releases: Path, name: str) -> None:
     locator = Locator(str(releases / name), None)
@@ -83,7 +52,7 @@ def test_a_program_is_where_its_link_leads(releases: Path, name: str) -> None:
     assert first.source.program is not None
     assert first.source.program.root == str(releases / "releases" / "1")
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         one, two = (releases / "releases" / number for number in "12")
         # What it imports counts, where it is.
         assert await change(lambda: (one / "helper.py").write_text("1")) == {"releases/1/helper.py"}
@@ -97,7 +66,7 @@ def test_a_program_is_where_its_link_leads(releases: Path, name: str) -> None:
         (one / "helper.py").write_text("22")
         assert await change(lambda: (two / "helper.py").write_text("1")) == {"releases/2/helper.py"}
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
 
 
 def test_a_link_to_another_file_of_the_same_folder_is_a_change(releases: Path) -> None:
@@ -105,11 +74,11 @@ def test_a_link_to_another_file_of_the_same_folder_is_a_change(releases: Path) -
     (one / "other.py").write_text(PROGRAM)
     locator = Locator(str(releases / "linked" / "inference.py"), None)
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         found = await change(lambda: link(releases / "linked" / "inference.py", one / "other.py"))
         assert found == {"releases/1/other.py"}
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
 
 
 def test_the_folder_of_the_model_is_where_its_link_leads(releases: Path) -> None:
@@ -119,7 +88,7 @@ def test_the_folder_of_the_model_is_where_its_link_leads(releases: Path) -> None
     # What servers get is the link, which workers follow when they load.
     assert locator.locate().model_dir == str(releases / "model")
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         weights = two / "model" / "weights"
         found = await change(lambda: link(releases / "model", two / "model"))
         assert found == {"releases/2/model"}
@@ -127,13 +96,13 @@ def test_the_folder_of_the_model_is_where_its_link_leads(releases: Path) -> None
         # For a while, it leads nowhere, or around.
         for target in ("none", "model"):
             link(releases / "model", releases / target)
-            await asyncio.sleep(_QUIET_SECONDS)
+            await asyncio.sleep(QUIET_SECONDS)
             found = await change((one / "helper.py").touch)
             assert found == {"releases/1/helper.py"}
         found = await change(lambda: link(releases / "model", one / "model"))
         assert "releases/1/model" in found or "releases/1/model/weights" in found
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
 
 
 def test_folders_that_come_and_go_are_watched(releases: Path) -> None:
@@ -145,7 +114,7 @@ def test_folders_that_come_and_go_are_watched(releases: Path) -> None:
         (two / "model").mkdir()
         (two / "model" / "weights").write_text("again")
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         for _ in range(2):
             assert weights in await change(lambda: shutil.rmtree(two / "model"))
             # Meanwhile, the program is watched.
@@ -160,7 +129,7 @@ def test_folders_that_come_and_go_are_watched(releases: Path) -> None:
         found = await change(lambda: (one / "inference.py").write_text(PROGRAM))
         assert "releases/1/inference.py" in found
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
 
 
 def test_a_folder_that_goes_while_its_watch_begins_is_no_failure(
@@ -179,11 +148,11 @@ def test_a_folder_that_goes_while_its_watch_begins_is_no_failure(
 
     monkeypatch.setattr(watching, "awatch", awatch)
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         found = await change(lambda: (one / "helper.py").write_text("1"))
         assert found == {"releases/1/helper.py"}
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
     assert len(calls) == 2
 
 
@@ -204,10 +173,10 @@ def test_an_edit_is_seen_however_long_the_first_look_takes(
 
     monkeypatch.setattr(watching, "_look", look)
 
-    async def steps(change: Callable[[Change], Awaitable[set[str]]]) -> None:
+    async def steps(change: Change) -> None:
         assert await change(lambda: None) == {"releases/1/helper.py"}
 
-    _watch(locator, releases, steps)
+    watch(locator.folders, releases, steps)
 
 
 def test_what_is_not_there_at_the_start_is_an_error(tmp_path: Path) -> None:
