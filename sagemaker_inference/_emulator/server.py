@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from starlette.applications import Starlette
 
     from sagemaker_inference._emulator.platform import Platform
@@ -36,10 +40,24 @@ def server(app: Starlette, platform: Platform, port: int) -> uvicorn.Server:
         ws="websockets-sansio",
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
-    made = uvicorn.Server(config)
+    # A request that is given up at the end has not failed.
+    logging.getLogger("uvicorn.error").addFilter(_is_not_cancelled)
+    made = _Server(config)
 
     def end() -> None:
         made.should_exit = True
 
     platform.on_failed_start = end
     return made
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # After a second signal, it does not wait for requests; the container is stopped as ever.
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
+
+def _is_not_cancelled(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
