@@ -9,6 +9,7 @@ import click
 
 from sagemaker_inference._cli._endpoint import Endpoint
 from sagemaker_inference._cli.transform import job_of
+from sagemaker_inference._log import escaped
 from sagemaker_inference._words import counted
 
 if TYPE_CHECKING:
@@ -40,19 +41,25 @@ def transform(
         job = job_of(client, options)
         for path, output in files:
             go_on(0)
-            output.parent.mkdir(parents=True, exist_ok=True)
             try:
+                output.parent.mkdir(parents=True, exist_ok=True)
                 result = job.transform(client, path, output, go_on)
             except (click.ClickException, OSError, ValueError) as error:
-                text = error.format_message() if isinstance(error, click.ClickException) else error
-                problems.append(f"{path.name}: {text}")
-                logger.error("%s", problems[-1])  # noqa: TRY400 - the program's log has more
+                problems.append(_reported(error, f"{path.name}: "))
             else:
                 logger.info("%s: %s", output, counted(result.records, "record"))
     except _Stopped:
         return ""
     except (click.ClickException, OSError, ValueError) as error:
-        return error.format_message() if isinstance(error, click.ClickException) else str(error)
+        return _reported(error)
     finally:
         client.close()
     return problems[0] if problems else ""
+
+
+def _reported(error: Exception, where: str = "") -> str:
+    """What has failed, which is logged, too."""
+    text = error.format_message() if isinstance(error, click.ClickException) else error
+    problem = f"{where}{text}"
+    logger.error("%s", escaped(problem))
+    return problem

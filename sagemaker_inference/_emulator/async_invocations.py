@@ -153,8 +153,8 @@ class AsyncInvocations:
                 content = error.members.get("OriginalMessage") or error.message
                 await self._write(work.failure, content.encode())
                 return
-        await self._write(work.output, answer.body)
-        logger.info("an asynchronous request is done: %s", self._storage.path(work.output))
+        if await self._write(work.output, answer.body):
+            logger.info("an asynchronous request is done: %s", self._storage.path(work.output))
 
     async def _input(self, work: _Work) -> bytes:
         if not work.source:
@@ -175,8 +175,15 @@ class AsyncInvocations:
             message = f"Failed to download {work.source}: {error.strerror}: {path}"
             raise errors.validation_error(message) from None
 
-    async def _write(self, location: str, content: bytes) -> None:
-        await to_thread.run_sync(self._storage.write, location, content)
+    async def _write(self, location: str, content: bytes) -> bool:
+        """Write an answer; returns whether it is there, and says why not."""
+        try:
+            await to_thread.run_sync(self._storage.write, location, content)
+        except OSError as error:
+            # A line says it: the folder is the user's.
+            logger.error("%s cannot be written: %s", escaped(location), error)  # noqa: TRY400
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

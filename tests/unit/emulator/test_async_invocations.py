@@ -272,3 +272,6 @@ def test_an_output_that_cannot_be_written_ends_that_request_alone(
     until(lambda: "File name too long" in caplog.text)
     reply = begin(emulator, Body=b"1")
     assert read(emulator, reply["OutputLocation"]) == b"1"
+    assert f"/{'a' * 300}/" in caplog.text
+    assert ".out cannot be written: " in caplog.text
+    assert "Traceback" not in caplog.text

@@ -283,7 +283,9 @@ def test_jobs_are_listed(emulator: Emulated) -> None:
 
 
 @pytest.mark.rule("transform-invalid")
-def test_a_job_that_cannot_be_one_is_refused(emulator: Emulated) -> None:
+def test_a_job_that_cannot_be_one_is_refused(
+    emulator: Emulated, caplog: pytest.LogCaptureFixture
+) -> None:
     for problem, changes in (
         ("Could not find model", {"ModelName": "none"}),
         ("Member must satisfy enum value set: .None, Line", {"given": {"SplitType": "Row"}}),
@@ -314,6 +316,7 @@ def test_a_job_that_cannot_be_one_is_refused(emulator: Emulated) -> None:
     emulator.container.answer = Asked.echo
     reason = ended(emulator, create(emulator))["FailureReason"]
     assert reason == "GET /execution-parameters is answered with b'', no JSON object"
+    assert reason in caplog.text
 
 
 def test_a_payload_that_the_container_says_may_be_too_much(emulator: Emulated) -> None:
@@ -375,6 +378,15 @@ def test_no_other_path_is_a_jobs(path: str) -> None:
 def test_a_file_that_cannot_be_read_fails_the_job(emulator: Emulated) -> None:
     name = create(emulator, given={"CompressionType": "Gzip"})
     assert ended(emulator, name)["FailureReason"].startswith("a.csv: Not a gzipped file")
+
+
+def test_an_output_that_cannot_be_written_fails_the_job(
+    emulator: Emulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = create(emulator, output={"S3OutputPath": "s3://bucket/in/a.csv"})
+    reason = ended(emulator, name)["FailureReason"]
+    assert reason.startswith("a.csv: [Errno ")
+    assert reason in caplog.text
 
 
 def test_a_job_waits_for_its_container() -> None:
