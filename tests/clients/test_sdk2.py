@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from support.emulated import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +124,75 @@ def test_a_deserializer_reads_what_the_container_answers(
 def test_a_failure_of_the_container_is_the_exception_of_boto3(iris: Emulated) -> None:
     with pytest.raises(ClientError, match=r"Received client error \(422\) from primary"):
         predictor(*pair("JSON")).predict([[1]])
+
+
+@pytest.mark.rule("sdk2-deploy")
+def test_a_model_is_deployed_updated_and_deleted(iris: Emulated) -> None:
+    from sagemaker.model import Model
+    from sagemaker.predictor import Predictor
+    from sagemaker.session import Session
+
+    session = Session(default_bucket="bucket")
+    role = "arn:aws:iam::123456789012:role/any"
+    model = Model(
+        "image:latest", role=role, name="mine", predictor_cls=Predictor, sagemaker_session=session
+    )
+    serializer, deserializer = pair("JSON")
+    # To wait is to sleep for half a minute.
+    made = model.deploy(
+        1,
+        "ml.m5.large",
+        serializer,
+        deserializer,
+        endpoint_name="mine",
+        tags=[{"Key": "a", "Value": "b"}],
+        wait=False,
+    )
+    assert session.endpoint_in_service_or_not("mine")
+    assert made.predict(ROWS)[0][0] > 0.99
+    client = iris.client("sagemaker")
+    described = client.describe_endpoint(EndpointName="mine")
+    assert session.list_tags(described["EndpointArn"]) == [{"Key": "a", "Value": "b"}]
+    made.update_endpoint(3, "ml.m5.large", wait=False)
+    described = client.describe_endpoint(EndpointName="mine")
+    assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 3
+    # Another one of this name is the same model for the SDK, and not the same endpoint.
+    with pytest.raises(ClientError, match="Cannot create already existing endpoint"):
+        model.deploy(1, "ml.m5.large", endpoint_name="mine", wait=False)
+    made.delete_model()
+    made.delete_endpoint()
+    with pytest.raises(ClientError, match="Endpoint mine of account 123456789012 not found"):
+        made.predict(ROWS)
+
+
+@pytest.mark.rule("sdk2-transform")
+def test_a_transformer_transforms_objects(iris: Emulated) -> None:
+    from sagemaker.session import Session
+    from sagemaker.transformer import Transformer
+
+    folder = iris.folder / "bucket" / "in"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
+    made = Transformer(
+        "demo",
+        1,
+        "ml.m5.large",
+        "MultiRecord",
+        output_path="s3://bucket/out",
+        accept="text/csv",
+        sagemaker_session=Session(default_bucket="bucket"),
+    )
+    made.transform(
+        "s3://bucket/in",
+        content_type="text/csv",
+        split_type="Line",
+        input_filter="$[0:]",
+        wait=False,
+        logs=False,
+    )
+    output = iris.folder / "bucket" / "out" / "a.csv.out"
+    until(output.exists)
+    assert len(output.read_text().splitlines()) == 2
 
 
 def local_session(running: Emulated) -> Any:

@@ -46,6 +46,54 @@ def test_an_endpoint_is_invoked_asynchronously(iris: Emulated) -> None:
     assert json.loads(output.read_bytes())[0][0] > 0.99
 
 
+@pytest.mark.rule("sdk3-life")
+@pytest.mark.usefixtures("iris")
+def test_an_endpoint_is_created_changed_and_deleted() -> None:
+    from sagemaker.core import shapes
+    from sagemaker.core.resources import Endpoint, EndpointConfig, Model, Tag
+
+    variants = [
+        shapes.ProductionVariant(
+            variant_name=name,
+            model_name="mine",
+            initial_instance_count=1,
+            instance_type="ml.m5.large",
+            initial_variant_weight=weight,
+        )
+        for name, weight in (("blue", 1), ("green", 2))
+    ]
+    model = Model.create(
+        model_name="mine",
+        primary_container=shapes.ContainerDefinition(image="image:latest"),
+        execution_role_arn="arn:aws:iam::123456789012:role/any",
+        tags=[shapes.Tag(key="a", value="b")],
+    )
+    config = EndpointConfig.create(endpoint_config_name="mine", production_variants=variants)
+    made = Endpoint.create(endpoint_name="mine", endpoint_config_name="mine")
+    made.wait_for_status("InService", timeout=30)
+    reply = made.invoke(body=ROWS, content_type="application/json", target_variant="green")
+    assert reply.invoked_production_variant == "green"
+    desired = shapes.DesiredWeightAndCapacity(
+        variant_name="blue", desired_weight=5, desired_instance_count=3
+    )
+    made.update_weights_and_capacities([desired])
+    blue, green = made.refresh().production_variants
+    assert (blue.current_weight, blue.current_instance_count) == (5, 3)
+    assert (green.current_weight, green.current_instance_count) == (2, 1)
+    names = [one.endpoint_name for one in Endpoint.get_all(name_contains="m", sort_by="Name")]
+    assert names == ["mine", "demo"]
+    (tag,) = Tag.get_all(resource_arn=model.model_arn)
+    assert (tag.key, tag.value) == ("a", "b")
+    Tag.delete_tags(resource_arn=model.model_arn, tag_keys=["a"])
+    assert list(Tag.get_all(resource_arn=model.model_arn)) == []
+    made.delete()
+    made.wait_for_delete(timeout=30)
+    config.delete()
+    model.delete()
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        made.refresh()
+
+
 @pytest.fixture
 def chat(echo: SmallContainer) -> SmallContainer:
     """A container with OpenAI's route."""
