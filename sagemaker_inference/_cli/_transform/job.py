@@ -137,7 +137,7 @@ class Job:
     def _answer(self, client: Client, body: bytes) -> bytes:
         reply = self._ask(client, self.joining.sent(body))
         written = self.joining.written(body, reply.body, reply.content_type)
-        # What is joined or filtered is written in lines already, and so are most responses of lines.
+        # What is joined or filtered is in lines already, and so are most responses of lines.
         is_in_lines = (
             self.joining.is_joined or self.joining.output_filter or written.endswith(b"\n")
         )
