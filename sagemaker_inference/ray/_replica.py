@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,22 @@ def existing(path: str, elsewhere: str) -> str:
     return elsewhere if not Path(path).exists() and Path(elsewhere).exists() else path
 
 
+def log_requests_once() -> None:
+    """Have Ray log requests in the replica's file, and not on standard error as well.
+
+    What is written there, Ray carries to the driver line by line. Its faster way into replicas
+    leaves these lines out, too.
+    """
+    for handler in logging.getLogger("ray.serve").handlers:
+        # Others, such as those for files, are of classes derived from it.
+        if type(handler) is logging.StreamHandler:
+            handler.addFilter(_is_no_access_line)
+
+
+def _is_no_access_line(record: logging.LogRecord) -> bool:
+    return not getattr(record, "serve_access_log", False)
+
+
 class Replica:
     """The class of a deployment, to which `deployment` adds Ray's.
 
@@ -41,6 +58,7 @@ class Replica:
     async def __init__(  # type: ignore[misc]
         self, program: str, model_dir: str | None, elsewhere: tuple[str, str | None]
     ) -> None:
+        log_requests_once()
         program = existing(program, elsewhere[0])
         if model_dir is not None:
             model_dir = existing(model_dir, elsewhere[1] or model_dir)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -304,3 +306,21 @@ def test_each_kind_of_metric_has_its_form(fake_ray: FakeRay, mirror: Mirror) -> 
     assert ("Counter", "hits", "Hits.", ("kind",)) in fake_ray.heard
     assert ("Gauge", "sizes_bucket", "Sizes.", ("le",)) in fake_ray.heard
     assert len([heard for heard in fake_ray.heard if heard[1] == "hits"]) == 1
+
+
+def test_requests_are_logged_in_the_file_only(tmp_path: Path) -> None:
+    logger = logging.getLogger("ray.serve")
+    shown = io.StringIO()
+    handlers = [logging.StreamHandler(shown), logging.FileHandler(tmp_path / "replica.log")]
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        _replica.log_requests_once()
+        logger.warning("POST /invocations 200 1.0ms", extra={"serve_access_log": True})
+        logger.warning("Stopping.")
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+    assert shown.getvalue() == "Stopping.\n"
+    assert (tmp_path / "replica.log").read_text().count("\n") == 2
