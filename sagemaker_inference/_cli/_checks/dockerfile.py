@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference import _variables
-from sagemaker_inference._cli._checks import shells
+from sagemaker_inference._cli._checks import scripts, shells
 from sagemaker_inference._cli._checks.entrypoint import SERVE, entrypoint_of, place_in
 from sagemaker_inference._cli._checks.instructions import words
 from sagemaker_inference._cli._checks.rules import Finding, rule
@@ -72,7 +72,7 @@ def has_entrypoint(target: Target) -> Iterator[Finding]:
     """Yield a Dockerfile without one."""
     image = target.image
     is_there = entrypoint_of(target) is not None or image.refuses("ENTRYPOINT")
-    if is_there or _has_command(target):
+    if is_there or has_command(target):
         return
     what, fix = "there is no ENTRYPOINT", f"Write: {_EXAMPLE}"
     if image.find("ENTRYPOINT"):
@@ -81,7 +81,7 @@ def has_entrypoint(target: Target) -> Iterator[Finding]:
         yield _missing(target, what, fix)
 
 
-def _has_command(target: Target) -> bool:
+def has_command(target: Target) -> bool:
     """Whether the image has a command `serve`, or a RUN that may make one."""
     image = target.image
     is_copied = target.file_in_image(SERVE) is not None or SERVE in image.written()
@@ -108,7 +108,7 @@ def is_exec_form(target: Target) -> Iterator[Finding]:
         if not shells.passes_signals(value):
             what = "ENTRYPOINT is in the shell form: the server does not get SIGTERM"
             yield Finding(where, what, _exec_form(value))
-    elif shell := shells.shell_of(form):
+    elif shell := scripts.shell_of(target, form):
         yield from _of_shell(target, where, shell)
 
 
@@ -121,7 +121,7 @@ def _of_shell(target: Target, where: str, shell: Shell) -> Iterator[Finding]:
                 what += ", unless this release of it runs the last command in its place"
             yield Finding(where, what, fix, is_certain=not shell.may_replace)
         return
-    script = _script(target, shell.script)
+    script = scripts.text_of(target, shell.script)
     if script is None:
         what = (
             f"ENTRYPOINT runs {shell.script}, which is not found here: whether it runs the server "
@@ -131,17 +131,6 @@ def _of_shell(target: Target, where: str, shell: Shell) -> Iterator[Finding]:
     elif not shells.passes_signals(script[1]):
         what = f"ENTRYPOINT runs {script[0]}, which does not pass SIGTERM on"
         yield Finding(where, what, fix)
-
-
-def _script(target: Target, path: str) -> tuple[str, str] | None:
-    """The name and the text of a script: a heredoc's, or that of a file here; None without."""
-    text = target.image.written().get(PurePosixPath(path).name)
-    if text is not None:
-        return path, text
-    file = target.file_in_image(path)
-    if file is None:
-        return None
-    return target.label(file), file.read_text(encoding="utf-8", errors="replace")
 
 
 def _exec_form(value: str) -> str:

@@ -10,8 +10,9 @@ import click
 
 from sagemaker_inference import _mms_variables, _variables
 from sagemaker_inference._cli._checks import entrypoint as entrypoints
-from sagemaker_inference._cli._checks import sources
-from sagemaker_inference._cli._checks.entrypoint import Served, entrypoint_of, place_in
+from sagemaker_inference._cli._checks import scripts, sources
+from sagemaker_inference._cli._checks.dockerfile import has_command
+from sagemaker_inference._cli._checks.entrypoint import SERVE, Served, entrypoint_of, place_in
 from sagemaker_inference._cli._checks.rules import Finding, quoted, rule, shown
 from sagemaker_inference._config import ALL_ADDRESSES
 from sagemaker_inference._program.location import Program
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagemaker_inference._cli._checks.entrypoint import Command
+    from sagemaker_inference._cli._checks.instructions import Instruction
     from sagemaker_inference._cli._checks.target import Target
 
 _PORT: Final = "8080"
@@ -63,7 +65,15 @@ def serves(target: Target) -> Iterator[Finding]:
     if one is None:
         return
     place = place_in(target, one.line)
-    command = entrypoints.command(one.value, target.image.variables)
+    script = scripts.script_of(target, one.value)
+    if script is not None and script.text is None:
+        what = (
+            f"ENTRYPOINT runs {shown(script.name)}, which is not found here: whether it serves "
+            f"where its argument is {SERVE} is not known"
+        )
+        fix = "Copy it into the image from this folder, or name what serves in ENTRYPOINT."
+        yield Finding(place, what, fix, is_certain=False)
+    place, command = _command_of(target, one)
     if word := entrypoints.unset_in(one.value):
         what = f"the exec form has no shell, which alone would expand {quoted(word)}"
         yield Finding(place, what, "Write the value itself, or the shell form: ENTRYPOINT exec ...")
@@ -73,8 +83,23 @@ def serves(target: Target) -> Iterator[Finding]:
         yield from _of_command(target, place, command)
 
 
+def _command_of(target: Target, one: Instruction) -> tuple[str, Command | None]:
+    """What an ENTRYPOINT runs, perhaps at the end of a script, and the place that says so."""
+    script = scripts.script_of(target, one.value)
+    if script is None:
+        return place_in(target, one.line), entrypoints.command(one.value, target.image.variables)
+    line, command = scripts.command_of(target, script) or (0, None)
+    return f"{script.name}, line {line}" if line else place_in(target, one.line), command
+
+
 def _of_command(target: Target, place: str, command: Command) -> Iterator[Finding]:
     file = command.file
+    if command.words[0] == SERVE and not has_command(target):
+        what = f"it runs {quoted(command.text)}, which is not in the image"
+        if base := target.image.unknown_base:
+            what += f"; whether the base image {base} has it is not known"
+        fix = f"Name what serves before it. For the ENTRYPOINT itself: {_EXAMPLE}"
+        yield Finding(place, what, fix, is_certain=not base)
     if (rest := command.of_ours) is not None:
         try:
             asked = entrypoints.served(rest)
@@ -162,9 +187,9 @@ def has_port(target: Target) -> Iterator[Finding]:
 def _addresses(target: Target) -> Iterator[_Address]:
     """What is said of the address, from what overrides the rest."""
     one = entrypoint_of(target)
-    command = entrypoints.command(one.value, target.image.variables) if one else None
-    if one is not None and command is not None:
-        yield from _of_arguments(target, place_in(target, one.line), command)
+    place, command = _command_of(target, one) if one else ("", None)
+    if command is not None:
+        yield from _of_arguments(target, place, command)
     set_ = {name: text.strip() for name, text in target.image.variables.items()}
     port, host = (set_.get(one.name, "") for one in (_variables.PORT, _variables.HOST))
     yield _Address(place_in(target), f"ENV sets {_variables.PORT.name}", port=port)

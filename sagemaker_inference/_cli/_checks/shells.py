@@ -29,27 +29,41 @@ class Shell(NamedTuple):
         command: what follows `-c`; "" for a script.
         script: the path of the script in the image; "" for a command.
         may_replace: whether the shell may run the command in place of itself, without `exec`.
+        arguments: those of the script.
     """
 
     command: str = ""
     script: str = ""
     may_replace: bool = False
+    arguments: Sequence[str] = ()
 
 
 def shell_of(words: Sequence[str]) -> Shell | None:
     """The shell that the exec form of an ENTRYPOINT starts; None if there is none."""
     rest = without_runners(words)
-    if not rest or _TO_ALL in words[: -len(rest)]:
+    if not rest or signals_all(words):
         return None
-    if _name(rest[0]) not in _SHELLS:
-        return Shell(script=rest[0]) if rest[0].endswith(".sh") else None
+    if not is_shell(rest[0]):
+        is_script = rest[0].endswith(".sh")
+        return Shell(script=rest[0], arguments=rest[1:]) if is_script else None
     for index, word in enumerate(rest[1:-1], 1):
         if _COMMAND.fullmatch(word):
             command = rest[index + 1]
             may_replace = _name(rest[0]) in _REPLACED and not _PIPE.search(command)
             return Shell(command=command, may_replace=may_replace)
-    scripts = [word for word in rest[1:] if not word.startswith("-")]
-    return Shell(script=scripts[0]) if scripts else None
+    at = next((at for at, word in enumerate(rest[1:], 1) if not word.startswith("-")), 0)
+    return Shell(script=rest[at], arguments=rest[at + 1 :]) if at else None
+
+
+def is_shell(path: str) -> bool:
+    """Whether an executable is a shell."""
+    return _name(path) in _SHELLS
+
+
+def signals_all(words: Sequence[str]) -> bool:
+    """Whether `tini` passes signals on to all processes."""
+    rest = without_runners(words)
+    return _TO_ALL in words[: len(words) - len(rest)]
 
 
 def without_runners(words: Sequence[str]) -> list[str]:

@@ -308,7 +308,7 @@ def test_a_comment_of_a_dockerfile_may_have_another_encoding(
 def test_a_script_may_have_another_encoding(
     check: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    (tmp_path / "start.sh").write_bytes("# Für alle.\nexec python a.py\n".encode("latin-1"))
+    (tmp_path / "start.sh").write_bytes("# Für alle.\nexec python inference.py\n".encode("latin-1"))
     assert check({**GOOD, "Dockerfile": f'{BARE}{REST}ENTRYPOINT ["a/start.sh"]'})["findings"] == []
 
 

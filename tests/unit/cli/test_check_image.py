@@ -272,9 +272,11 @@ def test_a_program_may_be_served_in_another_way(of_image, program, form, rules):
 
 
 def test_a_script_that_is_not_here_is_not_known(of_image):
-    (finding,) = of_image(f'{BARE}{REST}ENTRYPOINT ["/entrypoint.sh"]\n')
-    assert (finding["rule"], finding["level"]) == ("docker-exec-form", "warning")
-    assert "whether it runs the server by exec is not known" in finding["what"]
+    form, serve = of_image(f'{BARE}{REST}ENTRYPOINT ["/entrypoint.sh"]\n')
+    assert (form["rule"], form["level"]) == ("docker-exec-form", "warning")
+    assert "whether it runs the server by exec is not known" in form["what"]
+    assert (serve["rule"], serve["level"]) == ("docker-serve", "warning")
+    assert "whether it serves where its argument is serve is not known" in serve["what"]
 
 
 def test_a_program_that_a_shell_runs_has_to_serve(of_image):

@@ -11,6 +11,7 @@ from sagemaker_inference._cli._checks import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Found = Callable[..., list[tuple[str, str]]]
 
@@ -220,3 +221,82 @@ def test_variables_have_values_that_the_server_can_use(found: Found, line: str, 
     findings = found(f'["python", "{PATH}"]', f"ENV {line}")
     assert [rule for rule, _ in findings] == ["docker-variables"] * bool(what)
     assert all(said.startswith(what) for _, said in findings)
+
+
+OURS = 'exec sagemaker-inference "$@"'
+END = "it runs missing.py, which is not in the image"
+SERVE = "it runs 'serve', which is not in the image"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "script", "said"),
+    [
+        ('["/start.sh"]', OURS, ""),
+        ('["/start.sh"]', "set -e\nexec sagemaker-inference $1 # all", ""),
+        ('["tini", "--", "bash", "-e", "start.sh", "sagemaker-inference"]', 'exec "$@"', ""),
+        ('["/start.sh"]', 'exec "$@"', SERVE),
+        ('["/start.sh"]', "exec ${1}", SERVE),
+        ('["/start.sh", "python", "missing.py"]', "exec $*", END),
+        ('["sh", "start.sh", "missing.py"]', 'exec python \\\n  "$1"', END),
+        ('["/start.sh"]', "export A=1\nexec python -u missing.py", END),
+        ('["/start.sh"]', "exec > log 2>&1\nexec python missing.py\n\n# The end.", END),
+        ('["/start.sh"]', "exec sagemaker-inference", "it runs 'sagemaker-inference': it has"),
+        ('["/start.sh"]', "exec sagemaker-inference emulate a.py", "it runs 'sagemaker-inference "),
+        ('["/start.sh"]', f"{OURS} --port 9000", "its option sets --port to 9000"),
+        # More decides there than the last line.
+        ('["/start.sh"]', 'if [ "$1" = serve ]; then\nexec a\nfi\nexec "$@"', ""),
+        ('["/start.sh"]', "case $1 in\n  serve) exec sagemaker-inference serve ;;\nesac", ""),
+        ('["/start.sh"]', "shift\nexec python missing.py", ""),
+        ('["/start.sh"]', "set -- a\nexec python missing.py", ""),
+        ('["/start.sh"]', "cat <<E\nE\nexec python missing.py", ""),
+        ('["/start.sh"]', "cd /opt\nexec python missing.py", ""),
+        ('["/start.sh"]', "cd /opt\nexec python /opt/missing.py", "it runs /opt/missing.py, which"),
+        ('["/start.sh"]', "FILE=inference.py\nexec python $FILE", ""),
+        ('["/start.sh"]', "exec python $FILE", END),
+        ('["/start.sh"]', "exec python missing.py | tee log", ""),
+        ('["/start.sh"]', "trap stop TERM\nsagemaker-inference serve &\nwait", ""),
+        ('["/start.sh"]', "", ""),
+        ('["tini", "-g", "--", "/start.sh"]', 'exec "$@"', ""),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_script_has_to_serve(
+    found: Found, tmp_path: Path, entrypoint: str, script: str, said: str
+) -> None:
+    (tmp_path / "start.sh").write_text(f"#!/bin/sh\n{script}\n")
+    findings = [what for _, what in found(entrypoint, "ENV FILE=missing.py")]
+    assert [what[: len(said)] for what in findings] == ([said] if said else [])
+
+
+def test_the_line_of_a_script_is_named(
+    check: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target.Target, "inspection", target.Inspection(is_hinted=True))
+    script = '#!/usr/bin/env bash\nset -e\n\nexec \\\n  "$@"\n'
+    docker = f'{HEAD}COPY docker/entry /\nENTRYPOINT ["/entry"]\n'
+    (finding,) = check({**GOOD, "docker/entry": script, "Dockerfile": docker})["findings"]
+    where = finding["rule"], finding["where"], finding["what"]
+    assert where == ("docker-serve", "docker/entry, line 4", SERVE)
+    # Of another executable, nothing is known.
+    assert check({"docker/entry": "#!/usr/bin/python3\n"})["findings"] == []
+    # A shell passes no signals on, whatever the name of its script is.
+    (finding,) = check({"docker/entry": "#!/bin/sh\npython inference.py\n"})["findings"]
+    assert finding["rule"] == "docker-exec-form"
+
+
+@pytest.mark.parametrize("entrypoint", ['["serve"]', '["/opt/start.sh"]'])
+def test_a_base_image_may_have_the_command(
+    check: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, entrypoint: str
+) -> None:
+    monkeypatch.setattr(target.Target, "inspection", target.Inspection(is_hinted=True))
+    head = HEAD.replace(IMAGE, "FROM mine")
+    files = {**GOOD, "start.sh": 'exec "$@"\n'}
+    document = check({**files, "Dockerfile": f"{head}ENTRYPOINT {entrypoint}\n"})
+    (finding,) = [one for one in document["findings"] if one["rule"] == "docker-serve"]
+    assert finding["level"] == "warning"
+    assert "; whether the base image mine has it is not known" in finding["what"]
+    # Whatever it is that starts there.
+    files["serve"] = ""
+    more = "COPY serve /usr/bin/"
+    assert (
+        check({**files, "Dockerfile": f"{HEAD}{more}\nENTRYPOINT {entrypoint}\n"})["findings"] == []
+    )
