@@ -87,16 +87,15 @@ def file_part(name: str, file: Any) -> Part:
     Raises:
         TypeError: it is not one.
     """
-    named = file if isinstance(file, tuple) else (_name_of(file), file)
-    filename, content, kind = (*named, None, None)[:3]
+    named: Any = file if isinstance(file, tuple) else (_name_of(file), file)
+    filename, content, kind, *more = (*named, *[None] * (3 - len(named)))
+    value: Any = content
     if isinstance(content, os.PathLike):
-        value: Any = Path(content).read_bytes()
+        value = Path(content).read_bytes()
     elif hasattr(content, "read"):
         value = content.read()
-    else:
-        value = content
     value = value.encode() if isinstance(value, str) else value
-    if not isinstance(value, (bytes, bytearray, memoryview)):
+    if more or not isinstance(value, (bytes, bytearray, memoryview)):
         message = (
             f"the file {name!r} cannot be sent: pass bytes, a path, an open file, or one of them "
             f"as in ('a.png', content, 'image/png'), not {file!r:.100}"

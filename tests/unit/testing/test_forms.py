@@ -134,6 +134,8 @@ def test_a_form_that_is_written_already_is_sent_as_it_is(texts: TestClient) -> N
         ({"a": {}}, {"files": {}}, TypeError, r"send JSON as files={'a': \(None, text, 'appl"),
         (None, {"files": {"a": 5}}, TypeError, r"the file 'a' cannot be sent: pass bytes, a path"),
         (None, {"files": {"a": ("b",)}}, TypeError, r"the file 'a' cannot be sent"),
+        (None, {"files": {"a": ()}}, TypeError, r"the file 'a' cannot be sent"),
+        (None, {"files": {"a": ("b", b"", "", {})}}, TypeError, r"the file 'a' cannot be sent"),
         (None, {"files": {"a": io.StringIO("text")}}, None, ""),
         (
             None,
