@@ -10,6 +10,7 @@ import uvicorn
 
 if TYPE_CHECKING:
     from socket import socket
+    from types import FrameType
 
     from starlette.applications import Starlette
 
@@ -52,9 +53,16 @@ def server(app: Starlette, platform: Platform, port: int) -> uvicorn.Server:
 
 
 class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        # After a second signal, it does not wait for requests, whose connections are to close.
+        if self.force_exit:
+            for task in tuple(self.server_state.tasks):
+                task.cancel()
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         await super().shutdown(sockets)
-        # After a second signal, it does not wait for requests; the container is stopped as ever.
+        # The container is stopped as ever.
         if self.force_exit:
             await self.lifespan.shutdown()
 

@@ -65,6 +65,7 @@ def test_a_script_that_deploys_and_invokes_runs(emulator: Emulated) -> None:
     for kind in ("endpoint", "endpoint_config", "model"):
         name = "".join(word.capitalize() for word in kind.split("_"))
         getattr(client, f"delete_{kind}")(**{f"{name}Name": "mine"})
+    client.get_waiter("endpoint_deleted").wait(EndpointName="mine")
     for name in ("mine", "MINE"):
         with pytest.raises(ClientError, match=f"Endpoint {name} of account 123456789012 not found"):
             runtime.invoke_endpoint(EndpointName=name, Body=b"1")
