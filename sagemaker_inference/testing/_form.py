@@ -87,9 +87,9 @@ def file_part(name: str, file: Any) -> Part:
     Raises:
         TypeError: it is not one.
     """
-    named: Any = file if isinstance(file, tuple) else (_name_of(file), file)
-    filename, content, kind, *more = (*named, *[None] * (3 - len(named)))
-    value: Any = content
+    named: tuple[Any, ...] = file if isinstance(file, tuple) else (_name_of(file), file)
+    filename, content, kind, *more = named + (None,) * (3 - len(named))
+    value = content
     if isinstance(content, os.PathLike):
         value = Path(content).read_bytes()
     elif hasattr(content, "read"):
