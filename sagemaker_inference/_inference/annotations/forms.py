@@ -142,8 +142,9 @@ def _kinds_of(hint: Any) -> list[Any]:
 def _values_of(kind: Any) -> list[Any]:
     if get_origin(kind) is Literal:
         return list(get_args(kind))
-    is_enum = isinstance(kind, type) and issubclass(kind, Enum)
-    return [member.value for member in kind] if is_enum else []
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [member.value for member in kind]
+    return []
 
 
 def _stands_for(text: str, value: Any) -> bool:
