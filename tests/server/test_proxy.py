@@ -92,7 +92,8 @@ http {{
 }}
 """
 LINES = "Accept: application/jsonlines"
-END = b"0\r\n\r\n"
+# With the end of what is before it: an id in the last header may end with 0, too.
+END = b"\r\n0\r\n\r\n"
 
 
 class Ports(NamedTuple):
