@@ -85,3 +85,13 @@ def test_a_type_that_contains_itself_has_a_sample_if_it_may_end():
     for schema in ({"$ref": "#/N"}, {}, none, halves, *patterns):
         with pytest.raises(NoSampleError):
             sample(schema, {"N": endless})
+
+
+def test_a_field_that_is_not_required_is_left_out_below_many_others():
+    schema = {"type": "object", "properties": {"b": {"type": "boolean"}}}
+    for _ in range(6):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    found = sample(schema, {})
+    for _ in range(6):
+        found = found["a"]
+    assert found == {}
