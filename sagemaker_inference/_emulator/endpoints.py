@@ -75,7 +75,7 @@ class Endpoints:
     # Operations.
 
     def _create(self, fields: Fields) -> Fields:
-        # Which is where the platform looks for the models, and not at CreateEndpointConfig.
+        # The platform looks for the models here, and not at CreateEndpointConfig.
         config = self._config_of(fields)
         created = self._endpoints.create({_NAME: fields[_NAME], "Tags": fields.get("Tags", ())})
         record = self._use(fields, config)

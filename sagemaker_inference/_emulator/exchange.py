@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sagemaker_inference._emulator import errors
+from sagemaker_inference._http.messages import CLIENT_CLOSED_REQUEST
 from sagemaker_inference._log import escaped
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Exchange"], Awaitable[Response]]
 
-# As servers log it.
-_GONE: Final = 499
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +79,9 @@ def answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             _report(exchange, f"{error.status} {error}")
             return error.response(exchange.id)
         except ClientDisconnect:
-            # Which is no failure of the application, and nobody reads the answer.
+            # The application has not failed, and nobody will read this answer.
             _report(exchange, "the caller has gone")
-            return Response(status_code=_GONE)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         response.headers["x-amzn-RequestId"] = exchange.id
         _report(exchange, str(response.status_code))
         return response

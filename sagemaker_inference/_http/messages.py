@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sagemaker_inference.codecs import Body
 
 BODY: Final = "body"
+# As nginx logs a request whose client has not waited for the answer.
+CLIENT_CLOSED_REQUEST: Final = 499
 # RFC 9110 section 5.3: a header that is a list may be sent as several lines.
 _LISTS: Final = {"accept", "accept-encoding", "content-encoding"}
 # RFC 9110: responses with these statuses have no content.

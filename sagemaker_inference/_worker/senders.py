@@ -24,6 +24,7 @@ from sagemaker_inference._errors import (
     PredictionTimeoutError,
     ServiceUnavailableError,
 )
+from sagemaker_inference._http.messages import CLIENT_CLOSED_REQUEST
 from sagemaker_inference._inference.streams import log_broken_end
 from sagemaker_inference._ipc import slots, wire
 from sagemaker_inference._log import current_request, get_logger
@@ -49,7 +50,6 @@ CLIENT_GONE: Final = "client_gone"
 # How long the end of a stream may take to go out.
 _LAST_SECONDS: Final = 2.0
 _MILLISECONDS: Final = 1000
-_GONE_STATUS: Final = 499
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ class Sender(ABC):
     async def _break_off(self, error: BaseException) -> tuple[str, int]:
         self._on_ending()
         name, cause = (error.name, error.error) if isinstance(error, Cut) else ("error", error)
-        status, record = _GONE_STATUS, b""
+        status, record = CLIENT_CLOSED_REQUEST, b""
         if cause is not None:
             status, record = self._stream.failure(cause)
         if record:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference._config import Config
 from sagemaker_inference._errors import StartError
+from sagemaker_inference._http.messages import CLIENT_CLOSED_REQUEST
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger, last_words, users_exc_info
 from sagemaker_inference.asgi._counts import Counts
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
 
 # As what a request is counted whose client has disconnected before the response.
-_CLIENT_GONE: Final = 499
 _NOT_LOADED: Final = "the program is not loaded"
 
 logger = get_logger()
@@ -167,7 +167,7 @@ class Application:
             count.sent = await exchange.respond(response)
             count.status = response.status
         except ClientGone:
-            count.status = _CLIENT_GONE
+            count.status = CLIENT_CLOSED_REQUEST
         finally:
             self._counts.end(count)
 

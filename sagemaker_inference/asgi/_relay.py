@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from sagemaker_inference import _variables
 from sagemaker_inference._errors import EncodeError, PredictionTimeoutError
+from sagemaker_inference._http.messages import CLIENT_CLOSED_REQUEST
 from sagemaker_inference._inference.awaiting import uncancel
 from sagemaker_inference._inference.streams import AsyncStream, SyncStream, log_broken_end
 from sagemaker_inference._log import current_request
@@ -30,7 +31,6 @@ COMPLETE: Final = "complete"
 _ERROR: Final = "error"
 _TIMEOUT: Final = "timeout"
 _CLIENT_GONE: Final = "client_gone"
-_GONE_STATUS: Final = 499
 
 
 class Ending(NamedTuple):
@@ -139,7 +139,7 @@ class Relay:
                     item.taken.set_result(None)
                     heartbeat.note(item.body)
                     quiet_since = monotonic()
-            self.response.status = _GONE_STATUS
+            self.response.status = CLIENT_CLOSED_REQUEST
         except PredictionTimeoutError as error:
             self._left = _TIMEOUT
             self.response.status, record = self.stream.failure(error)

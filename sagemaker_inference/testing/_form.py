@@ -60,7 +60,7 @@ def form_of(data: Any, content_type: str | None, files: Files | None) -> tuple[b
         files: the files by name, or pairs of both.
 
     Raises:
-        TypeError: a field is no text and no number, or a file is no file.
+        TypeError: a field is neither text nor a number, or a file cannot be sent.
         ValueError: no files can be sent by this Content-Type.
     """
     if not isinstance(data, (Mapping, type(None))):

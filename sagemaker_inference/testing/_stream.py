@@ -8,19 +8,19 @@ import io
 import json
 import queue
 import threading
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sagemaker_inference._errors import GenericInferenceToolkitError
-from sagemaker_inference._os.interruptible import next_of
+from sagemaker_inference._os.interruptible import next_of, wait_for
 from sagemaker_inference.asgi._call import Call
 from sagemaker_inference.asgi._exchange import EXTENSION
 from sagemaker_inference.testing._reply import Head, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from typing_extensions import Self
 
@@ -42,7 +42,7 @@ class StreamingCall(Call):
         headers: the headers.
 
     Attributes:
-        is_left: whether nobody reads the response any more.
+        is_left: whether its reader has left the response.
         reader: the thread that has opened it, or has read of it last.
         ended: done when the program yields no more; None where the response is not a stream.
     """
@@ -144,9 +144,9 @@ class StreamingCall(Call):
         if not self.disconnect():
             return
         assert self._answering is not None  # noqa: S101 - it is being sent
-        wait([self._answering], _PATIENCE)
+        wait_for(self._answering, _PATIENCE)
         if self.ended is not None:
-            wait([self.ended], _PATIENCE)
+            wait_for(self.ended, _PATIENCE)
 
     # Called by the application.
 

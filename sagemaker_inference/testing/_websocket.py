@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
-from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from sagemaker_inference._errors import GenericInferenceToolkitError
+from sagemaker_inference._os.interruptible import wait_for
 from sagemaker_inference.asgi._call import header_lines
 from sagemaker_inference.asgi._ending import patience
 from sagemaker_inference.asgi._exchange import EXTENSION
@@ -129,7 +129,7 @@ class WebSocket:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close()
         seconds = patience(kind)
-        wait([self._talking], seconds)
+        wait_for(self._talking, seconds)
         if self._talking.done():
             self._talking.result()
         elif kind is None:
