@@ -108,7 +108,6 @@ def _own_fds(assignment: Assignment) -> list[int]:
 
 
 def _serve(service: Servable, assignment: Assignment, control: socket.socket) -> int:
-    control.send(_report("loaded", service))
     access = AccessLog(
         assignment.log_fd,
         assignment.config.log_level,
@@ -117,6 +116,8 @@ def _serve(service: Servable, assignment: Assignment, control: socket.socket) ->
     )
     capture = capture_for(assignment.config, assignment.model_name)
     loop = loop_for(service, assignment, control, access, capture)
+    # Not before: once a server serves, its first page of metrics is to have those of requests.
+    control.send(_report("loaded", service))
     try:
         run_loop(loop)
     except SystemExit:
