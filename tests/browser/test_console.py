@@ -52,6 +52,12 @@ def draw(prediction):
     return b"\\x89PNG\\r\\n\\x1a\\n" + b"".join(parts)
 
 
+@encoder("image/svg+xml")
+def outline(prediction):
+    head = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32">'
+    return head + "<script>alert(1)</script><rect width='9' height='9'/></svg>"
+
+
 @predictor("/rows")
 def rows(data):
     return [["a", "b, c"], [1, 2.5]]
@@ -63,6 +69,12 @@ def stream(data) -> Iterator[str]:
     while not os.path.exists(os.environ["GO_ON"]):
         time.sleep(0.01)
     yield "second"
+
+
+@predictor("/broken")
+def broken(data) -> Iterator[str]:
+    yield "first"
+    raise KeyError("no second")
 """
 ROWS = [[5.1, 3.5, 1.4, 0.2], [7.0, 3.2, 4.7, 1.4], [6.3, 3.3, 6.0, 2.5]]
 
@@ -165,6 +177,15 @@ def test_an_image_is_shown(console: Any) -> None:
     assert image.get_attribute("alt").endswith("bytes of image/png")
 
 
+def test_an_svg_is_the_source_of_an_image(console: Any) -> None:
+    send(console, path="/invocations", body=json.dumps(ROWS), accept="image/svg+xml")
+    image = console.wait_for_selector("#view img")
+    assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") == 64
+    assert image.get_attribute("alt").endswith("bytes of image/svg+xml")
+    assert "<script>alert(1)</script>" in console.inner_text("#view pre")
+    assert not console.locator("#view svg, #view script").count()
+
+
 def test_csv_is_a_table(console: Any) -> None:
     send(console, path="/rows", body="1", accept="text/csv")
     console.wait_for_selector("#view table")
@@ -194,12 +215,51 @@ def test_a_stream_is_stopped(console: Any, running: Running) -> None:
     console.wait_for_selector("#requests td:text-is('POST /stream')")
 
 
+def test_a_stream_that_breaks_off_is_not_taken_for_a_whole_one(console: Any) -> None:
+    send(console, path="/broken", body="1", accept="application/jsonlines")
+    end = "The response broke off: the server has not completed the response."
+    console.wait_for_selector(f"#view p.bad:has-text('{end}')")
+    shown = console.inner_text("#view pre")
+    assert shown.startswith('"first"\n')
+    assert "prediction_failed" in shown
+    assert status(console) == "200"
+    assert "bad" in console.get_attribute("#status", "class")
+    assert ", broken off after " in console.inner_text("#timing")
+    assert console.is_disabled("#stop")
+
+
+def test_a_request_takes_the_place_of_the_one_before(console: Any, running: Running) -> None:
+    running.go_on.unlink(missing_ok=True)
+    send(console, path="/stream", body="1", accept="application/jsonlines")
+    console.wait_for_selector("#view pre:has-text('first')")
+    console.click("#send")
+    # The end of the one before is not that of this one.
+    console.wait_for_timeout(300)
+    assert console.inner_text("#timing") == "waiting"
+    assert not console.inner_text("#view")
+    console.click("#stop:enabled")
+    console.wait_for_selector("#timing:has-text('stopped')")
+    running.go_on.touch()
+
+
+def test_a_request_that_nobody_answers_says_so(console: Any) -> None:
+    send(console, path="/rows", body="1", accept="text/csv")
+    console.wait_for_selector("#view table")
+    # As after the end of dev.
+    console.route("**/api/send?**", lambda route: route.abort("connectionrefused"))
+    console.click("#send")
+    console.wait_for_selector("#view p.bad:has-text('There is no response. If dev has ended')")
+    assert not console.locator("#view table").count()
+    assert not console.is_visible("#status")
+    assert not console.inner_text("#timing")
+
+
 def test_a_body_that_is_not_text_is_sent_from_a_file(console: Any, tmp_path: Path) -> None:
     body = tmp_path / "body.bin"
     body.write_bytes(b"\xff\xfe\x00")
     console.set_input_files("#file", body)
     console.wait_for_selector("#body:disabled")
-    assert console.get_attribute("#body", "placeholder") == "3 bytes, which are not text"
+    assert console.get_attribute("#body", "placeholder") == "3 bytes that are not text"
     send(console, path="/invocations", type="application/json")
     assert status(console) == "400"
 

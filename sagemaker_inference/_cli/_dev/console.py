@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from sagemaker_inference._cli._dev import numbers
 from sagemaker_inference._os.interpreter import python_command
+from sagemaker_inference.asgi._exchange import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ _GUARD: Final = {
 _PASSED: Final = (b"accept", b"content-type", b"content-length", b"transfer-encoding")
 _PASSED_START: Final = b"x-amzn-"
 _SEND: Final = "/api/send"
+# Which of the last requests a response of the program is for.
+_NUMBER: Final = b"x-request-number"
 _FACTS: Final = "sagemaker_inference._cli._dev.facts"
 
 
@@ -167,7 +170,15 @@ class Console:
             "query_string": query.encode("latin-1"),
             "headers": [(b"host", host), *headers],
         }
-        await self._proxy(passed, receive, send)
+        record = self._records.begin("POST", target, headers_of(passed))
+
+        async def numbered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                number = str(record.number).encode()
+                message["headers"] = [*message["headers"], (_NUMBER, number)]
+            await send(message)
+
+        await self._proxy.answer(passed, receive, numbered, record)
 
     async def _state(self, _: Request) -> Response:
         reloader = self._reloader

@@ -106,17 +106,19 @@ class Proxy:
 
             await pass_on(self._reloader, self._records, scope, receive, send)
             return
-        headers = headers_of(scope)
-        target = target_of(scope)
         # Pings are not what anybody looks for among the last requests.
         begin = Records.apart if scope["path"] == PING else self._records.begin
-        record = begin(scope["method"], target, headers)
+        record = begin(scope["method"], target_of(scope), headers_of(scope))
+        await self.answer(scope, receive, send, record)
+
+    async def answer(self, scope: Message, receive: Receive, send: Send, record: Record) -> None:
+        """Answer a request that is noted already, and note the end."""
         try:
-            await self._answer(scope, receive, send, record)
+            await self._watch(scope, receive, send, record)
         finally:
             self._records.end(record)
 
-    async def _answer(self, scope: Message, receive: Receive, send: Send, record: Record) -> None:
+    async def _watch(self, scope: Message, receive: Receive, send: Send, record: Record) -> None:
         body = _Body(receive, record)
         async with anyio.create_task_group() as tasks:
 

@@ -1,5 +1,5 @@
 // The console of `sagemaker-inference dev`.
-import { bytesOf, element, isStreamed, view } from "/responses.js";
+import { bytesOf, element, isStreamed, sized, view } from "/responses.js";
 
 const PAUSE = 1000;
 const byId = (id) => document.getElementById(id);
@@ -174,7 +174,7 @@ async function detail(number) {
   const left = element("div");
   left.append(
     part(`Request ${one.number} to program ${one.program}`, element("pre", headers)),
-    part(`Body, ${one.request.size} bytes`, view(bytesOf(one.request.data), type)),
+    part(`Body, ${sized(one.request.size)}`, view(bytesOf(one.request.data), type)),
   );
   const first = one.first === null ? "none" : `${(1000 * one.first).toFixed(1)} ms`;
   const whole = one.seconds === null ? "not over" : `${(1000 * one.seconds).toFixed(1)} ms`;
@@ -182,7 +182,7 @@ async function detail(number) {
   right.append(part("Timing", element("pre", `first byte: ${first}\nwhole: ${whole}`)));
   if (one.problem) right.append(part("Problem", element("pre", one.problem, "bad")));
   right.append(
-    part(`Response ${one.status}, ${one.response.size} bytes of ${one.content_type || "no type"}`,
+    part(`Response ${one.status}, ${sized(one.response.size)} of ${one.content_type || "no type"}`,
       view(bytesOf(one.response.data), one.content_type)),
   );
   details.replaceChildren(left, right);
@@ -232,7 +232,7 @@ function setBody(bytes) {
     area.value = "";
   }
   area.disabled = binary !== null;
-  area.placeholder = binary ? `${binary.length} bytes, which are not text` : "";
+  area.placeholder = binary ? `${sized(binary.length)} that are not text` : "";
 }
 
 function findings(checked) {
@@ -267,35 +267,61 @@ function headersOf() {
 async function submit(event) {
   event.preventDefault();
   running?.abort();
-  running = new AbortController();
+  const mine = new AbortController();
+  running = mine;
   const began = performance.now();
   const timing = byId("timing");
   const milliseconds = () => (performance.now() - began).toFixed(0);
   byId("stop").disabled = false;
   byId("status").hidden = true;
   timing.textContent = "waiting";
+  byId("view").replaceChildren();
+  let reply, head;
   try {
-    const reply = await fetch(`/api/send?${byId("path").value}`, {
+    reply = await fetch(`/api/send?${byId("path").value}`, {
       method: "POST",
       headers: headersOf(),
       body: binary ?? byId("body").value,
-      signal: running.signal,
+      signal: mine.signal,
     });
+    if (running !== mine) return;
     const first = milliseconds();
     const type = reply.headers.get("content-type") ?? "";
     byId("status").hidden = false;
     byId("status").className = `pill ${reply.ok ? "good" : "bad"}`;
     byId("status").textContent = reply.status;
-    timing.textContent = `${type} · head after ${first} ms`;
+    head = `${type} · head after ${first} ms`;
+    timing.textContent = head;
     const bytes = await read(reply, type);
-    timing.textContent = `${type} · head after ${first} ms, ${bytes.length} bytes after ${milliseconds()} ms`;
+    if (running !== mine) return;
+    timing.textContent = `${head}, ${sized(bytes.length)} after ${milliseconds()} ms`;
     if (!isStreamed(type)) byId("view").replaceChildren(view(bytes, type));
   } catch (error) {
+    const end = head ? `${head}, broken off after ${milliseconds()} ms` : "";
+    const one = reply ? await recorded(reply) : null;
+    // Another request has taken its place.
+    if (running !== mine) return;
     const isStopped = error.name === "AbortError";
-    timing.textContent = isStopped ? "stopped" : "";
-    if (!isStopped) byId("view").append(element("p", `The response has no end: ${error.message}`, "bad"));
+    timing.textContent = isStopped ? "stopped" : end;
+    if (!isStopped) fail(error, reply, one);
   }
   byId("stop").disabled = true;
+}
+
+async function recorded(reply) {
+  return get(`/api/requests/${reply.headers.get("x-request-number")}`).catch(() => null);
+}
+
+function fail(error, reply, one) {
+  byId("status").className = "pill bad";
+  let what = `There is no response (${error.message}). If dev has ended, start it again.`;
+  if (reply) what = `The response broke off: ${one?.problem || error.message}.`;
+  // A browser drops what comes just before a connection breaks; dev has kept it.
+  const bytes = bytesOf(one?.response.data ?? "");
+  if (bytes.length && bytes.length === one.response.size) {
+    byId("view").replaceChildren(element("pre", new TextDecoder().decode(bytes)));
+  }
+  byId("view").append(element("p", what, "bad"));
 }
 
 // A text is shown as it comes, whatever becomes of it in the end.

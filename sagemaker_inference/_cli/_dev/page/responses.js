@@ -88,19 +88,33 @@ function jsonView(text) {
   return box;
 }
 
+export function sized(count) {
+  return `${count} byte${count === 1 ? "" : "s"}`;
+}
+
+// Scripts within an SVG do not run where it is the source of an image.
+function imageView(bytes, kind) {
+  const image = element("img");
+  image.alt = `${sized(bytes.length)} of ${kind}`;
+  image.src = URL.createObjectURL(new Blob([bytes], { type: kind }));
+  const revoke = () => URL.revokeObjectURL(image.src);
+  image.addEventListener("load", revoke);
+  image.addEventListener("error", revoke);
+  return image;
+}
+
 export function view(bytes, type) {
   const kind = type.split(";")[0].trim().toLowerCase();
-  if (kind.startsWith("image/") && kind !== "image/svg+xml") {
-    const image = element("img");
-    image.alt = `${bytes.length} bytes of ${kind}`;
-    image.src = URL.createObjectURL(new Blob([bytes], { type: kind }));
-    image.addEventListener("load", () => URL.revokeObjectURL(image.src));
-    return image;
+  if (kind === "image/svg+xml" && bytes.length) {
+    const box = element("div");
+    box.append(imageView(bytes, kind), element("pre", new TextDecoder().decode(bytes)));
+    return box;
   }
+  if (kind.startsWith("image/") && bytes.length) return imageView(bytes, kind);
   if (!isText(kind) && bytes.length) {
     const beginning = [...bytes.slice(0, 256)].map((byte) => byte.toString(16).padStart(2, "0"));
     const box = element("div");
-    box.append(element("p", `${bytes.length} bytes of ${kind || "no type"}`, "quiet"));
+    box.append(element("p", `${sized(bytes.length)} of ${kind || "no type"}`, "quiet"));
     box.append(element("pre", beginning.join(" ")));
     return box;
   }
