@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sagemaker_inference import _content_types as content_types
 from sagemaker_inference._http.context import CUSTOM_ATTRIBUTES
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sagemaker_inference.testing._form import Files
     from sagemaker_inference.testing._reply import Reply
+
+# None is data: JSON's null.
+NO_DATA: Final[Any] = object()
 
 
 class Client(ABC):
@@ -47,7 +50,7 @@ class Client(ABC):
 
     def invoke(  # noqa: PLR0913 - as many parts of a request
         self,
-        data: Any = None,
+        data: Any = NO_DATA,
         content_type: str | None = content_types.JSON,
         accept: str | None = None,
         custom_attributes: str | None = None,
@@ -65,7 +68,8 @@ class Client(ABC):
             data: bytes are the body as they are, and so is a str unless it is sent as
                 ``application/json``, where it is a JSON string; anything else is written by the
                 built-in format of ``content_type``. A dict of texts and numbers is also written
-                as a form, for the two types of forms, or where there are ``files``.
+                as a form, for the two types of forms, or where there are ``files``, beside
+                which it may be left out.
             content_type: the Content-Type of the body; None sends none.
             accept: the Accept header; None sends none.
             custom_attributes: what SageMaker calls ``CustomAttributes``.
@@ -76,8 +80,9 @@ class Client(ABC):
             path: another path of the program.
 
         Raises:
-            TypeError: no built-in format writes ``content_type``, or this one cannot write the
-                data; a part of a form cannot be sent, or a header is not text.
+            TypeError: there are neither data nor files; no built-in format writes
+                ``content_type``, or this one cannot write the data; a part of a form cannot be
+                sent, or a header is not text.
             ValueError: a header, or a text in the charset of ``content_type``, cannot be sent; or
                 files as ``content_type``.
         """
@@ -98,6 +103,11 @@ def body_and_type(
     Raises:
         TypeError, ValueError: it cannot be written.
     """
+    if data is NO_DATA:
+        if files is None:
+            message = "there is nothing to send: pass data (b'' is an empty body), or files"
+            raise TypeError(message)
+        data = None
     if not is_form_of(data, content_type, files):
         return body_of(data, content_type), content_type
     return form_of(data, content_type, files)

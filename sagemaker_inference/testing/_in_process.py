@@ -14,7 +14,7 @@ from sagemaker_inference._program.paths import BIDIRECTIONAL, INVOCATIONS
 from sagemaker_inference.asgi import app
 from sagemaker_inference.asgi._call import Call
 from sagemaker_inference.asgi._ending import patience, wait_for_end
-from sagemaker_inference.testing._client import Client, body_and_type, named_headers
+from sagemaker_inference.testing._client import NO_DATA, Client, body_and_type, named_headers
 from sagemaker_inference.testing._reply import Reply
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class TestClient(Client):
     @contextlib.contextmanager
     def stream(  # noqa: PLR0913 - as many parts of a request
         self,
-        data: Any = None,
+        data: Any = NO_DATA,
         content_type: str | None = content_types.JSON,
         accept: str | None = None,
         custom_attributes: str | None = None,

@@ -107,6 +107,16 @@ def test_python_values_become_bodies(
     assert [body.rstrip(b"\n") for body in got] == [sent]
 
 
+def test_a_request_has_data_or_files(registry: Registry) -> None:
+    with TestClient(echo(registry)) as client:
+        # None is data.
+        assert client.invoke(None).json() is None
+        with pytest.raises(TypeError, match="there is nothing to send: pass data"):
+            client.invoke()
+        with pytest.raises(TypeError, match="there is nothing to send"), client.stream():
+            pass
+
+
 def test_what_no_format_writes_is_refused(registry: Registry) -> None:
     with (
         TestClient(echo(registry)) as client,
