@@ -153,8 +153,7 @@ class AsyncInvocations:
                 content = error.members.get("OriginalMessage") or error.message
                 await self._write(work.failure, content.encode())
                 return
-        if await self._write(work.output, answer.body):
-            logger.info("an asynchronous request is done: %s", self._storage.path(work.output))
+        await self._write(work.output, answer.body)
 
     async def _input(self, work: _Work) -> bytes:
         if not work.source:
@@ -175,15 +174,16 @@ class AsyncInvocations:
             message = f"Failed to download {work.source}: {error.strerror}: {path}"
             raise errors.validation_error(message) from None
 
-    async def _write(self, location: str, content: bytes) -> bool:
-        """Write an answer; returns whether it is there, and says why not."""
+    async def _write(self, location: str, content: bytes) -> None:
+        """Write an answer, and say where it is, or why not."""
         try:
             await to_thread.run_sync(self._storage.write, location, content)
         except OSError as error:
             # A line says it: the folder is the user's.
             logger.error("%s cannot be written: %s", escaped(location), error)  # noqa: TRY400
-            return False
-        return True
+            return
+        path = str(self._storage.path(location))
+        logger.info("an asynchronous request is answered: %s", escaped(path))
 
 
 @dataclass(frozen=True, slots=True)
