@@ -1,4 +1,4 @@
-"""Prints what failed in a run of tox once more, at the end: a run prints tens of thousands of lines.
+"""Prints what failed in a run of tox once more, behind its tens of thousands of lines.
 
     python .ci/failures.py RESULTS
 
@@ -23,8 +23,8 @@ def main() -> None:
     for name, environment in results["testenvs"].items():
         for step in ("setup", "test"):
             for command in environment.get(step, []):
-                if command["retcode"]:
-                    print(f"\n##### {name}: exit {command['retcode']}: {_words(command['command'])}")
+                if code := command["retcode"]:
+                    print(f"\n##### {name}: exit {code}: {_words(command['command'])}")
                     print(_tail(command["output"] + command["err"]))
 
 
