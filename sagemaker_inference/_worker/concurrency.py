@@ -321,17 +321,18 @@ class _Batches(_Tasks):
     async def _answer_call(self, works: list[Work], taken: float) -> tuple[list[Work], float]:
         """Answer requests; returns what came behind them, and how long they were predicted."""
         loop = self._loop
-        with loop.batch(works):
-            now = monotonic()
-            for work in works:
-                work.waited += now - taken
-            requests = [request for work in works for request in work.requests]
-            answering = loop.servable.answer(requests)
-            responses = await await_answer(answering, requests, loop.timeout)
-            loop.note_batch(responses, self._window, closes=not loop.calls.are_by_path)
-            seconds = responses[0].predict_seconds
-            answers = answers_of(works, responses)
-            followers = await asyncio.gather(*(self._send(*answer) for answer in answers))
+        loop.batch = works
+        now = monotonic()
+        for work in works:
+            work.waited += now - taken
+        requests = [request for work in works for request in work.requests]
+        answering = loop.servable.answer(requests)
+        responses = await await_answer(answering, requests, loop.timeout)
+        loop.note_batch(responses, self._window, closes=not loop.calls.are_by_path)
+        seconds = responses[0].predict_seconds
+        answers = answers_of(works, responses)
+        followers = await asyncio.gather(*(self._send(*answer) for answer in answers))
+        loop.batch = []
         return [work for work in followers if work is not None], seconds
 
     async def _send(self, work: Work, responses: list[Response]) -> Work | None:

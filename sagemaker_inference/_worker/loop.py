@@ -17,11 +17,10 @@ import socket
 # Looked up before the program is imported: gevent and eventlet replace it in its module.
 from select import epoll
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sagemaker_inference._http.error_response import error_form, wants_text
 from sagemaker_inference._http.sendable import sendable
-from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
 from sagemaker_inference._inference.inference_handler import run_without_loop
 from sagemaker_inference._inference.streams import Stream
 from sagemaker_inference._ipc import slots, wire
@@ -30,9 +29,8 @@ from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._ipc.wire import FORM_OVERHEAD
 from sagemaker_inference._log import get_logger
-from sagemaker_inference._os.polling import poll_precisely
 from sagemaker_inference._program.paths import INVOCATIONS
-from sagemaker_inference._worker.calls import Calls, answers_of
+from sagemaker_inference._worker.calls import Calls
 from sagemaker_inference._worker.capture import STREAM_LIMIT, keep_input
 from sagemaker_inference._worker.connections import Connections
 from sagemaker_inference._worker.health_checks import HealthChecks
@@ -42,7 +40,7 @@ from sagemaker_inference._worker.streams import Streams
 from sagemaker_inference._worker.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Sequence
 
     from sagemaker_inference._http.messages import Request, Response
     from sagemaker_inference._inference.batch_window import BatchWindow
@@ -52,10 +50,6 @@ if TYPE_CHECKING:
     from sagemaker_inference._worker.capture import Capture
     from sagemaker_inference._worker.connection import Connection
     from sagemaker_inference.codecs import Body
-
-# So often an idle worker looks up, to show the supervisor that it could take a request, and any
-# looks whether it is to end.
-BEAT_SECONDS: Final = 1.0
 
 logger = get_logger()
 
@@ -74,6 +68,7 @@ class Loop:
         is_alone: whether the request that was taken last is not to share its worker with others,
             since a worker has ended over it.
         has_deferred: whether there is such a request, and it waits for those that run now.
+        batch: what is being predicted, for its program's retries.
     """
 
     def __init__(
@@ -98,10 +93,7 @@ class Loop:
         concurrency = servable.concurrency
         self._keeps = concurrency.limit > 1 and concurrency.repeats_lost
         self._is_concurrent = concurrency.is_concurrent
-        # The batch that is being predicted, for its program's retries.
-        self._batch: list[Work] = []
-        self._requests: list[Request] = []  # what was answered last; see `_answer`
-        self._responses: list[Response] = []
+        self.batch: list[Work] = []
         self.calls = Calls(concurrency.batch_limits, self._table)
         servable.watch_retries(self._on_retry)
         self._access = access
@@ -121,85 +113,6 @@ class Loop:
     def leave(self) -> None:
         """Give back what others could see of this worker; called when it has served."""
 
-    def serve(self) -> None:
-        """Serve until the server stops, one batch at a time."""
-        window = window_for(self.servable.concurrency)
-        answer = self._answer_by_path if self.calls.are_by_path else self._answer
-        checks = self.checks if self.checks.exist else None
-        look_again = 0.0
-        while not self.stopping:
-            asked = monotonic()
-            patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
-            has_idle_work = window.size > 1 and self.servable.has_idle_work
-            if has_idle_work:
-                patience = 0.0
-            ready = self.epoll.poll(patience, window.size)
-            now = monotonic()
-            at_once = now - asked < AT_ONCE
-            if not ready:
-                self._looked = now
-                self._use_quiet(has_idle_work=has_idle_work)
-            works = self.take(ready, now, at_once=at_once) if ready else []
-            if works and window.size > 1:
-                window.open(len(works), at_once=at_once)
-                if not (self.is_alone or self.calls.is_urgent(works)):
-                    fill(works, window, now, self._take_more, self._must_answer)
-            while works:
-                works = answer(works, window)
-            if now >= look_again:
-                look_again = now + BEAT_SECONDS
-                if self.is_dismissed:
-                    return
-            if checks and checks.fail():
-                return
-
-    def _use_quiet(self, *, has_idle_work: bool) -> None:
-        self.beat()
-        if has_idle_work:
-            self.servable.use_idle_time()
-
-    def _answer_by_path(self, works: list[Work], window: BatchWindow) -> list[Work]:
-        """Answer what was taken, in a call of the program for each path that it is for."""
-        if len(works) > 1:
-            self._keep(works)
-        followers: list[Work] = []
-        seconds = 0.0
-        for call in self.calls.of(works):
-            followers += self._answer(call, window, closes=False)
-            seconds += self._responses[0].predict_seconds
-        window.close(len(works), seconds)
-        return followers
-
-    def _answer(self, works: list[Work], window: BatchWindow, *, closes: bool = True) -> list[Work]:
-        """Answer a batch; return what the front end sent behind its messages."""
-        if is_batch := len(works) > 1:
-            self._keep(works)
-            self._batch = works
-            requests = [request for work in works for request in work.requests]
-        else:
-            requests = works[0].requests
-        # Kept until the next ones are there, and freed one by one for each other's successors: all
-        # at a time would go back to the system and have to come again page by page, a third more
-        # processor time for 4 MB in and out.
-        self._requests = requests
-        responses = self._responses = self.answer_now(requests)
-        if window.size > 1:
-            self.note_batch(responses, window, closes=closes)
-        if is_batch:
-            answers = self.streams.send_all(answers_of(works, responses))
-            followers = [self.finish(work, answer) for work, answer in answers]
-        else:
-            followers = [self.finish(works[0], responses)]
-        self._batch = []
-        return [work for work in followers if work is not None]
-
-    @contextlib.contextmanager
-    def batch(self, works: list[Work]) -> Iterator[None]:
-        """Be at work on a batch within the block."""
-        self._batch = works
-        yield
-        self._batch = []
-
     def note_batch(
         self, responses: list[Response], window: BatchWindow, *, closes: bool = True
     ) -> None:
@@ -207,15 +120,6 @@ class Loop:
         self.metrics.batch(len(responses))
         if closes:
             window.close(len(responses), responses[0].predict_seconds)
-
-    def _must_answer(self) -> bool:
-        return self.stopping or self.has_deferred
-
-    def _take_more(self, patience: float, room: int) -> tuple[list[Work], float]:
-        asked = monotonic()
-        ready = poll_precisely(self.epoll, patience, room)
-        now = monotonic()
-        return self.take(ready, now, at_once=now - asked < AT_ONCE, is_busy=True), now
 
     def beat(self) -> None:
         """Show that this worker could take a request, and receive connections that wait for it."""
@@ -230,12 +134,12 @@ class Loop:
 
     def _on_retry(self, request_ids: Container[str]) -> None:
         """Give each call of the predictor that follows one that failed its own time limit."""
-        for work in self._batch:
+        for work in self.batch:
             is_tried = any(request.id in request_ids for request in work.requests)
             state = slots.RUNNING if is_tried else slots.PENDING
             self._table.restart(work.connection.slot, state)
 
-    def _keep(self, works: Sequence[Work]) -> None:
+    def keep(self, works: Sequence[Work]) -> None:
         """Keep what must not be lost where this process dies over another request."""
         if not self._keeps:
             return
@@ -297,7 +201,7 @@ class Loop:
             # Anything else has been taken: only after a process died between taking a connection
             # and saying so, it is handed out twice; see Connections.rearm_idle.
         if self._is_concurrent:
-            self._keep(works)
+            self.keep(works)
         return works
 
     def note_quiet(self, since: float) -> None:

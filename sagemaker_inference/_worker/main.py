@@ -21,7 +21,7 @@ from sagemaker_inference._inference.inference_handler import InferenceHandler
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import ASSIGNMENT_ENV, UNFORKABLE, Assignment, Report
 from sagemaker_inference._program.paths import INVOCATIONS
-from sagemaker_inference._worker import forkable, zygote
+from sagemaker_inference._worker import blocking, forkable, zygote
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.capture import capture_for
 from sagemaker_inference._worker.children import Inheritance
@@ -159,7 +159,7 @@ def run_loop(loop: Loop) -> None:
 
         concurrent_serving.serve(loop, concurrency)
     else:
-        loop.serve()
+        blocking.serve(loop)
 
 
 def _prepare(assignment: Assignment) -> Servable:

@@ -248,7 +248,9 @@ def test_a_request_that_nobody_answers_says_so(console: Any) -> None:
     # As after the end of dev.
     console.route("**/api/send?**", lambda route: route.abort("connectionrefused"))
     console.click("#send")
-    console.wait_for_selector("#view p.bad:has-text('There is no response (Failed to fetch). If dev')")
+    console.wait_for_selector(
+        "#view p.bad:has-text('There is no response (Failed to fetch). If dev')"
+    )
     assert not console.locator("#view table").count()
     assert not console.is_visible("#status")
     assert not console.inner_text("#timing")

@@ -24,7 +24,7 @@ from sagemaker_inference._ipc import slots
 from sagemaker_inference._ipc.messages import UNHEALTHY, Report
 from sagemaker_inference._ipc.slots import SlotTable
 from sagemaker_inference._program.concurrency import Concurrency
-from sagemaker_inference._worker import connections, loop
+from sagemaker_inference._worker import blocking, connections
 from sagemaker_inference._worker.access_log import AccessLog
 from sagemaker_inference._worker.connection import Connection
 
@@ -388,9 +388,9 @@ async def returning(responses: list[Response]) -> list[Response]:
 def test_a_request_has_not_waited_since_before_the_worker_looked_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(blocking, "BEAT_SECONDS", 0.01)
     # What comes within a second counts as having been there.
-    monkeypatch.setattr(loop, "AT_ONCE", 1.0)
+    monkeypatch.setattr(blocking, "AT_ONCE", 1.0)
     lines, log = os.pipe()
     with running(Echo(), access=AccessLog(log, logging.INFO)) as bench:
         time.sleep(1)

@@ -1,0 +1,116 @@
+"""One batch at a time in one process, by the thread that has loaded the model."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
+from sagemaker_inference._os.polling import poll_precisely
+from sagemaker_inference._worker.calls import answers_of
+
+if TYPE_CHECKING:
+    from sagemaker_inference._http.messages import Request, Response
+    from sagemaker_inference._worker.loop import Loop
+    from sagemaker_inference._worker.work import Work
+
+# So often an idle worker looks up, to show the supervisor that it could take a request, and any
+# looks whether it is to end.
+BEAT_SECONDS: Final = 1.0
+
+
+def serve(loop: Loop) -> None:
+    """Serve until the server stops."""
+    _Batches(loop).serve()
+
+
+class _Batches:
+    """Takes a batch, has it answered, sends the answers."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._window = window_for(loop.servable.concurrency)
+        self._requests: list[Request] = []  # what was answered last; see `_answer`
+        self._responses: list[Response] = []
+
+    def serve(self) -> None:
+        """Serve until the server stops."""
+        loop, window = self._loop, self._window
+        answer = self._answer_by_path if loop.calls.are_by_path else self._answer
+        checks = loop.checks if loop.checks.exist else None
+        look_again = 0.0
+        while not loop.stopping:
+            asked = monotonic()
+            patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
+            has_idle_work = window.size > 1 and loop.servable.has_idle_work
+            if has_idle_work:
+                patience = 0.0
+            ready = loop.epoll.poll(patience, window.size)
+            now = monotonic()
+            at_once = now - asked < AT_ONCE
+            if not ready:
+                loop.note_quiet(now)
+                self._use_quiet(has_idle_work=has_idle_work)
+            works = loop.take(ready, now, at_once=at_once) if ready else []
+            if works and window.size > 1:
+                window.open(len(works), at_once=at_once)
+                if not (loop.is_alone or loop.calls.is_urgent(works)):
+                    fill(works, window, now, self._take_more, self._must_answer)
+            while works:
+                works = answer(works)
+            if now >= look_again:
+                look_again = now + BEAT_SECONDS
+                if loop.is_dismissed:
+                    return
+            if checks and checks.fail():
+                return
+
+    def _use_quiet(self, *, has_idle_work: bool) -> None:
+        self._loop.beat()
+        if has_idle_work:
+            self._loop.servable.use_idle_time()
+
+    def _must_answer(self) -> bool:
+        return self._loop.stopping or self._loop.has_deferred
+
+    def _take_more(self, patience: float, room: int) -> tuple[list[Work], float]:
+        asked = monotonic()
+        ready = poll_precisely(self._loop.epoll, patience, room)
+        now = monotonic()
+        return self._loop.take(ready, now, at_once=now - asked < AT_ONCE, is_busy=True), now
+
+    def _answer_by_path(self, works: list[Work]) -> list[Work]:
+        """Answer what was taken, in a call of the program for each path that it is for."""
+        if len(works) > 1:
+            self._loop.keep(works)
+        followers: list[Work] = []
+        seconds = 0.0
+        for call in self._loop.calls.of(works):
+            followers += self._answer(call, closes=False)
+            seconds += self._responses[0].predict_seconds
+        self._window.close(len(works), seconds)
+        return followers
+
+    def _answer(self, works: list[Work], *, closes: bool = True) -> list[Work]:
+        """Answer a batch; return what the front end sent behind its messages."""
+        loop, window = self._loop, self._window
+        if is_batch := len(works) > 1:
+            loop.keep(works)
+            loop.batch = works
+            requests = [request for work in works for request in work.requests]
+        else:
+            requests = works[0].requests
+        # Kept until the next ones are there, and freed one by one for each other's successors: all
+        # at a time would go back to the system and have to come again page by page, a third more
+        # processor time for 4 MB in and out.
+        self._requests = requests
+        responses = self._responses = loop.answer_now(requests)
+        if window.size > 1:
+            loop.note_batch(responses, window, closes=closes)
+        if is_batch:
+            answers = loop.streams.send_all(answers_of(works, responses))
+            followers = [loop.finish(work, answer) for work, answer in answers]
+        else:
+            followers = [loop.finish(works[0], responses)]
+        loop.batch = []
+        return [work for work in followers if work is not None]
