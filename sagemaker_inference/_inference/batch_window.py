@@ -43,6 +43,11 @@ class BatchWindow(Protocol):
 
     size: int
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for requests at all."""
+        ...
+
     def open(self, count: int, *, at_once: bool) -> None:
         """Begin a batch.
 
@@ -115,6 +120,11 @@ class FixedWindow:
         self.size = size
         self._delay = delay
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for requests at all."""
+        return self._delay > 0
+
     def open(self, count: int, *, at_once: bool) -> None:
         """Begin a batch."""
 
@@ -138,6 +148,11 @@ class AdaptiveWindow:
         self._cost = FixedCost()
         self._wanted = self._last = self._known = 0
         self._pause = self._failures = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for requests at all, once predictions show that this may pay."""
+        return self._limit() > 0
 
     def open(self, count: int, *, at_once: bool) -> None:
         """Begin a batch."""

@@ -38,7 +38,8 @@ RUNNING: Final = 2
 ANSWERING: Final = 3
 # Handed out again after the worker that had the request ended; no worker has it now.
 AGAIN: Final = 4
-# Taken, while the worker tries other requests of the same batch.
+# Taken, while the worker tries other requests: those of the same batch, or the next ones, where the
+# answer to this one is about to be sent.
 PENDING: Final = 5
 # A part of its answer is sent, and the program is at work on the next one.
 STREAMING: Final = 6
@@ -70,7 +71,7 @@ class Slot(NamedTuple):
     Attributes:
         state: IDLE, READING (a message is partly read), RUNNING (a whole request is read and no
             byte of its answer is written), PENDING (as RUNNING, and the predictor is at work on
-            others of its batch), ANSWERING, STREAMING (since the last part of its answer was
+            others), ANSWERING, STREAMING (since the last part of its answer was
             sent), SOCKET (since its loop has looked at it last), HANDED_OVER (to the worker that
             has the session) or AGAIN.
         pid: the process that works on it.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+# Looked up before the program is imported: gevent replaces it in its module.
+from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
+from sagemaker_inference._inference.streams import Stream
 from sagemaker_inference._os.polling import poll_precisely
+from sagemaker_inference._worker.background_sender import BackgroundSender
 from sagemaker_inference._worker.calls import answers_of
 
 if TYPE_CHECKING:
@@ -20,8 +24,10 @@ BEAT_SECONDS: Final = 1.0
 
 
 def serve(loop: Loop) -> None:
-    """Serve until the server stops."""
-    _Batches(loop).serve()
+    """Serve until the server stops, and what was taken is answered."""
+    batches = _Batches(loop)
+    batches.serve()
+    batches.settle()
 
 
 class _Batches:
@@ -32,10 +38,14 @@ class _Batches:
         self._window = window_for(loop.servable.concurrency)
         self._requests: list[Request] = []  # what was answered last; see `_answer`
         self._responses: list[Response] = []
+        self._sender = BackgroundSender(loop)
+        self._are_kept = False
+        self._news = poll()
+        self._news.register(loop.epoll.fileno(), POLLIN)
 
     def serve(self) -> None:
         """Serve until the server stops."""
-        loop, window = self._loop, self._window
+        loop, window, sender = self._loop, self._window, self._sender
         answer = self._answer_by_path if loop.calls.are_by_path else self._answer
         checks = loop.checks if loop.checks.exist else None
         look_again = 0.0
@@ -43,15 +53,14 @@ class _Batches:
             asked = monotonic()
             patience = min(checks.wait, BEAT_SECONDS) if checks else BEAT_SECONDS
             has_idle_work = window.size > 1 and loop.servable.has_idle_work
-            if has_idle_work:
+            if has_idle_work or sender.is_busy:
                 patience = 0.0
             ready = loop.epoll.poll(patience, window.size)
             now = monotonic()
             at_once = now - asked < AT_ONCE
             if not ready:
-                loop.note_quiet(now)
-                self._use_quiet(has_idle_work=has_idle_work)
-            works = loop.take(ready, now, at_once=at_once) if ready else []
+                self._use_quiet(now, has_idle_work=has_idle_work)
+            works = self._take(ready, now, at_once=at_once)
             if works and window.size > 1:
                 window.open(len(works), at_once=at_once)
                 if not (loop.is_alone or loop.calls.is_urgent(works)):
@@ -65,7 +74,23 @@ class _Batches:
             if checks and checks.fail():
                 return
 
-    def _use_quiet(self, *, has_idle_work: bool) -> None:
+    def _take(self, ready: list[tuple[int, int]], now: float, *, at_once: bool) -> list[Work]:
+        sender = self._sender
+        works = self._loop.take(ready, now, at_once=at_once, is_busy=sender.is_busy)
+        if sender.is_busy and not works:
+            # What was there is another worker's now, or waits until nothing else is at work.
+            works = sender.join()
+        return works
+
+    def settle(self) -> None:
+        """Answer what is left."""
+        while self._sender.is_busy:
+            works = self._sender.join()
+            while works:
+                works = self._answer(works)
+
+    def _use_quiet(self, now: float, *, has_idle_work: bool) -> None:
+        self._loop.note_quiet(now)
         self._loop.beat()
         if has_idle_work:
             self._loop.servable.use_idle_time()
@@ -81,8 +106,7 @@ class _Batches:
 
     def _answer_by_path(self, works: list[Work]) -> list[Work]:
         """Answer what was taken, in a call of the program for each path that it is for."""
-        if len(works) > 1:
-            self._loop.keep(works)
+        self._are_kept = len(works) > 1 and self._loop.keep(works)
         followers: list[Work] = []
         seconds = 0.0
         for call in self._loop.calls.of(works):
@@ -95,7 +119,8 @@ class _Batches:
         """Answer a batch; return what the front end sent behind its messages."""
         loop, window = self._loop, self._window
         if is_batch := len(works) > 1:
-            loop.keep(works)
+            if closes:
+                self._are_kept = loop.keep(works)
             loop.batch = works
             requests = [request for work in works for request in work.requests]
         else:
@@ -105,12 +130,30 @@ class _Batches:
         # processor time for 4 MB in and out.
         self._requests = requests
         responses = self._responses = loop.answer_now(requests)
+        followers: list[Work | None] = []
+        if self._sender.is_busy:
+            self._sender.note_prediction(responses[0].predict_seconds)
+            followers += self._sender.join()
         if window.size > 1:
             loop.note_batch(responses, window, closes=closes)
-        if is_batch:
+        if not is_batch:
+            followers.append(loop.finish(works[0], responses))
+        elif not self._send_beside(works, responses):
             answers = loop.streams.send_all(answers_of(works, responses))
-            followers = [loop.finish(work, answer) for work, answer in answers]
-        else:
-            followers = [loop.finish(works[0], responses)]
+            followers += [loop.finish(work, answer) for work, answer in answers]
         loop.batch = []
         return [work for work in followers if work is not None]
+
+    def _send_beside(self, works: list[Work], responses: list[Response]) -> bool:
+        """Have a batch answered beside the next prediction, if that pays and endangers nothing.
+
+        Where nobody waits, or the next batch is to have these clients again, it does not pay: their
+        requests come once they have their answers. And if the worker dies over the next batch, the
+        others need a copy of the requests of this one.
+        """
+        may_grow = len(works) < self._window.size and self._window.waits
+        if may_grow or not self._are_kept:
+            return False
+        if any(isinstance(response.body, Stream) for response in responses):
+            return False
+        return bool(self._news.poll(0)) and self._sender.begin(answers_of(works, responses))

@@ -94,6 +94,7 @@ class Loop:
         self._keeps = concurrency.limit > 1 and concurrency.repeats_lost
         self._is_concurrent = concurrency.is_concurrent
         self.batch: list[Work] = []
+        self._left: list[Connection] = []
         self.calls = Calls(concurrency.batch_limits, self._table)
         servable.watch_retries(self._on_retry)
         self._access = access
@@ -139,14 +140,22 @@ class Loop:
             state = slots.RUNNING if is_tried else slots.PENDING
             self._table.restart(work.connection.slot, state)
 
-    def keep(self, works: Sequence[Work]) -> None:
-        """Keep what must not be lost where this process dies over another request."""
+    def keep(self, works: Sequence[Work]) -> bool:
+        """Keep what must not be lost where this process dies over another request.
+
+        Returns:
+            Whether all of it is kept.
+        """
         if not self._keeps:
-            return
+            return False
+        count = 0
         for work in works:
             if work.message:
                 slot = work.connection.slot
-                self._table.keep(slot, self._journal.keep(slot, work.message))
+                size = self._journal.keep(slot, work.message)
+                self._table.keep(slot, size)
+                count += size > 0
+        return count == len(works)
 
     def answer_now(self, requests: list[Request]) -> list[Response]:
         """Answer with a program that awaits nothing."""
@@ -275,8 +284,28 @@ class Loop:
         data, connection.message = connection.message, b""
         return Work(connection, message, waited, data)
 
-    def finish(self, work: Work, responses: list[Response]) -> Work | None:
-        """Send the answers; return what the front end sent behind the message, if anything."""
+    def set_aside(self, works: Sequence[Work]) -> None:
+        """Note that requests are predicted, so that none of them is to blame for what follows."""
+        for work in works:
+            self._table.mark(work.connection.slot, slots.PENDING)
+
+    def follow_up(self) -> list[Work]:
+        """What the front end sent behind messages whose answers another thread has sent."""
+        left, self._left = self._left, []
+        works = [self._receive(connection, 0.0) for connection in left]
+        return [work for work in works if work is not None]
+
+    def finish(
+        self, work: Work, responses: list[Response], *, is_beside: bool = False
+    ) -> Work | None:
+        """Send the answers; return what the front end sent behind the message, if anything.
+
+        Args:
+            work: the message.
+            responses: the answers.
+            is_beside: whether this is another thread than that of the loop: what has come behind
+                the message is left to `follow_up`.
+        """
         connection = work.connection
         if work.requests[0].query is not None:
             self.sockets.end()
@@ -299,14 +328,10 @@ class Loop:
         self._table.note_answered(self._index, self._answered)
         if self._keeps and work.message:
             self._journal.forget(connection.slot, len(work.message))
-        follower = None
         is_sent = (
             self._send(connection, pieces) if stream is None else self._kept(connection, stream)
         )
-        if is_sent and connection.leftover:
-            follower = self._receive(connection, 0.0)
-        elif is_sent:
-            self._give_back(connection)
+        follower = self._go_on(connection, is_beside=is_beside) if is_sent else None
         for request, response in answers:
             if is_sent:  # else the front end has answered, and says so
                 self._access.write(request, response, work.waited, stream)
@@ -314,6 +339,16 @@ class Loop:
                     self._capture.add(request, response, stream)
             self.metrics.record(response, work.waited)
         return follower
+
+    def _go_on(self, connection: Connection, *, is_beside: bool) -> Work | None:
+        """Read what has come behind an answered message; where nothing has, the next may come."""
+        if not connection.leftover:
+            self._give_back(connection)
+        elif is_beside:
+            self._left.append(connection)
+        else:
+            return self._receive(connection, 0.0)
+        return None
 
     def _kept(self, connection: Connection, stream: Stream) -> bool:
         """Whether a stream has left its connection in a state for others."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.mms_bytes import predict_one, upgrade
 from support.session_bench import alone, take
-from support.worker_bench import Echo
+from support.worker_bench import Echo, answer
 
 from sagemaker_inference._ipc import slots
 from sagemaker_inference._program.concurrency import Concurrency
@@ -64,3 +64,20 @@ def test_a_child_that_comes_back_from_the_program_ends(
             loop.answer_now(work.requests)
         assert ended.value.code == 0
         monkeypatch.undo()
+
+
+def test_what_comes_behind_a_message_waits_where_another_thread_answers_that(
+    tmp_path: Path,
+) -> None:
+    with alone(Echo(), tmp_path) as (bench, loop):
+        bench.front[0].sendall(predict_one("1", b"a") + predict_one("2", b"b"))
+        [work] = take(loop)
+        assert loop.finish(work, loop.answer_now(work.requests), is_beside=True) is None
+        assert bench.front[0].recv(1000) == answer("1", b"A")
+        # No worker gets the connection meanwhile.
+        assert loop.epoll.poll(0) == []
+        [follower] = loop.follow_up()
+        assert loop.follow_up() == []
+        loop.finish(follower, loop.answer_now(follower.requests))
+        assert bench.front[0].recv(1000) == answer("2", b"B")
+        assert bench.table.state(bench.slots[0])[0] == slots.IDLE
