@@ -112,5 +112,5 @@ class ControlPlane:
 
 
 def _list(resources: Resources, asked: Fields) -> Fields:
-    found = page(resources.records.values(), asked, resources.noun, ())
-    return {f"{resources.noun}s": found.pop("Summaries"), **found}
+    noun = resources.noun
+    return page(resources.records.values(), asked, noun, f"{noun}s")

@@ -87,8 +87,8 @@ class Endpoints:
 
     def _list(self, asked: Fields) -> Fields:
         records = [self._with_status(record) for record in self._endpoints.records.values()]
-        found = page(records, asked, "Endpoint", ("LastModifiedTime", "EndpointStatus"))
-        return {"Endpoints": found.pop("Summaries"), **found}
+        more = ("LastModifiedTime", "EndpointStatus")
+        return page(records, asked, "Endpoint", "Endpoints", more)
 
     def _update(self, fields: Fields) -> Fields:
         self._changeable(fields)

@@ -21,28 +21,31 @@ _PAGE: Final = 10
 _TIMES: Final = ("CreationTime", "LastModifiedTime")
 
 
-def page(records: Iterable[Fields], asked: Fields, noun: str, more: Iterable[str]) -> Fields:
+def page(
+    records: Iterable[Fields], asked: Fields, noun: str, member: str, more: Iterable[str] = ()
+) -> Fields:
     """A page of summaries, and the token of the next one where there is one.
 
     Args:
         records: all resources, as they are described.
         asked: the members of the request: filters, order, the size of the page, a token.
         noun: the kind of the resources, as in ``{noun}Name``.
+        member: what the list of summaries is called.
         more: members of a summary besides name, ARN and the time of creation.
 
     Returns:
-        ``Summaries``, a list, and perhaps ``NextToken``.
+        The members of the response: the list, and perhaps ``NextToken``.
 
     Raises:
         PlatformError: the token is not one of an earlier page.
     """
     name = f"{noun}Name"
     by = asked.get("SortBy", _TIMES[0])
-    member = by if by in _TIMES else f"{noun}{by}"
+    ordering = by if by in _TIMES else f"{noun}{by}"
 
     def position(record: Fields) -> list[Any]:
         # Names are unique, and times are not.
-        return [record[member], record[name]]
+        return [record[ordering], record[name]]
 
     is_descending = asked.get("SortOrder", "Descending") == "Descending"
     found = sorted(
@@ -61,10 +64,7 @@ def page(records: Iterable[Fields], asked: Fields, noun: str, more: Iterable[str
     size = asked.get("MaxResults", _PAGE)
     kept = (name, f"{noun}Arn", _TIMES[0], *more)
     answer: Fields = {
-        "Summaries": [
-            {member: record[member] for member in kept if member in record}
-            for record in found[:size]
-        ]
+        member: [{each: record[each] for each in kept if each in record} for record in found[:size]]
     }
     if len(found) > size:
         token = json.dumps(position(found[size - 1])).encode()

@@ -142,8 +142,7 @@ class TransformJobs:
         return {name: one for name, one in self._found(fields).items() if name != _MODIFIED}
 
     def _list(self, asked: Fields) -> Fields:
-        found = page(self._jobs.values(), asked, "TransformJob", _SUMMARY)
-        return {"TransformJobSummaries": found.pop("Summaries"), **found}
+        return page(self._jobs.values(), asked, "TransformJob", "TransformJobSummaries", _SUMMARY)
 
     def _stop(self, fields: Fields) -> Fields:
         job = self._found(fields)

@@ -85,8 +85,8 @@ def test_resources_of_the_same_moment_are_told_apart_by_their_names() -> None:
     found: list[str] = []
     asked: dict[str, Any] = {"MaxResults": 4}
     while True:
-        one = page(records, asked, "Model", ())
-        found += [model["ModelName"] for model in one["Summaries"]]
+        one = page(records, asked, "Model", "Models")
+        found += [model["ModelName"] for model in one["Models"]]
         if "NextToken" not in one:
             break
         asked["NextToken"] = one["NextToken"]
