@@ -13,7 +13,7 @@ from sagemaker_inference._inference.annotations.hints import (
     fields_by_name,
     is_image_class,
     list_of,
-    value_of,
+    value_hint,
 )
 from sagemaker_inference._schemas.samples import sample
 
@@ -44,7 +44,7 @@ def form_schema(hint: Any, schema: Schema) -> Schema:
     """
     names = names_of_files(hint)
     if names is None:
-        value = value_of(hint)
+        value = value_hint(hint)
         of_one = {"minProperties": 1, "maxProperties": 1}
         limits = of_one if value is None and list_of(hint) is None else {}
         part = _part(hint if value is None else value, is_alone=value is None)

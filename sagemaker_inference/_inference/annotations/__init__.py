@@ -54,7 +54,6 @@ from sagemaker_inference._inference.annotations.files import (
     is_file_class,
 )
 from sagemaker_inference._inference.annotations.hints import (
-    as_list,
     core,
     has_fields,
     is_array_class,
@@ -64,6 +63,7 @@ from sagemaker_inference._inference.annotations.hints import (
     library_of,
     mentions_pydantic,
     of_torch,
+    with_lists,
 )
 from sagemaker_inference._inference.annotations.json_bodies import is_json
 from sagemaker_inference._inference.annotations.limits import (
@@ -109,7 +109,7 @@ def converter_for(hint: Any) -> Convert | None:
             "top of the module, outside of TYPE_CHECKING."
         )
         raise RegistrationError(message)
-    hint = as_list(hint)
+    hint = with_lists(hint)
     kind, may_be_none = core(hint)
     if kind is None or kind in (type(None), Any, object):
         refuse_unchecked(hint)

@@ -31,7 +31,7 @@ from sagemaker_inference._inference.annotations.hints import (
     is_image_class,
     list_of,
     mentions_pydantic,
-    value_of,
+    value_hint,
 )
 from sagemaker_inference._inference.annotations.json_bodies import is_json
 from sagemaker_inference._inference.annotations.large import decoding
@@ -78,7 +78,7 @@ def names_of_files(hint: Any) -> dict[str, Any] | None:
 
     Pydantic reads a path as a text, which is the client's: it is no file there.
     """
-    if file_class_of(value_of(hint)) is not None or file_class_of(hint) is not None:
+    if file_class_of(value_hint(hint)) is not None or file_class_of(hint) is not None:
         return None
     is_of_pydantic = mentions_pydantic(hint, {})
     return {

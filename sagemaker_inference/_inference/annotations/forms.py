@@ -29,7 +29,7 @@ from sagemaker_inference._inference.annotations.hints import (
     core,
     fields_of_form,
     is_json_text,
-    value_of,
+    value_hint,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FormFields:
     """
 
     def __init__(self, hint: Any) -> None:
-        of_each = value_of(hint)
+        of_each = value_hint(hint)
         self._others = _Field([] if of_each is None else [of_each])
         self._fields = {name: _Field(hints) for name, hints in fields_of_form(hint).items()}
 

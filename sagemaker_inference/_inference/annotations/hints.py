@@ -34,15 +34,15 @@ def is_raw_type(hint: Any) -> bool:
     return isinstance(hint, type) and hint in RAW_TYPES
 
 
-def as_list(hint: Any) -> Any:
+def with_lists(hint: Any) -> Any:
     """An annotation with lists in place of any iterables of one type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        parts = (as_list(arguments[0]), *hint.__metadata__)
+        parts = (with_lists(arguments[0]), *hint.__metadata__)
         return Annotated[parts]
     if not arguments or origin not in (*UNIONS, list, *ITERABLES):
         return hint
-    parts = tuple(map(as_list, arguments))
+    parts = tuple(map(with_lists, arguments))
     if origin in ITERABLES:
         return list[parts]  # type: ignore[valid-type]
     if parts == arguments:
@@ -190,7 +190,7 @@ def cells_of(row: Any) -> list[Any]:
     return [str] * (config.tag is not None) + [hints[name] for name in row.__struct_fields__]
 
 
-def value_of(hint: Any) -> Any:
+def value_hint(hint: Any) -> Any:
     """The annotation of the values of a dict; None for what is none."""
     kind = core(hint)[0]
     arguments = get_args(kind)

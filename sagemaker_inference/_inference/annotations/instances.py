@@ -15,13 +15,13 @@ from sagemaker_inference._inference.annotations.arrays import as_numbers
 from sagemaker_inference._inference.annotations.files import as_file, is_file_class
 from sagemaker_inference._inference.annotations.hints import (
     LISTS,
-    as_list,
     cells_of,
     core,
     fields_by_name,
     has_fields,
     is_array_class,
     is_image_class,
+    with_lists,
 )
 from sagemaker_inference._inference.annotations.problems import Problem, of_msgspec
 
@@ -35,7 +35,7 @@ def as_field(kind: Any, value: Any, *, strict: bool = True) -> Any:
     Raises:
         ValueError: it is not one.
     """
-    if (items := as_list(kind)) is not kind:
+    if (items := with_lists(kind)) is not kind:
         import msgspec
 
         hook = as_field if strict else as_field_of_form

@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
 from sagemaker_inference._errors import RegistrationError
-from sagemaker_inference._inference.annotations.extras import left_out
 from sagemaker_inference._inference.annotations.hints import (
     UNIONS,
     has_fields,
@@ -27,6 +26,7 @@ from sagemaker_inference._inference.annotations.hints import (
     mentions_pydantic,
 )
 from sagemaker_inference._inference.annotations.problems import errors_of, listed, of_pydantic
+from sagemaker_inference._inference.annotations.unknown_fields import left_out
 from sagemaker_inference._inference.streams import is_iterator
 from sagemaker_inference._log import get_logger
 from sagemaker_inference._program.signatures import return_hint
