@@ -163,7 +163,14 @@ class InProcessServer(Server):
         assert source.program is not None  # noqa: S101 - the command has a file
         module = "sagemaker_inference._cli._dev.in_process"
         command = python_command(module, source.program.path, model_dir, str(self.port))
-        return command, {"stdin": subprocess.PIPE}
+        # A Ctrl-C of the terminal is for this process, which ends the server; the first is for
+        # macOS, the second for Windows.
+        options = {
+            "stdin": subprocess.PIPE,
+            "start_new_session": True,
+            "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        }
+        return command, options
 
     def release(self) -> None:
         """See `Server.release`."""

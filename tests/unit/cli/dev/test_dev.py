@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -84,6 +85,15 @@ def test_a_server_that_is_not_released_imports_nothing(tmp_path: Path) -> None:
     server.close()
     assert server.poll() == 0
     assert list(server.lines) == []
+
+
+def test_an_interrupt_of_the_terminal_does_not_reach_a_server(tmp_path: Path) -> None:
+    program = tmp_path / "inference.py"
+    program.write_text(PROGRAM)
+    server = InProcessServer(Located(source_of(program), str(tmp_path)), "http://a", print)
+    assert os.getpgid(server._process.pid) == server._process.pid
+    server.terminate()
+    server.close()
 
 
 def test_a_server_that_has_ended_cannot_be_released(tmp_path: Path) -> None:
