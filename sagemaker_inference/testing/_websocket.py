@@ -158,7 +158,18 @@ class WebSocket:
         return message
 
     def send(self, message: str | bytes) -> None:
-        """Send a text or a binary message."""
+        """Send a text or a binary message.
+
+        Raises:
+            TypeError: it is neither.
+            UnicodeEncodeError: a text that is no Unicode.
+        """
+        # Here, where the test can see it: no server passes such a message to a program.
+        if isinstance(message, str):
+            message.encode()
+        elif not isinstance(message, (bytes, bytearray, memoryview)):
+            what = f"a message is str or bytes, not {type(message).__name__}: see send_json"
+            raise TypeError(what)
         kind = "text" if isinstance(message, str) else "bytes"
         self._put({"type": "websocket.receive", kind: message})
 

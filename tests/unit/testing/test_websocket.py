@@ -87,6 +87,17 @@ def test_a_refusal_is_raised(client: TestClient) -> None:
     assert refused.value.status_code == 404
 
 
+@pytest.mark.parametrize("message", [{"a": 1}, 3, None])
+def test_what_no_connection_carries_is_refused(client: TestClient, message: Any) -> None:
+    with client.websocket("/v1/talk") as websocket:
+        with pytest.raises(TypeError, match="is str or bytes, not"):
+            websocket.send(message)
+        with pytest.raises(UnicodeEncodeError):
+            websocket.send("\ud800")
+        websocket.send("a")
+        assert websocket.receive() == "a"
+
+
 def test_the_client_is_entered_before(registry: Registry) -> None:
     client = TestClient(registry)
     with pytest.raises(RuntimeError, match="the program is not loaded"):
