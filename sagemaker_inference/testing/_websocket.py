@@ -106,9 +106,14 @@ class WebSocket:
         self._loop = loop
         self._to_program: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_program: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._is_opened = False
         self._put({"type": "websocket.connect"})
 
     def __enter__(self) -> Self:
+        if self._is_opened:
+            message = "a connection is opened once: call client.websocket(...) for another one"
+            raise RuntimeError(message)
+        self._is_opened = True
         talking = self._application(self._scope, self._to_program.get, self._take)
         self._talking = asyncio.run_coroutine_threadsafe(talking, self._loop)
         # What the application has failed with says more than that there is no answer.

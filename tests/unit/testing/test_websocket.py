@@ -98,6 +98,17 @@ def test_what_no_connection_carries_is_refused(client: TestClient, message: Any)
         assert websocket.receive() == "a"
 
 
+def test_a_connection_is_opened_once(client: TestClient) -> None:
+    websocket = client.websocket("/v1/talk")
+    with websocket:
+        websocket.send("a")
+        with pytest.raises(RuntimeError, match="opened once"):
+            websocket.__enter__()
+        assert websocket.receive() == "a"
+    with pytest.raises(RuntimeError, match="opened once"), websocket:
+        pass
+
+
 def test_the_client_is_entered_before(registry: Registry) -> None:
     client = TestClient(registry)
     with pytest.raises(RuntimeError, match="the program is not loaded"):
