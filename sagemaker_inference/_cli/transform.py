@@ -27,6 +27,7 @@ from sagemaker_inference._cli._transform.inputs import files_below
 from sagemaker_inference._cli._transform.job import Job
 from sagemaker_inference._cli._transform.joining import Joining
 from sagemaker_inference._cli._urls import is_url
+from sagemaker_inference._emulator import json_paths
 from sagemaker_inference._os.standard_streams import reserved_output
 from sagemaker_inference._parsers import MEGABYTE
 from sagemaker_inference._words import counted
@@ -40,6 +41,23 @@ if TYPE_CHECKING:
 _PAYLOAD_IN_MB: Final = 6
 _MOST: Final = 100
 _SUFFIX: Final = ".out"
+# DataProcessing of the API.
+_LONGEST_FILTER: Final = 63
+
+
+def _json_path(_context: click.Context, _parameter: click.Parameter, path: str) -> str:
+    """A filter that CreateTransformJob takes, too; "" for all of a record."""
+    if len(path) > _LONGEST_FILTER:
+        message = f"{path!r} has {len(path)} characters, of at most {_LONGEST_FILTER}"
+        raise click.BadParameter(message)
+    readable = json_paths.readable(path) if path else ""
+    if readable is None:
+        message = (
+            f"{path!r} is not a JSONPath that SageMaker takes, such as $.name, $['a','b'], $[0,-1] "
+            "and $[1:]"
+        )
+        raise click.BadParameter(message)
+    return readable
 
 
 @click.command(
@@ -66,8 +84,20 @@ _SUFFIX: Final = ".out"
 @click.option("--max-retries", metavar="N", type=click.IntRange(0, 3), default=3, show_default=True)
 @click.option("--compression", type=click.Choice(["None", "Gzip"]), default="None")
 @click.option("--join", type=click.Choice(["None", "Input"]), default="None", show_default=True)
-@click.option("--input-filter", metavar="PATH", default="", help="JSONPath of what is sent.")
-@click.option("--output-filter", metavar="PATH", default="", help="JSONPath of what is written.")
+@click.option(
+    "--input-filter",
+    metavar="PATH",
+    default="",
+    callback=_json_path,
+    help="JSONPath of what is sent.",
+)
+@click.option(
+    "--output-filter",
+    metavar="PATH",
+    default="",
+    callback=_json_path,
+    help="JSONPath of what is written.",
+)
 @click.option("--model-dir", metavar="DIR", help="The folder of the model.")
 def command(program: str, source: Path, target: str, **options: Any) -> int:
     """Transform INPUT, a file or a folder, by PROGRAM, a file or the URL of a server.

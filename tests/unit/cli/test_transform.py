@@ -371,6 +371,28 @@ def test_json_is_joined_line_by_line(tmp_path, program, data, options, out):
     assert run(tmp_path, data, *words) == (0, out)
 
 
+@pytest.mark.parametrize("option", ["--input-filter", "--output-filter"])
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("x", "'x' is not a JSONPath that SageMaker takes"),
+        ("$..x", "is not a JSONPath"),
+        ("$[?@.x > 1]", "is not a JSONPath"),
+        (f"$.{'x' * 62}", "has 64 characters, of at most 63"),
+    ],
+)
+def test_a_filter_that_no_job_takes_is_refused(tmp_path, sent, capsys, option, path, problem):
+    sent()
+    assert run(tmp_path, b'{"x": 1}\n', *LINES, option, path) == (2, None)
+    assert problem in capsys.readouterr().err
+
+
+def test_a_filter_is_written_as_for_a_job(tmp_path, program):
+    words = [*LINES, "--accept", "application/jsonlines", "--output-filter", "$.a.['b','c']"]
+    data = b'{"a": {"b": 1, "c": 2, "d": 3}}\n'
+    assert run(tmp_path, data, *words) == (0, b'{"b": 1, "c": 2}\n')
+
+
 def test_a_filtered_value_is_a_row_of_its_own():
     joining = Joining("application/jsonlines", input_filter="$.x")
     assert joining.sent(b'{"x": [1, 2]}\n') == b"[1, 2]\n"
