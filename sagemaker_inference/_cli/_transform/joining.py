@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference import _content_types as content_types
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _INPUT: Final = "SageMakerInput"
 _OUTPUT: Final = "SageMakerOutput"
+# Of a path such as "$[0,-1]", or "$[0,2:]", what is between the brackets.
+_COLUMNS: Final = re.compile(r"\$\.?\[([-\d,: ]+)\]")
 _JSON: Final = (content_types.JSON, "application/jsonlines", "application/x-jsonlines")
 
 
@@ -128,7 +131,7 @@ def _filtered(records: list[Any], path: str) -> list[Any]:
     """What a JSONPath selects of each record: a list of a list, a value or an object of an object.
 
     Raises:
-        CommandError: it is not a JSONPath, or selects nothing.
+        CommandError: it is not a JSONPath, selects nothing, or names a column that is not there.
     """
     if path in ("", "$"):
         return records
@@ -138,8 +141,11 @@ def _filtered(records: list[Any], path: str) -> list[Any]:
     except jsonpath.JSONPathError as error:
         message = f"{path!r} is not a JSONPath: {str(error).splitlines()[0]}"
         raise CommandError(message) from None
+    columns = _columns(path)
     results = []
     for record in records:
+        if isinstance(record, list):
+            _check_columns(columns, record, path)
         matches = list(query.finditer(record))
         if not matches:
             message = f"{path!r} selects nothing of {json.dumps(record)[:80]}"
@@ -151,3 +157,21 @@ def _filtered(records: list[Any], path: str) -> list[Any]:
         else:
             results.append([match.obj for match in matches])
     return results
+
+
+def _columns(path: str) -> list[int]:
+    """The columns that a JSONPath names, but for those of slices."""
+    named = _COLUMNS.fullmatch(path)
+    return [] if named is None else [int(one) for one in named[1].split(",") if ":" not in one]
+
+
+def _check_columns(columns: list[int], record: list[Any], path: str) -> None:
+    """Refuse columns that a record does not have.
+
+    "If you specify indexes that aren't within the dimension size of the joined dataset, you get an
+    error": https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DataProcessing.html
+    """
+    for column in columns:
+        if not -len(record) <= column < len(record):
+            message = f"{path!r} selects nothing of {json.dumps(record)[:80]} at {column}"
+            raise CommandError(message)

@@ -413,6 +413,16 @@ def test_a_filtered_value_is_a_row_of_its_own():
             "text/csv",
             "'$[7]' selects nothing of [\"1\"]",
         ),
+        (
+            Joining("text/csv", output_filter="$[0, 7]"),
+            "text/csv",
+            "'$[0, 7]' selects nothing of [\"1\"] at 7",
+        ),
+        (
+            Joining("text/csv", is_joined=True, output_filter="$[0:,-3]"),
+            "text/csv",
+            '\'$[0:,-3]\' selects nothing of ["1", "1"] at -3',
+        ),
     ],
 )
 def test_what_cannot_be_joined_is_named(joining, answer_type, problem):
