@@ -128,7 +128,10 @@ class Joining(NamedTuple):
 
 
 def _filtered(records: list[Any], path: str) -> list[Any]:
-    """What a JSONPath selects of each record: a list of a list, a value or an object of an object.
+    """What a JSONPath selects of each record.
+
+    Of a list, that is a list. Of an object, it is a value where the path leads to one, a list where
+    it selects items of a list, and an object where it selects members.
 
     Raises:
         CommandError: it is not a JSONPath, selects nothing, or names a column that is not there.
@@ -150,12 +153,14 @@ def _filtered(records: list[Any], path: str) -> list[Any]:
         if not matches:
             message = f"{path!r} selects nothing of {json.dumps(record)[:80]}"
             raise CommandError(message)
-        if isinstance(record, dict):
-            is_one = len(matches) == 1
-            named = {str(match.parts[-1]): match.obj for match in matches}
-            results.append(matches[0].obj if is_one else named)
+        found = [match.obj for match in matches]
+        # One path is one shape, however many a record has of what is selected.
+        if isinstance(record, dict) and query.singular_query():
+            results.append(found[0])
+        elif isinstance(record, dict) and any(isinstance(one.parts[-1], str) for one in matches):
+            results.append({str(one.parts[-1]): one.obj for one in matches})
         else:
-            results.append([match.obj for match in matches])
+            results.append(found)
     return results
 
 

@@ -393,6 +393,22 @@ def test_a_filter_is_written_as_for_a_job(tmp_path, program):
     assert run(tmp_path, data, *words) == (0, b'{"b": 1, "c": 2}\n')
 
 
+@pytest.mark.parametrize(
+    ("path", "selected"),
+    [
+        ("$.x", b"[1, 2]\n[3]\n"),
+        ("$.x[0]", b"1\n3\n"),
+        ("$.x[0:2]", b"[1, 2]\n[3]\n"),
+        ("$.x[*]", b"[1, 2]\n[3]\n"),
+        ("$['x','y']", b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n'),
+        ("$.*", b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n'),
+    ],
+)
+def test_what_is_selected_of_objects_has_one_shape(path, selected):
+    joining = Joining("application/jsonlines", input_filter=path)
+    assert joining.sent(b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n') == selected
+
+
 def test_a_filtered_value_is_a_row_of_its_own():
     joining = Joining("application/jsonlines", input_filter="$.x")
     assert joining.sent(b'{"x": [1, 2]}\n') == b"[1, 2]\n"
