@@ -19,7 +19,7 @@ _INPUT: Final = "SageMakerInput"
 _OUTPUT: Final = "SageMakerOutput"
 # Of a path such as "$[0,-1]", or "$[0,2:]", what is between the brackets.
 _COLUMNS: Final = re.compile(r"\$\.?\[([-\d,: ]+)\]")
-_JSON: Final = (content_types.JSON, "application/jsonlines", "application/x-jsonlines")
+_JSON_LINES: Final = ("application/jsonlines", "application/x-jsonlines")
 
 
 class _Format(Protocol):
@@ -56,14 +56,25 @@ class _JsonLines:
         return {_INPUT: record, _OUTPUT: output}
 
 
+class _Json(_JsonLines):
+    def read(self, body: bytes) -> list[Any]:
+        # A file that is not split is one document, which may have several lines.
+        try:
+            return [json.loads(body)]
+        except ValueError:
+            return super().read(body)
+
+
 def _format_of(content_type: str, option: str) -> _Format:
     name = content_types.parse(content_type).name
     if name == content_types.CSV:
         return _Csv()
-    if name in _JSON:
+    if name == content_types.JSON:
+        return _Json()
+    if name in _JSON_LINES:
         return _JsonLines()
     message = (
-        f"{option} is for text/csv and application/jsonlines (or JSON in lines), and not for "
+        f"{option} is for text/csv and application/jsonlines (or JSON), and not for "
         f"{content_type or 'data without a type'}. Pass --content-type and --accept."
     )
     raise CommandError(message)
@@ -111,7 +122,7 @@ class Joining(NamedTuple):
             return outputs.write(_filtered(results, self.output_filter))
         inputs = _format_of(self.content_type, option)
         records = inputs.read(body)
-        if type(inputs) is not type(outputs):
+        if isinstance(inputs, _Csv) is not isinstance(outputs, _Csv):
             message = (
                 f"--join needs one format, and not {self.content_type} and {answer_type}. Pass "
                 "--accept with the type of the input."

@@ -394,6 +394,18 @@ def test_a_filter_is_written_as_for_a_job(tmp_path, program):
 
 
 @pytest.mark.parametrize(
+    ("document", "joined"),
+    [
+        (b'{\n "id": 1\n}\n', b'{"id": 1, "SageMakerOutput": [2]}\n'),
+        (b"[\n 1,\n 2\n]\n", b'{"SageMakerInput": [1, 2], "SageMakerOutput": [2]}\n'),
+    ],
+)
+def test_a_json_file_that_is_not_split_is_one_record(document, joined):
+    joining = Joining("application/json", is_joined=True)
+    assert joining.written(document, b"[\n2\n]", "application/json") == joined
+
+
+@pytest.mark.parametrize(
     ("path", "selected"),
     [
         ("$.x", b"[1, 2]\n[3]\n"),
