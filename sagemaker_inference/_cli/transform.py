@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 import time
@@ -130,7 +131,7 @@ def command(program: str, source: Path, target: str, **options: Any) -> int:
                 failed += 1
                 click.echo(f"{path}: {error.format_message()}", err=True)
                 continue
-            except (OSError, UnicodeDecodeError, ValueError) as error:
+            except (OSError, ValueError, csv.Error, RecursionError) as error:
                 failed += 1
                 click.echo(f"{path}: it cannot be transformed: {error}", err=True)
                 continue

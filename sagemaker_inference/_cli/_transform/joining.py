@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sagemaker_inference import _content_types as content_types
@@ -28,9 +29,21 @@ class _Format(Protocol):
     def join(self, record: Any, output: Any) -> Any: ...
 
 
+# By csv, which takes no more than 131,072 by default: an image in base64 is longer.
+_LONGEST_CELL: Final = (1 << 31) - 1
+# Requests are made by several threads.
+_LIMIT: Final = threading.Lock()
+
+
 class _Csv:
     def read(self, body: bytes) -> list[Any]:
-        return list(csv.reader(io.StringIO(body.decode())))
+        with _LIMIT:
+            # It is the program's own limit, too.
+            before = csv.field_size_limit(_LONGEST_CELL)
+            try:
+                return list(csv.reader(io.StringIO(body.decode())))
+            finally:
+                csv.field_size_limit(before)
 
     def write(self, records: Iterable[Any]) -> bytes:
         text = io.StringIO()

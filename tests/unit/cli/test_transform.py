@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -352,6 +353,30 @@ def test_inputs_are_joined_with_outputs(tmp_path, program):
     assert (code, out) == (0, b"1,3\n3,7\n")
     code, out = run(tmp_path, b"7,1,2\n8,3,4\n", *CSV, "--input-filter", "$[1:]", "--join", "Input")
     assert (code, out) == (0, b"7,1,2,3\n8,3,4,7\n")
+
+
+def test_a_cell_may_be_long(tmp_path, sent):
+    cell = b"x" * 200_000
+    sent(replied(200, b"1\n"))
+    code, out = run(tmp_path, b"1," + cell + b"\n", *CSV, "--join", "Input")
+    assert (code, out) == (0, b"1," + cell + b",1\n")
+    assert csv.field_size_limit() < len(cell)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "problem"),
+    [
+        ("text/csv", b"1\r2\n", "new-line character seen in unquoted field"),
+        ("application/jsonlines", b"[" * 100_000, "recursion"),
+    ],
+)
+def test_records_that_cannot_be_read_fail_their_file(tmp_path, sent, capsys, kind, data, problem):
+    sent()
+    words = ["--content-type", kind, "--accept", kind, "--split", "Line", "--join", "Input"]
+    assert run(tmp_path, data, *words) == (1, None)
+    said = capsys.readouterr().err
+    assert "it cannot be transformed: " in said
+    assert problem in said
 
 
 @pytest.mark.parametrize(
