@@ -174,8 +174,9 @@ class Console:
 
         async def numbered(message: Message) -> None:
             if message["type"] == "http.response.start":
-                number = str(record.number).encode()
-                message["headers"] = [*message["headers"], (_NUMBER, number)]
+                # A header of the program's own, by this name, is not the page's.
+                theirs = [one for one in message["headers"] if one[0].lower() != _NUMBER]
+                message["headers"] = [*theirs, (_NUMBER, str(record.number).encode())]
             await send(message)
 
         await self._proxy.answer(passed, receive, numbered, record)

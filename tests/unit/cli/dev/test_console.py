@@ -194,6 +194,15 @@ def test_an_answer_of_the_program_is_no_page_of_the_console(bench: Bench) -> Non
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_number_of_a_request_is_not_the_program_s(bench: Bench) -> None:
+    async def answer(_: Asked) -> Response:
+        return Response(b"1", 200, {"X-Request-Number": "999"})
+
+    bench.container.answer = answer
+    number = bench.send().headers["x-request-number"]
+    assert bench.get(f"/api/requests/{number}").json()["status"] == 200
+
+
 @pytest.mark.parametrize("target", ["", "invocations", "http://elsewhere/"])
 def test_a_target_is_a_path(bench: Bench, target: str) -> None:
     assert bench.send(target).status_code == 400
