@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from itertools import zip_longest
@@ -83,7 +84,9 @@ def _readers(name: str) -> Callable[[bytes, str], Any] | None:
         return lambda body, _: [json.loads(line) for line in body.splitlines() if line.strip()]
     if name == content_types.CSV:
         return lambda body, _: [
-            [_cell(text) for text in row] for row in csv.reader(body.decode().splitlines())
+            [_cell(text) for text in row]
+            # As they are: a cell may have line ends.
+            for row in csv.reader(io.StringIO(body.decode(), newline=""))
         ]
     if name in (content_types.NPY, content_types.NPZ):
         codec = codecs.for_content_type(name)

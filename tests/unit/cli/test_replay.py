@@ -162,6 +162,8 @@ DEEP = b"[" * 100_000
         ("application/jsonlines", b"1\n2\n", b"1\n3\n", "[1] is 3, and was 2"),
         ("text/csv", b"1,a\n", b'1.0,"a"\r\n', ""),
         ("text/csv", b"1,a\n", b"1,b\n", "[0][1] is 'b', and was 'a'"),
+        ("text/csv", b'"a\nb"\n', b'"ab"\n', "[0][0] is 'ab', and was 'a\\nb'"),
+        ("text/csv", b"a\r\nb\r\n", b"a\nb", ""),
         ("text/csv", b"x" * 200_000 + b"\n", b"1", "the body is b'1' (1 byte)"),
         ("text/plain", b"a", b"b", "the body is b'b' (1 byte), and was b'a' (1)"),
         ("application/x-npy", npy([[1.0, 2.0]]), npy([[1, 2]]), ""),
