@@ -94,7 +94,8 @@ class Job:
             except (EOFError, zlib.error) as error:
                 message = f"{source.name} is not a whole gzip file: {error}"
                 raise CommandError(message) from None
-            output.flush()
+            # Windows renames no file that is open.
+            output.close()
             unfinished.replace(target)
         return result
 

@@ -10,6 +10,7 @@ import re
 import struct
 import sys
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,6 @@ from sagemaker_inference.testing import Client, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 PROGRAM = """
 import os
@@ -346,6 +346,21 @@ def test_more_than_the_platform_takes_is_a_wrong_command_line(tmp_path, sent, ca
     options = ["--max-payload-mb", "50", "--max-concurrent-transforms", "3"]
     assert run(tmp_path, b"1", *options) == (2, None)
     assert "3 times --max-payload-mb 50 is over 100" in capsys.readouterr().err
+
+
+def test_an_output_is_closed_before_it_is_renamed(tmp_path, sent, monkeypatch):
+    opened = []
+    rename = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        opened.extend(one.resolve() for one in Path("/proc/self/fd").iterdir())
+        assert path.resolve() not in opened
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    sent(replied(200, b"1\n"))
+    assert run(tmp_path, b"1\n") == (0, b"1\n")
+    assert opened
 
 
 def test_inputs_are_joined_with_outputs(tmp_path, program):
