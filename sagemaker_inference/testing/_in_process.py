@@ -83,15 +83,18 @@ class TestClient(Client):
         self._model: ModelThread
         # What ends the program; None where it is not loaded.
         self._end: Callable[[float], None] | None = None
+        # Held from the beginning of a load to the end of its program.
+        self._is_used = threading.Lock()
         # Those that are open.
         self._streaming: set[StreamingCall] = set()
 
     def __enter__(self) -> Self:
-        if self._end is not None:
+        if not self._is_used.acquire(blocking=False):
             message = "the program is loaded already: leave its `with` before entering it again"
             raise RuntimeError(message)
         with contextlib.ExitStack() as stack:
             # Also where the load fails, or somebody interrupts it.
+            stack.callback(self._is_used.release)
             stack.callback(self._application.stop)
             model = self._application.start()
             result_of(model.loaded)
@@ -119,7 +122,10 @@ class TestClient(Client):
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         end, self._end = self._end, None
         if end is not None:
-            end(patience(kind))
+            try:
+                end(patience(kind))
+            finally:
+                self._is_used.release()
 
     def request(
         self,
