@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import httpx
 
-from sagemaker_inference._cli._dev.records import Records
+from sagemaker_inference._cli._dev.records import GONE, Records
 from sagemaker_inference._errors import ErrorCode
 from sagemaker_inference._http.error_response import error_body
 from sagemaker_inference.asgi._exchange import headers_of
@@ -41,7 +41,6 @@ _HOPS: Final = frozenset(
 _UNAVAILABLE: Final = 503
 _BAD_GATEWAY: Final = 502
 _JSON: Final = b"application/json"
-_GONE: Final = "the client has disconnected"
 
 
 class _ClientGone(Exception):  # noqa: N818 - nothing has failed
@@ -124,14 +123,14 @@ class Proxy:
 
             def gone() -> None:
                 if not record.is_answered:
-                    record.problem = _GONE
+                    record.problem = GONE
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(body.watch, gone)
             try:
                 await self._pass_on(scope, body, send, record)
             except _ClientGone:
-                record.problem = _GONE
+                record.problem = GONE
             tasks.cancel_scope.cancel()
 
     async def _pass_on(self, scope: Message, body: _Body, send: Send, record: Record) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sagemaker_inference._http.messages import Headers
 
 _KEPT: Final = 50
+# The problem of a request that nobody waits for any more: no failure of the program.
+GONE: Final = "the client has disconnected"
 # Of each body, for a person to read.
 KEPT_BYTES: Final = 64 * 1024
 # For plots: long enough to see a trend, short enough to see one's own requests.
@@ -100,7 +102,8 @@ class Records:
         now = monotonic()
         record.seconds = now - record.began
         self.running -= 1
-        self._times.append((now, record.seconds, record.status))
+        is_broken = record.problem not in {"", GONE}
+        self._times.append((now, record.seconds, 0 if is_broken else record.status))
 
     def find(self, number: int) -> Record | None:
         """A request that is still kept."""
@@ -110,7 +113,10 @@ class Records:
         return reversed(self._kept)
 
     def times(self) -> list[tuple[float, float, int]]:
-        """Of the requests of the last minute: how long ago, how long, and with which status."""
+        """Of the requests of the last minute: how long ago, how long, and with which status.
+
+        The status is 0 where there was no response, or no end of it.
+        """
         now = monotonic()
         while self._times and now - self._times[0][0] > _WINDOW_SECONDS:
             self._times.popleft()

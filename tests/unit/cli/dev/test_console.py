@@ -17,7 +17,7 @@ from sagemaker_inference._cli._command import CommandError
 from sagemaker_inference._cli._dev import numbers, serving
 from sagemaker_inference._cli._dev.console import Console
 from sagemaker_inference._cli._dev.proxy import Proxy
-from sagemaker_inference._cli._dev.records import Records
+from sagemaker_inference._cli._dev.records import GONE, Records
 from sagemaker_inference._cli._dev.reloading import Loaded
 
 if TYPE_CHECKING:
@@ -291,3 +291,16 @@ def test_old_requests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "monotonic", lambda: now + 61)
     assert records.times() == []
     assert records.find(record.number) is record
+
+
+@pytest.mark.parametrize(
+    ("problem", "failures"),
+    [("", 0), ("the server has not completed the response", 1), (GONE, 0)],
+)
+def test_a_response_that_breaks_off_is_a_failure(problem: str, failures: int) -> None:
+    records = Records()
+    record = records.begin("POST", "/invocations", Any)  # type: ignore[arg-type]
+    record.note_head(200, "application/jsonlines")
+    record.problem = problem
+    records.end(record)
+    assert sum(numbers.of_requests(records.times())["failures"]) == failures
