@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _STEP: Final = MEGABYTE
 # So often, where it is full: somebody may have made room.
 _FULL_SECONDS: Final = 1.0
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+# Windows would write two characters for the end of a line, and sizes would be wrong.
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 # What clients send may be for nobody else.
 _FILE_MODE: Final = 0o600
 _ODD: Final = re.compile(r"^\.|[^\w.-]")
