@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.checked import Answers
+from support.transformed import PROGRAM, Sent
 from typing_extensions import Self
 
 from sagemaker_inference import testing
@@ -17,6 +19,8 @@ from sagemaker_inference.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sagemaker_inference.testing import Reply
 
 
 @pytest.fixture
@@ -115,3 +119,26 @@ def started(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Answers:
 
     monkeypatch.setattr(testing, "ServerProcess", Server, raising=False)
     return answers
+
+
+@pytest.fixture
+def summing(tmp_path: Path) -> Iterator[str]:
+    """A program that sums rows; the variables of a job are put back."""
+    (tmp_path / "inference.py").write_text(PROGRAM)
+    before = dict(os.environ)
+    yield str(tmp_path / "inference.py")
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
+@pytest.fixture
+def sent(summing: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sent]:
+    """Put a program that answers as it is told in the place of the user's."""
+    assert summing
+
+    def use(*answers: Reply | OSError, **options: Any) -> Sent:
+        client = Sent(*answers, **options)
+        monkeypatch.setattr(testing, "TestClient", lambda *_, **__: client)
+        return client
+
+    return use

@@ -2,131 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import json
 import os
 import re
 import struct
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typing_extensions import Self
+from support.transformed import CSV, Sent, replied, run
 
-from sagemaker_inference import testing
 from sagemaker_inference.__main__ import main
 from sagemaker_inference._cli import transform
-from sagemaker_inference._cli._command import CommandError
 from sagemaker_inference._cli._transform import job
 from sagemaker_inference._cli._transform.cutting import SPLITS, Record, batches
-from sagemaker_inference._cli._transform.joining import Joining
 from sagemaker_inference.codecs import recordio
-from sagemaker_inference.testing import Client, Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-PROGRAM = """
-import os
-from sagemaker_inference import model_loader, predictor
-from sagemaker_inference.errors import UnprocessableInputError
-
-@model_loader
-def load(model_dir):
-    return os.environ["SAGEMAKER_BATCH"]
-
-@predictor
-def predict(data, model):
-    assert model == "true"
-    if isinstance(data, list):
-        return data
-    if data.min() < 0:
-        raise UnprocessableInputError("Send no\\\\nnegative number.")
-    return data.sum(axis=-1, keepdims=True)
-"""
-CSV = ("--content-type", "text/csv", "--accept", "text/csv", "--split", "Line")
-LINES = ("--content-type", "application/jsonlines", "--split", "Line")
+from sagemaker_inference.testing import Reply
 
 
-class Sent(Client):
-    """A program that answers as it is told, and keeps what it has been sent."""
-
-    def __init__(self, *answers: Reply | OSError, parameters: dict[str, Any] | None = None) -> None:
-        self.answers = list(answers)
-        self.parameters = parameters
-        self.bodies: list[bytes] = []
-        self.headers: list[dict[str, str]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        if path == "/execution-parameters":
-            assert method == "GET"
-            status = 404 if self.parameters is None else 200
-            return Reply(status, [], json.dumps(self.parameters).encode())
-        self.bodies.append(body)
-        self.headers.append(dict(headers or {}))
-        if not self.answers:
-            return Reply(200, [("Content-Type", "text/csv")], b"%d" % len(body))
-        answer = self.answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-
-def replied(status: int, body: bytes, content_type: str = "text/csv", **headers: str) -> Reply:
-    return Reply(status, [("Content-Type", content_type), *headers.items()], body)
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[str]:
-    """A program that sums rows; the variables of a job are put back."""
-    (tmp_path / "inference.py").write_text(PROGRAM)
-    before = dict(os.environ)
-    yield str(tmp_path / "inference.py")
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-
-
-@pytest.fixture
-def sent(program: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sent]:
-    """Put a program that answers as it is told in the place of the user's."""
-    assert program
-
-    def use(*answers: Reply | OSError, **options: Any) -> Sent:
-        client = Sent(*answers, **options)
-        monkeypatch.setattr(testing, "TestClient", lambda *_, **__: client)
-        return client
-
-    return use
-
-
-def run(tmp_path: Path, data: bytes, *options: str) -> tuple[int, bytes | None]:
-    """The exit code of a job, and its output."""
-    (tmp_path / "in").write_bytes(data)
-    words = [str(tmp_path / name) for name in ("inference.py", "in", "out")]
-    code = main(["transform", *words, *options])
-    out = tmp_path / "out"
-    assert sorted(path.name for path in tmp_path.glob("*unfinished*")) == []
-    return code, out.read_bytes() if out.exists() else None
-
-
-def test_a_file_is_transformed_by_the_program(tmp_path, program, capsys):
+def test_a_file_is_transformed_by_the_program(tmp_path, summing, capsys):
     assert run(tmp_path, b"1,2\n3,4\n5,6\n", *CSV) == (0, b"3\n7\n11\n")
     said = capsys.readouterr().out
     pattern = r".*/out: 3 records in 1 request, \d+\.\d\d s, \d+ records/s\n"
@@ -134,7 +31,7 @@ def test_a_file_is_transformed_by_the_program(tmp_path, program, capsys):
 
 
 @pytest.mark.parametrize("strategy", ["SingleRecord", "MultiRecord"])
-def test_outputs_are_in_the_order_of_their_records(tmp_path, program, strategy):
+def test_outputs_are_in_the_order_of_their_records(tmp_path, summing, strategy):
     rows = b"".join(b"%d,1\n" % number for number in range(200))
     options = ["--strategy", strategy, "--max-payload-mb", "1", "--max-concurrent-transforms", "8"]
     code, out = run(tmp_path, rows, *CSV, "--assemble", "Line", *options)
@@ -143,13 +40,13 @@ def test_outputs_are_in_the_order_of_their_records(tmp_path, program, strategy):
     assert numbers == [number + 1 for number in range(200)]
 
 
-def test_a_file_of_which_a_request_fails_has_no_output(tmp_path, program, capsys):
+def test_a_file_of_which_a_request_fails_has_no_output(tmp_path, summing, capsys):
     folder = tmp_path / "folder"
     folder.mkdir()
     for name, data in {"a.csv": b"1,2\n", "b.csv": b"1,2\n-1,2\n", "c.csv": b"5,6\n"}.items():
         (folder / name).write_bytes(data)
     (folder / "more").mkdir()
-    words = ["transform", program, str(folder), str(tmp_path / "results")]
+    words = ["transform", summing, str(folder), str(tmp_path / "results")]
     assert main([*words, *CSV, "--strategy", "SingleRecord"]) == 1
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
         "a.csv.out",
@@ -361,152 +258,6 @@ def test_an_output_is_closed_before_it_is_renamed(tmp_path, sent, monkeypatch):
     sent(replied(200, b"1\n"))
     assert run(tmp_path, b"1\n") == (0, b"1\n")
     assert opened
-
-
-def test_inputs_are_joined_with_outputs(tmp_path, program):
-    code, out = run(tmp_path, b"1,2\n3,4\n", *CSV, "--join", "Input", "--output-filter", "$[0,-1]")
-    assert (code, out) == (0, b"1,3\n3,7\n")
-    code, out = run(tmp_path, b"7,1,2\n8,3,4\n", *CSV, "--input-filter", "$[1:]", "--join", "Input")
-    assert (code, out) == (0, b"7,1,2,3\n8,3,4,7\n")
-
-
-def test_a_cell_may_be_long(tmp_path, sent):
-    cell = b"x" * 200_000
-    sent(replied(200, b"1\n"))
-    code, out = run(tmp_path, b"1," + cell + b"\n", *CSV, "--join", "Input")
-    assert (code, out) == (0, b"1," + cell + b",1\n")
-    assert csv.field_size_limit() < len(cell)
-
-
-@pytest.mark.parametrize(
-    ("kind", "data", "problem"),
-    [
-        ("text/csv", b"1\r2\n", "new-line character seen in unquoted field"),
-        ("application/jsonlines", b"[" * 100_000, "recursion"),
-    ],
-)
-def test_records_that_cannot_be_read_fail_their_file(tmp_path, sent, capsys, kind, data, problem):
-    sent()
-    words = ["--content-type", kind, "--accept", kind, "--split", "Line", "--join", "Input"]
-    assert run(tmp_path, data, *words) == (1, None)
-    said = capsys.readouterr().err
-    assert "it cannot be transformed: " in said
-    assert problem in said
-
-
-@pytest.mark.parametrize(
-    ("data", "options", "out"),
-    [
-        (b'{"id": 1}\n{"id": 2}\n', ["--join", "Input"],
-         b'{"id": 1, "SageMakerOutput": {"id": 1}}\n{"id": 2, "SageMakerOutput": {"id": 2}}\n'),
-        (b"[1]\n\n", ["--join", "Input"], b'{"SageMakerInput": [1], "SageMakerOutput": [1]}\n'),
-        (b'{"id": 1, "x": 2}\n', ["--join", "Input", "--output-filter", "$['id','SageMakerOutput']",
-                                 "--input-filter", "$.x"], b'{"id": 1, "SageMakerOutput": 2}\n'),
-        (b'{"id": 1, "x": 2}\n', ["--output-filter", "$.x"], b"2\n"),
-        (b'{"id": 1, "x": 2}\n', ["--output-filter", "$"], b'{"id": 1, "x": 2}\n'),
-    ],
-)  # fmt: skip
-def test_json_is_joined_line_by_line(tmp_path, program, data, options, out):
-    words = [*LINES, "--accept", "application/jsonlines", *options]
-    assert run(tmp_path, data, *words) == (0, out)
-
-
-@pytest.mark.parametrize("option", ["--input-filter", "--output-filter"])
-@pytest.mark.parametrize(
-    ("path", "problem"),
-    [
-        ("x", "'x' is not a JSONPath that SageMaker takes"),
-        ("$..x", "is not a JSONPath"),
-        ("$[?@.x > 1]", "is not a JSONPath"),
-        (f"$.{'x' * 62}", "has 64 characters, of at most 63"),
-    ],
-)
-def test_a_filter_that_no_job_takes_is_refused(tmp_path, sent, capsys, option, path, problem):
-    sent()
-    assert run(tmp_path, b'{"x": 1}\n', *LINES, option, path) == (2, None)
-    assert problem in capsys.readouterr().err
-
-
-def test_a_filter_is_written_as_for_a_job(tmp_path, program):
-    words = [*LINES, "--accept", "application/jsonlines", "--output-filter", "$.a.['b','c']"]
-    data = b'{"a": {"b": 1, "c": 2, "d": 3}}\n'
-    assert run(tmp_path, data, *words) == (0, b'{"b": 1, "c": 2}\n')
-
-
-@pytest.mark.parametrize(
-    ("document", "joined"),
-    [
-        (b'{\n "id": 1\n}\n', b'{"id": 1, "SageMakerOutput": [2]}\n'),
-        (b"[\n 1,\n 2\n]\n", b'{"SageMakerInput": [1, 2], "SageMakerOutput": [2]}\n'),
-    ],
-)
-def test_a_json_file_that_is_not_split_is_one_record(document, joined):
-    joining = Joining("application/json", is_joined=True)
-    assert joining.written(document, b"[\n2\n]", "application/json") == joined
-
-
-@pytest.mark.parametrize(
-    ("path", "selected"),
-    [
-        ("$.x", b"[1, 2]\n[3]\n"),
-        ("$.x[0]", b"1\n3\n"),
-        ("$.x[0:2]", b"[1, 2]\n[3]\n"),
-        ("$.x[*]", b"[1, 2]\n[3]\n"),
-        ("$['x','y']", b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n'),
-        ("$.*", b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n'),
-    ],
-)
-def test_what_is_selected_of_objects_has_one_shape(path, selected):
-    joining = Joining("application/jsonlines", input_filter=path)
-    assert joining.sent(b'{"x": [1, 2], "y": 0}\n{"x": [3]}\n') == selected
-
-
-def test_a_filtered_value_is_a_row_of_its_own():
-    joining = Joining("application/jsonlines", input_filter="$.x")
-    assert joining.sent(b'{"x": [1, 2]}\n') == b"[1, 2]\n"
-    joining = Joining("text/csv", output_filter="$[1]")
-    assert joining.written(b"", b"1,2\n", "text/csv; charset=utf-8") == b"2\n"
-
-
-@pytest.mark.parametrize(
-    ("joining", "answer_type", "problem"),
-    [
-        (Joining("image/png", input_filter="$[0]"), "", "--input-filter is for text/csv"),
-        (Joining("", is_joined=True), "text/csv", "and not for data without a type"),
-        (Joining("text/csv", is_joined=True), "text/plain", "--join is for text/csv"),
-        (Joining("text/csv", is_joined=True), "application/jsonlines", "--join needs one format"),
-        (Joining("text/csv", output_filter="$["), "text/csv", "'$[' is not a JSONPath"),
-        (
-            Joining("text/csv", output_filter="$[7]"),
-            "text/csv",
-            "'$[7]' selects nothing of [\"1\"]",
-        ),
-        (
-            Joining("text/csv", output_filter="$[0, 7]"),
-            "text/csv",
-            "'$[0, 7]' selects nothing of [\"1\"] at 7",
-        ),
-        (
-            Joining("text/csv", is_joined=True, output_filter="$[0:,-3]"),
-            "text/csv",
-            '\'$[0:,-3]\' selects nothing of ["1", "1"] at -3',
-        ),
-    ],
-)
-def test_what_cannot_be_joined_is_named(joining, answer_type, problem):
-    def both():
-        joining.sent(b"1\n")
-        joining.written(b"1\n", b"1\n", answer_type)
-
-    with pytest.raises(CommandError) as caught:
-        both()
-    assert problem in caught.value.format_message()
-
-
-def test_another_number_of_outputs_fails_the_file(tmp_path, sent, capsys):
-    sent(replied(200, b"1\n2\n"))
-    assert run(tmp_path, b"1\n", *CSV, "--join", "Input") == (1, None)
-    assert "1 record sent, 2 in the answer" in capsys.readouterr().err
 
 
 def test_a_terminal_shows_how_far_a_file_is(tmp_path, sent, monkeypatch):
