@@ -75,6 +75,7 @@ import time
 
 def handle(data, context):
     if data is not None:
+        print("in work", flush=True)
         time.sleep({})
         return ["late"]
 """
@@ -90,7 +91,7 @@ MODELS = {
     "answer": ANSWER,
     "unready": UNREADY,
     "dying": DYING,
-    "slow": SLOW.format(1.5),
+    "slow": SLOW.format(5),
     "slow_start": f"import time\ntime.sleep(3)\n{ECHO}",
     "raising": FAIL.format("raise ValueError('broken')"),
     "import_fails": "raise ImportError('nothing there')\n",

@@ -215,9 +215,13 @@ def test_a_model_is_unloaded_once(stock: Stock, query: str) -> None:
 
 def test_a_request_in_work_is_lost_when_its_model_is_unloaded(stock: Stock) -> None:
     stock.load("m", "slow")
+    before = stock.server.log.count("in work")
     with ThreadPoolExecutor(1) as pool:
         lost = pool.submit(stock.call, "POST /models/m/invoke", "x")
-        time.sleep(0.5)
+        # One that still waits for its worker is never answered.
+        while stock.server.log.count("in work") == before:
+            assert not lost.done(), stock.server.log
+            time.sleep(0.01)
         assert stock.ask("DELETE /models/m") == unloaded("m")
         assert lost.result() == DIED
 
