@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sagemaker_inference._inference.batch_window import AT_ONCE, fill, window_for
-from sagemaker_inference._inference.streams import Stream
 from sagemaker_inference._os.polling import poll_precisely
 from sagemaker_inference._worker.background_sender import BackgroundSender
 from sagemaker_inference._worker.calls import answers_of
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 # So often an idle worker looks up, to show the supervisor that it could take a request, and any
 # looks whether it is to end.
 BEAT_SECONDS: Final = 1.0
+# Bytes of an answer that go out at once: less than half of what a socket holds.
+_SMALL: Final = 1 << 16
 
 
 def serve(loop: Loop) -> None:
@@ -148,12 +149,16 @@ class _Batches:
         """Have a batch answered beside the next prediction, if that pays and endangers nothing.
 
         Where nobody waits, or the next batch is to have these clients again, it does not pay: their
-        requests come once they have their answers. And if the worker dies over the next batch, the
-        others need a copy of the requests of this one.
+        requests come once they have their answers. And the worker may die over the next batch:
+        other workers need a copy of these requests then, and no answer may be sent in part, which
+        takes as long as its client likes where it is more than a socket holds.
         """
         may_grow = len(works) < self._window.size and self._window.waits
-        if may_grow or not self._are_kept:
-            return False
-        if any(isinstance(response.body, Stream) for response in responses):
+        if may_grow or not self._are_kept or not all(map(_is_small, responses)):
             return False
         return bool(self._news.poll(0)) and self._sender.begin(answers_of(works, responses))
+
+
+def _is_small(response: Response) -> bool:
+    body = response.body
+    return isinstance(body, (bytes, bytearray, memoryview)) and len(body) <= _SMALL

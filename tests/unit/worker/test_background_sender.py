@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sagemaker_inference._http.messages import Request, Response
 
-LONG = 900_000
+LONG = 60_000
 
 
 class Gated(Echo):
@@ -34,6 +34,7 @@ class Gated(Echo):
     def __init__(self, size: int = 2, **options: Any) -> None:
         super().__init__(Concurrency(max_batch_size=size, **options))
         self.gate, self.key = os.pipe()
+        self.length = LONG
 
     def open(self) -> None:
         os.write(self.key, b".")
@@ -45,7 +46,7 @@ class Gated(Echo):
         responses = await super().answer(requests)
         for request, response in zip(requests, responses, strict=True):
             if request.body == b"long":
-                response.body = b"l" * LONG
+                response.body = b"l" * self.length
         return responses
 
 
@@ -143,9 +144,14 @@ def test_what_comes_behind_a_message_is_answered_too() -> None:
         bench.wait_idle()
 
 
-def test_without_copies_answers_are_sent_first() -> None:
+@pytest.mark.parametrize(("repeats_lost", "length"), [(False, LONG), (True, 70_000)])
+def test_answers_that_a_death_would_cost_are_sent_first(
+    repeats_lost: bool,  # noqa: FBT001 - a parameter of a test
+    length: int,
+) -> None:
     """Who dies over a batch must not take the answers to another one along."""
-    service = Gated(repeats_lost=False)
+    service = Gated(repeats_lost=repeats_lost)
+    service.length = length
     with running(service, count=5) as bench:
         ask(bench, 0)
         bench.wait_running(0)
@@ -158,7 +164,8 @@ def test_without_copies_answers_are_sent_first() -> None:
         service.open()
         service.open()
         bench.wait_state(slots.ANSWERING, 1)
-        bench.expect(answer("1", b"l" * LONG, 2), 1)
+        assert bench.table.state(3)[0] == slots.IDLE
+        bench.expect(answer("1", b"l" * length, 2), 1)
         bench.expect(answer("2", b"A", 2), 2)
         bench.expect(answer("3", b"A"), 3)
 
