@@ -47,7 +47,6 @@ class _Batches:
     def serve(self) -> None:
         """Serve until the server stops."""
         loop, window, sender = self._loop, self._window, self._sender
-        answer = self._answer_by_path if loop.calls.are_by_path else self._answer
         checks = loop.checks if loop.checks.exist else None
         look_again = 0.0
         while not loop.stopping:
@@ -66,8 +65,7 @@ class _Batches:
                 window.open(len(works), at_once=at_once)
                 if not (loop.is_alone or loop.calls.is_urgent(works)):
                     fill(works, window, now, self._take_more, self._must_answer)
-            while works:
-                works = answer(works)
+            self._answer_all(works)
             if now >= look_again:
                 look_again = now + BEAT_SECONDS
                 if loop.is_dismissed:
@@ -86,9 +84,7 @@ class _Batches:
     def settle(self) -> None:
         """Answer what is left."""
         while self._sender.is_busy:
-            works = self._sender.join()
-            while works:
-                works = self._answer(works)
+            self._answer_all(self._sender.join())
 
     def _use_quiet(self, now: float, *, has_idle_work: bool) -> None:
         self._loop.note_quiet(now)
@@ -105,9 +101,15 @@ class _Batches:
         now = monotonic()
         return self._loop.take(ready, now, at_once=now - asked < AT_ONCE, is_busy=True), now
 
+    def _answer_all(self, works: list[Work]) -> None:
+        """Answer what was taken, and what the front end sent behind that."""
+        while works:
+            self._are_kept = len(works) > 1 and self._loop.keep(works)
+            is_by_path = self._loop.calls.are_by_path
+            works = self._answer_by_path(works) if is_by_path else self._answer(works)
+
     def _answer_by_path(self, works: list[Work]) -> list[Work]:
         """Answer what was taken, in a call of the program for each path that it is for."""
-        self._are_kept = len(works) > 1 and self._loop.keep(works)
         followers: list[Work] = []
         seconds = 0.0
         for call in self._loop.calls.of(works):
@@ -120,8 +122,6 @@ class _Batches:
         """Answer a batch; return what the front end sent behind its messages."""
         loop, window = self._loop, self._window
         if is_batch := len(works) > 1:
-            if closes:
-                self._are_kept = loop.keep(works)
             loop.batch = works
             requests = [request for work in works for request in work.requests]
         else:
