@@ -75,7 +75,7 @@ import time
 
 def handle(data, context):
     if data is not None:
-        print("in work", flush=True)
+        print("in progress", flush=True)
         time.sleep({})
         return ["late"]
 """

@@ -215,11 +215,11 @@ def test_a_model_is_unloaded_once(stock: Stock, query: str) -> None:
 
 def test_a_request_in_work_is_lost_when_its_model_is_unloaded(stock: Stock) -> None:
     stock.load("m", "slow")
-    before = stock.server.log.count("in work")
+    before = stock.server.log.count("in progress")
     with ThreadPoolExecutor(1) as pool:
         lost = pool.submit(stock.call, "POST /models/m/invoke", "x")
         # One that still waits for its worker is never answered.
-        while stock.server.log.count("in work") == before:
+        while stock.server.log.count("in progress") == before:
             assert not lost.done(), stock.server.log
             time.sleep(0.01)
         assert stock.ask("DELETE /models/m") == unloaded("m")
