@@ -62,11 +62,15 @@ class Server(ABC):
         command, options = self._command(*located)
         # Bytecode is found again by the second and the size of its source: an edit may keep both.
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        # A Ctrl-C of the terminal is for this process, which ends the server. On Windows a group of
+        # its own keeps the server from it, elsewhere a session.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             command,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             **options,
         )
         self._reader = threading.Thread(target=self._read, name="output", daemon=True)
@@ -132,13 +136,7 @@ class RealServer(Server):
         workers = settings.workers if _variables.WORKERS.text else 1
         settings = replace(settings, config=config, workers=workers)
         command = python_command("sagemaker_inference._supervisor.main", settings.dump())
-        # A SIGINT from the terminal is for this process, which ends the server.
-        options = {
-            "stdin": subprocess.DEVNULL,
-            "start_new_session": True,
-            "preexec_fn": die_with_parent,
-        }
-        return command, options
+        return command, {"stdin": subprocess.DEVNULL, "preexec_fn": die_with_parent}
 
     def release(self) -> None:
         """See `Server.release`."""
@@ -163,14 +161,7 @@ class InProcessServer(Server):
         assert source.program is not None  # noqa: S101 - the command has a file
         module = "sagemaker_inference._cli._dev.in_process"
         command = python_command(module, source.program.path, model_dir, str(self.port))
-        # A Ctrl-C of the terminal is for this process, which ends the server; the first is for
-        # macOS, the second for Windows.
-        options = {
-            "stdin": subprocess.PIPE,
-            "start_new_session": True,
-            "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        }
-        return command, options
+        return command, {"stdin": subprocess.PIPE}
 
     def release(self) -> None:
         """See `Server.release`."""
